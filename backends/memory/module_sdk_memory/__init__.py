@@ -1,0 +1,1 @@
+"""module-sdk's store in memory."""

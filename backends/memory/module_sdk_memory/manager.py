@@ -1,0 +1,195 @@
+"""Tasks in dictionaries: the readable reference of what a store must do, and the folder to copy for a new backend."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+from sortedcontainers import SortedDict, SortedList
+
+from module_sdk.backends import (
+    Capabilities,
+    Change,
+    ManagerOptions,
+    Query,
+    Sort,
+    StoredRow,
+    StoredRows,
+    TaskConflictError,
+    TaskManager,
+    TaskRecord,
+    statuses,
+)
+from module_sdk_memory.selection import matches, sort_key
+
+Moment = tuple[int, str]
+"""`created_at` and id: the order of a lookup."""
+
+
+class Tables:
+    """The records of one store, and the three indexes that serve the lookups."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.records: dict[str, TaskRecord] = {}
+        self.active: dict[tuple[str, str], str] = {}
+        self.by_user: dict[tuple[str, str], SortedList[Moment]] = {}
+        # One sorted dictionary an organization, so that a prefix is a range of keys and costs nothing outside it.
+        self.by_key: dict[str, SortedDict[str, SortedList[Moment]]] = {}
+
+    def put(self, record: TaskRecord) -> None:
+        moment = (record.created_at, record.id)
+        self.records[record.id] = record
+        self.by_user.setdefault((record.organization_id, record.user_id), SortedList()).add(moment)
+        if record.task_key is not None:
+            keys = self.by_key.setdefault(record.organization_id, SortedDict())
+            keys.setdefault(record.task_key, SortedList()).add(moment)
+        if record.active_key is not None:
+            self.active[record.organization_id, record.active_key] = record.id
+
+    def remove(self, record: TaskRecord) -> None:
+        moment = (record.created_at, record.id)
+        del self.records[record.id]
+        self.by_user[record.organization_id, record.user_id].remove(moment)
+        if not self.by_user[record.organization_id, record.user_id]:
+            del self.by_user[record.organization_id, record.user_id]
+        if record.task_key is not None:
+            keys = self.by_key[record.organization_id]
+            keys[record.task_key].remove(moment)
+            if not keys[record.task_key]:
+                del keys[record.task_key]
+            if not keys:
+                del self.by_key[record.organization_id]
+
+    def newest(self, moments: Iterable[Moment], limit: int | None) -> list[StoredRow]:
+        """Rows of moments that already come newest first."""
+        records = self.records
+        return [records[task_id].row() for _, task_id in itertools.islice(moments, limit)]
+
+
+class MemoryTaskManager(TaskManager):
+    """`memory://` is a fresh store for each manager; managers of one `memory://name` share it within the process."""
+
+    capabilities = Capabilities(bounded=True)
+
+    shared_tables: ClassVar[dict[tuple[str, str], Tables]] = {}
+
+    def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
+        super().__init__(url, options)
+        self.options.refuse_unknown()
+        name = self.url.text.partition("://")[2]
+        place = (name, self.options.namespace)
+        self.tables = self.shared_tables.setdefault(place, Tables()) if name else Tables()
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        pass
+
+    def store_ping(self, deadline: float) -> None:
+        pass
+
+    def store_close(self) -> None:
+        pass
+
+    def store_after_fork(self) -> None:
+        self.tables.lock = threading.RLock()
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        with self.tables.lock:
+            standing = self.tables.records.get(record.id) or self.holder(record)
+            if standing is None:
+                self.tables.put(record)
+            return standing or record
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        written = 0
+        with self.tables.lock:
+            for record in records:
+                if record.id in self.tables.records:
+                    continue
+                if self.holder(record) is not None:
+                    raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
+                self.tables.put(record)
+                written += 1
+        return written
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        record = self.tables.records.get(task_id)
+        return record if record is not None and organization in (None, record.organization_id) else None
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        with self.tables.lock:
+            return self.tables.newest(reversed(self.tables.by_user.get((organization, user), ())), limit)
+
+    def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
+        with self.tables.lock:
+            keys = self.tables.by_key.get(organization)
+            return [] if keys is None else self.tables.newest(reversed(keys.get(key, ())), limit)
+
+    def store_find_by_prefix(
+        self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
+    ) -> StoredRows:
+        with self.tables.lock:
+            keys = self.tables.by_key.get(organization)
+            if keys is None:
+                return []
+            family = keys.irange(start, end, inclusive=(True, False))
+            newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in family)
+            moments = itertools.chain.from_iterable(newest_of_each)
+            return self.tables.newest(sorted(moments, reverse=True), limit)
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        with self.tables.lock:
+            record = self.store_get(task_id, organization, deadline)
+            if record is None or record.status not in change.allowed:
+                return None
+            moment = max(change.now, record.updated_at + 1)
+            fields = {**change.fields, "updated_at": moment}
+            if change.starts and record.started_at is None:
+                fields["started_at"] = moment
+            if change.ends:
+                fields |= {"finished_at": moment, "active_key": None}
+                if record.active_key is not None:
+                    del self.tables.active[record.organization_id, record.active_key]
+            record = self.tables.records[task_id] = record._replace(**fields)
+            return record.row()
+
+    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
+        with self.tables.lock:
+            selected = sorted(self.select(query), key=lambda record: sort_key(record, sort), reverse=sort.descending)
+        return [record.row() for record in selected[offset : offset + limit]]
+
+    def store_count(self, query: Query, deadline: float) -> int:
+        with self.tables.lock:
+            return sum(1 for _ in self.select(query))
+
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        with self.tables.lock:
+            old = [
+                record
+                for record in self.tables.records.values()
+                if record.status in statuses.FINAL
+                and record.updated_at < before
+                and organization in (None, record.organization_id)
+                and user in (None, record.user_id)
+            ][:batch_size]
+            for record in old:
+                self.tables.remove(record)
+            return len(old)
+
+    def holder(self, record: TaskRecord) -> TaskRecord | None:
+        """The active task that holds the record's key in its organization."""
+        if record.active_key is None:
+            return None
+        holder_id = self.tables.active.get((record.organization_id, record.active_key))
+        return None if holder_id is None else self.tables.records[holder_id]
+
+    def select(self, query: Query) -> Iterator[TaskRecord]:
+        for record in self.tables.records.values():
+            if query.organization in (None, record.organization_id) and matches(record, query.conditions):
+                yield record

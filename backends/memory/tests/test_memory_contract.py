@@ -1,0 +1,26 @@
+"""The memory backend meets the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from module_sdk_contract import TaskManagerContract
+from module_sdk_contract.harness import Store
+from module_sdk_memory.manager import MemoryTaskManager, Tables
+
+
+class TestMemory(TaskManagerContract):
+    url = "memory://contract"
+
+    def dump(self, store: Store) -> Iterable[object]:
+        tables = tables_of(store)
+        return [tables.records, tables.active, tables.by_user, tables.by_key]
+
+    def corrupt(self, store: Store, task_id: str) -> None:
+        records = tables_of(store).records
+        records[task_id] = records[task_id]._replace(status="no such status")
+
+
+def tables_of(store: Store) -> Tables:
+    return cast("MemoryTaskManager", store.manager).tables

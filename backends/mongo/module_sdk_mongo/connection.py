@@ -1,0 +1,90 @@
+"""The client of one manager, its two collections, and the deadline of each call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import pymongo
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
+
+Document = dict[str, Any]
+Order = list[tuple[str, int]]
+"""Fields, each with 1 for ascending or -1."""
+
+DEFAULT_DATABASE: Final = "module_sdk"
+# Monitoring has no deadline: this bounds how long it stays with a server that has fallen silent, and so how soon a
+# server that is back is found (FAIL-08).
+CONNECT_MILLISECONDS: Final = 1_000
+CLOSE_SECONDS: Final = 1.0
+SHORTEST_SECONDS: Final = 0.001
+
+WRITE_CONCERN: Final = WriteConcern("majority", j=True)
+# A date that no `datetime` can hold must not make a batch of documents unreadable.
+CODEC: Final[CodecOptions[Document]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+
+
+class Connection:
+    """Nothing is connected until the first call; what the URL says of reads and writes does not count.
+
+    Reads go to the primary and writes wait for the journals of a majority, whatever the URL says.
+    """
+
+    def __init__(self, url: StoreURL, options: ManagerOptions) -> None:
+        self.url = url
+        self.options = options
+        self.lock = threading.Lock()
+        self.client: MongoClient[Document] | None = None
+
+    def open(self) -> None:
+        """Make the client, if there is none yet. Raises `ConfigurationError` for a URL that the driver refuses."""
+        with self.lock:
+            if self.client is not None:
+                return
+            try:
+                client = self.new_client()
+            except (PyMongoError, ValueError) as error:
+                raise ConfigurationError(
+                    f"the store URL {self.url} cannot be read: {self.url.scrub(str(error))}"
+                ) from None
+            self.database: Database[Document] = client.get_database(
+                client.get_default_database(DEFAULT_DATABASE).name,
+                codec_options=CODEC,
+                read_preference=ReadPreference.PRIMARY,
+                write_concern=WRITE_CONCERN,
+                read_concern=ReadConcern(),
+            )
+            self.tasks: Collection[Document] = self.database[f"{self.options.namespace}__tasks"]
+            self.meta: Collection[Document] = self.database[f"{self.options.namespace}__meta"]
+            self.client = client
+
+    def new_client(self) -> MongoClient[Document]:
+        settings: dict[str, Any] = {
+            "appname": "module-sdk",
+            "connectTimeoutMS": CONNECT_MILLISECONDS,
+            "maxPoolSize": int(self.options.max_connections),
+        }
+        in_url = {name.lower() for name, _ in parse_qsl(self.url.text.partition("?")[2])}
+        ours = {name: value for name, value in settings.items() if name.lower() not in in_url}
+        return MongoClient(self.url.text, connect=False, **ours)
+
+    def close(self) -> None:
+        with self.lock, pymongo.timeout(CLOSE_SECONDS):
+            if self.client is not None:
+                self.client.close()
+
+
+def within(deadline: float) -> AbstractContextManager[None]:
+    """The driver's work inside ends by the deadline, queueing, choosing a server, connecting and retries included."""
+    # Zero would be no limit.
+    return pymongo.timeout(max(deadline - time.monotonic(), SHORTEST_SECONDS))

@@ -1,0 +1,45 @@
+"""A task as a document: the fields of `TaskRecord`, with the id as `_id`, times as int64, and no field that is `None`.
+
+A key that is null would be in the partial index, and would match a comparison with null; an absent one does neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bson.int64 import Int64
+
+from module_sdk.backends import RECORD_FIELDS, ROW_FIELDS, TaskRecord
+from module_sdk_mongo.connection import Document
+
+TIME_FIELDS: Final = frozenset({"created_at", "updated_at", "started_at", "finished_at"})
+
+
+def document_field(field: str) -> str:
+    """The name in a document of a field of a record."""
+    return "_id" if field == "id" else field
+
+
+ROW_NAMES: Final = tuple(map(document_field, ROW_FIELDS))
+RECORD_NAMES: Final = tuple(map(document_field, RECORD_FIELDS))
+# Inclusion, so that a lookup cannot read a payload that a later version adds.
+ROW_PROJECTION: Final = dict.fromkeys(ROW_NAMES, 1)
+
+
+def document_of(record: TaskRecord) -> Document:
+    return {
+        name: Int64(value) if name in TIME_FIELDS else value
+        for name, value in zip(RECORD_NAMES, record, strict=True)
+        if value is not None
+    }
+
+
+def record_of(document: Mapping[str, Any]) -> TaskRecord:
+    # The driver's Int64 is a subclass of int; records hold plain integers.
+    values = (document.get(name) for name in RECORD_NAMES)
+    return TaskRecord._make(int(value) if isinstance(value, Int64) else value for value in values)
+
+
+def row_of(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(map(document.get, ROW_NAMES))

@@ -1,0 +1,50 @@
+"""The driver's errors, sorted by what they mean to the caller."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    OperationFailure,
+    ProtocolError,
+    PyMongoError,
+    WriteConcernError,
+)
+
+UNAUTHORIZED: Final = 13
+# AuthenticationFailed, and the same of a hosted MongoDB.
+WRONG_CREDENTIALS: Final = (18, 8000)
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Whether the store is away or late: no primary, no connection, no whole answer or no majority in time."""
+    if isinstance(error, ConfigurationError):
+        # The name of a mongodb+srv URL is looked up by the driver, and a failure wrapped like this.
+        return error.__cause__ is not None
+    if isinstance(error, ConnectionFailure | ProtocolError | WriteConcernError):
+        return True
+    if isinstance(error, BulkWriteError) and lacks_majority(error):
+        return True
+    return isinstance(error, PyMongoError) and (error.timeout or error.has_error_label("RetryableWriteError"))
+
+
+def lacks_majority(error: BulkWriteError) -> bool:
+    """Whether what did go in may be lost again."""
+    return bool(error.details.get("writeConcernErrors"))
+
+
+def configuration_fault(error: Exception, database: str) -> str | None:
+    """What is wrong with the settings, if an error of opening comes from them."""
+    if not isinstance(error, OperationFailure):
+        return None
+    if error.code in WRONG_CREDENTIALS:
+        return "the server refuses the user or the password"
+    if error.code == UNAUTHORIZED:
+        return (
+            "the user may not do what the store needs; run "
+            f'db.grantRolesToUser("<user>", [{{role: "readWrite", db: "{database}"}}])'
+        )
+    return None

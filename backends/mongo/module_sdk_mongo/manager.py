@@ -1,0 +1,278 @@
+"""`MongoTaskManager`: the primitives of a task manager in MongoDB, in the order of `module_sdk.primitives`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+from pymongo import ReturnDocument
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from module_sdk.backends import (
+    Capabilities,
+    Change,
+    ConfigurationError,
+    Diagnosis,
+    Explanation,
+    ManagerOptions,
+    Query,
+    Sort,
+    StoredRows,
+    TaskBackendError,
+    TaskBackendUnavailableError,
+    TaskConflictError,
+    TaskManager,
+    TaskRecord,
+    statuses,
+)
+from module_sdk_mongo import lookups, schema
+from module_sdk_mongo.conditions import order_of, query_document
+from module_sdk_mongo.connection import Connection, Document, within
+from module_sdk_mongo.diagnosis import diagnose
+from module_sdk_mongo.documents import ROW_PROJECTION, document_of, record_of, row_of
+from module_sdk_mongo.explaining import explain
+from module_sdk_mongo.failures import configuration_fault, is_unavailable, lacks_majority
+from module_sdk_mongo.lookups import Find
+from module_sdk_mongo.updates import guard, pipeline
+
+# hint for findAndModify and delete, and allowDiskUse for find.
+OLDEST_SERVER: Final = (4, 4)
+# The key of a holder that ends can be taken by another between two looks at it.
+ATTEMPTS: Final = 100
+DUPLICATE_KEY: Final = 11000
+
+# What a child inherited is neither used nor closed by it: closing would end the parent's sessions.
+inherited: list[Connection] = []
+
+
+class MongoTaskManager(TaskManager):
+    """Tasks in a MongoDB database; README.md beside the package says which options there are, and the limits."""
+
+    capabilities = Capabilities(shared=True, durable=True, server=True, explain=True, bounded=True)
+
+    connection_class: ClassVar[type[Connection]] = Connection
+
+    def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
+        super().__init__(url, options)
+        self.options.refuse_unknown()
+        self.connection = self.connection_class(self.url, self.options)
+        self.connection.open()
+
+    # --- Life -------------------------------------------------------------------------------------------------------
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        self.connection.open()
+        try:
+            with within(deadline):
+                self.check_server()
+                self.check_schema(create)
+        except Exception as error:
+            fault = configuration_fault(error, self.connection.database.name)
+            if fault is None:
+                raise
+            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+
+    def check_server(self) -> None:
+        client = self.connection.database.client
+        version = tuple(client.server_info()["versionArray"][:2])
+        if version < OLDEST_SERVER:
+            raise ConfigurationError(f"{self.url} is MongoDB {version[0]}.{version[1]}: 4.4 or later is needed")
+        if not client.is_primary:
+            raise TaskBackendUnavailableError(f"{self.url} is not a primary: it takes no writes")
+
+    def check_schema(self, create: bool) -> None:
+        found = schema.read_version(self.connection)
+        if found is not None and not isinstance(found, int):
+            raise ConfigurationError(f"{self.url}: {self.connection.meta.name} holds no version: {found!r}")
+        if found is not None and found > schema.SCHEMA_VERSION:
+            raise self.newer_schema(found, schema.SCHEMA_VERSION)
+        if found == schema.SCHEMA_VERSION and not schema.missing_indexes(self.connection):
+            return
+        if not create:
+            raise self.missing_schema()
+        schema.build(self.connection)
+        # Another process may have been newer.
+        self.check_schema(create=False)
+
+    def store_ping(self, deadline: float) -> None:
+        with within(deadline):
+            self.connection.database.command("ping")
+
+    def store_close(self) -> None:
+        self.connection.close()
+
+    # --- One task ---------------------------------------------------------------------------------------------------
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        document = document_of(record)
+        condition: Document = {"_id": record.id}
+        index = schema.BY_ID
+        if record.active_key is not None:
+            condition = {"organization_id": record.organization_id, "active_key": record.active_key}
+            index = schema.BY_ACTIVE_KEY
+        tasks = self.connection.tasks
+        with within(deadline):
+            for _ in range(ATTEMPTS):
+                standing: Document | None = None
+                # The id exists, or another writer took the key at this very moment.
+                with contextlib.suppress(DuplicateKeyError):
+                    # What stood there before: nothing if the document went in, which need not travel back.
+                    standing = tasks.find_one_and_update(condition, {"$setOnInsert": document}, upsert=True, hint=index)
+                    if standing is None:
+                        return record
+                if standing is None or standing["_id"] != record.id:
+                    standing = tasks.find_one({"_id": record.id}, hint=schema.BY_ID) or standing
+                if standing is not None:
+                    return record_of(standing)
+        raise TaskBackendError(f"the key of task {record.id} changed hands {ATTEMPTS} times in a row")
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        tasks = self.connection.tasks
+        with within(deadline):
+            wanted: dict[str, TaskRecord] = {}
+            for record in records:
+                wanted.setdefault(record.id, record)
+            present = tasks.find({"_id": {"$in": list(wanted)}}, {"_id": 1}, hint=schema.BY_ID)
+            existing = {document["_id"] for document in present}
+            remaining = [document_of(record) for task_id, record in wanted.items() if task_id not in existing]
+            written = 0
+            while remaining:
+                try:
+                    # In order: what comes after a held key must not go in.
+                    return written + len(tasks.insert_many(remaining).inserted_ids)
+                except BulkWriteError as error:
+                    if lacks_majority(error) or error.details["writeErrors"][0]["code"] != DUPLICATE_KEY:
+                        raise
+                    failure = error.details["writeErrors"][0]
+                written += failure["index"]
+                refused, *remaining = remaining[failure["index"] :]
+                # Another import of the same task forgives; a key that another task holds does not.
+                if tasks.find_one({"_id": refused["_id"]}, {"_id": 1}, hint=schema.BY_ID) is None:
+                    raise TaskConflictError(f"the key of the active task {refused['_id']} is held by another task")
+        return written
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        condition = {"_id": task_id} if organization is None else {"_id": task_id, "organization_id": organization}
+        with within(deadline):
+            document = self.connection.tasks.find_one(condition, hint=schema.BY_ID)
+        return None if document is None else record_of(document)
+
+    # --- Lookups ----------------------------------------------------------------------------------------------------
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        with within(deadline):
+            documents = lookups.by_user(organization, user, limit).documents(self.connection.tasks)
+        return list(map(row_of, documents))
+
+    def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
+        with within(deadline):
+            documents = lookups.by_key(organization, key, limit).documents(self.connection.tasks)
+        return list(map(row_of, documents))
+
+    def store_find_by_prefix(
+        self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
+    ) -> StoredRows:
+        tasks = self.connection.tasks
+        with within(deadline):
+            if limit is None:
+                return lookups.newest_first(lookups.by_prefix(organization, start, end).documents(tasks))
+            newest = lookups.newest_ids_by_prefix(organization, start, end, limit)
+            while True:
+                ids = [document["_id"] for document in newest.documents(tasks)]
+                documents = lookups.by_ids(ids).documents(tasks) if ids else []
+                # Where one has been pruned in between, another is the newest in its place.
+                if len(documents) == len(ids):
+                    return lookups.newest_first(documents)
+
+    # --- Changes ----------------------------------------------------------------------------------------------------
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        with within(deadline):
+            document = self.connection.tasks.find_one_and_update(
+                guard(task_id, organization, change),
+                pipeline(change),
+                projection=ROW_PROJECTION,
+                return_document=ReturnDocument.AFTER,
+                hint=schema.BY_ID,
+            )
+        return None if document is None else row_of(document)
+
+    # --- The read model ---------------------------------------------------------------------------------------------
+
+    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
+        condition, order = query_document(query), order_of(sort)
+        tasks = self.connection.tasks
+        with within(deadline):
+            if not offset:
+                return list(map(row_of, Find(condition, None, order=order, limit=limit).documents(tasks)))
+            # Ids first, so that what is skipped is not read where an index has the order.
+            chosen = Find(condition, None, fields={"_id": 1}, order=order, skip=offset, limit=limit).documents(tasks)
+            ids = [document["_id"] for document in chosen]
+            found = Find({"$and": [{"_id": {"$in": ids}}, condition]}, schema.BY_ID).documents(tasks)
+        by_id = {document["_id"]: row_of(document) for document in found}
+        # What has been pruned or changed in between, and is no longer selected, is missing.
+        return [by_id[task_id] for task_id in ids if task_id in by_id]
+
+    def store_count(self, query: Query, deadline: float) -> int:
+        condition = query_document(query)
+        with within(deadline):
+            if not condition:
+                return self.connection.tasks.count_documents(condition, hint=schema.BY_ID)
+            return self.connection.tasks.count_documents(condition)
+
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        ended: Document = {"status": {"$in": list(statuses.FINAL)}}
+        condition: Document = {**ended, "updated_at": {"$lt": before}}
+        index = schema.BY_CHANGE
+        if organization is not None:
+            condition["organization_id"], index = organization, schema.BY_CHANGE_IN_ORGANIZATION
+        if user is not None:
+            condition["user_id"] = user
+        tasks = self.connection.tasks
+        removed = 0
+        with within(deadline):
+            # More than once only where another process prunes the same tasks.
+            while removed < batch_size:
+                wanted = batch_size - removed
+                old = Find(condition, index, fields={"_id": 1}, limit=wanted).documents(tasks)
+                ids = [document["_id"] for document in old]
+                removed += tasks.delete_many({"_id": {"$in": ids}, **ended}, hint=schema.BY_ID).deleted_count
+                if len(ids) < wanted:
+                    break
+        return removed
+
+    # --- Insight ----------------------------------------------------------------------------------------------------
+
+    def store_explain(
+        self, operation: str, arguments: Sequence[str | None], limit: int | None, deadline: float
+    ) -> Explanation:
+        tasks = self.connection.tasks
+        organization, argument = str(arguments[0]), str(arguments[1])
+        with within(deadline):
+            if operation == "list_user_tasks":
+                finds = [lookups.by_user(organization, argument, limit)]
+            elif operation == "get_tasks_by_key":
+                finds = [lookups.by_key(organization, argument, limit)]
+            elif limit is None:
+                finds = [lookups.by_prefix(organization, argument, arguments[2])]
+            else:
+                newest = lookups.newest_ids_by_prefix(organization, argument, arguments[2], limit)
+                finds = [newest, lookups.by_ids([document["_id"] for document in newest.documents(tasks)])]
+            return explain(finds, tasks)
+
+    def store_diagnose(self, deadline: float) -> Diagnosis:
+        with within(deadline):
+            return diagnose(self.connection)
+
+    def store_after_fork(self) -> None:
+        inherited.append(self.connection)
+        self.connection = self.connection_class(self.url, self.options)
+
+    def translate_error(self, error: Exception) -> TaskBackendError:
+        kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
+        return kind(self.describe_error(error))

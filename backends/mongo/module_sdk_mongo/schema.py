@@ -1,0 +1,55 @@
+"""The indexes that serve the lookups, and the version of what lies in the store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bson.int64 import Int64
+from pymongo import IndexModel
+
+from module_sdk_mongo.connection import Connection
+
+SCHEMA_VERSION: Final = 1
+SCHEMA_ID: Final = "schema"
+
+BY_ID: Final = "_id_"
+BY_USER: Final = "by_user"
+BY_KEY: Final = "by_key"
+BY_ACTIVE_KEY: Final = "by_active_key"
+BY_CHANGE: Final = "by_change"
+BY_CHANGE_IN_ORGANIZATION: Final = "by_change_in_organization"
+
+INDEXES: Final = {
+    BY_USER: IndexModel(["organization_id", "user_id", "created_at", "_id"], name=BY_USER),
+    BY_KEY: IndexModel(["organization_id", "task_key", "created_at", "_id"], name=BY_KEY),
+    BY_ACTIVE_KEY: IndexModel(
+        ["organization_id", "active_key"],
+        name=BY_ACTIVE_KEY,
+        unique=True,
+        partialFilterExpression={"active_key": {"$exists": True}},
+    ),
+    BY_CHANGE: IndexModel(["updated_at", "_id"], name=BY_CHANGE),
+    BY_CHANGE_IN_ORGANIZATION: IndexModel(["organization_id", "updated_at", "_id"], name=BY_CHANGE_IN_ORGANIZATION),
+}
+
+
+def read_version(connection: Connection) -> object:
+    """What the store says its version is; `None` where it says nothing."""
+    stored = connection.meta.find_one({"_id": SCHEMA_ID})
+    return None if stored is None else stored.get("version")
+
+
+def missing_indexes(connection: Connection) -> list[str]:
+    existing = connection.tasks.index_information()
+    return [name for name in INDEXES if name not in existing]
+
+
+def build(connection: Connection) -> None:
+    """Make what is missing. The version comes last, so that a store that has one is whole.
+
+    Every step may be run again, and by several processes at once.
+    """
+    if missing := missing_indexes(connection):
+        connection.tasks.create_indexes([INDEXES[name] for name in missing])
+    # $max: a newer version that was written meanwhile stays.
+    connection.meta.update_one({"_id": SCHEMA_ID}, {"$max": {"version": Int64(SCHEMA_VERSION)}}, upsert=True)

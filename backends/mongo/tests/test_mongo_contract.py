@@ -1,0 +1,53 @@
+"""The MongoDB backend meets the contract, on a real server and, as a smoke tier, on mongomock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import cast
+
+import pytest
+from module_sdk_contract import Deviation, TaskManagerContract
+from module_sdk_contract.harness import Store
+from module_sdk_mongo.manager import MongoTaskManager
+from module_sdk_mongo.schema import SCHEMA_ID, SCHEMA_VERSION
+
+
+class MongoContract(TaskManagerContract):
+    """The side doors, which are the same for both."""
+
+    __test__ = False
+
+    def dump(self, store: Store) -> Iterable[object]:
+        database = manager_of(store).connection.database
+        for name in database.list_collection_names():
+            if name.startswith(f"{store.namespace}__"):
+                yield from database[name].find()
+
+    def corrupt(self, store: Store, task_id: str) -> None:
+        manager_of(store).connection.tasks.update_one({"_id": task_id}, {"$set": {"created_at": "yesterday"}})
+
+    def write_newer_schema(self, store: Store) -> None:
+        newer = {"$set": {"version": SCHEMA_VERSION + 1}}
+        manager_of(store).connection.meta.update_one({"_id": SCHEMA_ID}, newer)
+
+
+class TestMongoDB(MongoContract):
+    __test__ = True
+
+    @pytest.fixture(autouse=True)
+    def server(self, mongodb_url: str) -> None:
+        type(self).url = mongodb_url
+
+
+class TestMongomock(MongoContract):
+    __test__ = True
+    url = "mongodb://mongomock"
+    opener = "backends.mongo.tests.mongomock_manager:open_manager"
+    deviations = (
+        Deviation("DISC-01", "no entry point serves it, so its own package counts as another", date(2027, 12, 31)),
+    )
+
+
+def manager_of(store: Store) -> MongoTaskManager:
+    return cast("MongoTaskManager", store.manager)

@@ -1,0 +1,154 @@
+"""Every lookup walks the index that it names, and touches no document that it does not return (PREFIX-11, ROW-09)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+from module_sdk_mongo.manager import MongoTaskManager
+from module_sdk_mongo.schema import BY_CHANGE, BY_CHANGE_IN_ORGANIZATION, BY_ID, BY_KEY, BY_USER
+
+from module_sdk import open_manager
+from module_sdk.backends import ROW_FIELDS, Explanation, Task
+
+TaskMaker = Callable[..., Task]
+
+TASKS: Final = 20_000
+RARE: Final = 10
+LIMITS: Final = [1, 10]
+START: Final = 1_767_225_600_000_000
+
+
+@pytest.fixture(scope="module")
+def manager(mongodb_url: str) -> Iterator[MongoTaskManager]:
+    """One organization of 20,000 tasks: half of the keys begin with `half`, ten with `rare`; user `busy` has half.
+
+    The rare ones are the oldest, so that whoever walks by time meets them last.
+    """
+    manager = open_manager(mongodb_url, namespace="plans")
+    assert isinstance(manager, MongoTaskManager)
+
+    def tasks() -> Iterator[Task]:
+        for number in range(TASKS):
+            family = "rare" if number < RARE else ("half", "other")[number % 2]
+            fields: dict[str, Any] = {
+                "user_id": "busy" if number % 2 else f"user-{number}",
+                "task_key": f"{family}:{number // 20 if family != 'rare' else 0}",
+                "now": START + number,
+            }
+            made = Task.new(organization_id=7, module="tests", **fields)
+            yield Task.from_dict({**made.to_dict(), "status": "completed", "checkpoint": "x" * 100})
+
+    manager.import_tasks(tasks())
+    yield manager
+    manager.close()
+
+
+def stages(explanation: Explanation) -> list[list[str]]:
+    """The stages of each query, first the one that runs last."""
+    return [[stage["stage"] for stage in json.loads(plan)] for plan in explanation.plan.splitlines()]
+
+
+def indexes(explanation: Explanation) -> list[list[str]]:
+    plans = map(json.loads, explanation.plan.splitlines())
+    return [[stage["indexName"] for stage in plan if "indexName" in stage] for plan in plans]
+
+
+@pytest.mark.parametrize("limit", [None, *LIMITS])
+@pytest.mark.parametrize(
+    ("operation", "argument", "found"),
+    [
+        ("list_user_tasks", "busy", TASKS // 2),
+        ("list_user_tasks", "user-4", 1),
+        ("get_tasks_by_key", "rare:0", RARE),
+        ("get_tasks_by_key", "other:500", 10),
+    ],
+)
+def test_user_and_key_come_in_order_from_their_index(
+    manager: MongoTaskManager, operation: str, argument: str, found: int, limit: int | None
+) -> None:
+    # given what the lookup returns
+    rows = getattr(manager, operation)(argument, 7, limit=limit)
+    assert len(rows) == (found if limit is None else min(found, limit))
+
+    # when it is explained
+    explanation = manager.explain(operation, argument, 7, limit=limit)
+
+    # then one index is walked, nothing is sorted, and nothing else is touched
+    (plan,) = stages(explanation)
+    assert indexes(explanation) == [[BY_USER if operation == "list_user_tasks" else BY_KEY]]
+    assert "SORT" not in plan
+    assert "COLLSCAN" not in plan
+    assert explanation.rows_examined <= 2 * len(rows) + 1
+    assert explanation.fields == ROW_FIELDS
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize(("prefix", "family"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2)])
+def test_a_limited_prefix_is_picked_from_the_key_index_alone(
+    manager: MongoTaskManager, prefix: str, family: int, limit: int
+) -> None:
+    # given what the lookup returns
+    rows = manager.get_tasks_by_key_prefix(prefix, 7, limit=limit)
+    assert [row["created_at"] for row in rows] == sorted((row["created_at"] for row in rows), reverse=True)
+    assert len(rows) == limit
+
+    # when it is explained
+    explanation = manager.explain("get_tasks_by_key_prefix", prefix, 7, limit=limit)
+
+    # then the first query reads the family's entries of the index and no document, the second one the chosen rows
+    picking, fetching = stages(explanation)
+    assert indexes(explanation) == [[BY_KEY], [BY_ID]]
+    assert "FETCH" not in picking
+    assert "SORT" not in fetching
+    assert explanation.rows_examined <= family + 1 + 3 * limit
+    assert explanation.fields == ROW_FIELDS
+
+
+@pytest.mark.parametrize(("prefix", "family"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2), ("none", 0)])
+def test_a_whole_family_costs_its_own_size(manager: MongoTaskManager, prefix: str, family: int) -> None:
+    # given what the lookup returns
+    assert len(manager.get_tasks_by_key_prefix(prefix, 7)) == family
+
+    # when it is explained
+    explanation = manager.explain("get_tasks_by_key_prefix", prefix, 7)
+
+    # then the key index serves it, and the server, which would sort whole documents, sorts nothing
+    assert indexes(explanation) == [[BY_KEY]]
+    assert "SORT" not in stages(explanation)[0]
+    assert explanation.rows_examined <= 2 * family + 1
+
+
+@pytest.mark.parametrize("organization", [None, "7"])
+def test_a_deep_page_skips_entries_of_an_index(manager: MongoTaskManager, organization: str | None) -> None:
+    # given the query that finds the ids of a page
+    condition = {} if organization is None else {"$and": [{"organization_id": organization}]}
+    cursor = manager.connection.tasks.find(
+        condition, {"_id": 1}, sort=[("updated_at", -1), ("_id", -1)], skip=TASKS // 2, limit=25
+    )
+
+    # when it is explained
+    statistics = cursor.explain()["executionStats"]
+
+    # then no document is read for what is skipped
+    index = BY_CHANGE if organization is None else BY_CHANGE_IN_ORGANIZATION
+    assert statistics["totalDocsExamined"] == 0
+    assert index in str(statistics["executionStages"])
+
+
+def test_pruning_finds_old_tasks_by_index(manager: MongoTaskManager) -> None:
+    # given a profile of what the server does
+    database = manager.connection.database
+    database.command("profile", 2)
+    try:
+        # when nothing is old enough
+        assert manager.prune(1e12, organization_id=7) == 0
+    finally:
+        database.command("profile", 0)
+
+    # then nothing was looked at
+    entries = list(database["system.profile"].find({"ns": manager.connection.tasks.full_name}))
+    assert [entry["docsExamined"] for entry in entries if entry["op"] == "query"] == [0]
+    database.drop_collection("system.profile")

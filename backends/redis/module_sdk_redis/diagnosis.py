@@ -1,0 +1,102 @@
+"""What a server tells about itself, and which of its settings weaken a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from module_sdk.backends import Diagnosis
+from module_sdk_redis.routing import Router
+
+OLDEST_VERSION: Final = (6, 2)
+UNKNOWN: Final = "unknown"
+MICROSECONDS: Final = 1_000_000
+
+Facts = dict[str, str]
+
+
+def read_information(router: Router, deadline: float) -> Facts:
+    """The fields of INFO; none where the user may not ask."""
+    try:
+        reply: bytes = router.read("INFO", deadline=deadline)
+    except ResponseError:
+        return {}
+    pairs = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
+    return {name: value for name, colon, value in pairs if colon}
+
+
+def read_setting(router: Router, name: str, deadline: float) -> str:
+    """One setting; `unknown` where CONFIG is forbidden, as most hosted servers have it."""
+    try:
+        reply: list[bytes] = router.read("CONFIG", "GET", name, deadline=deadline)
+    except ResponseError:
+        return UNKNOWN
+    return reply[1].decode() if reply else UNKNOWN
+
+
+def is_too_old(information: Facts) -> bool:
+    parts = information.get("redis_version", "").split(".")[:2]
+    return all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST_VERSION
+
+
+def has_append_only_file(information: Facts) -> bool:
+    """False also where it is not known."""
+    return information.get("aof_enabled") == "1"
+
+
+def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: float) -> Diagnosis:
+    information = read_information(router, deadline)
+    flavour = information.get("server_name", "redis")
+    facts = {
+        "server": f"{flavour} {information.get(f'{flavour}_version', information.get('redis_version', UNKNOWN))}",
+        "driver": f"redis-py {version('redis')}",
+        "mode": information.get("redis_mode") or information.get("server_mode") or UNKNOWN,
+        "role": information.get("role", UNKNOWN),
+        "schema version": schema,
+        "appendonly": {"1": "yes", "0": "no"}.get(information.get("aof_enabled", ""), UNKNOWN),
+        "appendfsync": read_setting(router, "appendfsync", deadline),
+        "maxmemory-policy": information.get("maxmemory_policy") or read_setting(router, "maxmemory-policy", deadline),
+        "clock difference": f"{clock_difference(router, clock, deadline):+.3f} s",
+    }
+    return Diagnosis(facts, [*settings_warnings(facts), *topology_warnings(facts, information)])
+
+
+def clock_difference(router: Router, clock: Callable[[], int], deadline: float) -> float:
+    """How many seconds the server's clock is ahead of ours."""
+    before = clock()
+    reply: list[Any] = router.read("TIME", deadline=deadline)
+    server = int(reply[0]) * MICROSECONDS + int(reply[1])
+    return (server - (before + clock()) / 2) / MICROSECONDS
+
+
+def settings_warnings(facts: Facts) -> list[str]:
+    warnings = []
+    if facts["appendonly"] == UNKNOWN:
+        warnings.append("the user may not ask whether an append-only file is kept, so the store counts as not durable")
+    elif facts["appendonly"] == "no":
+        warnings.append("appendonly is off: tasks that were acknowledged are lost when the server ends")
+    elif facts["appendfsync"] == UNKNOWN:
+        warnings.append("the user may not ask for appendfsync, which decides what a loss of power takes with it")
+    elif facts["appendfsync"] != "always":
+        warnings.append(
+            f"appendfsync is {facts['appendfsync']!r}: a loss of power, and at a bad moment a crash of the server, "
+            "takes the tasks acknowledged in the last seconds with it"
+        )
+    if facts["maxmemory-policy"] != "noeviction":
+        warnings.append(f"maxmemory-policy is {facts['maxmemory-policy']!r}, not 'noeviction': tasks may vanish")
+    difference = float(facts["clock difference"].removesuffix(" s"))
+    if abs(difference) > 1:
+        warnings.append(f"the server's clock differs from this host's by {difference:+.3f} s")
+    return warnings
+
+
+def topology_warnings(facts: Facts, information: Facts) -> list[str]:
+    warnings = []
+    if facts["role"] == "slave":
+        warnings.append("the server is a replica: it answers late and refuses writes")
+    if facts["mode"] == "cluster" or information.get("connected_slaves", "0") != "0":
+        warnings.append("replicas follow asynchronously: a failover may lose tasks that were acknowledged")
+    return warnings

@@ -1,0 +1,65 @@
+-- ARGV[1] of every script is the prefix of the namespace's keys.
+local prefix = ARGV[1]
+
+-- A record is ten texts between NULs; Lua reads no number in it, since its numbers have 53 bits.
+local PATTERN = '^(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)$'
+
+local function take_apart(packed)
+  local id, module, label, status, progress, key, user, organization, created, updated = string.match(packed, PATTERN)
+  if not id then
+    return nil
+  end
+  return {
+    id = id, module = module, label = label, status = status, progress = progress, key = key, user = user,
+    organization = organization, created = created, updated = updated
+  }
+end
+
+-- The names of layout.py, for what only a record tells.
+local function keys_of(record)
+  local organization = record.organization
+  local scoped = #organization .. ':' .. organization .. ':'
+  return {
+    record = prefix .. 't:' .. record.id,
+    payloads = prefix .. 'p:' .. record.id,
+    by_user = prefix .. 'u:' .. scoped .. record.user,
+    by_key = prefix .. 'k:' .. organization,
+    pages = prefix .. 'o:' .. organization,
+    all = prefix .. 'all',
+    active = prefix .. 'a:' .. scoped .. record.key
+  }
+end
+
+-- Fails before anything is written if a cluster is moving the slot and any of these keys is not here. A command with
+-- one key would find it missing and go on.
+local function demand_keys(...)
+  redis.call('EXISTS', ...)
+end
+
+-- Puts a record in whose id is new and whose key is free. Payloads are names and values in ARGV.
+local function insert(record, keys, packed, is_active, first, last)
+  redis.call('SET', keys.record, packed)
+  if last >= first then
+    redis.call('HSET', keys.payloads, unpack(ARGV, first, last))
+  end
+  local moment = record.created .. record.id
+  redis.call('ZADD', keys.by_user, 0, moment)
+  if record.key ~= '' then
+    redis.call('ZADD', keys.by_key, 0, record.key .. '\0' .. moment)
+    if is_active then
+      redis.call('SET', keys.active, record.id)
+    end
+  end
+  moment = record.updated .. record.id
+  redis.call('ZADD', keys.pages, 0, moment)
+  redis.call('ZADD', keys.all, 0, moment)
+end
+
+-- The id of the active task that holds the record's key, and its packed record; nothing if the key is free.
+local function holder_of(keys)
+  local id = redis.call('GET', keys.active)
+  if id then
+    -- An entry without a record is what an evicting server leaves behind.
+    return id, redis.call('GET', prefix .. 't:' .. id)
+  end
+end

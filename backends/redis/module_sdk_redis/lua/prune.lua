@@ -1,0 +1,39 @@
+-- KEYS: an index. ARGV: prefix, lower bound, upper bound, how many entries to look at, how many records to remove,
+-- the final statuses between NULs, time, '=' and the organization or '', '=' and the user or ''.
+-- {how many were removed, how many were looked at, the last of these or ''}.
+local entries = redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'LIMIT', 0, ARGV[4])
+if #entries == 0 then
+  return {0, 0, ''}
+end
+local names = {KEYS[1]}
+for place, entry in ipairs(entries) do
+  names[place + 1] = prefix .. 't:' .. string.sub(entry, -36)
+end
+local records = redis.call('MGET', unpack(names))
+
+local function is_old(record)
+  return string.find(ARGV[6], '\0' .. record.status .. '\0', 1, true)
+    and record.updated < ARGV[7]
+    and (ARGV[8] == '' or record.organization == string.sub(ARGV[8], 2))
+    and (ARGV[9] == '' or record.user == string.sub(ARGV[9], 2))
+end
+
+local removed, most = 0, tonumber(ARGV[5])
+local place = 0
+while place < #entries and removed < most do
+  place = place + 1
+  local record = records[place + 1] and take_apart(records[place + 1])
+  if record and is_old(record) then
+    local keys = keys_of(record)
+    demand_keys(KEYS[1], keys.record, keys.payloads, keys.by_user, keys.by_key, keys.pages, keys.all)
+    redis.call('UNLINK', keys.record, keys.payloads)
+    redis.call('ZREM', keys.by_user, record.created .. record.id)
+    if record.key ~= '' then
+      redis.call('ZREM', keys.by_key, record.key .. '\0' .. record.created .. record.id)
+    end
+    redis.call('ZREM', keys.pages, record.updated .. record.id)
+    redis.call('ZREM', keys.all, record.updated .. record.id)
+    removed = removed + 1
+  end
+end
+return {removed, place, entries[place]}

@@ -1,0 +1,77 @@
+-- KEYS: the record. ARGV: prefix, '=' and the scope or '', the allowed statuses between NULs, the time now,
+-- '1' if it starts, '1' if it ends, '=' and the new value or '' of status, progress and label, how many payload
+-- arguments follow, payload names and values, names of payloads to clear.
+-- The new packed record, or nil if the task is not there, in another scope or in another status.
+
+-- Times have more digits than Lua's numbers, so the later of two is found as text and raised in two halves.
+local function after(time)
+  local low = tonumber(string.sub(time, 10)) + 1
+  if low < 1000000000 then
+    return string.sub(time, 1, 9) .. string.format('%09d', low)
+  end
+  return string.format('%09d', tonumber(string.sub(time, 1, 9)) + 1) .. '000000000'
+end
+
+local function changed(argument, value)
+  if argument == '' then
+    return value
+  end
+  return string.sub(argument, 2)
+end
+
+local packed = redis.call('GET', KEYS[1])
+if not packed then
+  return nil
+end
+local record = take_apart(packed)
+if not record then
+  return redis.error_reply('ERR the stored task cannot be taken apart')
+end
+if ARGV[2] ~= '' and record.organization ~= string.sub(ARGV[2], 2) then
+  return nil
+end
+if not string.find(ARGV[3], '\0' .. record.status .. '\0', 1, true) then
+  return nil
+end
+
+local keys = keys_of(record)
+local starts, ends = ARGV[5] == '1', ARGV[6] == '1'
+local first, last = 11, 10 + tonumber(ARGV[10])
+local has_payloads = #ARGV > 10 or starts or ends
+if has_payloads then
+  demand_keys(KEYS[1], keys.pages, keys.all, keys.payloads, keys.active)
+else
+  demand_keys(KEYS[1], keys.pages, keys.all)
+end
+
+local before, moment = record.updated, ARGV[4]
+if moment <= before then
+  moment = after(before)
+end
+packed = table.concat({
+  record.id, record.module, changed(ARGV[9], record.label), changed(ARGV[7], record.status),
+  changed(ARGV[8], record.progress), record.key, record.user, record.organization, record.created, moment
+}, '\0')
+redis.call('SET', KEYS[1], packed)
+if has_payloads then
+  if last >= first then
+    redis.call('HSET', keys.payloads, unpack(ARGV, first, last))
+  end
+  if #ARGV > last then
+    redis.call('HDEL', keys.payloads, unpack(ARGV, last + 1))
+  end
+  if starts then
+    redis.call('HSETNX', keys.payloads, 'started_at', moment)
+  end
+  if ends then
+    redis.call('HSET', keys.payloads, 'finished_at', moment)
+    if record.key ~= '' then
+      redis.call('DEL', keys.active)
+    end
+  end
+end
+for _, pages in ipairs({keys.pages, keys.all}) do
+  redis.call('ZREM', pages, before .. record.id)
+  redis.call('ZADD', pages, 0, moment .. record.id)
+end
+return packed

@@ -1,0 +1,256 @@
+"""`RedisTaskManager`: the primitives of a task manager on Redis and Valkey, in the order of `module_sdk.primitives`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from module_sdk.backends import (
+    ROW_FIELDS,
+    Capabilities,
+    Change,
+    ConfigurationError,
+    Diagnosis,
+    Explanation,
+    ManagerOptions,
+    Query,
+    Sort,
+    StoredRows,
+    TaskBackendError,
+    TaskBackendUnavailableError,
+    TaskConflictError,
+    TaskManager,
+    TaskRecord,
+    statuses,
+)
+from module_sdk_redis.diagnosis import diagnose, has_append_only_file, is_too_old, read_information
+from module_sdk_redis.errors import configuration_fault, is_unavailable
+from module_sdk_redis.explaining import CountingReader
+from module_sdk_redis.layout import SCHEMA_VERSION, Layout, time_text
+from module_sdk_redis.lookups import Lookups
+from module_sdk_redis.options import ServerSettings
+from module_sdk_redis.packing import TEXT_PAYLOADS, pack, pack_payloads, unpack, unpack_record
+from module_sdk_redis.pool import Pool
+from module_sdk_redis.read_model import ReadModel
+from module_sdk_redis.reading import CHUNK, Reader, Rows
+from module_sdk_redis.routing import Router
+from module_sdk_redis.scripts import CREATE, GET, IMPORT, PRUNE, UPDATE
+
+logger = logging.getLogger("module_sdk.tasks")
+
+# What one script of an import may hold, so that it neither fills the server's buffers nor keeps other clients waiting.
+IMPORT_RECORDS: Final = 250
+IMPORT_BYTES: Final = 1_048_576
+
+
+class RedisTaskManager(TaskManager):
+    """Tasks in Redis or Valkey; README.md beside the package says what they offer and where their limits are."""
+
+    capabilities = Capabilities(shared=True, server=True, explain=True, bounded=True)
+
+    def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
+        super().__init__(url, options)
+        self.settings = ServerSettings.parse(self.url, self.options)
+        self.layout = Layout(self.options.namespace)
+        self.pool = Pool(self.settings, self.options.max_connections)
+        self.router = Router(self.pool, self.settings.address)
+        self.reader = Reader(self.router, self.layout)
+        self.lookups = Lookups(self.reader)
+        self.read_model = ReadModel(self.reader)
+
+    # --- Life -------------------------------------------------------------------------------------------------------
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        try:
+            self.check_server(deadline)
+            self.check_schema(create, deadline)
+        except Exception as error:
+            fault = configuration_fault(error)
+            if fault is None:
+                raise
+            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+
+    def check_server(self, deadline: float) -> None:
+        # A read of a key finds the node that has the slot; what follows is asked of that one.
+        self.read_version(deadline)
+        information = read_information(self.router, deadline)
+        if is_too_old(information):
+            raise ConfigurationError(
+                f"{self.url} is Redis {information['redis_version']}; 6.2 is the oldest that will do"
+            )
+        if information.get("role") == "slave":
+            raise TaskBackendUnavailableError(f"{self.url} is a replica; tasks are kept on the primary")
+        if information.get("cluster_enabled") == "1":
+            self.router.learn_nodes(deadline)
+        durable = has_append_only_file(information)
+        if not durable:
+            logger.warning("%s keeps no append-only file that we know of: its tasks may not outlive it", self.url)
+        self.capabilities = Capabilities(shared=True, server=True, explain=True, bounded=True, durable=durable)
+
+    def check_schema(self, create: bool, deadline: float) -> None:
+        if create:
+            self.router.read("SET", self.layout.schema, SCHEMA_VERSION, "NX", deadline=deadline)
+        found = self.read_version(deadline)
+        if found is None:
+            raise self.missing_schema()
+        if not found.isdigit():
+            raise ConfigurationError(f"{self.url}: {self.layout.schema} holds no version but {found!r}")
+        if int(found) > SCHEMA_VERSION:
+            raise self.newer_schema(found, SCHEMA_VERSION)
+
+    def read_version(self, deadline: float) -> str | None:
+        version: bytes | None = self.router.read("GET", self.layout.schema, deadline=deadline)
+        return None if version is None else version.decode(errors="replace")
+
+    def store_ping(self, deadline: float) -> None:
+        self.router.read("PING", deadline=deadline)
+
+    def store_close(self) -> None:
+        self.pool.close()
+
+    def store_after_fork(self) -> None:
+        self.pool.start_anew()
+
+    # --- One task ---------------------------------------------------------------------------------------------------
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        arguments = (self.layout.prefix, pack(record), flag(record.active_key is not None), *pack_payloads(record))
+        standing = self.router.run(CREATE, (self.layout.record(record.id),), arguments, deadline)
+        return record if standing is None else unpack_record(record.id, *standing)
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        written = 0
+        for first, arguments in import_chunks(records):
+            keys = (self.layout.record(first.id),)
+            went_in, refused = self.router.run(IMPORT, keys, (self.layout.prefix, *arguments), deadline)
+            written += went_in
+            if refused:
+                raise TaskConflictError(f"the key of the active task {refused.decode()} is held by another task")
+        return written
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        keys = (self.layout.record(task_id), self.layout.payloads(task_id))
+        found = self.router.run(GET, keys, (self.layout.prefix,), deadline, again=True)
+        if found is None:
+            return None
+        record = unpack_record(task_id, *found)
+        return record if organization in (None, record.organization_id) else None
+
+    # --- Lookups ----------------------------------------------------------------------------------------------------
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        return self.lookups.by_user(organization, user, limit, deadline)
+
+    def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
+        return self.lookups.by_key(organization, key, limit, deadline)
+
+    def store_find_by_prefix(
+        self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
+    ) -> StoredRows:
+        return self.lookups.by_prefix(organization, start, end, limit, deadline)
+
+    # --- Changes ----------------------------------------------------------------------------------------------------
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        fields = change.fields
+        payloads = [part for name in TEXT_PAYLOADS if fields.get(name) is not None for part in (name, fields[name])]
+        cleared = [name for name in TEXT_PAYLOADS if name in fields and fields[name] is None]
+        progress = fields.get("progress")
+        arguments = (
+            self.layout.prefix,
+            given(organization),
+            between_nuls(change.allowed),
+            time_text(change.now),
+            flag(change.starts),
+            flag(change.ends),
+            given(fields.get("status")),
+            given(None if progress is None else repr(progress)),
+            given(fields.get("label")),
+            len(payloads),
+            *payloads,
+            *cleared,
+        )
+        packed = self.router.run(UPDATE, (self.layout.record(task_id),), arguments, deadline)
+        return None if packed is None else unpack(packed)
+
+    # --- The read model ---------------------------------------------------------------------------------------------
+
+    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
+        return self.read_model.page(query, sort, offset, limit, deadline)
+
+    def store_count(self, query: Query, deadline: float) -> int:
+        return self.read_model.count(query, deadline)
+
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        # No task is changed before it is created, so the bound is right for the order of either time.
+        if organization is not None and user is not None:
+            index = self.layout.by_user(organization, user)
+        else:
+            index = self.layout.pages(organization)
+        conditions = (between_nuls(statuses.FINAL), time_text(before), given(organization), given(user))
+        lower: str | bytes = "-"
+        removed = 0
+        while removed < batch_size:
+            bounds = (lower, f"({time_text(before)}")
+            arguments = (self.layout.prefix, *bounds, CHUNK, batch_size - removed, *conditions)
+            batch, examined, last = self.router.run(PRUNE, (index,), arguments, deadline)
+            removed += batch
+            if examined < CHUNK and removed < batch_size:
+                break
+            lower = b"(" + last
+        return removed
+
+    # --- Insight ----------------------------------------------------------------------------------------------------
+
+    def store_explain(
+        self, operation: str, arguments: Sequence[Any], limit: int | None, deadline: float
+    ) -> Explanation:
+        reader = CountingReader(self.router, self.layout)
+        lookups = Lookups(reader)
+        by_name: dict[str, Callable[..., Rows]] = {
+            "list_user_tasks": lookups.by_user,
+            "get_tasks_by_key": lookups.by_key,
+            "get_tasks_by_key_prefix": lookups.by_prefix,
+        }
+        by_name[operation](*arguments, limit, deadline)
+        return Explanation("\n".join(reader.plan), reader.examined, ROW_FIELDS)
+
+    def store_diagnose(self, deadline: float) -> Diagnosis:
+        return diagnose(self.router, self.clock, self.read_version(deadline) or "none", deadline)
+
+    def translate_error(self, error: Exception) -> TaskBackendError:
+        kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
+        return kind(self.describe_error(error))
+
+
+def flag(value: bool) -> str:
+    return "1" if value else ""
+
+
+def given(value: str | None) -> str:
+    """Lua must tell the empty text from none."""
+    return "" if value is None else f"={value}"
+
+
+def between_nuls(texts: Sequence[str]) -> str:
+    return "\0".join(("", *texts, ""))
+
+
+def import_chunks(records: Sequence[TaskRecord]) -> Iterator[tuple[TaskRecord, list[Any]]]:
+    """The first record of each chunk, and the chunk as arguments of the script."""
+    arguments: list[Any] = []
+    first, count, size = 0, 0, 0
+    for place, record in enumerate(records):
+        payloads = pack_payloads(record)
+        arguments += (pack(record), flag(record.active_key is not None), len(payloads), *payloads)
+        count += 1
+        size += sum(map(len, payloads))
+        if count == IMPORT_RECORDS or size >= IMPORT_BYTES or place == len(records) - 1:
+            yield records[first], arguments
+            arguments = []
+            first, count, size = place + 1, 0, 0

@@ -1,0 +1,1 @@
+"""Everything in which the databases differ, one module each."""

@@ -1,0 +1,328 @@
+"""MariaDB and MySQL, through PyMySQL or, where it is installed, mysqlclient: all text is bytes to the server."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import math
+import socket
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, Final
+
+from sqlalchemy import BIGINT
+from sqlalchemy.dialects.mysql import DOUBLE, LONGBLOB, VARBINARY
+from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
+from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
+from sqlalchemy.engine import URL
+
+from module_sdk.backends import ConfigurationError, Diagnosis, TaskBackendUnavailableError
+from module_sdk_sql.dialects.base import Link, StoredTuple
+from module_sdk_sql.dialects.server import ServerDialect, ServerLink
+from module_sdk_sql.schema import ColumnTypes
+from module_sdk_sql.watchdog import watchdog
+
+# Client flags: https://mariadb.com/kb/en/connection/#capabilities
+FOUND_ROWS: Final = 1 << 1  # an unchanged row counts as changed
+MULTI_STATEMENTS: Final = 1 << 16  # several statements in one trip
+DEFAULT_PORT: Final = 3306
+
+# https://mariadb.com/kb/en/mariadb-error-code-reference/
+UNAVAILABLE: Final = frozenset(
+    (0, 1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969, 3024)
+)
+CLIENT_ERRORS: Final = range(2000, 3000)
+DEADLOCK: Final = (1205, 1213)
+DUPLICATE: Final = 1062
+LACKS_RIGHT: Final = (1044, 1142, 1227)
+# A step that was interrupted may have done this already: the databases commit each statement of a definition.
+ALREADY_DONE: Final = (1050, 1060, 1061)
+PLACE_FAULTS: Final = {
+    1044: "the user may not use the database",
+    1045: "the user or the password is wrong",
+    1046: "the URL names no database",
+    1049: "the database does not exist",
+    1142: "the user lacks a right",
+    1227: "the user lacks a right",
+    1698: "the user or the password is wrong",
+}
+
+SETTINGS: Final = (
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
+    "SET SESSION innodb_lock_wait_timeout = {seconds}, {statement_timeout}",
+)
+
+
+class MariaDBDialect(ServerDialect):
+    latest = "greatest"
+    skip_conflict = " ON DUPLICATE KEY UPDATE id = id"
+    ordered_join = "STRAIGHT_JOIN"
+    types = ColumnTypes(
+        key_text=VARBINARY,
+        long_text=LONGBLOB(),
+        integer=BIGINT(),
+        real=DOUBLE(),
+        table_options={"mysql_engine": "InnoDB", "mysql_row_format": "DYNAMIC", "mysql_charset": "utf8mb4"},
+    )
+
+    def __init__(self, url: URL, connections: int, timeout_seconds: float) -> None:
+        super().__init__(connections, timeout_seconds)
+        self.driver = choose_driver(url.get_driver_name() if "+" in url.drivername else None)
+        dialect = MySQLDialect_mysqldb if self.driver.__name__ == "MySQLdb" else MySQLDialect_pymysql
+        self.compiler = dialect(dbapi=self.driver, paramstyle="format")
+        self.arguments = dict(self.compiler.create_connect_args(url)[1])
+        if not url.database:
+            raise ConfigurationError("the URL names no database: write mysql://user@host/database")
+        self.arguments["client_flag"] = (self.arguments.get("client_flag", 0) & ~FOUND_ROWS) | MULTI_STATEMENTS
+        self.arguments |= {"charset": "utf8mb4", "use_unicode": True, "binary_prefix": True}
+
+    def index_hint(self, index: str) -> str:
+        return f" FORCE INDEX ({index})"
+
+    def any_of(self, column: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+        parameters = {f"{name}_{number}": value for number, value in enumerate(values)}
+        return f"{column} IN ({', '.join(f':{parameter}' for parameter in parameters)})", parameters
+
+    def has_table(self) -> str:
+        return "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :name"
+
+    def changed_row(self, update: str, columns: str, row: str) -> str:
+        # No RETURNING here; another trip outside the transaction would show what others have changed since.
+        return f"START TRANSACTION; {update}; {row}; COMMIT"
+
+    def delete_batch(self, table: str, old: str) -> str:
+        return f"DELETE FROM {table} WHERE {old}"  # noqa: S608  # names of ours only
+
+    def analyze(self, table: str) -> str:
+        return f"ANALYZE TABLE {table}"
+
+    # --- Connections ------------------------------------------------------------------------------------------------
+
+    def connect_now(self, deadline: float) -> Link:
+        connection, descriptor = self.connect_driver(deadline)
+        link = MariaDBLink(connection, descriptor, self.timeout_seconds)
+        try:
+            for setting in SETTINGS:
+                values = {"seconds": math.ceil(self.timeout_seconds), "statement_timeout": link.statement_timeout()}
+                link.execute(setting.format(**values), (), deadline)
+        except BaseException:
+            link.close()
+            raise
+        return link
+
+    def connect_driver(self, deadline: float) -> tuple[Any, int]:
+        """The driver's connection and the descriptor of its socket."""
+        seconds = deadline - time.monotonic()
+        if seconds <= 0:
+            raise TaskBackendUnavailableError("no time was left to connect")
+        if self.driver.__name__ == "MySQLdb":
+            connection = self.driver.connect(**self.arguments, autocommit=True, connect_timeout=math.ceil(seconds))
+            return connection, connection.fileno()
+        # PyMySQL has no timeout for the whole handshake, so it is given a socket that the watchdog knows.
+        stream = open_socket(self.arguments, seconds)
+        watch = watchdog.begin(stream.fileno(), deadline)
+        descriptor = stream.fileno()
+        try:
+            connection = self.driver.connect(**self.arguments, autocommit=True, defer_connect=True)
+            connection.connect(stream)
+        except BaseException:
+            stream.close()
+            raise
+        finally:
+            watchdog.end(watch)
+        return connection, descriptor
+
+    @contextlib.contextmanager
+    def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:
+        (row,) = link.fetch("SELECT DATABASE()", (), deadline)
+        # Locks are the server's, not the database's, and their names have 64 characters at most.
+        name = f"module_sdk_{namespace}_{zlib.crc32(str(row).encode()):08x}"
+        seconds = max(0, math.floor(deadline - time.monotonic()))
+        (row,) = link.fetch("SELECT GET_LOCK(%s, %s)", [name, seconds], deadline)
+        if row is None or row[0] != 1:
+            raise TaskBackendUnavailableError("another process is setting up the schema: no answer in time")
+        try:
+            yield
+        finally:
+            link.fetch("SELECT RELEASE_LOCK(%s)", [name], deadline)
+
+    def define(self, link: Link, sql: str, deadline: float) -> None:
+        try:
+            super().define(link, sql, deadline)
+        except self.driver.Error as error:
+            if number_of(error) not in ALREADY_DONE:
+                raise
+
+    # --- Errors -----------------------------------------------------------------------------------------------------
+
+    def is_unavailable(self, error: BaseException) -> bool:
+        if isinstance(error, OSError):
+            return True
+        return isinstance(error, self.driver.Error) and (
+            number_of(error) in UNAVAILABLE or number_of(error) in CLIENT_ERRORS
+        )
+
+    def is_deadlock(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in DEADLOCK
+
+    def is_duplicate(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) == DUPLICATE
+
+    def lacks_right(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
+
+    def configuration_fault(self, error: BaseException) -> str | None:
+        return PLACE_FAULTS.get(number_of(error)) if isinstance(error, self.driver.Error) else None
+
+    # --- Insight ----------------------------------------------------------------------------------------------------
+
+    def diagnose(self, link: Link, deadline: float) -> Diagnosis:
+        query = """
+            SELECT VERSION(), @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.innodb_doublewrite,
+                   @@GLOBAL.max_allowed_packet, @@GLOBAL.sync_binlog,
+                   (SELECT sum(data_length + index_length) FROM information_schema.tables
+                    WHERE table_schema = DATABASE()),
+                   CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)
+        """
+        (row,) = link.fetch(query, (), deadline)
+        version, flush, double_write, packet, binlog, size, clock = row or ("?", 1, 1, 0, 0, 0, 0)
+        difference = clock / 1000 - time.time()
+        facts = {
+            "server": str(version),
+            "driver": driver_version(self.driver),
+            "size": f"{int(size or 0):,} bytes",
+            "innodb_flush_log_at_trx_commit": str(flush),
+            "innodb_doublewrite": str(double_write),
+            "sync_binlog": str(binlog),
+            "max_allowed_packet": f"{packet:,} bytes",
+            "clock": f"{difference:+.3f} seconds",
+        }
+        warnings = []
+        if flush != 1:
+            warnings.append(
+                f"innodb_flush_log_at_trx_commit is {flush}, not 1: a crash can lose tasks that were acknowledged"
+            )
+        if abs(difference) > 1:
+            warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
+        return Diagnosis(facts, warnings)
+
+
+class MariaDBLink(ServerLink):
+    """Sends text as bytes and decodes what comes back."""
+
+    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
+        super().__init__(connection, descriptor)
+        self.cursor = connection.cursor()
+        self.is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
+        self.statement_seconds = math.ceil(timeout_seconds)
+
+    def statement_timeout(self) -> str:
+        """The assignment that lets the server work on one statement as long as a call may take."""
+        if self.is_mariadb:
+            return f"max_statement_time = {self.statement_seconds}"
+        return f"max_execution_time = {self.statement_seconds * 1000}"
+
+    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        self.allow(deadline)
+        self.cursor.execute(sql, encoded(arguments))
+        return [decoded(row) for row in self.cursor.fetchall()]
+
+    def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        return self.bounded(deadline, self.run_changed, sql, arguments, deadline)
+
+    def run_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        self.allow(deadline)
+        self.cursor.execute(sql, encoded(arguments))
+        answers = []
+        while True:
+            answers.append((self.cursor.rowcount, [decoded(row) for row in self.cursor.fetchall()]))
+            # An error of any of the statements, COMMIT included, is raised here.
+            if not self.cursor.nextset():
+                break
+        _, (changed, _), (_, rows), _ = answers
+        return rows if changed else []
+
+    def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        self.allow(deadline)
+        self.cursor.execute(sql, encoded(arguments))
+        return int(self.cursor.rowcount)
+
+    def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self.cursor.executemany(sql, [encoded(row) for row in rows])
+
+    def allow(self, deadline: float) -> None:
+        seconds = math.ceil(deadline - time.monotonic())
+        if seconds > self.statement_seconds:
+            self.statement_seconds = seconds
+            self.cursor.execute(f"SET SESSION {self.statement_timeout()}")
+
+    def is_broken(self) -> bool:
+        return not getattr(self.connection, "open", True)
+
+    def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
+        """Rows are what the session's Handler_read counters rise by: reads of an index or a table, sorts included."""
+        (row,) = self.fetch(f"EXPLAIN FORMAT=JSON {sql}", arguments, deadline)
+        # Asking for the counters moves them too.
+        first, second = self.reads(deadline), self.reads(deadline)
+        self.fetch(sql, arguments, deadline)
+        return str((row or ("",))[0]), self.reads(deadline) - second - (second - first)
+
+    def reads(self, deadline: float) -> int:
+        rows = self.fetch("SHOW SESSION STATUS LIKE 'Handler_read%%'", (), deadline)
+        return sum(int(row[1]) for row in rows if row)
+
+
+def choose_driver(name: str | None) -> ModuleType:
+    """mysqlclient where it is installed, which is twice as fast, else PyMySQL; or the one that is named."""
+    if name != "pymysql":
+        with contextlib.suppress(ImportError):
+            return importlib.import_module("MySQLdb")
+        if name == "mysqldb":
+            raise ConfigurationError("mysql+mysqldb:// needs mysqlclient: pip install mysqlclient")
+    return importlib.import_module("pymysql")
+
+
+def driver_version(driver: ModuleType) -> str:
+    # Neither tells its own version under the same name; PyMySQL's __version__ is that of a library it stands in for.
+    distribution = "mysqlclient" if driver.__name__ == "MySQLdb" else "PyMySQL"
+    return f"{distribution} {importlib.metadata.version(distribution)}"
+
+
+def open_socket(arguments: dict[str, Any], seconds: float) -> socket.socket:
+    path = arguments.get("unix_socket")
+    if path:
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.settimeout(seconds)
+        try:
+            stream.connect(path)
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+    place = (arguments.get("host") or "localhost", int(arguments.get("port") or DEFAULT_PORT))
+    stream = socket.create_connection(place, seconds)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return stream
+
+
+def encoded(arguments: Sequence[Any]) -> list[Any]:
+    return [value.encode() if isinstance(value, str) else value for value in arguments]
+
+
+def decoded(row: Sequence[Any]) -> StoredTuple | None:
+    """The row with text for bytes, or `None` where some bytes are no UTF-8."""
+    try:
+        return tuple([value.decode() if isinstance(value, bytes) else value for value in row])
+    except UnicodeDecodeError:
+        return None
+
+
+def number_of(error: BaseException) -> int:
+    """The server's or the driver's number of an error, or -1."""
+    first = error.args[0] if error.args else -1
+    return first if isinstance(first, int) else -1

@@ -1,0 +1,139 @@
+"""What the databases behind a network have in common."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from module_sdk.backends import Capabilities, ConfigurationError, TaskBackendUnavailableError
+from module_sdk_sql.connecting import Connector
+from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
+from module_sdk_sql.watchdog import watchdog
+
+Result = TypeVar("Result")
+
+# An idle connection older than this is replaced: a firewall may have dropped it without a word.
+MAXIMUM_IDLE_SECONDS: Final = 60.0
+ROLLBACK_SECONDS: Final = 1.0
+
+
+class ServerLink(Link):
+    """A connection whose calls are ended at their deadline by the watchdog."""
+
+    def __init__(self, connection: Any, descriptor: int) -> None:
+        self.connection = connection
+        self.descriptor = descriptor
+        self.was_shut = False
+        self.last_used = time.monotonic()
+        self.poller = select.poll()
+        self.poller.register(descriptor, select.POLLIN)
+
+    def is_current(self) -> bool:
+        # Nothing is expected on an idle connection: what can be read there is the server's farewell.
+        return not self.poller.poll(0) and time.monotonic() - self.last_used < MAXIMUM_IDLE_SECONDS
+
+    def bounded(self, deadline: float, call: Callable[..., Result], *arguments: Any) -> Result:
+        """The result of a call of the driver, which ends by the deadline."""
+        now = self.last_used = time.monotonic()
+        if now >= deadline:
+            raise TaskBackendUnavailableError("no time was left for the statement")
+        watch = watchdog.begin(self.descriptor, deadline)
+        try:
+            return call(*arguments)
+        except Exception as error:
+            if watch.was_shut:
+                raise TaskBackendUnavailableError("the server did not answer in time") from error
+            raise
+        finally:
+            watchdog.end(watch)
+            self.was_shut = self.was_shut or watch.was_shut
+
+    def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        return self.bounded(deadline, self.run_fetch, sql, arguments, deadline)
+
+    def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        return self.bounded(deadline, self.run_execute, sql, arguments, deadline)
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
+        self.bounded(deadline, self.run_many, sql, rows)
+
+    @abc.abstractmethod
+    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        """`fetch`, without the watchdog."""
+
+    @abc.abstractmethod
+    def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        """`execute`, without the watchdog."""
+
+    @abc.abstractmethod
+    def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """`execute_many`, without the watchdog."""
+
+    @abc.abstractmethod
+    def is_broken(self) -> bool:
+        """Whether the driver knows that the connection is of no more use."""
+
+    def recover(self, error: BaseException) -> bool:
+        # After KeyboardInterrupt and the like an answer may still be on its way, and would be taken for the next one.
+        if self.was_shut or not isinstance(error, Exception) or self.is_broken():
+            return False
+        try:
+            self.execute("ROLLBACK", (), time.monotonic() + ROLLBACK_SECONDS)
+        except Exception:  # whatever the driver says, the connection is given up
+            return False
+        return not self.was_shut
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self.connection.close()
+
+    def disown(self) -> None:
+        # The driver may say goodbye when the object goes, which would end the parent's session.
+        with contextlib.suppress(OSError):
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, self.descriptor)
+            os.close(nothing)
+
+
+class ServerDialect(Dialect):
+    """A database behind a network: connecting runs on a thread, and any call may find the server gone."""
+
+    capabilities = Capabilities(shared=True, durable=True, server=True, explain=True, bounded=True)
+
+    def __init__(self, connections: int, timeout_seconds: float) -> None:
+        self.connections = connections
+        self.timeout_seconds = timeout_seconds
+        self.connector = Connector(self.connect_now)
+
+    def check_place(self, create: bool) -> bool:
+        return True
+
+    def connect(self, deadline: float) -> Link:
+        return self.connector.connect(deadline)
+
+    def start_anew(self) -> None:
+        self.connector = Connector(self.connect_now)
+
+    @abc.abstractmethod
+    def connect_now(self, deadline: float) -> Link:
+        """A new connection, made in the calling thread."""
+
+    @abc.abstractmethod
+    def lacks_right(self, error: BaseException) -> bool:
+        """The user may not do that."""
+
+    def define(self, link: Link, sql: str, deadline: float) -> None:
+        try:
+            super().define(link, sql, deadline)
+        except Exception as error:
+            if not self.lacks_right(error):
+                raise
+            raise ConfigurationError(
+                "the user of the URL may not create the tables: grant that right, or run 'module-sdk setup' "
+                f"as a user who has it; the first statement is: {sql}"
+            ) from error

@@ -1,0 +1,153 @@
+"""One connection to SQLite, bounded by the deadline of the call it serves."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from module_sdk.backends import TaskBackendUnavailableError
+from module_sdk_sql.dialects.base import Link, StoredTuple, plan_lines
+
+# How often a running statement looks at its deadline: some thousand instructions are below a millisecond.
+INSTRUCTIONS_BETWEEN_LOOKS: Final = 5_000
+UNDECODABLE: Final = "Could not decode to UTF-8"
+
+# A connection that met one of these may hold a file that is no longer the right one.
+SPENT_CODES: Final = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+)
+
+
+class SQLiteLink(Link):
+    """A connection that waits for locks, and runs, no longer than the deadline of the call it serves."""
+
+    def __init__(self, location: str, path: Path | None, *, reusable: bool = True) -> None:
+        self.connection = sqlite3.connect(
+            location, uri=location.startswith("file:"), isolation_level=None, check_same_thread=False, timeout=0
+        )
+        self.reusable = reusable
+        self.path = path
+        self.place = file_identity(path)
+        self.deadline = math.inf
+        self.busy_tenths = 0
+        self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
+
+    def is_late(self) -> bool:
+        return time.monotonic() >= self.deadline
+
+    def bound(self, deadline: float) -> None:
+        """Let the next statement end by the deadline. The wait for locks is set in tenths, and only when it changes."""
+        self.deadline = deadline
+        tenths = math.ceil((deadline - time.monotonic()) * 10)
+        if tenths != self.busy_tenths:
+            if tenths <= 0:
+                raise TaskBackendUnavailableError("no time was left for the statement")
+            self.connection.execute(f"PRAGMA busy_timeout={tenths * 100}")
+            self.busy_tenths = tenths
+
+    def is_current(self) -> bool:
+        # What is written to a file that was moved or replaced would be acknowledged, and never seen again.
+        return self.path is None or file_identity(self.path) == self.place
+
+    def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        self.bound(deadline)
+        try:
+            return self.connection.execute(sql, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(UNDECODABLE) or self.connection.in_transaction:
+                raise
+            return self.fetch_decodable(sql, arguments)
+
+    def fetch_decodable(self, sql: str, arguments: Sequence[Any]) -> Sequence[StoredTuple | None]:
+        """The driver gives up the whole answer at one text that is no UTF-8; this gives up that row only."""
+        self.connection.text_factory = bytes
+        try:
+            return [decoded(row) for row in self.connection.execute(sql, arguments).fetchall()]
+        finally:
+            self.connection.text_factory = str
+
+    def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        self.bound(deadline)
+        return self.connection.execute(sql, arguments).rowcount
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
+        self.bound(deadline)
+        self.connection.executemany(sql, rows)
+
+    def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
+        """SQLite counts instructions, not rows: they are divided by the shortest loop over an index or a table.
+
+        An entry that is examined runs through such a loop once; what a sort does with it again is counted too.
+        """
+        plan = "\n".join(plan_lines(self.fetch(f"EXPLAIN QUERY PLAN {sql}", arguments, deadline), 3))
+        program = [row for row in self.fetch(f"EXPLAIN {sql}", arguments, deadline) if row is not None]
+        stored = {cursor for _, operation, cursor, *_ in program if operation == "OpenRead"}
+        loops = [
+            address - start + 1
+            for address, operation, cursor, start, *_ in program
+            if operation in ("Next", "Prev") and cursor in stored
+        ]
+        return plan, self.count_instructions(sql, arguments, deadline) // min(loops, default=1)
+
+    def count_instructions(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        """How many instructions of SQLite's virtual machine the statement takes."""
+        self.bound(deadline)
+        count = 0
+
+        def step() -> bool:
+            nonlocal count
+            count += 1
+            return False
+
+        self.connection.set_progress_handler(step, 1)
+        try:
+            self.connection.execute(sql, arguments).fetchall()
+        finally:
+            self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
+        return count
+
+    def recover(self, error: BaseException) -> bool:
+        self.deadline = math.inf
+        with contextlib.suppress(sqlite3.Error):
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+        if self.path is None:
+            return True
+        return self.reusable and not self.connection.in_transaction and primary_code(error) not in SPENT_CODES
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+
+
+def primary_code(error: BaseException) -> int:
+    """SQLite's primary result code, or -1 for an error that is not SQLite's."""
+    extended: int | None = getattr(error, "sqlite_errorcode", None)
+    return -1 if extended is None else extended & 0xFF
+
+
+def decoded(row: tuple[Any, ...]) -> StoredTuple | None:
+    try:
+        return tuple(value.decode() if isinstance(value, bytes) else value for value in row)
+    except UnicodeDecodeError:
+        return None
+
+
+def file_identity(path: Path | None) -> tuple[int, int] | None:
+    """Tells whether a path still leads to the same file."""
+    if path is None:
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,288 @@
+"""`SQLTaskManager`: the primitives of a task manager in SQL, in the order of `module_sdk.primitives`."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from module_sdk.backends import (
+    Change,
+    ConfigurationError,
+    Diagnosis,
+    Explanation,
+    ManagerOptions,
+    Query,
+    Sort,
+    StoredRows,
+    TaskBackendError,
+    TaskBackendUnavailableError,
+    TaskConflictError,
+    TaskManager,
+    TaskRecord,
+)
+from module_sdk_sql.conditions import where
+from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.choice import choose_dialect
+from module_sdk_sql.pool import Pool
+from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
+from module_sdk_sql.statements import COLUMNS, Statement, Statements
+from module_sdk_sql.upgrading import read_version, upgrade
+
+Result = TypeVar("Result")
+
+LONGEST_PAUSE_SECONDS: Final = 0.01
+
+
+class SQLTaskManager(TaskManager):
+    """Tasks in a SQL database; README.md beside the package says what each offers and where its limits are."""
+
+    def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
+        super().__init__(url, options)
+        self.dialect = choose_dialect(self.url, self.options)
+        self.capabilities = self.dialect.capabilities
+        # The base class asked before the dialect was known whether connecting can hang.
+        self.opening = self.new_opening()
+        self.tables = Tables(self.options.namespace, self.dialect.types, payloads_apart=self.dialect.payloads_apart)
+        self.statements = Statements(self.dialect, self.tables)
+        self.pool = Pool(self.dialect)
+
+    # --- Life -------------------------------------------------------------------------------------------------------
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        if not self.dialect.check_place(create):
+            raise self.missing_schema()
+        try:
+            with self.pool.link(deadline) as link:
+                self.check_schema(link, create, deadline)
+        except Exception as error:
+            fault = self.dialect.configuration_fault(error)
+            if fault is None:
+                raise
+            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+
+    def check_schema(self, link: Link, create: bool, deadline: float) -> None:
+        try:
+            found = read_version(link, self.statements, deadline)
+            if create and found < self.tables.version:
+                found = max(upgrade(link, self.statements, deadline), self.tables.version)
+        except ValueError as error:
+            raise ConfigurationError(f"{self.url}: {self.tables.meta_name} holds no version: {error}") from error
+        if found > self.tables.version:
+            raise self.newer_schema(found, self.tables.version)
+        if found == 0:
+            raise self.missing_schema()
+        if found < self.tables.version:
+            raise ConfigurationError(
+                f"the schema of {self.url} has version {found}, this module-sdk needs {self.tables.version}: "
+                "run 'module-sdk setup'"
+            )
+
+    def store_ping(self, deadline: float) -> None:
+        self.pool.fetch(self.statements.read_version().sql, (), deadline)
+
+    def store_close(self) -> None:
+        self.pool.close()
+
+    # --- One task ---------------------------------------------------------------------------------------------------
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        standing = self.statements.standing()
+        arguments = standing.bind(
+            {"id": record.id, "organization": record.organization_id, "active_key": record.active_key}
+        )
+        while True:
+            if self.insert(record, deadline):
+                return record
+            found = [TaskRecord._make(row) for row in self.pool.fetch(standing.sql, arguments, deadline) if row]
+            if found:
+                return next((other for other in found if other.id == record.id), found[0])
+            # The holder ended between the two statements, so the key is free again.
+
+    def insert(self, record: TaskRecord, deadline: float) -> bool:
+        """Whether it went in; not if its id exists or its key is held."""
+        statement = self.statements.insert(True)
+        values = column_values(record)
+        if not self.tables.payloads_apart or not has_payloads(values):
+            arguments = statement.bind(values)
+            return self.insist(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline) == 1
+        with self.pool.transaction(deadline) as link:
+            if link.execute(statement.sql, statement.bind(values), deadline) != 1:
+                return False
+            payloads = self.statements.insert_payloads()
+            link.execute(payloads.sql, payloads.bind(values), deadline)
+        return True
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        try:
+            return self.insist(lambda: self.import_batch(records, deadline), deadline)
+        except Exception as error:
+            if not self.dialect.is_duplicate(error):
+                raise
+        # Some key of the batch is held, and none of it was written: one by one, up to that record.
+        written = 0
+        for record in records:
+            if self.insert(record, deadline):
+                written += 1
+            elif self.store_get(record.id, None, deadline) is None:
+                raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
+        return written
+
+    def import_batch(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        """All records of new ids in one transaction, or none."""
+        with self.pool.transaction(deadline) as link:
+            ids = list(dict.fromkeys(record.id for record in records))
+            condition, parameters = self.dialect.any_of("id", "ids", ids)
+            existing = self.statements.existing(condition)
+            taken = {row[0] for row in link.fetch(existing.sql, existing.bind(parameters), deadline) if row}
+            new = []
+            for record in records:
+                if record.id not in taken:
+                    taken.add(record.id)
+                    new.append(column_values(record))
+            execute_many(link, self.statements.insert(False), new, deadline)
+            if self.tables.payloads_apart:
+                execute_many(link, self.statements.insert_payloads(), filter(has_payloads, new), deadline)
+            return len(new)
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        statement = self.statements.get(organization is not None)
+        arguments = statement.bind({"id": task_id, "organization": organization})
+        rows = self.pool.fetch(statement.sql, arguments, deadline)
+        if not rows:
+            return None
+        if rows[0] is None:
+            raise TaskBackendError(f"the stored task {task_id} cannot be decoded")
+        return TaskRecord._make(rows[0])
+
+    # --- Lookups ----------------------------------------------------------------------------------------------------
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        if limit is None:
+            return self.pool.fetch(self.statements.find_by_user(False).sql, (organization, user), deadline)
+        return self.pool.fetch(self.statements.find_by_user(True).sql, (organization, user, limit), deadline)
+
+    def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
+        if limit is None:
+            return self.pool.fetch(self.statements.find_by_key(False).sql, (organization, key), deadline)
+        return self.pool.fetch(self.statements.find_by_key(True).sql, (organization, key, limit), deadline)
+
+    def store_find_by_prefix(
+        self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
+    ) -> StoredRows:
+        statement = self.statements.find_by_prefix(end is not None, limit is not None)
+        arguments = [value for value in (organization, start, end, limit) if value is not None]
+        return self.pool.fetch(statement.sql, arguments, deadline)
+
+    # --- Changes ----------------------------------------------------------------------------------------------------
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        fields = dict(sorted(change.fields.items()))
+        apart: dict[str, Any] = {}
+        if self.tables.payloads_apart:
+            apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
+        statement = self.statements.update(
+            tuple(fields), change.allowed, (change.starts, change.ends), organization is not None
+        )
+        arguments = statement.bind({**fields, "id": task_id, "organization": organization, "now": change.now})
+        if not apart:
+            rows = self.insist(lambda: self.pool.fetch_changed(statement.sql, arguments, deadline), deadline)
+            return rows[0] if rows else None
+        with self.pool.transaction(deadline) as link:
+            rows = link.fetch_changed(statement.sql, arguments, deadline)
+            if rows:
+                self.write_payloads(link, task_id, apart, deadline)
+        return rows[0] if rows else None
+
+    def write_payloads(self, link: Link, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
+        names = tuple(payloads)
+        only_clears = all(value is None for value in payloads.values())
+        statement = self.statements.clear_payloads(names) if only_clears else self.statements.put_payloads(names)
+        link.execute(statement.sql, statement.bind({**payloads, "id": task_id}), deadline)
+
+    # --- The read model ---------------------------------------------------------------------------------------------
+
+    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
+        conditions, values = where(query, self.dialect)
+        statement = self.statements.page(conditions, sort)
+        arguments = statement.bind({**values, "limit": limit, "offset": offset})
+        return self.pool.fetch(statement.sql, arguments, deadline, is_planned=True)
+
+    def store_count(self, query: Query, deadline: float) -> int:
+        conditions, values = where(query, self.dialect)
+        statement = self.statements.count(conditions)
+        (row,) = self.pool.fetch(statement.sql, statement.bind(values), deadline, is_planned=True)
+        return int(row[0]) if row else 0
+
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        statement = self.statements.prune(organization is not None, user is not None)
+        arguments = statement.bind({"before": before, "batch": batch_size, "organization": organization, "user": user})
+        if not self.tables.payloads_apart:
+            return self.insist(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline)
+        with self.pool.transaction(deadline) as link:
+            removed = link.fetch(statement.sql, arguments, deadline)
+            link.execute_many(self.statements.delete_payloads().sql, (row for row in removed if row), deadline)
+        return len(removed)
+
+    # --- Insight ----------------------------------------------------------------------------------------------------
+
+    def store_explain(
+        self, operation: str, arguments: Sequence[str | None], limit: int | None, deadline: float
+    ) -> Explanation:
+        is_limited = limit is not None
+        if operation == "list_user_tasks":
+            statement = self.statements.find_by_user(is_limited)
+        elif operation == "get_tasks_by_key":
+            statement = self.statements.find_by_key(is_limited)
+        else:
+            statement = self.statements.find_by_prefix(arguments[-1] is not None, is_limited)
+        values = [value for value in (*arguments, limit) if value is not None]
+        with self.pool.link(deadline) as link:
+            plan, rows_examined = link.explain(statement.sql, values, deadline)
+        return Explanation(plan, rows_examined, selected_fields(statement.sql))
+
+    def store_diagnose(self, deadline: float) -> Diagnosis:
+        with self.pool.link(deadline) as link:
+            diagnosis = self.dialect.diagnose(link, deadline)
+            diagnosis.facts["schema version"] = str(read_version(link, self.statements, deadline))
+        return diagnosis
+
+    def store_after_fork(self) -> None:
+        self.pool.start_anew()
+
+    def insist(self, write: Callable[[], Result], deadline: float) -> Result:
+        """Run again what the database gave up for another writer's sake; nothing of it was kept."""
+        while True:
+            try:
+                return write()
+            except Exception as error:
+                if not self.dialect.is_deadlock(error) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # only to part the two
+
+    def translate_error(self, error: Exception) -> TaskBackendError:
+        kind = TaskBackendUnavailableError if self.dialect.is_unavailable(error) else TaskBackendError
+        return kind(self.describe_error(error))
+
+
+def column_values(record: TaskRecord) -> dict[str, Any]:
+    return dict(zip(COLUMNS.values(), record, strict=True))
+
+
+def has_payloads(values: dict[str, Any]) -> bool:
+    return any(values[name] is not None for name in PAYLOAD_COLUMNS)
+
+
+def execute_many(link: Link, statement: Statement, rows: Iterable[dict[str, Any]], deadline: float) -> None:
+    link.execute_many(statement.sql, (statement.bind(values) for values in rows), deadline)
+
+
+def selected_fields(sql: str) -> tuple[str, ...]:
+    """The fields between the first SELECT and its FROM."""
+    listed = sql.removeprefix("SELECT ").partition(" FROM ")[0]
+    return tuple(name.strip().rpartition(".")[2] for name in listed.split(","))

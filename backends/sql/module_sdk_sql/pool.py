@@ -1,0 +1,186 @@
+"""A bounded pool of connections that waits by the deadline of each call.
+
+SQLAlchemy's pool waits by one fixed timeout and connects without a deadline, so a counter of free places stands in
+front of any pool; a list of idle connections is what remains to be done, at a fifth of the cost for each lookup.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from module_sdk.backends import TaskBackendError, TaskBackendUnavailableError
+from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
+from module_sdk_sql.places import Places
+
+FORK_WAIT_SECONDS: Final = 5.0
+
+pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+# What a child inherited is neither used nor closed by it: closing would end the parent's session.
+inherited: list[Link] = []
+
+
+class Pool:
+    """At most `dialect.connections` open connections; the one used last is handed out first."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.places = Places(dialect.connections)
+        self.idle: collections.deque[Link] = collections.deque()
+        self.members: set[Link] = set()
+        self.paused = 0
+        self.is_closed = False
+        pools.add(self)
+
+    def fetch(
+        self, sql: str, arguments: Sequence[Any], deadline: float, *, is_planned: bool = False
+    ) -> Sequence[StoredTuple | None]:
+        """The rows of one SELECT, in autocommit; a connection that was lost while it was idle costs no failure."""
+        link = self.take(deadline)
+        try:
+            rows = (link.fetch_planned if is_planned else link.fetch)(sql, arguments, deadline)
+        except BaseException as error:
+            is_usable = self.give_failed(link, error)
+            if is_usable or not link.was_used or not self.dialect.is_unavailable(error):
+                raise
+        else:
+            self.give(link)
+            return rows
+        # The server has been restarted since the connection was last used, so the others are lost as well.
+        self.close_idle()
+        with self.link(deadline) as link:
+            return (link.fetch_planned if is_planned else link.fetch)(sql, arguments, deadline)
+
+    def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        """What a changed row is now, if one was; run at most once."""
+        with self.link(deadline) as link:
+            return link.fetch_changed(sql, arguments, deadline)
+
+    def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        """One statement in autocommit; how many rows it changed."""
+        with self.link(deadline) as link:
+            return link.execute(sql, arguments, deadline)
+
+    @contextlib.contextmanager
+    def link(self, deadline: float) -> Iterator[Link]:
+        """A connection in autocommit."""
+        link = self.take(deadline)
+        try:
+            yield link
+        except BaseException as error:
+            self.give_failed(link, error)
+            raise
+        self.give(link)
+
+    @contextlib.contextmanager
+    def transaction(self, deadline: float) -> Iterator[Link]:
+        """A connection in a transaction that is committed at the end, or rolled back by an error."""
+        with self.link(deadline) as link:
+            link.execute(self.dialect.begin, (), deadline)
+            yield link
+            link.execute("COMMIT", (), deadline)
+
+    def take(self, deadline: float) -> Link:
+        if not self.places.take(deadline):
+            raise TaskBackendUnavailableError(
+                f"all {self.dialect.connections} connections were busy until the deadline"
+            )
+        try:
+            while self.idle:
+                with contextlib.suppress(IndexError):
+                    link = self.idle.pop()
+                    if link.is_current():
+                        return link
+                    self.drop(link)
+            if self.is_closed:
+                raise TaskBackendError("the task manager is closed")
+            link = self.dialect.connect(deadline)
+        except BaseException:
+            self.places.give()
+            raise
+        self.members.add(link)
+        return link
+
+    def give(self, link: Link) -> None:
+        link.was_used = True
+        if link.reusable and not self.is_closed:
+            self.idle.append(link)
+            # A close in between has missed this one.
+            if self.is_closed:
+                self.close_idle()
+        else:
+            self.drop(link)
+        self.places.give()
+
+    def give_failed(self, link: Link, error: BaseException) -> bool:
+        """Take back a connection whose call failed; whether it stays."""
+        if link.recover(error):
+            self.give(link)
+            return True
+        self.drop(link)
+        self.places.give()
+        return False
+
+    def drop(self, link: Link) -> None:
+        self.members.discard(link)
+        link.close()
+
+    def close(self) -> None:
+        """Close what is idle now; what is in use is closed when it comes back."""
+        self.is_closed = True
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        while self.idle:
+            with contextlib.suppress(IndexError):
+                self.drop(self.idle.pop())
+
+    # --- Fork -------------------------------------------------------------------------------------------------------
+
+    def pause_for_fork(self) -> None:
+        """In the parent: let the calls under way end, so that no connection is inherited in the middle of one."""
+        if self.dialect.at_fork == "abandon":
+            return
+        deadline = time.monotonic() + FORK_WAIT_SECONDS
+        while self.paused < self.dialect.connections:
+            if not self.places.take(deadline):
+                break
+            self.paused += 1
+        if self.dialect.at_fork == "close":
+            self.close_idle()
+
+    def resume_after_fork(self) -> None:
+        while self.paused:
+            self.places.give()
+            self.paused -= 1
+
+    def start_anew(self) -> None:
+        """In the child."""
+        self.places = Places(self.dialect.connections)
+        self.paused = 0
+        self.dialect.start_anew()
+        if self.dialect.at_fork != "keep":
+            for link in self.members:
+                link.disown()
+            inherited.extend(self.members)
+            self.members.clear()
+            self.idle.clear()
+
+
+def pause_pools() -> None:
+    for pool in list(pools):
+        pool.pause_for_fork()
+
+
+def resume_pools() -> None:
+    for pool in list(pools):
+        pool.resume_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=pause_pools, after_in_parent=resume_pools)

@@ -1,0 +1,131 @@
+"""The tables and indexes, and the numbered steps that lead from one version of them to the next.
+
+Each column and index says since which version it exists; what step n does is the difference between the tables of
+version n and those of n-1. A step that was released is never changed: a new version adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Column, Index, MetaData, Table
+from sqlalchemy.engine import Dialect as Compiler
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+from sqlalchemy.types import TypeEngine
+
+SCHEMA_VERSION: Final = 1
+
+PAYLOAD_COLUMNS: Final = ("checkpoint", "result", "error", "confirmation", "function_name", "arguments")
+"""What no lookup reads; `function` is a reserved word of MySQL."""
+
+IDENTIFIER_BYTES: Final = 255
+KEY_BYTES: Final = 1_024
+TASK_ID_BYTES: Final = 36
+
+
+class ColumnTypes(NamedTuple):
+    """The types of one database. All text is compared by bytes."""
+
+    key_text: Any
+    """Makes the type of text that is compared, of at most so many bytes."""
+    long_text: TypeEngine[Any]
+    integer: TypeEngine[Any]
+    real: TypeEngine[Any]
+    table_options: dict[str, Any]
+    """Keyword arguments of SQLAlchemy's `Table`."""
+
+
+class Tables:
+    """The tables of one namespace as of one version of the schema."""
+
+    def __init__(
+        self, namespace: str, types: ColumnTypes, *, payloads_apart: bool, version: int = SCHEMA_VERSION
+    ) -> None:
+        self.namespace = namespace
+        self.types = types
+        self.payloads_apart = payloads_apart
+        self.version = version
+        self.tasks_name = f"{namespace}__tasks"
+        self.payloads_name = f"{namespace}__tasks_payloads" if payloads_apart else self.tasks_name
+        self.meta_name = f"{namespace}__tasks_meta"
+        self.by_user = f"{self.tasks_name}_by_user"
+        self.by_key = f"{self.tasks_name}_by_key"
+        self.metadata = MetaData()
+        self.build()
+
+    def at_version(self, version: int) -> Tables:
+        """The same tables as of an earlier version."""
+        return Tables(self.namespace, self.types, payloads_apart=self.payloads_apart, version=version)
+
+    def build(self) -> None:
+        if self.version == 0:
+            return
+        text, long_text = self.types.key_text, self.types.long_text
+        self.add_table(
+            self.meta_name, [(1, Column("name", text(64), primary_key=True)), (1, Column("value", text(64)))]
+        )
+        payloads = [(1, Column(name, long_text)) for name in PAYLOAD_COLUMNS]
+        tasks = self.add_table(self.tasks_name, [*self.task_columns(), *([] if self.payloads_apart else payloads)])
+        if self.payloads_apart:
+            task_id = Column("id", text(TASK_ID_BYTES), primary_key=True)
+            self.add_table(self.payloads_name, [(1, task_id), *payloads])
+        for since, index in self.task_indexes(tasks):
+            if since <= self.version:
+                tasks.append_constraint(index)
+
+    def task_columns(self) -> Iterator[tuple[int, Column[Any]]]:
+        text, integer = self.types.key_text, self.types.integer
+        yield 1, Column("id", text(TASK_ID_BYTES), primary_key=True)
+        yield 1, Column("module", text(IDENTIFIER_BYTES), nullable=False)
+        yield 1, Column("label", text(KEY_BYTES), nullable=False)
+        yield 1, Column("status", text(32), nullable=False)
+        yield 1, Column("progress", self.types.real, nullable=False)
+        yield 1, Column("task_key", text(KEY_BYTES))
+        yield 1, Column("user_id", text(IDENTIFIER_BYTES), nullable=False)
+        yield 1, Column("organization_id", text(IDENTIFIER_BYTES), nullable=False)
+        yield 1, Column("created_at", integer, nullable=False)
+        yield 1, Column("updated_at", integer, nullable=False)
+        yield 1, Column("active_key", text(KEY_BYTES))
+        yield 1, Column("started_at", integer)
+        yield 1, Column("finished_at", integer)
+
+    def task_indexes(self, tasks: Table) -> Iterator[tuple[int, Index]]:
+        column, name = tasks.c, self.tasks_name
+        active = column.active_key.is_not(None)
+        yield 1, Index(self.by_user, column.organization_id, column.user_id, column.created_at, column.id)
+        yield 1, Index(self.by_key, column.organization_id, column.task_key, column.created_at, column.id)
+        yield (
+            1,
+            Index(
+                f"{name}_active",
+                column.organization_id,
+                column.active_key,
+                unique=True,
+                sqlite_where=active,
+                postgresql_where=active,
+            ),
+        )
+        yield 1, Index(f"{name}_by_organization_update", column.organization_id, column.updated_at, column.id)
+        yield 1, Index(f"{name}_by_update", column.updated_at, column.id)
+
+    def add_table(self, name: str, columns: list[tuple[int, Column[Any]]]) -> Table:
+        known = [column for since, column in columns if since <= self.version]
+        return Table(name, self.metadata, *known, **self.types.table_options)
+
+
+def step_statements(before: Tables, after: Tables, compiler: Compiler) -> Iterator[str]:
+    """The DDL that leads from one version's tables to the next one's."""
+    for table in after.metadata.sorted_tables:
+        old = before.metadata.tables.get(table.name)
+        if old is None:
+            yield str(CreateTable(table).compile(dialect=compiler)).strip()
+        else:
+            for column in table.columns:
+                if column.name not in old.columns:
+                    definition = CreateColumn(column).compile(dialect=compiler)
+                    yield f"ALTER TABLE {table.name} ADD COLUMN {definition}"
+        old_indexes = set() if old is None else {index.name for index in old.indexes}
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.name not in old_indexes:
+                yield str(CreateIndex(index).compile(dialect=compiler)).strip()

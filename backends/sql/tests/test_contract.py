@@ -1,0 +1,79 @@
+"""The SQL backend meets the contract on every database."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+import pytest
+from module_sdk_contract import TaskManagerContract
+from module_sdk_contract.harness import Store
+from module_sdk_sql.manager import SQLTaskManager
+
+
+class SQLContract(TaskManagerContract):
+    """The side doors, which are the same for all."""
+
+    __test__ = False
+
+    def dump(self, store: Store) -> Iterable[object]:
+        manager = manager_of(store)
+        for table in manager.tables.metadata.tables:
+            yield from manager.pool.fetch(f"SELECT * FROM {table}", (), time.monotonic() + 10)
+
+    def corrupt(self, store: Store, task_id: str) -> None:
+        manager = manager_of(store)
+        statement = manager.statements.render(f"UPDATE {manager.tables.tasks_name} SET status = 'lost' WHERE id = :id")
+        manager.pool.execute(statement.sql, [task_id], time.monotonic() + 10)
+
+    def write_newer_schema(self, store: Store) -> None:
+        manager = manager_of(store)
+        manager.pool.execute(f"UPDATE {manager.tables.meta_name} SET value = '99'", (), time.monotonic() + 10)
+
+
+def manager_of(store: Store) -> SQLTaskManager:
+    return cast("SQLTaskManager", store.manager)
+
+
+class TestSQLiteFile(SQLContract):
+    __test__ = True
+
+    def manager_url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'tasks.db'}"
+
+    def dead_url(self, store: Store) -> str:
+        path = store.tmp_path / "dead.db"
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE something (other)")
+        header = path.read_bytes()[:100]
+        path.write_bytes(header.ljust(path.stat().st_size, b"\xa5"))
+        return f"sqlite:///{path}"
+
+
+class TestSQLiteMemory(SQLContract):
+    __test__ = True
+    url = "sqlite://"
+
+
+class TestPostgreSQL(SQLContract):
+    __test__ = True
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, postgresql_url: str) -> None:
+        cls.url = postgresql_url
+
+
+class TestMariaDB(SQLContract):
+    """Through PyMySQL, also where mysqlclient is installed."""
+
+    __test__ = True
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, mariadb_url: str) -> None:
+        cls.url = mariadb_url.replace("mariadb:", "mariadb+pymysql:")

@@ -1,0 +1,140 @@
+"""Servers whose settings fold, pad, reorder or forbid: the answers stay the same, or the error says what to do."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from module_sdk_sql.manager import SQLTaskManager
+
+from module_sdk.backends import ConfigurationError, Task
+from tests.servers import MariaDB, PostgreSQL
+
+Opener = Callable[..., SQLTaskManager]
+TaskMaker = Callable[..., Task]
+
+# Keys that some collation takes for equal, or sorts otherwise than their bytes.
+KEYS = ["a", "A", "a ", "ä", "a\u0308", "ａ", "a-b", "ab", "a_b", "a%", "a\\", "ß", "ss", "😀", "\uffff", "i", "İ", "ı"]
+
+
+def then_keys_are_told_apart(manager: SQLTaskManager, new_task: TaskMaker) -> None:
+    for key in KEYS:
+        assert manager.create(new_task(task_key=key))[1], f"{key!a} was taken for another key"
+    for key in KEYS:
+        assert [row["task_key"] for row in manager.get_tasks_by_key(key, 7)] == [key]
+        family = {row["task_key"] for row in manager.get_tasks_by_key_prefix(key, 7)}
+        assert family == {other for other in KEYS if other.startswith(key)}
+    sorted_keys = [row["task_key"] for row in manager.page(sort="task_key", limit=100)]
+    assert sorted_keys == sorted(KEYS, key=str.encode)
+    assert manager.count(filters={"task_key__contains": "A"}) == 1
+
+
+@pytest.fixture(scope="module")
+def icu_server() -> Iterator[PostgreSQL]:
+    """PostgreSQL with an ICU locale that ignores case and accents as far as one can, and old string rules."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        refuse("no PostgreSQL with ICU is installed: apt-get install postgresql")
+    options = ["--locale-provider=icu", "--icu-locale=und-u-ks-level1-ka-shifted"]
+    with PostgreSQL("--standard_conforming_strings=off", binary=found[-1], preparation_options=options) as server:
+        yield server
+
+
+def test_postgresql_with_an_icu_locale(icu_server: PostgreSQL, opener: Opener, new_task: TaskMaker) -> None:
+    then_keys_are_told_apart(opener(icu_server.url), new_task)
+
+
+@pytest.fixture(scope="module")
+def folding_server() -> Iterator[MariaDB]:
+    """MariaDB as old guides set it up."""
+    if MariaDB.find_binary() is None:
+        pytest.skip(MariaDB.missing())
+    with MariaDB(
+        "--character-set-server=utf8mb4",
+        "--collation-server=utf8mb4_unicode_ci",
+        "--sql-mode=",
+        "--transaction-isolation=REPEATABLE-READ",
+        "--innodb-strict-mode=OFF",
+        "--lower-case-table-names=1",
+    ) as server:
+        yield server
+
+
+@pytest.mark.parametrize("driver", ["pymysql", "mysqldb"])
+def test_mariadb_with_a_folding_collation_and_no_sql_mode(
+    folding_server: MariaDB, opener: Opener, new_task: TaskMaker, driver: str
+) -> None:
+    if driver == "mysqldb":
+        pytest.importorskip("MySQLdb", reason="mysqlclient needs a compiler, so it is tested where it is installed")
+    url = folding_server.url.replace("mariadb:", f"mariadb+{driver}:")
+    then_keys_are_told_apart(opener(url, namespace=f"n{secrets.token_hex(4)}"), new_task)
+
+
+def test_postgresql_that_is_not_utf_8_is_refused(postgresql_server: PostgreSQL, opener: Opener) -> None:
+    name = f"latin_{secrets.token_hex(4)}"
+    with psycopg.connect(postgresql_server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(ConfigurationError, match="LATIN1"):
+        opener(urlsplit(postgresql_server.url)._replace(path=f"/{name}").geturl()).count()
+
+
+def test_a_postgresql_user_who_may_not_create_tables(postgresql_server: PostgreSQL, opener: Opener) -> None:
+    # given a user with no right but to connect
+    user = f"reader_{secrets.token_hex(4)}"
+    with psycopg.connect(postgresql_server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'secret'")
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    parts = urlsplit(postgresql_server.url)
+    url = parts._replace(netloc=f"{user}:secret@{parts.hostname}:{parts.port}").geturl()
+    # when it is used, then the error names the statement
+    with pytest.raises(ConfigurationError, match="CREATE TABLE rights__tasks"):
+        opener(url, namespace="rights").count()
+
+
+def test_a_mariadb_user_who_may_not_create_tables(mariadb_server: MariaDB, opener: Opener) -> None:
+    # given a user who may only read and write
+    parts = urlsplit(mariadb_server.url)
+    user, database = f"writer_{secrets.token_hex(4)}", parts.path[1:]
+    MariaDB.execute(mariadb_server.url, f"CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'secret'")
+    MariaDB.execute(mariadb_server.url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {database}.* TO '{user}'@'127.0.0.1'")
+    url = parts._replace(netloc=f"{user}:secret@{parts.hostname}:{parts.port}").geturl()
+    # when it is used, then the error names the statement
+    with pytest.raises(ConfigurationError, match="CREATE TABLE rights__tasks"):
+        opener(url, namespace="rights").count()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_setup_from_eight_managers_at_once(
+    kind: str, request: pytest.FixtureRequest, opener: Opener, new_task: TaskMaker
+) -> None:
+    # given managers that find no schema
+    url = request.getfixturevalue(f"{kind}_url")
+    namespace = f"s{secrets.token_hex(4)}"
+    managers = [opener(url, namespace=namespace, timeout_seconds=60) for _ in range(8)]
+    # when all set up at once
+    failures: list[Exception] = []
+    barrier = threading.Barrier(len(managers))
+
+    def set_up(manager: SQLTaskManager) -> None:
+        barrier.wait(60)
+        try:
+            manager.setup()
+        except Exception as error:  # any of them is a failure of this test
+            failures.append(error)
+
+    threads = [threading.Thread(target=set_up, args=(manager,)) for manager in managers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    # then none failed, and they share one store
+    assert failures == []
+    managers[0].create(new_task())
+    assert managers[-1].count() == 1

@@ -1,0 +1,92 @@
+"""Every lookup is served by its index at 20,000 tasks, whatever is asked and however much lies beside the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator
+
+import pytest
+from module_sdk_sql.manager import SQLTaskManager
+
+from module_sdk import open_manager
+from module_sdk.backends import ROW_FIELDS, Task
+
+TASKS = 20_000
+FAMILY = 10
+ORGANIZATION = 7
+
+
+def tasks() -> Iterator[Task]:
+    """One organization: half of it one big family, ten tasks of a rare one, ten users of ten tasks, the rest mixed."""
+    rng = random.Random(2)
+    moments = rng.sample(range(10**12), TASKS)
+    for number, moment in enumerate(moments):
+        if number < FAMILY:
+            key, user = f"rare.{number % 3}", "rare"
+        elif number % 2:
+            key, user = f"big.{number}", str(number % 5)
+        else:
+            key, user = f"other.{number}", str(number % 5)
+        task = Task.new(user_id=user, organization_id=ORGANIZATION, module="m", task_key=key, now=moment)
+        yield dataclasses.replace(task, status="completed")
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "mariadb"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLTaskManager]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'tasks.db'}"
+    else:
+        url = request.getfixturevalue(f"{request.param}_url")
+    manager = open_manager(url, namespace="plans", timeout_seconds=60)
+    assert isinstance(manager, SQLTaskManager)
+    assert manager.import_tasks(tasks()) == TASKS
+    for table in manager.tables.metadata.tables:
+        manager.pool.execute(manager.dialect.analyze(table), (), manager.deadline(None))
+    yield manager
+    manager.close()
+
+
+@pytest.mark.parametrize("limit", [None, 1, 10])
+@pytest.mark.parametrize(
+    ("operation", "argument", "index"),
+    [
+        ("list_user_tasks", "rare", "plans__tasks_by_user"),
+        ("get_tasks_by_key", "rare.1", "plans__tasks_by_key"),
+        ("get_tasks_by_key_prefix", "rare.", "plans__tasks_by_key"),
+        ("get_tasks_by_key_prefix", "nothing", "plans__tasks_by_key"),
+        ("list_user_tasks", "nobody", "plans__tasks_by_user"),
+    ],
+)
+def test_a_rare_answer_in_a_big_organization_costs_what_it_holds(
+    store: SQLTaskManager, operation: str, argument: str, index: str, limit: int | None
+) -> None:
+    found = len(getattr(store, operation)(argument, ORGANIZATION))
+    explanation = store.explain(operation, argument, ORGANIZATION, limit=limit)
+    assert index in explanation.plan, explanation.plan
+    # Entries of the index, the rows themselves, and the sort.
+    assert explanation.rows_examined <= 8 * found + 10, explanation
+    assert explanation.fields == ROW_FIELDS
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+def test_the_newest_of_half_of_all_tasks_cost_no_more_than_the_family(store: SQLTaskManager, limit: int) -> None:
+    explanation = store.explain("get_tasks_by_key_prefix", "big.", ORGANIZATION, limit=limit)
+    assert "plans__tasks_by_key" in explanation.plan, explanation.plan
+    assert explanation.rows_examined <= 1.5 * TASKS / 2, explanation
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+def test_the_newest_of_a_busy_user_cost_the_limit(store: SQLTaskManager, limit: int) -> None:
+    explanation = store.explain("list_user_tasks", 3, ORGANIZATION, limit=limit)
+    assert "plans__tasks_by_user" in explanation.plan, explanation.plan
+    assert explanation.rows_examined <= 2 * limit + 5, explanation
+
+
+def test_a_scan_would_be_noticed(store: SQLTaskManager) -> None:
+    """The measure itself: what no index serves examines every task."""
+    statement = store.statements.render(f"SELECT * FROM {store.tables.tasks_name} AS t WHERE t.label = :label")
+    deadline = store.deadline(None)
+    with store.pool.link(deadline) as link:
+        _, rows_examined = link.explain(statement.sql, ["none"], deadline)
+    assert rows_examined > 500

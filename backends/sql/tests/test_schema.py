@@ -1,0 +1,165 @@
+"""The schema's versions and the steps between them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from module_sdk_sql.manager import SQLTaskManager
+from module_sdk_sql.schema import SCHEMA_VERSION, Tables, step_statements
+from module_sdk_sql.upgrading import read_version, upgrade
+from sqlalchemy import Column, Index, Table
+
+from module_sdk import open_manager
+from module_sdk.backends import ConfigurationError, Task
+
+Opener = Callable[..., SQLTaskManager]
+TaskMaker = Callable[..., Task]
+spawn = multiprocessing.get_context("spawn")
+
+
+def columns_of(manager: SQLTaskManager) -> list[str]:
+    rows = manager.pool.fetch(f"PRAGMA table_info({manager.tables.tasks_name})", (), manager.deadline(None))
+    return [row[1] for row in rows if row]
+
+
+def set_version(manager: SQLTaskManager, version: str) -> None:
+    meta = manager.tables.meta_name
+    manager.pool.execute(f"UPDATE {meta} SET value = ?", [version], manager.deadline(None))
+
+
+def test_setup_twice_changes_nothing(manager: SQLTaskManager, new_task: TaskMaker) -> None:
+    manager.setup()
+    manager.create(new_task())
+    manager.setup()
+    assert manager.count() == 1
+    assert manager.diagnose().facts["schema version"] == str(SCHEMA_VERSION)
+
+
+def test_a_newer_schema_is_refused_and_left_alone(manager: SQLTaskManager, opener: Opener, new_task: TaskMaker) -> None:
+    # given a file that a later version has upgraded, with a column that this one does not know
+    task, _ = manager.create(new_task())
+    tasks = manager.tables.tasks_name
+    manager.pool.execute(f"ALTER TABLE {tasks} ADD COLUMN later TEXT DEFAULT 'later'", (), manager.deadline(None))
+    set_version(manager, "99")
+    # when this version opens it
+    older = opener()
+    # then both versions are named, for setup too
+    for use in (older.count, older.setup, lambda: older.create(new_task())):
+        with pytest.raises(ConfigurationError, match="version 99, this module-sdk knows 1"):
+            use()
+    # and nothing was touched
+    set_version(manager, str(SCHEMA_VERSION))
+    assert opener().get(task.id) == task
+
+
+def test_a_column_that_this_version_does_not_know_disturbs_nothing(
+    manager: SQLTaskManager, new_task: TaskMaker
+) -> None:
+    manager.setup()
+    tasks = manager.tables.tasks_name
+    manager.pool.execute(f"ALTER TABLE {tasks} ADD COLUMN other TEXT", (), manager.deadline(None))
+    task, _ = manager.create(new_task())
+    assert manager.get(task.id) == task
+    assert len(manager.list_user_tasks(1, 7)) == 1
+
+
+def test_a_version_of_nobody_is_a_clear_error(manager: SQLTaskManager, opener: Opener) -> None:
+    manager.setup()
+    set_version(manager, "two")
+    with pytest.raises(ConfigurationError, match="holds no version"):
+        opener().count()
+
+
+@pytest.fixture
+def second_version(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A version to come, with one column and one index more."""
+    columns, indexes = Tables.task_columns, Tables.task_indexes
+
+    def more_columns(self: Tables) -> object:
+        yield from columns(self)
+        yield 2, Column("priority", self.types.integer)
+
+    def more_indexes(self: Tables, tasks: Table) -> object:
+        yield from indexes(self, tasks)
+        if self.version >= 2:
+            yield 2, Index(f"{self.tasks_name}_by_priority", tasks.c.priority)
+
+    monkeypatch.setattr(Tables, "task_columns", more_columns)
+    monkeypatch.setattr(Tables, "task_indexes", more_indexes)
+    return 2
+
+
+def test_a_step_adds_what_its_version_adds(manager: SQLTaskManager, new_task: TaskMaker, second_version: int) -> None:
+    # given a store of the first version with a task
+    task, _ = manager.create(new_task(arguments={"a": 1}))
+    assert "priority" not in columns_of(manager)
+    # when the code of the second version opens it
+    manager.statements.tables = manager.tables.at_version(second_version)
+    deadline = manager.deadline(None)
+    with manager.pool.link(deadline) as link:
+        found = upgrade(link, manager.statements, deadline)
+        # then the step has run once, and a second time nothing is left to do
+        assert found == 1
+        assert upgrade(link, manager.statements, deadline) == second_version
+        assert read_version(link, manager.statements, deadline) == second_version
+    assert columns_of(manager)[-1] == "priority"
+    assert manager.get(task.id) == task
+
+
+def test_a_new_store_goes_through_every_step(opener: Opener, second_version: int) -> None:
+    compiler = opener().dialect.compiler
+    tables = opener().tables
+    first = list(step_statements(tables.at_version(0), tables.at_version(1), compiler))
+    second = list(step_statements(tables.at_version(1), tables.at_version(second_version), compiler))
+    assert not any("priority" in statement for statement in first)
+    assert len(second) == 2
+    assert second[0].startswith("ALTER TABLE module_sdk__tasks ADD COLUMN priority")
+    assert second[1].startswith("CREATE INDEX module_sdk__tasks_by_priority")
+
+
+def test_a_step_that_fails_leaves_the_version_before(
+    manager: SQLTaskManager, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a step that breaks after its first statements
+    def broken(*arguments: object) -> object:
+        yield from list(step_statements(*arguments))[:2]  # type: ignore[arg-type]
+        yield "CREATE NONSENSE"
+
+    monkeypatch.setattr("module_sdk_sql.upgrading.step_statements", broken)
+    with pytest.raises(Exception, match="NONSENSE"):
+        manager.setup()
+    monkeypatch.undo()
+    # when it is repaired, then it runs from the start
+    repaired = opener()
+    repaired.setup()
+    assert repaired.count() == 0
+
+
+def test_namespaces_of_one_file_are_apart(opener: Opener, new_task: TaskMaker) -> None:
+    first, second = opener(namespace="app"), opener(namespace="app_tasks")
+    first.create(new_task(task_key="k"))
+    second.create(new_task(task_key="k"))
+    assert (first.count(), second.count()) == (1, 1)
+    assert first.prune(0) == 0
+
+
+def set_up(url: str, barrier: Barrier) -> None:
+    manager = open_manager(url, timeout_seconds=60)
+    barrier.wait(60)
+    manager.setup()
+    manager.close()
+
+
+def test_eight_processes_set_up_at_once(path: Path, opener: Opener) -> None:
+    barrier = spawn.Barrier(8)
+    processes = [spawn.Process(target=set_up, args=(f"sqlite:///{path}", barrier)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 8
+    assert opener().count() == 0

@@ -1,0 +1,176 @@
+"""Several processes on one SQLite file, forks among them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from module_sdk_sql.manager import SQLTaskManager
+
+from module_sdk import open_manager
+from module_sdk.backends import Task
+
+Opener = Callable[..., SQLTaskManager]
+TaskMaker = Callable[..., Task]
+
+PROCESSES = 4
+KEYS = 100
+spawn = multiprocessing.get_context("spawn")
+
+
+def submit_all(url: str, barrier: Barrier, results: Connection) -> None:
+    """In a process of its own: set up, then create the same keys as all the others."""
+    manager = open_manager(url, timeout_seconds=60)
+    barrier.wait(60)
+    created = []
+    for number in range(KEYS):
+        task = Task.new(user_id=1, organization_id=7, module="tests", task_key=f"key {number}")
+        holder, is_created = manager.create(task)
+        # Whoever lost can read the winner at once.
+        assert manager.get(holder.id) is not None
+        created.append((holder.id, is_created))
+    manager.close()
+    results.send(created)
+
+
+def test_four_processes_set_up_and_create_each_key_once(opener: Opener, path: Path) -> None:
+    # given processes that open a file which does not exist, at once
+    url = f"sqlite:///{path}"
+    barrier = spawn.Barrier(PROCESSES)
+    pipes = [spawn.Pipe(duplex=False) for _ in range(PROCESSES)]
+    processes = [spawn.Process(target=submit_all, args=(url, barrier, sender)) for _, sender in pipes]
+    # when each submits the same keys
+    for process in processes:
+        process.start()
+    for _, sender in pipes:
+        sender.close()
+    answers = [receiver.recv() for receiver, _ in pipes]
+    for process in processes:
+        process.join(60)
+    for receiver, _ in pipes:
+        receiver.close()
+    # then each key was created by exactly one, and all were told the same id
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    for told in zip(*answers, strict=True):
+        assert len({task_id for task_id, _ in told}) == 1
+        assert sum(is_created for _, is_created in told) == 1
+    assert opener().count() == KEYS
+
+
+def test_what_a_killed_process_was_told_is_there(opener: Opener, path: Path) -> None:
+    # given a process that writes tasks and prints the id of each that was acknowledged
+    program = (
+        "import sys; from module_sdk import open_manager; from module_sdk.backends import Task\n"
+        "manager = open_manager(sys.argv[1])\n"
+        "while True: print(manager.create(Task.new(user_id=1, module='m', arguments=[1]))[0].id, flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, f"sqlite:///{path}"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        acknowledged = [process.stdout.readline().strip() for _ in range(50)]
+        # when it is killed in the middle of the next
+        process.send_signal(signal.SIGKILL)
+        acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
+    # then every one is there, and whole
+    manager = opener()
+    for task_id in acknowledged:
+        task = manager.get(task_id)
+        assert task is not None
+        assert task.arguments == [1]
+    assert manager.count() in (len(acknowledged), len(acknowledged) + 1)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_under_load_leaves_parent_and_child_at_work(
+    manager: SQLTaskManager, new_task: TaskMaker, path: Path
+) -> None:
+    # given a manager that other threads use all the time
+    manager.setup()
+    stop = threading.Event()
+
+    def write_on() -> None:
+        while not stop.is_set():
+            manager.create(new_task(user_id=2))
+            manager.list_user_tasks(2, 7, limit=1)
+
+    threads = [threading.Thread(target=write_on) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    children = []
+    # when it is forked again and again, and each child writes
+    for number in range(5):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                manager.create(new_task(user_id=3, label=str(number)))
+                status = 0 if len(manager.list_user_tasks(3, 7)) >= 1 else 2
+            finally:
+                os._exit(status)
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    # then every child could, the parent goes on, and nothing is lost once the parent has closed the file
+    assert statuses == [0] * len(children)
+    mine = manager.count(filters={"user_id": 2})
+    manager.close()
+    again = open_manager(f"sqlite:///{path}")
+    assert sorted(row["label"] for row in again.list_user_tasks(3, 7)) == ["0", "1", "2", "3", "4"]
+    assert again.count(filters={"user_id": 2}) == mine
+    again.close()
+
+
+def test_a_child_keeps_writing_after_its_parent_has_closed_the_file(
+    manager: SQLTaskManager, new_task: TaskMaker, opener: Opener
+) -> None:
+    # given a child that holds the file open; SQLite removes the log when it believes that nobody else does
+    manager.create(new_task(label="parent's"))
+    may_go_on, go_on = os.pipe()
+    is_open, opened = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            manager.create(new_task(label="child's first"))
+            os.write(opened, b"1")
+            os.read(may_go_on, 1)
+            manager.create(new_task(label="child's second"))
+            status = 0
+        finally:
+            os._exit(status)
+    os.read(is_open, 1)
+    # when the parent closes first, and the child writes again and is gone without closing
+    manager.close()
+    os.write(go_on, b"1")
+    assert os.waitpid(child, 0)[1] == 0
+    for descriptor in (may_go_on, go_on, is_open, opened):
+        os.close(descriptor)
+    # then nothing of it is lost
+    labels = [row["label"] for row in opener().list_user_tasks(1, 7)]
+    assert labels == ["child's second", "child's first", "parent's"]
+
+
+def test_a_child_has_a_copy_of_a_database_in_memory(opener: Opener, new_task: TaskMaker) -> None:
+    # given tasks in memory
+    manager = opener("sqlite://")
+    manager.create(new_task())
+    child = os.fork()
+    if child == 0:
+        # when a child writes
+        manager.create(new_task())
+        os._exit(manager.count())
+    # then it had the parent's tasks, and the parent has not the child's
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    assert manager.count() == 1

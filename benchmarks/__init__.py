@@ -1,0 +1,1 @@
+"""How fast the stores are, measured against hand-written driver code: `python -m benchmarks --help`."""

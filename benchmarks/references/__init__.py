@@ -1,0 +1,1 @@
+"""One hand-written client a store: what a good engineer would write on the bare driver for our schema and no other."""

@@ -1,0 +1,116 @@
+"""The stores that are measured: a fresh one of each kind, filled with tasks, with its manager and its reference."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.data import Dataset
+from benchmarks.references.base import Reference
+from module_sdk.manager import TaskManager
+from module_sdk.registry import open_manager
+from module_sdk.task import Task
+from tests.server_process import Server
+from tests.servers import MariaDB, MongoDB, PostgreSQL, Valkey
+
+SERVERS: Final[dict[str, type[Server]]] = {
+    "postgresql": PostgreSQL,
+    "mariadb": MariaDB,
+    "redis": Valkey,
+    "mongo": MongoDB,
+}
+REFERENCES: Final = {
+    "memory": "MemoryReference",
+    "sqlite": "SQLiteReference",
+    "postgresql": "PostgreSQLReference",
+    "mariadb": "MariaDBReference",
+    "redis": "RedisReference",
+    "mongo": "MongoReference",
+}
+STORES: Final = tuple(REFERENCES)
+LOAD_SECONDS: Final = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A store that runs."""
+
+    store: str
+    url: str
+
+    def manager(self, namespace: str) -> TaskManager:
+        return open_manager(self.url, namespace=namespace)
+
+    def reference(self, namespace: str) -> Reference:
+        """A new connection of the hand-written client; only the chosen one's driver is loaded."""
+        module = importlib.import_module(f"benchmarks.references.{self.store}")
+        reference: Reference = getattr(module, REFERENCES[self.store])(self.url, namespace)
+        return reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """The tasks of one data set in one namespace."""
+
+    dataset: Dataset
+    manager: TaskManager
+    reference: Reference
+    load_seconds: float
+    shares: bool
+    """Whether manager and reference see one store; a store in memory is its manager's own."""
+
+    def put(self, tasks: Sequence[Task]) -> None:
+        """Import a few more tasks, for both."""
+        self.manager.import_tasks(tasks)
+        if not self.shares:
+            self.reference.load([task.to_record() for task in tasks])
+
+    @property
+    def size(self) -> int:
+        return self.dataset.size
+
+
+@contextlib.contextmanager
+def started(store: str) -> Iterator[Place]:
+    """An empty store; the server is our own unless the tests' variable names another."""
+    if store == "memory":
+        yield Place(store, "memory://")
+    elif store == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="module-sdk-benchmark-") as folder:
+            yield Place(store, f"sqlite:///{Path(folder, 'tasks.db')}")
+    else:
+        kind = SERVERS[store]
+        own = os.environ.get(kind.variable)
+        if own:
+            url = kind.create_database(own)
+            yield Place(store, url)
+            kind.drop_database(url)
+        else:
+            with kind() as server:
+                yield Place(store, server.url)
+
+
+@contextlib.contextmanager
+def filled(place: Place, size: int) -> Iterator[Filled]:
+    """A data set of that many tasks, imported by the manager, for it and the reference to share."""
+    dataset = Dataset(size)
+    namespace = f"n{size}"
+    with contextlib.ExitStack() as stack:
+        manager = place.manager(namespace)
+        stack.callback(manager.close)
+        began = time.perf_counter()
+        manager.import_tasks(dataset.tasks(), timeout_seconds=LOAD_SECONDS)
+        load_seconds = time.perf_counter() - began
+        reference = place.reference(namespace)
+        stack.callback(reference.close)
+        shares = place.store != "memory"
+        if not shares:
+            reference.load([task.to_record() for task in dataset.tasks()])
+        yield Filled(dataset, manager, reference, load_seconds, shares)

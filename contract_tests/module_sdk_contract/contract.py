@@ -1,0 +1,51 @@
+"""The class that a backend's test file subclasses."""
+
+from __future__ import annotations
+
+from module_sdk_contract.groups.dedup import DedupClauses
+from module_sdk_contract.groups.dedup_races import DedupRaces
+from module_sdk_contract.groups.discovery import DiscClauses
+from module_sdk_contract.groups.failure import FailClauses
+from module_sdk_contract.groups.failure_modes import FailureModes
+from module_sdk_contract.groups.input import BadClauses
+from module_sdk_contract.groups.key import KeyClauses
+from module_sdk_contract.groups.lifecycle import LifeClauses
+from module_sdk_contract.groups.lifecycle_races import LifeRaces
+from module_sdk_contract.groups.order import OrderClauses
+from module_sdk_contract.groups.prefix import PrefixClauses
+from module_sdk_contract.groups.read_model import ModelClauses
+from module_sdk_contract.groups.retention import KeepClauses
+from module_sdk_contract.groups.row import RowClauses
+from module_sdk_contract.groups.scope import ScopeClauses
+from module_sdk_contract.groups.sweeping import SweepClauses
+from module_sdk_contract.groups.user import UserClauses
+from module_sdk_contract.groups.visibility import SeeClauses
+from module_sdk_contract.under_test import StoreUnderTest
+
+
+class TaskManagerContract(
+    SweepClauses,
+    ScopeClauses,
+    UserClauses,
+    KeyClauses,
+    PrefixClauses,
+    OrderClauses,
+    RowClauses,
+    DedupClauses,
+    DedupRaces,
+    LifeClauses,
+    LifeRaces,
+    SeeClauses,
+    DiscClauses,
+    FailClauses,
+    FailureModes,
+    BadClauses,
+    ModelClauses,
+    KeepClauses,
+    StoreUnderTest,
+):
+    """Every clause of the contract. `class TestMine(TaskManagerContract): url = "mydb://localhost"` joins.
+
+    Tests are never overridden: what a store cannot do is a capability that its manager does not declare, or a
+    `Deviation`.
+    """

@@ -1,0 +1,1 @@
+"""The tests of the contract, one module a group of clauses."""

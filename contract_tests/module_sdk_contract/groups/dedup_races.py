@@ -1,0 +1,102 @@
+"""DEDUP-05 to 08: racing creates."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import time
+
+from module_sdk.backends import TaskManager
+from module_sdk_contract.building import task_of
+from module_sdk_contract.harness import Store
+from module_sdk_contract.marks import clause
+from module_sdk_contract.races import History, race
+from module_sdk_contract.reference import Fields
+from module_sdk_contract.violations import demand
+
+ROUNDS = 20
+THREADS = 16
+PROCESSES = 4
+
+
+def create_and_read(manager: TaskManager, fields: Fields) -> tuple[str, bool, bool]:
+    """The id that the call gave, whether it was created, and whether it can be read at once."""
+    task, created = manager.create(task_of(fields))
+    return task.id, created, manager.get(task.id) is not None
+
+
+class DedupRaces:
+    @clause("DEDUP-05", "DEDUP-07")
+    def test_of_many_threads_one_creates(self, store: Store) -> None:
+        managers = store.some_managers(4)
+        for number in range(ROUNDS):
+            tasks = [store.fields(task_key=f"job:{number}") for _ in range(THREADS)]
+
+            outcomes = race(
+                [
+                    functools.partial(create_and_read, manager, fields)
+                    for manager, fields in zip(itertools.cycle(managers), tasks, strict=False)
+                ]
+            )
+
+            answers = store.then_no_errors("DEDUP-05", outcomes)
+            winners = [task_id for task_id, created, _ in answers if created]
+            demand("DEDUP-05", f"{THREADS} threads create one key: how many created", 1, len(winners))
+            demand("DEDUP-07", "each id can be read at once", {True}, {readable for _, _, readable in answers})
+            demand("DEDUP-05", "the ids given", {winners[0]}, {task_id for task_id, _, _ in answers})
+            demand("DEDUP-05", "tasks of the key", 1, len(store.manager.get_tasks_by_key(f"job:{number}")))
+
+    @clause("DEDUP-06")
+    def test_of_many_processes_one_creates(self, store: Store) -> None:
+        keys = [f"job:{number}" for number in range(3 * ROUNDS)]
+        workers = [store.spawn() for _ in range(PROCESSES)]
+        for worker in workers:
+            worker.ask("look", operation="list_user_tasks", argument=1)
+
+        start = time.time() + 0.1
+        for worker in workers:
+            worker.start("create", tasks=[store.fields(task_key=key) for key in keys], at=start)
+        answers = [worker.answer() for worker in workers]
+
+        for index, key in enumerate(keys):
+            given = [answer[index] for answer in answers]
+            demand(
+                "DEDUP-06", f"{PROCESSES} processes create {key}: how many created", 1, sum(made for _, made in given)
+            )
+            demand("DEDUP-06", f"the ids given for {key}", 1, len({task_id for task_id, _ in given}))
+            demand("DEDUP-06", f"tasks of {key}", 1, len(store.manager.get_tasks_by_key(key)))
+
+    @clause("DEDUP-08")
+    def test_ends_race_creates(self, store: Store) -> None:
+        history = History()
+        managers = store.some_managers(4)
+
+        def create(manager: TaskManager, fields: Fields) -> tuple[str, bool]:
+            task, created = manager.create(task_of(fields))
+            return task.id, created
+
+        def end(manager: TaskManager, task_id: str, status: str) -> tuple[str, bool]:
+            return task_id, manager.update(task_id, status=status) is not None
+
+        def submit_again_and_again(manager: TaskManager, tasks: list[Fields]) -> None:
+            for fields, status in zip(tasks, itertools.cycle(("completed", "failed", "interrupted")), strict=False):
+                task_id, created = history.record("create", functools.partial(create, manager, fields))
+                if created:
+                    manager.update(task_id, status="running")
+                    history.record("end", functools.partial(end, manager, task_id, status))
+
+        outcomes = race(
+            [
+                functools.partial(
+                    submit_again_and_again, manager, [store.fields(task_key="job") for _ in range(ROUNDS)]
+                )
+                for manager in itertools.islice(itertools.cycle(managers), 8)
+            ]
+        )
+
+        store.then_no_errors("DEDUP-08", outcomes)
+        demand("DEDUP-08", "pairs active at one instant", [], history.both_active())
+        demand("DEDUP-08", "holders given after their acknowledged end", [], history.ended_holders())
+        made = [event.task_id for event in history.events if event.kind == "create" and event.created]
+        found = store.manager.get_tasks_by_key("job")
+        demand("DEDUP-08", "the tasks that stand", sorted(made), sorted(row["id"] for row in found))

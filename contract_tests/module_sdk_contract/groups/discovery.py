@@ -1,0 +1,191 @@
+"""DISC: discovery and life of a manager."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+
+import module_sdk
+from module_sdk.backends import ConfigurationError, TaskBackendError
+from module_sdk_contract.building import task_of
+from module_sdk_contract.harness import LOOKUPS, Store, argument_of
+from module_sdk_contract.marks import clause
+from module_sdk_contract.processes import environment
+from module_sdk_contract.violations import demand, demand_error
+
+OTHER_BACKENDS = """
+import pkgutil, sys
+from importlib.metadata import entry_points
+opener, url = sys.argv[1:]
+manager = pkgutil.resolve_name(opener)(url)
+own = type(manager).__module__.partition(".")[0]
+others = {entry.module.partition(".")[0] for entry in entry_points(group="module_sdk.backends")} - {own}
+print(sorted(others & set(sys.modules)))
+"""
+OPEN = """
+import sys, module_sdk
+try:
+    module_sdk.open_manager(sys.argv[1])
+except module_sdk.ConfigurationError as error:
+    print(error)
+"""
+ENTRY_POINTS = "[module_sdk.backends]\n{scheme} = {module}\n"
+
+
+def run(script: str, *arguments: str, folder: Path | None = None) -> str:
+    """What a fresh interpreter prints, with `folder` in front of its path."""
+    found = subprocess.run(  # noqa: S603  # scripts of this module
+        [sys.executable, "-c", script, *arguments],
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return found.stdout.strip()
+
+
+def install(folder: Path, distribution: str, scheme: str, module: str) -> None:
+    """A distribution that claims the scheme for a module."""
+    metadata = folder / f"{distribution}-1.0.dist-info"
+    metadata.mkdir()
+    metadata.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    metadata.joinpath("entry_points.txt").write_text(ENTRY_POINTS.format(scheme=scheme, module=module))
+
+
+class DiscClauses:
+    @clause("DISC-01")
+    def test_no_other_backend_is_imported(self, store: Store) -> None:
+        demand("DISC-01", "other backends imported", "[]", run(OTHER_BACKENDS, store.contract.opener, store.url))
+
+    @clause("DISC-02")
+    def test_an_unknown_scheme_names_what_is_installed(self, store: Store) -> None:
+        asked = "open_manager('no-such-scheme://x')"
+        error = demand_error("DISC-02", asked, ConfigurationError, module_sdk.open_manager, "no-such-scheme://x")
+
+        demand("DISC-02", f"the installed schemes are in: {error}", True, "memory" in str(error))
+
+    @clause("DISC-02")
+    def test_two_plugins_for_one_scheme_and_a_missing_driver(self, store: Store, tmp_path: Path) -> None:
+        install(tmp_path, "first-claim", "claimed", "claimed_first")
+        install(tmp_path, "second-claim", "claimed", "claimed_second")
+        install(tmp_path, "no-driver", "driverless", "driverless_plugin")
+        (tmp_path / "driverless_plugin.py").write_text("import a_driver_that_is_not_installed\n")
+
+        twice = run(OPEN, "claimed://x", folder=tmp_path)
+        missing = run(OPEN, "driverless://x", folder=tmp_path)
+
+        for name in ("first-claim", "second-claim"):
+            demand("DISC-02", f"{name} is named in: {twice}", True, name in twice)
+        demand("DISC-02", f"the driver is named in: {missing}", True, "a_driver_that_is_not_installed" in missing)
+
+    @clause("DISC-03")
+    @pytest.mark.parametrize("written", ["hunter2-secret", "hunter2%40secret%2F", "hunter2%20%C3%A9"])
+    def test_credentials_are_never_shown(self, store: Store, caplog: pytest.LogCaptureFixture, written: str) -> None:
+        scheme = store.url.partition(":")[0]
+        for url in (
+            f"{scheme}://user:{written}@127.0.0.1:1/database",
+            f"{scheme}://user@127.0.0.1:1/database?password={written}",
+        ):
+            shown: list[str] = []
+            with caplog.at_level(logging.DEBUG):
+                try:
+                    manager = store.open(url=url, timeout_seconds=1)
+                    shown += [repr(manager), str(manager), repr(manager.url), str(manager.url), f"{vars(manager)}"]
+                    manager.list_user_tasks(1)
+                except Exception as error:
+                    shown += [repr(error), str(error), *traceback.format_exception(error)]
+            for text in (*shown, caplog.text):
+                demand("DISC-03", f"the password in {text[:200]!r}", False, "hunter2" in text)
+
+    @clause("DISC-04")
+    def test_setup_again_changes_nothing(self, store: Store) -> None:
+        store.given(task_key="job", checkpoint=[1])
+
+        for _ in range(3):
+            store.manager.setup()
+        for manager in store.some_managers(2):
+            manager.setup()
+
+        store.then_all_views()
+        store.then_key("job")
+
+    @clause("DISC-04")
+    def test_setup_from_several_processes_at_once(self, store: Store) -> None:
+        store.need("shared")
+        store.use_fresh_namespace()
+        workers = [store.spawn() for _ in range(4)]
+        start = time.time() + 0.5
+        for worker in workers:
+            worker.start("setup", at=start)
+
+        for worker in workers:
+            worker.answer()
+
+        store.given(task_key="job")
+        for worker in workers:
+            found = worker.ask("look", operation="get_tasks_by_key", argument="job")
+            demand("DISC-04", "what each process then sees", store.then_key("job"), found)
+
+    @clause("DISC-05")
+    def test_namespaces_are_apart(self, store: Store) -> None:
+        names = [f"{store.namespace}{tail}" for tail in ("a", "ab", "_a", "a_b")]
+        managers = {name: store.open(namespace=name) for name in names}
+        fields = store.fields(task_key="job", checkpoint=["base"])
+        store.create_again(fields)
+
+        for name, manager in managers.items():
+            for operation in LOOKUPS:
+                found = getattr(manager, operation)(argument_of(operation))
+                demand("DISC-05", f"{operation} in {name}", [], found)
+            demand("DISC-05", f"count in {name}", 0, manager.count())
+            demand("DISC-05", f"get in {name}", None, manager.get(fields["id"]))
+            demand("DISC-05", f"update in {name}", None, manager.update(fields["id"], label="x"))
+            other = task_of({**fields, "label": name})
+            demand("DISC-05", f"create of the same id and key in {name}", (other, True), manager.create(other))
+        store.clock.advance(10)
+        for name, manager in managers.items():
+            manager.update(fields["id"], status="failed")
+            demand("DISC-05", f"label in {name}", [name], [row["label"] for row in manager.get_tasks_by_key("job")])
+            store.clock.advance(10)
+            demand("DISC-05", f"prune in {name}", 1, manager.prune(1))
+        store.then_all_views()
+        store.then_key("job")
+
+    @clause("DISC-06")
+    def test_a_closed_manager_refuses_all_use(self, store: Store) -> None:
+        task = store.given(task_key="job")
+        manager = store.manager
+        manager.close()
+        manager.close()
+
+        for asked, call in (
+            ("list_user_tasks", functools.partial(manager.list_user_tasks, 1)),
+            ("get_tasks_by_key", functools.partial(manager.get_tasks_by_key, "job")),
+            ("get_tasks_by_key_prefix", functools.partial(manager.get_tasks_by_key_prefix, "")),
+            ("get", functools.partial(manager.get, task["id"])),
+            ("page", manager.page),
+            ("count", manager.count),
+            ("create", functools.partial(manager.create, task_of(store.fields()))),
+            ("import_tasks", functools.partial(manager.import_tasks, [task_of(store.fields())])),
+            ("update", functools.partial(manager.update, task["id"], label="x")),
+            ("prune", functools.partial(manager.prune, 1)),
+            ("ping", manager.ping),
+            ("setup", manager.setup),
+        ):
+            demand_error("DISC-06", f"{asked} after close", TaskBackendError, call)
+
+    @clause("DISC-07")
+    def test_a_healthy_store_answers_a_ping(self, store: Store) -> None:
+        store.manager.ping()
+        fresh = store.open()
+        fresh.ping()
+        demand("DISC-07", "a lookup after the ping", [], fresh.list_user_tasks(1))

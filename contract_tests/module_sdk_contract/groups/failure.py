@@ -1,0 +1,203 @@
+"""FAIL: soft reads, hard writes. The breaker and the async twins are in `failure_modes.py`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+
+import module_sdk
+from module_sdk import tasks
+from module_sdk.backends import ConfigurationError, TaskBackendError, TaskBackendUnavailableError
+from module_sdk_contract.building import task_of
+from module_sdk_contract.faults import (
+    CUT_ANSWER,
+    DriverError,
+    FaultyManager,
+    at_port,
+    broken_server,
+    dead_server,
+    failing_primitives,
+    outcome_within,
+    raises,
+    returns,
+)
+from module_sdk_contract.harness import LOOKUPS, Store, argument_of
+from module_sdk_contract.marks import clause
+from module_sdk_contract.violations import demand, demand_error
+
+FINDS: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")
+ERRORS: Final = (RuntimeError("x"), KeyError("x"), DriverError("x"), TaskBackendError("x"), OSError(5, "x"))
+SOON: Final = 1.0
+GRACE: Final = 1.5
+"""What a busy machine may add to a deadline, in seconds."""
+
+
+def soft_lookup(operation: str) -> tasks.LookupResult:
+    answer: tasks.LookupResult = getattr(tasks, operation)(argument_of(operation))
+    return answer
+
+
+def then_failed(clause_id: str, asked: str, answer: tasks.LookupResult, error: Exception | type[Exception]) -> None:
+    """The answer is empty, and carries that error, or one of that type."""
+    demand(clause_id, asked, [], answer)
+    right = isinstance(answer.error, error) if isinstance(error, type) else answer.error is error
+    demand(clause_id, f"{asked}.error is {answer.error!r}, which should be {error!r}", True, right)
+
+
+class FailClauses:
+    @clause("FAIL-01")
+    @pytest.mark.parametrize("operation", LOOKUPS)
+    def test_with_no_manager_a_lookup_is_empty_and_says_so(self, store: Store, operation: str) -> None:
+        store.given(task_key="job:1")
+        module_sdk.configure(url=None)
+
+        then_failed("FAIL-01", operation, soft_lookup(operation), ConfigurationError)
+
+    @clause("FAIL-02")
+    @pytest.mark.parametrize("operation", LOOKUPS)
+    def test_the_error_of_a_foreign_manager_is_the_lookups(self, store: Store, operation: str) -> None:
+        store.given(task_key="job:1")
+        for error in ERRORS:
+            module_sdk.configure(manager=FaultyManager(store.manager, raises(error)))
+
+            then_failed("FAIL-02", f"{operation} with {error!r}", soft_lookup(operation), error)
+            demand("FAIL-02", f"{operation} afterwards", 1, len(soft_lookup(operation)))
+
+    @clause("FAIL-02")
+    @pytest.mark.parametrize("operation", LOOKUPS)
+    def test_the_error_of_the_store_is_the_lookups(self, store: Store, operation: str) -> None:
+        store.given(task_key="job:1")
+
+        with failing_primitives(store.manager, *FINDS) as cause:
+            answer = soft_lookup(operation)
+
+        then_failed("FAIL-02", operation, answer, TaskBackendError)
+        assert answer.error is not None
+        demand("FAIL-02", "the driver's error is the cause", True, answer.error.__cause__ is cause)
+        store.then_lookup(operation, argument_of(operation))
+
+    @clause("FAIL-03")
+    @pytest.mark.parametrize("operation", LOOKUPS)
+    @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+    def test_interrupts_pass_through(self, store: Store, operation: str, interrupt: type[BaseException]) -> None:
+        module_sdk.configure(manager=FaultyManager(store.manager, raises(interrupt())))
+
+        with pytest.raises(interrupt):
+            soft_lookup(operation)
+
+    @clause("FAIL-04")
+    @pytest.mark.parametrize("operation", LOOKUPS)
+    def test_garbage_is_a_failure_as_a_whole(self, store: Store, operation: str) -> None:
+        store.given(task_key="job:1")
+        row = store.then_lookup(operation, argument_of(operation))[0]
+        short = {name: value for name, value in row.items() if name != "status"}
+        no_lists: tuple[Any, ...] = (None, "rows", b"rows", {}, {"rows": []}, 7, True, (), (row,))
+        for answer in (*no_lists, [None], [{}], [row, None], [row, short], [[row]], ["id"]):
+            module_sdk.configure(manager=FaultyManager(store.manager, returns(answer)))
+
+            then_failed("FAIL-04", f"{operation} answered by {answer!a:.80}", soft_lookup(operation), Exception)
+
+    @clause("FAIL-05")
+    def test_a_dead_server_is_unavailable(self, store: Store) -> None:
+        with dead_server() as port:
+            then_unavailable(store, "FAIL-05", port)
+
+    @clause("FAIL-06")
+    def test_a_silent_server_is_unavailable_within_the_deadline(self, store: Store) -> None:
+        with broken_server(None) as port:
+            then_unavailable(store, "FAIL-06", port)
+
+    @clause("FAIL-07")
+    def test_a_server_that_cuts_its_answers_is_unavailable(self, store: Store) -> None:
+        for answer in (b"", CUT_ANSWER):
+            with broken_server(answer) as port:
+                then_unavailable(store, "FAIL-07", port)
+
+    @clause("FAIL-09")
+    def test_writes_raise_the_typed_error_with_its_cause(self, store: Store) -> None:
+        task = store.given(task_key="job:1")
+        other = task_of(store.fields(task_key="job:2"))
+        for primitive, asked, call in (
+            ("store_create", "create", functools.partial(store.manager.create, other)),
+            ("store_import", "import_tasks", functools.partial(store.manager.import_tasks, [other])),
+            ("store_update", "update", functools.partial(store.manager.update, task["id"], status="running")),
+            ("store_prune", "prune", functools.partial(store.manager.prune, 0)),
+            ("store_get", "get", functools.partial(store.manager.get, task["id"])),
+            ("store_page", "page", store.manager.page),
+            ("store_count", "count", store.manager.count),
+        ):
+            with failing_primitives(store.manager, primitive) as cause:
+                error = demand_error("FAIL-09", f"{asked} while the driver fails", TaskBackendError, call)
+            demand("FAIL-09", f"the cause of {asked}'s error is the driver's", True, error.__cause__ is cause)
+
+        store.then_all_views()
+        store.then_prefix("job")
+
+    @clause("FAIL-09", "DISC-07")
+    def test_a_dead_store_fails_typed(self, store: Store) -> None:
+        dead = store.open_dead()
+
+        for asked, call in (
+            ("ping", dead.ping),
+            ("create", functools.partial(dead.create, task_of(store.fields()))),
+            ("update", functools.partial(dead.update, store.fields()["id"], status="running")),
+            ("prune", functools.partial(dead.prune, 0)),
+            ("list_user_tasks", functools.partial(dead.list_user_tasks, 1)),
+            ("get_tasks_by_key", functools.partial(dead.get_tasks_by_key, "job")),
+            ("get_tasks_by_key_prefix", functools.partial(dead.get_tasks_by_key_prefix, "")),
+            ("page", dead.page),
+            ("count", dead.count),
+        ):
+            clause_id = "DISC-07" if asked == "ping" else "FAIL-09"
+            demand_error(clause_id, f"{asked} of a dead store", TaskBackendError, call)
+
+    @clause("FAIL-10")
+    def test_an_unreadable_record_hides_no_other(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+        now = store.clock()
+        ids = [store.given(task_key="job:1", status="completed", created_at=now + n)["id"] for n in range(8)]
+        for task_id in (ids[7], ids[6], ids[3]):
+            store.corrupt(task_id)
+            store.reference.tasks = [task for task in store.reference.tasks if task["id"] != task_id]
+
+        for operation in LOOKUPS:
+            caplog.clear()
+            with caplog.at_level(logging.ERROR):
+                store.then_lookup(operation, argument_of(operation))
+            answer = getattr(store.manager, operation)(argument_of(operation))
+            demand("FAIL-10", f"{operation}.skipped", 3, answer.skipped)
+            demand("FAIL-10", f"{operation}: unreadable records are logged", True, len(caplog.records) >= 3)
+            for limit in (0, 1, 2, 4, 5, 6, 8):
+                store.then_lookup(operation, argument_of(operation), limit=limit)
+        demand(
+            "FAIL-10", "ids of a page", sorted(ids[:3] + ids[4:6]), sorted(row["id"] for row in store.manager.page())
+        )
+
+    @clause("FAIL-15")
+    @pytest.mark.parametrize("operation", LOOKUPS)
+    def test_a_real_empty_answer_has_no_error(self, store: Store, operation: str) -> None:
+        answer = soft_lookup(operation)
+
+        demand("FAIL-15", operation, [], answer)
+        demand("FAIL-15", f"{operation}.error", None, answer.error)
+        demand("FAIL-15", f"{operation}.skipped", 0, answer.skipped)
+
+
+def then_unavailable(store: Store, clause_id: str, port: int) -> None:
+    """On a manager at that port reads and writes raise in time, and soft lookups are empty in time."""
+    manager = store.open(url=at_port(store.url, port), timeout_seconds=SOON)
+    module_sdk.configure(manager=manager, lookup_timeout_seconds=SOON, breaker=False)
+    calls: dict[str, Callable[[], object]] = {
+        operation: functools.partial(getattr(manager, operation), argument_of(operation)) for operation in LOOKUPS
+    }
+    calls["create"] = functools.partial(manager.create, task_of(store.fields()))
+    for asked, call in calls.items():
+        outcome = outcome_within(SOON + GRACE, call)
+        demand(clause_id, asked, TaskBackendUnavailableError.__name__, type(outcome).__name__)
+    for operation in LOOKUPS:
+        answer = outcome_within(SOON + GRACE, functools.partial(soft_lookup, operation))
+        demand(clause_id, f"type of tasks.{operation}", tasks.LookupResult.__name__, type(answer).__name__)
+        then_failed(clause_id, f"tasks.{operation}", answer, TaskBackendUnavailableError)

@@ -1,0 +1,229 @@
+"""FAIL-08 and 11 to 14: recovery, reports, async twins, leaks and the breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+import module_sdk
+from module_sdk import tasks
+from module_sdk.backends import InvalidInputError, TaskBackendError, TaskBackendUnavailableError
+from module_sdk_contract.faults import FaultyManager, failing_primitives, hangs, raises, returns
+from module_sdk_contract.groups.failure import FINDS, soft_lookup, then_failed
+from module_sdk_contract.harness import LOOKUPS, Store, argument_of
+from module_sdk_contract.marks import clause
+from module_sdk_contract.violations import demand
+
+AWAY: Final = TaskBackendUnavailableError("the store is away")
+
+
+class Observer:
+    """Remembers failures, and raises after it."""
+
+    def __init__(self, *, raising: bool) -> None:
+        self.raising = raising
+        self.seen: list[tuple[str, Exception]] = []
+
+    def module_sdk_lookup_failed(self, operation: str, error: Exception) -> None:
+        self.seen.append((operation, error))
+        if self.raising:
+            raise RuntimeError("an observer that fails")
+
+
+def soft_async(operation: str) -> Any:
+    return getattr(tasks, f"a{operation}")(argument_of(operation))
+
+
+def held_resources() -> tuple[int, int]:
+    """Threads and open descriptors of this process."""
+    return threading.active_count(), len(list(Path("/dev/fd").iterdir()))
+
+
+def then_no_leak(what: str, before: tuple[int, int]) -> None:
+    """Threads and descriptors are soon as many as before, give or take two."""
+    until = time.monotonic() + 3
+    while any(now > then + 2 for now, then in zip(held_resources(), before, strict=True)) and time.monotonic() < until:
+        time.sleep(0.02)
+    for name, now, then in zip(("threads", "descriptors"), held_resources(), before, strict=True):
+        demand("FAIL-13", f"{name} before and after {what}: {then}, {now}", True, now <= then + 2)
+
+
+class FailureModes:
+    @clause("FAIL-08")
+    def test_lookups_work_again_after_recovery(self, store: Store) -> None:
+        store.given(task_key="job:1")
+        manager = FaultyManager(store.manager)
+        manager.always = raises(AWAY)
+        module_sdk.configure(manager=manager)
+        for _ in range(20):
+            then_failed("FAIL-08", "a lookup while the store is away", soft_lookup("get_tasks_by_key"), AWAY)
+
+        manager.always = None
+        recovered = time.monotonic()
+        while soft_lookup("get_tasks_by_key").error is not None and time.monotonic() < recovered + 10:
+            time.sleep(0.01)
+
+        taken = time.monotonic() - recovered
+        demand("FAIL-08", f"lookups work within 1.5 s, after {taken:.2f} s", True, taken < 1.5)
+        for operation in LOOKUPS:
+            store.then_lookup(operation, argument_of(operation))
+
+    @clause("FAIL-08")
+    def test_the_manager_works_again_after_its_driver_failed(self, store: Store) -> None:
+        store.given(task_key="job:1")
+        with failing_primitives(store.manager, *FINDS, "store_create"):
+            for _ in range(20):
+                then_failed("FAIL-08", "a lookup", soft_lookup("get_tasks_by_key"), TaskBackendError)
+
+        store.given(task_key="job:2")
+        store.then_prefix("job")
+
+    @clause("FAIL-11")
+    @pytest.mark.parametrize("raising", [False, True])
+    def test_failures_reach_log_counter_and_hook(
+        self, store: Store, caplog: pytest.LogCaptureFixture, raising: bool
+    ) -> None:
+        observer, later = Observer(raising=raising), Observer(raising=False)
+        module_sdk.register_observer(observer)
+        module_sdk.register_observer(later)
+        error = RuntimeError("the cause")
+        manager = FaultyManager(store.manager)
+        manager.always = raises(error)
+        module_sdk.configure(manager=manager, breaker=False)
+
+        with caplog.at_level(logging.WARNING, logger="module_sdk.tasks"):
+            for operation in LOOKUPS * 10:
+                then_failed("FAIL-11", operation, soft_lookup(operation), error)
+
+        reports = [record.getMessage() for record in caplog.records if "the cause" in record.getMessage()]
+        demand("FAIL-11", f"lines logged for 30 failures of 3 lookups: {reports}", 3, len(reports))
+        counted = tasks.lookup_failures()
+        demand("FAIL-11", "lookup_failures()", [10, 10, 10], [counted.get(operation) for operation in LOOKUPS])
+        for name, seen in (("the observer", observer.seen), ("the next one", later.seen)):
+            demand("FAIL-11", f"{name} saw", [(operation, error) for operation in LOOKUPS * 10], seen)
+
+    @clause("FAIL-12")
+    def test_async_twins_answer_the_same(self, store: Store) -> None:
+        for number in range(3):
+            store.given(task_key="job:1", status="completed", created_at=store.clock() + number)
+
+        for operation in LOOKUPS:
+            answer = asyncio.run(soft_async(operation))
+            demand("FAIL-12", f"a{operation}", store.then_lookup(operation, argument_of(operation)), answer)
+            demand("FAIL-12", f"a{operation}.error", None, answer.error)
+        module_sdk.configure(manager=FaultyManager(store.manager, *[raises(AWAY)] * 3, *[returns(None)] * 3))
+        for operation in LOOKUPS:
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(soft_async(operation)), AWAY)
+        for operation in LOOKUPS:
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(soft_async(operation)), TaskBackendError)
+        module_sdk.configure(url=None)
+        for operation in LOOKUPS:
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(soft_async(operation)), RuntimeError)
+
+    @clause("FAIL-12")
+    def test_async_twins_never_block_the_loop(self, store: Store) -> None:
+        store.given(task_key="job:1")
+        gate = threading.Event()
+        # The manager hangs until the loop itself opens the gate: a blocked loop never would.
+        manager = FaultyManager(store.manager, *[hangs(gate)] * 8)
+        module_sdk.configure(manager=manager, lookup_timeout_seconds=5, breaker=False)
+
+        async def ask_and_open() -> list[tasks.LookupResult]:
+            asked = [asyncio.ensure_future(soft_async(operation)) for operation in (*LOOKUPS, *LOOKUPS, *LOOKUPS[:2])]
+            while manager.calls.total() < 8:
+                await asyncio.sleep(0.005)
+            gate.set()
+            return [await answer for answer in asked]
+
+        for answer in asyncio.run(ask_and_open()):
+            # Each came back from its gate with garbage; none ran into the deadline of a blocked loop.
+            demand("FAIL-12", "the error of each answer", TaskBackendError.__name__, type(answer.error).__name__)
+
+    @clause("FAIL-13")
+    def test_failures_leak_nothing(self, store: Store) -> None:
+        store.given(task_key="job:1")
+        manager = FaultyManager(store.manager)
+        manager.always = raises(RuntimeError("x"))
+
+        def fail_often(count: int) -> None:
+            module_sdk.configure(manager=manager, breaker=False)
+            for number in range(count):
+                soft_lookup(LOOKUPS[number % 3])
+            store.use_facade(breaker=False)
+            with failing_primitives(store.manager, *FINDS):
+                for number in range(count):
+                    soft_lookup(LOOKUPS[number % 3])
+
+        fail_often(30)
+        before = held_resources()
+        fail_often(500)
+
+        then_no_leak("a thousand failures", before)
+        store.then_key("job:1")
+
+    @clause("FAIL-13")
+    def test_managers_that_come_and_go_leak_nothing(self, store: Store) -> None:
+        def come_and_go(count: int) -> None:
+            for _ in range(count):
+                manager = store.open()
+                manager.list_user_tasks(1)
+                manager.close()
+
+        come_and_go(5)
+        before = held_resources()
+        come_and_go(30)
+
+        then_no_leak("30 managers", before)
+
+    @clause("FAIL-14")
+    def test_the_breaker_opens_and_closes_by_itself(self, store: Store) -> None:
+        store.given(task_key="job:1")
+        manager = FaultyManager(store.manager)
+        manager.always = raises(AWAY)
+        module_sdk.configure(manager=manager)
+        for _ in range(5):
+            then_failed("FAIL-14", "a lookup before it opens", soft_lookup("list_user_tasks"), AWAY)
+
+        for _ in range(50):
+            then_failed("FAIL-14", "a lookup while it is open", soft_lookup("list_user_tasks"), AWAY)
+        demand("FAIL-14", "lookups that reached the manager", 5, manager.calls["list_user_tasks"])
+        manager.always = None
+        recovered = time.monotonic()
+        while soft_lookup("list_user_tasks").error is not None and time.monotonic() < recovered + 10:
+            time.sleep(0.01)
+
+        demand("FAIL-14", "the manager was pinged", True, manager.calls["ping"] >= 1)
+        store.then_user(1)
+
+    @clause("FAIL-14")
+    def test_deadlines_open_the_breaker(self, store: Store) -> None:
+        gate = threading.Event()
+        manager = FaultyManager(store.manager)
+        manager.always = hangs(gate)
+        module_sdk.configure(manager=manager, lookup_timeout_seconds=0.05)
+
+        for _ in range(20):
+            then_failed("FAIL-14", "a lookup", soft_lookup("list_user_tasks"), TaskBackendUnavailableError)
+        gate.set()
+
+        demand("FAIL-14", "lookups that reached the manager", 5, manager.calls["list_user_tasks"])
+
+    @clause("FAIL-14")
+    def test_other_failures_never_open_the_breaker(self, store: Store) -> None:
+        wrong = InvalidInputError("wrong", field="user_id")
+        faults = [raises(wrong), returns(None), raises(RuntimeError("x")), raises(TaskBackendError("x"))]
+        manager = FaultyManager(store.manager, *faults * 5)
+        module_sdk.configure(manager=manager)
+        for _ in range(20):
+            then_failed("FAIL-14", "a lookup", soft_lookup("list_user_tasks"), Exception)
+
+        answer = soft_lookup("list_user_tasks")
+
+        demand("FAIL-14", "lookups that reached the manager", 21, manager.calls["list_user_tasks"])
+        demand("FAIL-14", "the error of a lookup that works", None, answer.error)

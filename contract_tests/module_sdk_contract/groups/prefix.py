@@ -1,0 +1,100 @@
+"""PREFIX: the prefix of a key. The sweep decides most of it; these say it in the open."""
+
+from __future__ import annotations
+
+import pytest
+
+from module_sdk_contract.harness import Store
+from module_sdk_contract.marks import clause
+from module_sdk_contract.violations import demand
+
+
+def then_finds(store: Store, keys: tuple[str, ...], prefix: str) -> list[str]:
+    """The keys found under the prefix, once the store has answered like the reference."""
+    for key in keys:
+        store.given(task_key=key)
+    return sorted(row["task_key"] for row in store.then_prefix(prefix))
+
+
+class PrefixClauses:
+    @clause("PREFIX-01")
+    def test_a_prefix_starts_the_key(self, store: Store) -> None:
+        found = then_finds(store, ("job", "job:1", "jobs", "a job", "jo", "Job", "jpb"), "job")
+
+        assert found == ["job", "job:1", "jobs"]
+
+    @clause("PREFIX-02")
+    def test_wildcards_are_literal(self, store: Store) -> None:
+        prefixes = (*"%_*?[]\\.^$(|+{", "a%", "a_", "a\\", "[a", "a.", "^a", "\\Qa", "a!", "%%")
+        for organization, prefix in enumerate(prefixes):
+            for key in {"ab", "abc", "xab", "a", "b", "a\\%b", f"x{prefix}", prefix, f"{prefix}b"}:
+                store.given(task_key=key, organization_id=organization)
+
+        for organization, prefix in enumerate(prefixes):
+            found = {row["task_key"] for row in store.then_prefix(prefix, organization)}
+            assert {prefix, f"{prefix}b"} <= found
+
+    @clause("PREFIX-03")
+    def test_a_prefix_is_case_exact(self, store: Store) -> None:
+        assert then_finds(store, ("job:1", "Job:1", "JOB:1", "éa", "Éa"), "job") == ["job:1"]
+        assert [row["task_key"] for row in store.then_prefix("É")] == ["Éa"]
+
+    @clause("PREFIX-04")
+    def test_the_empty_prefix_is_every_keyed_task(self, store: Store) -> None:
+        store.given(task_key=None)
+        store.given(task_key="job", organization_id=2)
+
+        assert then_finds(store, ("a", "\x01", "\U0010ffff", " "), "") == ["\x01", " ", "a", "\U0010ffff"]
+
+    @clause("PREFIX-05")
+    def test_a_prefix_matches_by_character(self, store: Store) -> None:
+        assert then_finds(store, ("a.b", "a.bc", "a.b.c", "a.c", "a"), "a.b") == ["a.b", "a.b.c", "a.bc"]
+        assert len(store.then_prefix("a.")) == 4
+
+    @clause("PREFIX-06")
+    def test_the_upper_bound_of_an_odd_last_character(self, store: Store) -> None:
+        for organization, last in enumerate(("\x7f", "\xff", "\ud7ff", "\uffff", "\U0010ffff")):
+            family = {f"a{last}", f"a{last}b", f"a{last}{last}", f"a{last}\U0010ffff"}
+            for key in family | {"a", "b", "a~", "a\u0100", "a\ue000", "a\U00010000", last}:
+                store.given(task_key=key, organization_id=organization)
+
+            found = store.then_prefix(f"a{last}", organization)
+
+            assert {row["task_key"] for row in found} == family
+
+    @clause("PREFIX-07")
+    def test_characters_beyond_the_basic_plane_are_found(self, store: Store) -> None:
+        keys = ("a😀", "a\uffff", "a\ue000", "az", "a{", "😀", "b")
+
+        assert then_finds(store, keys, "a") == sorted(keys[:5])
+        assert [row["task_key"] for row in store.then_prefix("a😀")] == ["a😀"]
+
+    @clause("PREFIX-08")
+    def test_a_combining_accent_is_a_character(self, store: Store) -> None:
+        assert then_finds(store, ("e\u0301a", "éa", "ea"), "e") == ["ea", "e\u0301a"]
+        assert [row["task_key"] for row in store.then_prefix("é")] == ["éa"]
+
+    @clause("PREFIX-09")
+    def test_a_prefix_that_no_key_has_finds_nothing(self, store: Store) -> None:
+        store.given(task_key="job")
+
+        for prefix in ("jobs", "k" * 1_024, "k" * 1_025, "job" * 10_000, "job\x00", "\x00", "\ud800", "job\udfff"):
+            assert store.then_prefix(prefix) == []
+
+    @clause("PREFIX-11")
+    @pytest.mark.parametrize("limit", [None, 1, 10])
+    def test_tasks_outside_the_family_cost_nothing(self, store: Store, limit: int | None) -> None:
+        store.given_imported({"task_key": f"family:{index}", "status": "completed"} for index in range(40))
+        operation = "get_tasks_by_key_prefix"
+        before = store.manager.explain(operation, "family:", limit=limit).rows_examined
+
+        for organization in (None, 2):
+            store.given_imported(
+                {"task_key": f"other:{index}", "organization_id": organization, "status": "completed"}
+                for index in range(2_000)
+            )
+
+        after = store.manager.explain(operation, "family:", limit=limit)
+        asked = f"rows examined for a family of 40 with limit={limit} ({after.rows_examined}; {after.plan}) do not grow"
+        demand("PREFIX-11", asked, True, after.rows_examined <= before + 20)
+        assert before <= 2 * 40 + 20

@@ -1,0 +1,192 @@
+"""KEEP: retention."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+from unittest import mock
+
+import pytest
+
+from module_sdk.errors import InvalidInputError
+from module_sdk_contract.building import task_of
+from module_sdk_contract.harness import Store
+from module_sdk_contract.marks import clause
+from module_sdk_contract.races import race
+from module_sdk_contract.reference import ACTIVE, ENDED, EVERYWHERE, STATUSES
+from module_sdk_contract.violations import demand, demand_error
+
+SECOND: Final = 1_000_000
+
+
+def when_pruned(store: Store, older_than_seconds: float, **arguments: Any) -> int:
+    """Prune in both; how many went, once the store has said what the reference says."""
+    before = store.clock() - int(older_than_seconds * SECOND)
+    scopes = {name: arguments.get(name, EVERYWHERE) for name in ("organization_id", "user_id")}
+    expected = store.reference.prune(before, **scopes)
+    demand(
+        store.clauses[0],
+        f"prune({older_than_seconds}, {arguments})",
+        expected,
+        store.manager.prune(older_than_seconds, **arguments),
+    )
+    return expected
+
+
+class KeepClauses:
+    @clause("KEEP-01")
+    def test_only_old_ended_tasks_go(self, store: Store) -> None:
+        now = store.clock()
+        for status in STATUSES:
+            for age in (99, 100, 101, 10_000):
+                updated_at = now - age * SECOND
+                store.given(
+                    status=status, created_at=now - 20_000 * SECOND, updated_at=updated_at, task_key=f"{status}:{age}"
+                )
+
+        assert when_pruned(store, 100) == 2 * len(ENDED)
+
+        store.then_all_views()
+        store.then_prefix("")
+        assert when_pruned(store, 100) == 0
+
+    @clause("KEEP-01")
+    def test_the_border_is_exact(self, store: Store) -> None:
+        now = store.clock()
+        for distance in (-1, 0, 1):
+            store.given(status="failed", created_at=0, updated_at=now - 100 * SECOND + distance)
+
+        assert when_pruned(store, 100) == 1
+        store.then_all_views()
+
+    @clause("KEEP-01")
+    def test_prune_obeys_organization_and_user(self, store: Store) -> None:
+        for organization in (None, 1, "a", "A"):
+            for user in (1, 2):
+                store.given(status="completed", organization_id=organization, user_id=user)
+        store.clock.advance(10)
+
+        for arguments in (
+            {"organization_id": None, "user_id": 2},
+            {"organization_id": "a"},
+            {"user_id": 1},
+            {"organization_id": 9},
+        ):
+            when_pruned(store, 1, **arguments)
+            store.then_all_views()
+        assert store.then_count() > 0
+
+    @clause("KEEP-01", "KEEP-03")
+    def test_bad_arguments_are_refused(self, store: Store) -> None:
+        store.given(status="completed")
+        store.clock.advance(10)
+
+        for wrong in (-1, float("nan"), "1", None, True):
+            demand_error("KEEP-01", f"prune({wrong!r})", InvalidInputError, store.manager.prune, wrong)
+        for scope in (True, 1.5, "", b"a"):
+            asked = f"prune(1, organization_id={scope!r})"
+            demand_error("KEEP-01", asked, InvalidInputError, store.manager.prune, 1, organization_id=scope)
+        for size in (0, -1, 10_001, True, 1.5):
+            asked = f"prune(1, batch_size={size!r})"
+            demand_error("KEEP-03", asked, InvalidInputError, store.manager.prune, 1, batch_size=size)
+        store.then_all_views()
+
+    @clause("KEEP-02")
+    def test_a_pruned_task_is_gone_everywhere(self, store: Store) -> None:
+        kept = store.given(task_key="job", label="kept")
+        store.when_updated(kept["id"], status="running")
+        gone = [store.given(task_key=key, status=status)["id"] for key in ("job", "other") for status in ENDED]
+        store.clock.advance(10)
+
+        assert when_pruned(store, 5) == len(gone)
+
+        for read in (store.then_key, store.then_prefix):
+            assert [row["id"] for row in read("job")] == [kept["id"]]
+            assert read("other") == []
+        assert [row["id"] for row in store.then_user(1)] == [kept["id"]]
+        for task_id in gone:
+            store.then_view(task_id)
+            demand("KEEP-02", f"update of the pruned {task_id}", None, store.manager.update(task_id, label="x"))
+            store.then_count({"id": task_id})
+        for status in STATUSES:
+            store.then_page({"status": status})
+        store.given(task_key="other")
+
+    @clause("KEEP-03")
+    @pytest.mark.parametrize("batch_size", [1, 7, 25, 26])
+    def test_prune_runs_in_batches(self, store: Store, batch_size: int) -> None:
+        store.given_imported({"status": ENDED[number % 3], "task_key": f"job:{number}"} for number in range(25))
+        store.given(task_key="active")
+        store.clock.advance(10)
+        asked: list[int] = []
+        prune_once = store.manager.store_prune
+
+        def counted(*arguments: Any) -> int:
+            removed = prune_once(*arguments)
+            asked.append(removed)
+            return removed
+
+        with mock.patch.object(store.manager, "store_prune", counted):
+            assert when_pruned(store, 5, batch_size=batch_size) == 25
+
+        demand("KEEP-03", f"the largest of the batches {asked}", True, max(asked) <= batch_size)
+        store.then_all_views()
+
+    @clause("KEEP-04")
+    def test_prune_never_removes_a_live_task(self, store: Store) -> None:
+        managers = store.some_managers(3)
+        live = [store.given(task_key=f"live:{number}", status=ACTIVE[number % 2])["id"] for number in range(12)]
+        ending = [store.given(task_key=f"ending:{number}", status="running")["id"] for number in range(24)]
+        store.clock.advance(100)
+        done = threading.Event()
+        removed: list[int] = []
+
+        def end_all() -> None:
+            for task_id in ending:
+                managers[-1].update(task_id, progress=0.5)
+                managers[-1].update(task_id, status="completed")
+            done.set()
+
+        def keep_alive() -> None:
+            while not done.is_set():
+                for task_id in live:
+                    if managers[0].update(task_id, progress=0.1) is None:
+                        raise LookupError(f"the live task {task_id} is gone")
+
+        def prune_on() -> None:
+            while not done.is_set():
+                store.clock.advance(1)
+                removed.append(managers[len(managers) // 2].prune(0, batch_size=3))
+
+        outcomes = race([end_all, keep_alive, prune_on, prune_on])
+
+        store.then_no_errors("KEEP-04", outcomes)
+        store.clock.advance(1)
+        removed.append(store.manager.prune(0))
+        demand("KEEP-04", "how many prune says it removed", len(ending), sum(removed))
+        left = sorted(row["id"] for row in store.manager.list_user_tasks(1))
+        demand("KEEP-04", "the tasks that are left", sorted(live), left)
+
+    @clause("KEEP-05")
+    def test_nothing_dangles_after_a_prune(self, store: Store) -> None:
+        kept = store.given(task_key="kept-key", user_id="kept-user", organization_id="kept-organization")
+        fields = {"task_key": "gone-key", "user_id": "gone-user", "organization_id": "gone-organization"}
+        gone = [
+            store.given(**fields, checkpoint=["gone-payload"], arguments=["gone-payload"], function="gone-function")
+        ]
+        store.when_updated(gone[0]["id"], status="running", error="gone-error")
+        store.when_updated(gone[0]["id"], status="completed", result="gone-payload")
+        gone += [store.given(**fields, status=status, result="gone-payload") for status in ENDED]
+        dump = store.dump()
+        assert kept["id"] in dump
+        assert gone[0]["id"] in dump
+        store.clock.advance(10)
+
+        when_pruned(store, 5)
+
+        dump = store.dump()
+        for trace in (*(task["id"] for task in gone), "gone-"):
+            demand("KEEP-05", f"{trace} in what lies in the store", False, trace in dump)
+        assert kept["id"] in dump
+        holder = task_of(store.fields(**fields))
+        demand("KEEP-05", "a new task with the pruned one's key", (holder, True), store.manager.create(holder))

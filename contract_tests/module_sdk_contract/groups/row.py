@@ -1,0 +1,139 @@
+"""ROW: what comes back."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from module_sdk_contract.harness import LOOKUPS, Store
+from module_sdk_contract.marks import clause
+from module_sdk_contract.reference import ROW_FIELDS, VIEW_FIELDS
+from module_sdk_contract.violations import demand
+
+TEXTS: Final = (
+    "", " ", "plain", "😀👩‍👩‍👧", "'\"`\\", "line\nbreak\r\n\ttab", "שלום\u202eabc", "\x01\x1f\x7f", "a\u0301",
+    "\ufeffBOM", "\uffff", "\U0010ffff", "{}", "NULL", "%s", "a" * 1_024, "é" * 512, "😀" * 256,
+)  # fmt: skip
+PAYLOADS: Final[tuple[Any, ...]] = (
+    0, 0.0, -0.0, 1, True, False, "", "0", [], {}, [[]], [{}], {"a": []}, [None], {"a": None}, "null",
+    [0, 0.0, False, "", None],
+    2**53 + 1, 2**63, -(2**63) - 1, 2**64, 2**80, 10**300, 0.1, 1e300, 5e-324, 1.7976931348623157e308, 1.0, 100.0, 1e16,
+    {"z": 1, "a": 2, "m": {"y": 1, "b": 2}},
+    {"$set": 1, "a.b": 2, "": 3, "__proto__": 4, "$": 5, ".": 6, "_id": 7, "a\x00b": 8, "😀": 9, "id": 10},
+    {"deep": [[[[{"x": [1, [2, [3, {"y": None}]]]}]]]]},
+    "lone \ud800 surrogate and NUL \x00",
+    "é" * 5_000,
+)  # fmt: skip
+
+
+class RowClauses:
+    @clause("ROW-01")
+    def test_a_row_has_the_ten_fields_in_plain_json(self, store: Store) -> None:
+        store.given(task_key="job", user_id="ann", organization_id=7, progress=0.5, label="Export", module="reports")
+        store.given(task_key=None, organization_id=7)
+
+        for row in (*store.then_prefix("", 7), *store.then_user("ann", 7), *store.then_page()):
+            assert sorted(row) == sorted(ROW_FIELDS)
+            demand("ROW-01", "a row through JSON", row, json.loads(json.dumps(row)))
+
+    @clause("ROW-02")
+    def test_times_have_one_width_and_survive(self, store: Store) -> None:
+        now = store.clock()
+        for created_at in (now, now + 1, now + 1_000, now + 999_999, 0, -1, 1, now // 1_000_000 * 1_000_000):
+            store.given(task_key="job", status="completed", created_at=created_at, updated_at=created_at + 10)
+
+        for row in store.then_key("job"):
+            for field in ("created_at", "updated_at"):
+                assert len(row[field]) == 32
+                assert row[field].endswith("+00:00")
+        store.then_all_views()
+
+    @clause("ROW-03")
+    def test_progress_comes_back_bit_for_bit(self, store: Store) -> None:
+        values = (0, 1, 0.1, 1 / 3, 0.1 + 0.2, 5e-324, math.nextafter(1, 0), 1e-17, 0.5)
+        for value in values:
+            store.given(progress=value)
+            task = store.given(status="running")
+            store.when_updated(task["id"], progress=value)
+
+        store.then_user(1)
+        store.then_all_views()
+
+    @clause("ROW-04")
+    def test_label_and_error_keep_any_text(self, store: Store) -> None:
+        for text in TEXTS:
+            store.given(label=text, status="failed", error=text or None)
+            task = store.given(status="running")
+            store.when_updated(task["id"], label=text)
+            store.when_updated(task["id"], status="failed", error=f"ValueError: {text}")
+        long_error = store.given(status="running")
+        store.when_updated(long_error["id"], status="failed", error="😀" * 16_384)
+
+        store.then_user(1)
+        store.then_all_views()
+
+    @clause("ROW-05")
+    def test_rows_belong_to_the_caller(self, store: Store) -> None:
+        checkpoint = {"rows": [1, 2]}
+        task = store.given(task_key="job", status="running", checkpoint=checkpoint)
+        checkpoint["rows"].append(3)
+
+        for operation in LOOKUPS:
+            rows = getattr(store.manager, operation)(1 if operation == "list_user_tasks" else "job")
+            rows[0]["status"] = "spoilt"
+            rows[0].clear()
+            rows.clear()
+        view = store.manager.get(task["id"])
+        assert view is not None
+        view.checkpoint["rows"].append("spoilt")
+        store.manager.page().clear()
+
+        store.then_view(task["id"])
+        store.then_user(1)
+        store.then_prefix("job")
+        store.then_page()
+
+    @clause("ROW-06")
+    def test_a_view_adds_six_fields(self, store: Store) -> None:
+        store.given(checkpoint={"a": 1}, status="completed", result=[1], error="E: x", confirmation={"ask": 1})
+        store.given()
+
+        for task in store.reference.tasks:
+            store.then_view(task["id"])
+            found = store.manager.get(task["id"])
+            assert found is not None
+            assert sorted(found.to_view()) == sorted((*ROW_FIELDS, *VIEW_FIELDS))
+
+    @clause("ROW-07")
+    def test_payloads_come_back_as_themselves(self, store: Store) -> None:
+        for payload in PAYLOADS:
+            store.given(checkpoint=payload, confirmation=payload, arguments={"value": payload}, function="f")
+            task = store.given(status="running")
+            store.when_updated(task["id"], checkpoint=payload)
+            store.when_updated(task["id"], status="completed", result=payload)
+        absent = store.given(status="running", checkpoint=[1])
+        store.when_updated(absent["id"], checkpoint=None)
+
+        store.then_all_views()
+        for entry in store.reference.tasks:
+            found = store.manager.get(entry["id"])
+            demand("ROW-07", f"arguments of {entry['id']}", entry["arguments"], found and found.arguments)
+
+    @clause("ROW-08")
+    def test_ids_come_back_canonical(self, store: Store) -> None:
+        for identifier in ("7", 7, "007", "0", "-0", "-7", str(2**80), 2**80, "7.0", "٧"):
+            store.given(user_id=identifier, organization_id=identifier)
+
+        assert {row["user_id"] for row in store.then_user("7", "7")} == {7}
+        for task in store.reference.tasks:
+            store.then_user(task["user_id"], task["organization_id"])
+        store.then_all_views()
+
+    @clause("ROW-09")
+    def test_a_lookup_reads_no_payloads(self, store: Store) -> None:
+        store.given(task_key="job", checkpoint="x" * 100_000)
+
+        for operation in LOOKUPS:
+            sent = store.manager.explain(operation, 1 if operation == "list_user_tasks" else "job").fields
+            demand("ROW-09", f"fields sent for {operation}", [], sorted(set(sent) - {*ROW_FIELDS}))

@@ -1,0 +1,174 @@
+"""SEE: visibility and durability."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import pytest
+
+from module_sdk.backends import ConfigurationError, TaskManager
+from module_sdk_contract.building import task_of
+from module_sdk_contract.harness import Store
+from module_sdk_contract.marks import clause
+from module_sdk_contract.races import race
+from module_sdk_contract.reference import ENDED, STATUSES, Fields
+from module_sdk_contract.verdicts import NotApplicable
+from module_sdk_contract.violations import demand, demand_error
+
+
+class SeeClauses:
+    @clause("SEE-01")
+    def test_a_writer_reads_its_own_writes(self, store: Store) -> None:
+        task = store.given(task_key="job", organization_id=1)
+        for changes in (
+            {"status": "running"},
+            {"progress": 0.5, "label": "half"},
+            {"status": "completed", "result": 1},
+        ):
+            store.when_updated(task["id"], **changes)
+
+            store.then_key("job", 1)
+            store.then_prefix("", 1)
+            store.then_user(1, 1)
+            store.then_view(task["id"])
+            store.then_page({"status": task["status"]}, organization_id=1)
+            store.then_count({"status": task["status"]}, organization_id=1)
+
+    @clause("SEE-02")
+    def test_a_second_manager_sees_writes_at_once(self, store: Store) -> None:
+        reader = store.open()
+        demand("SEE-02", "an empty store", [], reader.list_user_tasks(1))
+        task = store.given(task_key="job")
+        demand("SEE-02", "after create", store.then_user(1), reader.list_user_tasks(1))
+        for changes in ({"status": "running"}, {"progress": 0.5}, {"status": "completed", "result": [1]}):
+            store.when_updated(task["id"], **changes)
+
+            demand("SEE-02", f"by key after {changes}", store.then_key("job"), reader.get_tasks_by_key("job"))
+            demand("SEE-02", f"by prefix after {changes}", store.then_key("job"), reader.get_tasks_by_key_prefix("j"))
+            store.then_view(task["id"], reader)
+        store.given_imported([{"task_key": "job", "status": "failed"}])
+        demand("SEE-02", "after import", store.then_key("job"), reader.get_tasks_by_key("job"))
+        store.clock.advance(100)
+        demand("SEE-02", "prune", store.reference.prune(store.clock()), store.manager.prune(0))
+        demand("SEE-02", "after prune", [], reader.get_tasks_by_key("job"))
+        demand("SEE-02", "count after prune", 0, reader.count())
+
+    @clause("SEE-03")
+    def test_a_process_that_was_reading_sees_later_writes(self, store: Store) -> None:
+        worker = store.spawn()
+        look = functools.partial(worker.ask, "look", operation="get_tasks_by_key", argument="job")
+        demand("SEE-03", "before the first write", [], look())
+        for number in range(5):
+            task = store.given(task_key="job", created_at=store.clock() + number)
+            demand("SEE-03", "after create", store.then_key("job"), look())
+            store.when_updated(task["id"], status="running", progress=0.5)
+            demand("SEE-03", "after update", store.then_key("job"), look())
+            store.when_updated(task["id"], status="completed")
+            demand("SEE-03", "after the end", store.then_key("job"), look())
+
+    @clause("SEE-04")
+    def test_closing_and_opening_again_keeps_everything(self, store: Store) -> None:
+        for status in STATUSES:
+            task = store.given(task_key=f"job:{status}", status=status, checkpoint={"a": [1.0, 2**70]}, arguments=[1])
+            if status == "running":
+                store.when_updated(task["id"], progress=0.5, label="é😀")
+        store.given_imported([{"task_key": "imported", "result": [True, 1], "status": "completed"}])
+
+        store.reopen()
+
+        store.then_all_views()
+        assert len(store.then_prefix("")) == len(STATUSES) + 1
+        for status in STATUSES:
+            store.given(task_key=f"job:{status}")
+        assert len(store.then_prefix("")) == len(STATUSES) + 1 + len(ENDED)
+
+    @clause("SEE-05")
+    @pytest.mark.parametrize("acknowledgements", [1, 10, 50, 131])
+    def test_a_killed_writer_loses_nothing(self, store: Store, acknowledgements: int) -> None:
+        tasks = [store.fields(task_key=f"job:{number}", checkpoint={"n": number}) for number in range(1_000)]
+        worker = store.spawn()
+        worker.start("flood", tasks=tasks)
+        acknowledged: dict[str, str] = {}
+        for _ in range(acknowledgements):
+            line = worker.read()
+            demand("SEE-05", f"the writer goes on, with {line!r}", True, isinstance(line, list))
+            acknowledged[line[1]] = line[0]
+        worker.kill()
+        while isinstance(line := worker.read(), list):
+            acknowledged[line[1]] = line[0]
+
+        reader = store.open()
+        found = {row["id"]: row for row in reader.get_tasks_by_key_prefix("job:")}
+
+        states = ("created", "running", "completed")
+        for task_id, state in acknowledged.items():
+            status = found.get(task_id, {}).get("status")
+            allowed = ("pending", "running", "completed")[states.index(state) :]
+            demand("SEE-05", f"{task_id} was acknowledged as {state} and is {status}", True, status in allowed)
+        then_whole(reader, tasks, found)
+
+    @clause("SEE-06")
+    def test_a_newer_store_is_refused(self, store: Store) -> None:
+        store.given(task_key="job")
+        store.contract.write_newer_schema(store)
+
+        reader = store.open()
+        error = demand_error("SEE-06", "a lookup in a newer store", ConfigurationError, reader.get_tasks_by_key, "job")
+
+        demand("SEE-06", f"the error says what to do: {error}", True, "upgrade" in str(error))
+        demand_error("SEE-06", "a write to it", ConfigurationError, reader.create, task_of(store.fields()))
+        demand_error("SEE-06", "setup of it", ConfigurationError, reader.setup)
+
+    @clause("SEE-07")
+    def test_one_manager_serves_many_threads(self, store: Store) -> None:
+        def work(user: int) -> list[str]:
+            for fields in batches[user]:
+                store.manager.create(task_of(fields))
+                store.manager.update(fields["id"], status="running", progress=0.5, checkpoint=[user])
+                store.manager.get_tasks_by_key_prefix("job")
+                store.manager.update(fields["id"], status="completed")
+            return [row["id"] for row in store.manager.list_user_tasks(user)]
+
+        batches = [[store.fields(user_id=user, task_key=f"job:{user}:{n}") for n in range(5)] for user in range(16)]
+        outcomes = store.then_no_errors("SEE-07", race([functools.partial(work, user) for user in range(16)]))
+
+        for user, ids in enumerate(outcomes):
+            expected = sorted((fields["id"] for fields in batches[user]), reverse=True)
+            demand("SEE-07", f"the tasks of user {user}", expected, ids)
+        demand("SEE-07", "how many completed", 80, store.manager.count(filters={"status": "completed"}))
+
+    @clause("SEE-07")
+    def test_a_manager_survives_fork(self, store: Store) -> None:
+        if not hasattr(os, "fork"):
+            raise NotApplicable("this system has no fork")
+        worker = store.spawn()
+        children = [store.fields(task_key=f"child:{number}") for number in range(5)]
+
+        answer = worker.ask("fork", before=store.fields(), children=children, after=store.fields())
+
+        demand("SEE-07", "how the children ended", [0] * 5, answer["endings"])
+        demand("SEE-07", "how the parent went on", 0, answer["parent"])
+        if "shared" in store.capabilities:
+            demand("SEE-07", "tasks in the store", 7, store.manager.count())
+
+
+def then_whole(reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
+    """Every task is there as a whole, in every index, or not at all; and those that are active hold their keys."""
+    for fields in tasks[: len(found) + 2]:
+        task = reader.get(fields["id"])
+        present = task is not None
+        by_key = [row["id"] for row in reader.get_tasks_by_key(fields["task_key"])]
+        demand("SEE-05", f"{fields['id']} in the list and by id", fields["id"] in found, present)
+        demand("SEE-05", f"{fields['task_key']} by key", [fields["id"]] if present else [], by_key)
+        if task is None:
+            continue
+        demand("SEE-05", "its checkpoint", fields["checkpoint"], task.checkpoint)
+        if task.status == "completed":
+            demand("SEE-05", "its result", {"of": task.id}, task.result)
+        holder, created = reader.create(task_of({**fields, "id": fields["id"][:-12] + "f" * 12}))
+        demand("SEE-05", f"a new create of {fields['task_key']}, {task.status}", not task.is_active, created)
+        demand("SEE-05", "the holder", task.id if task.is_active else holder.id, holder.id)
+    listed = {row["id"] for row in reader.list_user_tasks(1)}
+    demand("SEE-05", "tasks by key that the user's list lacks", [], sorted(found.keys() - listed))

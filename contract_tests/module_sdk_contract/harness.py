@@ -1,0 +1,367 @@
+"""What a clause works with: one namespace of the store under test, and beside it the reference that knows better."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import pkgutil
+import random
+import secrets
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import module_sdk
+from module_sdk.backends import Task, TaskManager
+from module_sdk.models import background_tasks
+from module_sdk.testing import SettableClock
+from module_sdk_contract.building import task_of
+from module_sdk_contract.faults import at_port, dead_server
+from module_sdk_contract.processes import WorkerProcess
+from module_sdk_contract.reference import (
+    EVERYWHERE,
+    ROW_FIELDS,
+    VIEW_FIELDS,
+    Fields,
+    Reference,
+    Row,
+    canonical,
+    recorded,
+    row_of,
+)
+from module_sdk_contract.strict import shortened
+from module_sdk_contract.verdicts import NotApplicable, Unknown
+from module_sdk_contract.violations import ContractViolation, Violation, compare, demand
+
+if TYPE_CHECKING:
+    from module_sdk_contract.under_test import StoreUnderTest
+
+RUN: Final = secrets.token_hex(4)
+numbers: Final = itertools.count()
+LOOKUPS: Final = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
+UNKNOWN_ID: Final = "00000000-0000-7000-8000-000000000000"
+
+
+def fresh_namespace() -> str:
+    """A namespace that no other test of this or another run has on the same server."""
+    return f"c{RUN}_{next(numbers)}"
+
+
+class Store:
+    """The store under test: `manager` is open on a fresh namespace, `reference` holds what it must answer.
+
+    Methods called `given_…` bring about a state in both; `try_…` give a `Violation` or `None`; `then_…` raise
+    `ContractViolation` unless the store answers like the reference.
+    """
+
+    def __init__(self, contract: StoreUnderTest, tmp_path: Path, clauses: tuple[str, ...]) -> None:
+        self.contract = contract
+        self.clauses = clauses
+        self.tmp_path = tmp_path
+        self.clock = SettableClock()
+        self.reference = Reference()
+        self.url = contract.manager_url(tmp_path)
+        self.namespace = fresh_namespace()
+        self.to_close = contextlib.ExitStack()
+        self.random = random.Random(0)  # noqa: S311  # the same ids in every run
+        self.manager = self.open()
+        self.capabilities: frozenset[str] = frozenset()
+
+    def begin(self) -> None:
+        """Set the store up, and put `module_sdk.tasks` on it."""
+        self.manager.setup()
+        self.capabilities = frozenset(self.manager.capabilities.names())
+        self.use_facade()
+
+    # --- Managers and hooks -----------------------------------------------------------------------------------------
+
+    def open(self, *, url: str | None = None, **options: Any) -> TaskManager:
+        """Another manager on the same URL, namespace and clock; closed at the end of the test."""
+        opener: Callable[..., TaskManager] = pkgutil.resolve_name(self.contract.opener)
+        manager = opener(url or self.url, **{"clock": self.clock, "namespace": self.namespace, **options})
+        self.to_close.callback(manager.close)
+        return manager
+
+    def some_managers(self, count: int) -> list[TaskManager]:
+        """That many managers on the store, or the one there is if several do not share it."""
+        if "shared" not in self.capabilities:
+            return [self.manager]
+        return [self.manager, *(self.open() for _ in range(count - 1))]
+
+    def reopen(self) -> None:
+        """Close the manager, and go on with another on the same store."""
+        self.manager.close()
+        self.manager = self.open()
+        self.use_facade()
+
+    def use_fresh_namespace(self) -> None:
+        """Go on in a namespace that nobody has set up yet."""
+        self.namespace = fresh_namespace()
+        self.manager = self.open()
+        self.use_facade()
+
+    def use_facade(self, **options: Any) -> None:
+        """Put `module_sdk.tasks` on the manager. Its deadline is long: a busy machine breaks no clause."""
+        module_sdk.configure(manager=self.manager, **{"lookup_timeout_seconds": 30, **options})
+
+    def spawn(self) -> WorkerProcess:
+        """Another process with a manager of its own; killed at the end of the test."""
+        worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0])
+        return self.to_close.enter_context(worker)
+
+    def close(self) -> None:
+        module_sdk.reset()
+        self.to_close.close()
+
+    def open_dead(self) -> TaskManager:
+        """A manager on a store that is not there, by the suite's `dead_url` hook."""
+        if not self.outlives_its_process():
+            raise NotApplicable("there is nothing outside the process that could be dead")
+        return self.open(url=self.contract.dead_url(self), timeout_seconds=2)
+
+    def dead_server_url(self) -> str:
+        """The URL with a port that refuses connections."""
+        return at_port(self.url, self.to_close.enter_context(dead_server()))
+
+    def outlives_its_process(self) -> bool:
+        """Whether there is a store that can be dead, newer, or looked at from outside."""
+        return bool({"shared", "durable", "server"} & self.capabilities)
+
+    def need(self, capability: str) -> None:
+        """End the test as not applicable unless the manager declares the capability."""
+        if capability not in self.capabilities:
+            raise NotApplicable(f"the manager does not declare {capability!r}")
+
+    def dump(self) -> str:
+        """Everything that lies in the namespace, by the suite's `dump` hook."""
+        return "\n".join(map(repr, self.contract.dump(self)))
+
+    def corrupt(self, task_id: str) -> None:
+        """Make one stored record unreadable, by the suite's `corrupt` hook."""
+        self.contract.corrupt(self, task_id)
+
+    # --- Given ------------------------------------------------------------------------------------------------------
+
+    def fields(self, **fields: Any) -> Fields:
+        """The fields of a new task, created now unless they say otherwise; ids rise in no order."""
+        created_at = fields.get("created_at", self.clock())
+        task_id = str(uuid.UUID(int=self.random.getrandbits(128)))
+        return {"id": task_id, "created_at": created_at, "updated_at": created_at, **fields}
+
+    def given(self, **fields: Any) -> Fields:
+        """Create a task in the store and in the reference; the reference's entry."""
+        violation, entry = self.create(self.fields(**fields))
+        then_none([violation])
+        return entry
+
+    def given_imported(self, tasks: Iterable[Mapping[str, Any]]) -> list[Fields]:
+        """Import tasks that do not conflict, into the store and the reference; the reference's entries."""
+        complete = [self.fields(**fields) for fields in tasks]
+        asked = f"import_tasks of {len(complete)} tasks, no two of which hold one key"
+        try:
+            written = self.manager.import_tasks(task_of(fields) for fields in complete)
+        except Exception as error:
+            clause = "SCOPE-12" if "SCOPE-12" in self.clauses else self.clauses[0]
+            raise ContractViolation([raised(clause, asked, len(complete), error)]) from error
+        demand(self.clauses[0], asked, len(complete), written)
+        entries = [recorded(fields) for fields in complete]
+        self.reference.tasks += entries
+        return entries
+
+    def create(self, fields: Fields) -> tuple[Violation | None, Fields]:
+        entry, created = self.reference.create(fields)
+        clause, asked = self.clauses[0], f"create({shortened(fields)})"
+        try:
+            task, was_created = self.manager.create(task_of(fields))
+        except Exception as error:
+            return raised(clause, asked, (entry["id"], created), error), entry
+        if "DEDUP-04" in self.clauses:
+            other_scope = created and not was_created and task.organization_id != entry["organization_id"]
+            clause = "SCOPE-12" if other_scope else "DEDUP-04"
+        return compare(clause, asked, (entry["id"], created), (task.id, was_created)), entry
+
+    def create_again(self, fields: Fields) -> None:
+        """`create` with a given id, for the first or a later time."""
+        then_none([self.create(fields)[0]])
+
+    def try_create(self, fields: Fields) -> Violation | None:
+        return self.create(self.fields(**fields))[0]
+
+    # --- Lookups ----------------------------------------------------------------------------------------------------
+
+    def try_lookup(
+        self, clause: str, operation: str, argument: Any, organization_id: Any = None, *, limit: int | None = None
+    ) -> Violation | None:
+        """Ask the manager, which must not raise and must answer like the reference; then the facade, like it."""
+        asked = f"{operation}({shortened(argument)}, {shortened(organization_id)}, limit={limit})"
+        expected = self.reference.lookup(operation, argument, organization_id, limit)
+        try:
+            found = getattr(self.manager, operation)(argument, organization_id, limit=limit)
+        except Exception as error:
+            return raised(clause, f"manager.{asked}", expected, error)
+        blamed = self.blame(clause, organization_id, expected, found)
+        violation = compare(blamed, f"manager.{asked}", expected, found)
+        if violation is None:
+            soft = getattr(module_sdk.tasks, operation)(argument, organization_id, limit=limit)
+            violation = compare(clause, f"tasks.{asked}.error", None, soft.error)
+            violation = violation or compare(clause, f"tasks.{asked}, as the manager answers", found, soft)
+        return violation
+
+    def blame(self, clause: str, organization_id: Any, expected: list[Row], found: list[Row]) -> str:
+        """The clause that a wrong answer breaks, where that is plainer than the one the question was asked for."""
+        scope = None if organization_id is None else canonical(organization_id)
+        strangers = [row.get("organization_id") for row in found if row.get("organization_id") != scope]
+        ids, found_ids = [row["id"] for row in expected], [str(row.get("id")) for row in found]
+        blamed = clause
+        # A clause about organizations knows better which of them were confused.
+        if strangers and not clause.startswith("SCOPE"):
+            blamed = "SCOPE-02" if scope is None else "SCOPE-03" if strangers[0] is None else "SCOPE-01"
+        elif ids != found_ids and sorted(ids) == sorted(found_ids):
+            times = [row["created_at"] for row in found]
+            blamed = "ORDER-03" if times == sorted(times, reverse=True) else "ORDER-02"
+        return blamed if blamed in self.clauses else clause
+
+    def then_lookup(
+        self, operation: str, argument: Any, organization_id: Any = None, *, limit: int | None = None
+    ) -> list[Row]:
+        """The rows, once the manager has answered like the reference."""
+        then_none([self.try_lookup(self.clauses[0], operation, argument, organization_id, limit=limit)])
+        return self.reference.lookup(operation, argument, organization_id, limit)
+
+    def then_user(self, user_id: Any, organization_id: Any = None, *, limit: int | None = None) -> list[Row]:
+        return self.then_lookup("list_user_tasks", user_id, organization_id, limit=limit)
+
+    def then_key(self, task_key: Any, organization_id: Any = None, *, limit: int | None = None) -> list[Row]:
+        return self.then_lookup("get_tasks_by_key", task_key, organization_id, limit=limit)
+
+    def then_prefix(self, prefix: Any, organization_id: Any = None, *, limit: int | None = None) -> list[Row]:
+        return self.then_lookup("get_tasks_by_key_prefix", prefix, organization_id, limit=limit)
+
+    # --- Reads by id ------------------------------------------------------------------------------------------------
+
+    def try_view(self, clause: str, task_id: str, manager: TaskManager | None = None) -> Violation | None:
+        asked = f"get({task_id!r}).to_view()"
+        expected = self.reference.view(task_id)
+        try:
+            task = (manager or self.manager).get(task_id)
+        except Exception as error:
+            return raised(clause, asked, expected, error)
+        return compare(clause, asked, expected, None if task is None else ordered_view(task))
+
+    def then_view(self, task_id: str, manager: TaskManager | None = None) -> None:
+        """The task reads like the reference's, in every field of a view."""
+        then_none([self.try_view(self.clauses[0], task_id, manager)])
+
+    def then_all_views(self) -> None:
+        """Every task reads like the reference's, and there is no other."""
+        for task in self.reference.tasks:
+            self.then_view(task["id"])
+        self.then_count()
+
+    def then_no_errors(self, clause: str, outcomes: Iterable[Any]) -> list[Any]:
+        """The outcomes of a race, none of which may be an error."""
+        found = list(outcomes)
+        then_none(
+            raised(clause, "one of the racing calls", "no error", outcome)
+            for outcome in found
+            if isinstance(outcome, Exception)
+        )
+        return found
+
+    def creates_a_task(self, task_key: str) -> bool:
+        """Whether a create with that key makes a new task."""
+        return self.manager.create(task_of(self.fields(task_key=task_key)))[1]
+
+    # --- Changes ----------------------------------------------------------------------------------------------------
+
+    def when_updated(self, task_id: str, **changes: Any) -> Row | None:
+        """Update in both; the row, once the store has answered like the reference."""
+        asked = f"update({task_id!r}, {shortened(changes)})"
+        entry = self.reference.update(task_id, self.clock(), **changes)
+        expected = None if entry is None else row_of(entry)
+        try:
+            row = self.manager.update(task_id, **changes)
+        except Exception as error:
+            raise ContractViolation([raised(self.clauses[0], asked, expected, error)]) from error
+        demand(self.clauses[0], asked, expected, row)
+        return row
+
+    # --- The read model ---------------------------------------------------------------------------------------------
+
+    def then_page(
+        self,
+        filters: Mapping[str, Any] | None = None,
+        sort: tuple[str, str] | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 25,
+        organization_id: Any = EVERYWHERE,
+    ) -> list[Row]:
+        """The rows of a page, once the manager has answered like the reference."""
+        asked = f"page(filters={shortened(filters)}, sort={sort}, offset={offset}, limit={limit})"
+        expected = self.reference.page(filters, sort or ("updated_at", "desc"), offset, limit, organization_id)
+        order = None if sort is None else {"field": sort[0], "direction": sort[1]}
+        try:
+            found = self.manager.page(filters=filters, sort=order, offset=offset, limit=limit, **scope(organization_id))
+        except Exception as error:
+            raise ContractViolation([raised(self.clauses[0], asked, expected, error)]) from error
+        demand(self.clauses[0], f"manager.{asked}", expected, found)
+        if offset % limit == 0:
+            with session_of(organization_id):
+                page = background_tasks.list(page=offset // limit, page_size=limit, filters=filters, sort=order)
+            demand(self.clauses[0], f"list of the read model for {asked}", found, page["rows"])
+        return expected
+
+    def then_count(self, filters: Mapping[str, Any] | None = None, organization_id: Any = EVERYWHERE) -> int:
+        """How many there are, once the manager has answered like the reference."""
+        expected = self.reference.count(filters, organization_id)
+        asked = f"count(filters={shortened(filters)}, {scope(organization_id)})"
+        try:
+            found = self.manager.count(filters=filters, **scope(organization_id))
+        except Exception as error:
+            raise ContractViolation([raised(self.clauses[0], asked, expected, error)]) from error
+        demand(self.clauses[0], f"manager.{asked}", expected, found)
+        with session_of(organization_id):
+            demand(self.clauses[0], f"read model's {asked}", expected, background_tasks.count(filters))
+        return expected
+
+
+def argument_of(operation: str) -> Any:
+    """What finds, by each lookup, the tasks of user 1 with the key `job:1`."""
+    return 1 if operation == "list_user_tasks" else "job:1"
+
+
+def then_none(violations: Iterable[Violation | None]) -> None:
+    """Raise `ContractViolation` with those that are not `None`."""
+    found = [violation for violation in violations if violation is not None]
+    if found:
+        raise ContractViolation(found)
+
+
+def scope(organization_id: Any) -> dict[str, Any]:
+    """The keyword argument of a manager's method: absent for every organization."""
+    return {} if organization_id is EVERYWHERE else {"organization_id": organization_id}
+
+
+def session_of(organization_id: Any) -> contextlib.AbstractContextManager[object]:
+    """A session of that organization, or of all."""
+    if organization_id is EVERYWHERE:
+        return module_sdk.session(all_organizations=True)
+    return module_sdk.session(user={"id": 1, "organization_id": organization_id})
+
+
+def ordered_view(task: Task) -> Row:
+    """The view with its fields in the order of the reference's, which no clause fixes."""
+    view = task.to_view()
+    known = {name: view[name] for name in (*ROW_FIELDS, *VIEW_FIELDS) if name in view}
+    return known | view
+
+
+def raised(clause: str, asked: str, expected: object, error: Exception) -> Violation:
+    return Violation(clause, asked, shortened(expected, 1_000), f"raised {type(error).__name__}: {error}")
+
+
+def unknown(hook: str) -> NoReturn:
+    """What a hook that a suite leaves out does: its clauses end as unknown."""
+    raise Unknown(f"the suite gives no {hook} hook")

@@ -1,0 +1,39 @@
+"""The marker that ties a test to the clauses it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Final
+
+import pytest
+
+MARKER: Final = "module_sdk_clause"
+MARKER_LINE: Final = f"{MARKER}(*ids): the clauses of the module-sdk contract that the test decides"
+
+
+def clause(*ids: str) -> pytest.MarkDecorator:
+    """`@clause("SCOPE-01")`; the clauses of one test need the same capability."""
+    return pytest.mark.module_sdk_clause(*ids)
+
+
+def clauses_of_function(function: FunctionType) -> set[str]:
+    """The ids of the clauses that a test function decides, in any of its parameter sets."""
+    marks: list[pytest.Mark] = list(getattr(function, "pytestmark", ()))
+    for mark in tuple(marks):
+        if mark.name == "parametrize":
+            marks += [inner for values in mark.args[1] for inner in getattr(values, "marks", ())]
+    return {clause_id for mark in marks if mark.name == MARKER for clause_id in mark.args}
+
+
+def deciding_tests(suite: type) -> Iterator[tuple[str, FunctionType]]:
+    """Name and function of every test that a class has or inherits; a name twice if two of its bases have it."""
+    for base in suite.__mro__:
+        for name, value in vars(base).items():
+            if name.startswith("test_") and isinstance(value, FunctionType):
+                yield name, value
+
+
+def clauses_of(item: pytest.Item) -> tuple[str, ...]:
+    """The ids of the clauses that a test decides, in order; empty for a test that is not of the contract."""
+    return tuple(dict.fromkeys(clause_id for mark in item.iter_markers(MARKER) for clause_id in mark.args))

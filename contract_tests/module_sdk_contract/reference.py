@@ -1,0 +1,253 @@
+"""What a store must answer, in plain Python: a list of tasks and nothing else.
+
+Written from CONTRACT.md and DESIGN.md without using anything of `module_sdk`, so that a mistake there is not repeated
+here. Speed is of no concern; being obviously right is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+ROW_FIELDS: Final = (
+    "id", "module", "label", "status", "progress", "task_key", "user_id", "organization_id", "created_at", "updated_at",
+)  # fmt: skip
+VIEW_FIELDS: Final = ("checkpoint", "result", "error", "started_at", "finished_at", "confirmation")
+PAYLOADS: Final = ("checkpoint", "result", "confirmation", "arguments")
+TIMES: Final = ("created_at", "updated_at", "started_at", "finished_at")
+ACTIVE: Final = ("pending", "running", "waiting_confirmation")
+ENDED: Final = ("completed", "failed", "interrupted")
+STATUSES: Final = ACTIVE + ENDED
+MOVES: Final = {
+    "pending": ("running", "failed", "interrupted"),
+    "running": ("waiting_confirmation", "completed", "failed", "interrupted"),
+    "waiting_confirmation": ("running", "failed", "interrupted"),
+}
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "module": "contract",
+    "label": "Background Task",
+    "status": "pending",
+    "progress": 0.0,
+    "task_key": None,
+    "user_id": 1,
+    "organization_id": None,
+    "started_at": None,
+    "finished_at": None,
+    "checkpoint": None,
+    "result": None,
+    "error": None,
+    "confirmation": None,
+    "function": None,
+    "arguments": None,
+}
+EVERYWHERE: Final = object()
+"""For `organization_id`: whatever the organization."""
+
+Fields = dict[str, Any]
+Row = dict[str, Any]
+
+
+class IllegalMove(Exception):  # noqa: N818  # the reference's own word for what the store must refuse
+    """The status of the task does not allow the change."""
+
+
+class Reference:
+    """The tasks as given and changed, with times in microseconds and ids in canonical form."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Fields] = []
+
+    # --- Writes -----------------------------------------------------------------------------------------------------
+
+    def create(self, fields: Mapping[str, Any]) -> tuple[Fields, bool]:
+        """The task that then stands, and whether it is the given one."""
+        task = recorded(fields)
+        standing = self.find(task["id"])
+        if standing is not None:
+            return standing, True
+        holder = self.holder(task)
+        if holder is not None:
+            return holder, False
+        self.tasks.append(task)
+        return task, True
+
+    def holder(self, task: Fields) -> Fields | None:
+        """The active task that holds the key of an active task."""
+        if task["task_key"] is None or task["status"] not in ACTIVE:
+            return None
+        for other in self.tasks:
+            same = all(other[name] == task[name] for name in ("organization_id", "task_key"))
+            if same and other["status"] in ACTIVE:
+                return other
+        return None
+
+    def update(self, task_id: str, now: int, organization_id: object = EVERYWHERE, **changes: Any) -> Fields | None:
+        """The changed task, `None` for an unknown one; raises `IllegalMove`."""
+        task = self.find(task_id, organization_id)
+        if task is None:
+            return None
+        wanted = changes.get("status")
+        if task["status"] not in ACTIVE or (wanted is not None and wanted not in MOVES[task["status"]]):
+            raise IllegalMove(f"{task['status']} to {wanted}")
+        moment = max(now, task["updated_at"] + 1)
+        if "progress" in changes:
+            changes["progress"] = min(1.0, max(0.0, float(changes["progress"])))
+        if wanted is not None and wanted != "waiting_confirmation":
+            changes.setdefault("confirmation", None)
+        if wanted == "running" and task["started_at"] is None:
+            changes["started_at"] = moment
+        if wanted == "completed":
+            changes["progress"] = 1.0
+        if wanted in ENDED:
+            changes["finished_at"] = moment
+        task.update(as_json(changes), updated_at=moment)
+        return task
+
+    def prune(self, before: int, organization_id: object = EVERYWHERE, user_id: object = EVERYWHERE) -> int:
+        """How many tasks went."""
+        gone = [
+            task
+            for task in self.tasks
+            if task["status"] in ENDED
+            and task["updated_at"] < before
+            and organization_id in (EVERYWHERE, task["organization_id"])
+            and user_id in (EVERYWHERE, task["user_id"])
+        ]
+        self.tasks = [task for task in self.tasks if task not in gone]
+        return len(gone)
+
+    # --- Reads ------------------------------------------------------------------------------------------------------
+
+    def find(self, task_id: str, organization_id: object = EVERYWHERE) -> Fields | None:
+        for task in self.tasks:
+            if task["id"] == task_id and organization_id in (EVERYWHERE, task["organization_id"]):
+                return task
+        return None
+
+    def view(self, task_id: str, organization_id: object = EVERYWHERE) -> Row | None:
+        """The row and the six fields that only a view has."""
+        task = self.find(task_id, organization_id)
+        return None if task is None else view_of(task)
+
+    def lookup(self, operation: str, argument: Any, organization_id: Any = None, limit: int | None = None) -> list[Row]:
+        """The answer of `list_user_tasks`, `get_tasks_by_key` or `get_tasks_by_key_prefix`."""
+        organization = None if organization_id is None else canonical(organization_id)
+        tasks = [
+            task
+            for task in self.tasks
+            if task["organization_id"] == organization and answers(task, operation, argument)
+        ]
+        tasks.sort(key=lambda task: (task["created_at"], task["id"]), reverse=True)
+        return [row_of(task) for task in tasks][:limit]
+
+    def page(
+        self,
+        filters: Mapping[str, Any] | None = None,
+        sort: tuple[str, str] = ("updated_at", "desc"),
+        offset: int = 0,
+        limit: int = 25,
+        organization_id: object = EVERYWHERE,
+    ) -> list[Row]:
+        """The rows of one page; `sort` is a field and `asc` or `desc`."""
+        field, direction = sort
+        tasks = sorted(self.passing(filters or {}, organization_id), key=lambda task: order_key(task, field))
+        if direction == "desc":
+            tasks.reverse()
+        return [row_of(task) for task in tasks[offset : offset + limit]]
+
+    def count(self, filters: Mapping[str, Any] | None = None, organization_id: object = EVERYWHERE) -> int:
+        return len(list(self.passing(filters or {}, organization_id)))
+
+    def passing(self, filters: Mapping[str, Any], organization_id: object) -> Iterator[Fields]:
+        for task in self.tasks:
+            in_scope = organization_id in (EVERYWHERE, task["organization_id"])
+            if in_scope and all(passes(task, name, value) for name, value in filters.items()):
+                yield task
+
+
+def recorded(fields: Mapping[str, Any]) -> Fields:
+    """A task's fields as a store keeps them: canonical ids, `""` as no key, progress as a float."""
+    task = {**DEFAULTS, **fields}
+    task["user_id"] = canonical(task["user_id"])
+    if task["organization_id"] is not None:
+        task["organization_id"] = canonical(task["organization_id"])
+    task["task_key"] = task["task_key"] or None
+    task["progress"] = min(1.0, max(0.0, float(task["progress"])))
+    return as_json(task)
+
+
+def as_json(fields: Fields) -> Fields:
+    """Payloads as JSON gives them back: tuples become lists, and nothing is shared with the caller."""
+    return {name: json.loads(json.dumps(value)) if name in PAYLOADS else value for name, value in fields.items()}
+
+
+def canonical(identifier: int | str) -> int | str:
+    """`"7"` is `7`; `"007"`, `"7 "` and `"+7"` are texts."""
+    try:
+        number = int(identifier)
+    except ValueError:
+        return identifier
+    return number if str(number) == str(identifier) else identifier
+
+
+def answers(task: Fields, operation: str, argument: Any) -> bool:
+    key: str | None = task["task_key"]
+    if operation == "list_user_tasks":
+        return bool(task["user_id"] == canonical(argument))
+    if key is None:
+        return False
+    return key == argument if operation == "get_tasks_by_key" else key.startswith(argument)
+
+
+def passes(task: Fields, name: str, wanted: Any) -> bool:
+    """Whether a task passes one filter of the read model."""
+    field, _, operator = name.partition("__")
+    value = task[field]
+    match operator:
+        case "":
+            any_of: Sequence[Any] = wanted if isinstance(wanted, list) else [wanted]
+            if field in ("user_id", "organization_id"):
+                any_of = [None if item is None else canonical(item) for item in any_of]
+            return value in any_of
+        case "gte":
+            return bool(value >= microseconds(wanted))
+        case "lt":
+            return bool(value < microseconds(wanted))
+    if value is None:
+        return False
+    return wanted in str(value) if operator == "contains" else str(value).startswith(wanted)
+
+
+def order_key(task: Fields, field: str) -> tuple[bool, Any, str]:
+    """Absent values first, text by code points (ids of users and organizations as text), ties by id."""
+    value = task[field]
+    if field in ("user_id", "organization_id") and value is not None:
+        value = str(value)
+    return (value is not None, 0 if value is None else value, task["id"])
+
+
+def row_of(task: Fields) -> Row:
+    return {name: shown(task, name) for name in ROW_FIELDS}
+
+
+def view_of(task: Fields) -> Row:
+    return {name: shown(task, name) for name in (*ROW_FIELDS, *VIEW_FIELDS)}
+
+
+def shown(task: Fields, name: str) -> Any:
+    value = task[name]
+    return time_text(value) if name in TIMES and value is not None else value
+
+
+def time_text(moment: int) -> str:
+    """Microseconds since 1970 UTC as rows show them."""
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return (epoch + datetime.timedelta(microseconds=moment)).isoformat(timespec="microseconds")
+
+
+def microseconds(text: str) -> int:
+    return (datetime.datetime.fromisoformat(text) - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // (
+        datetime.timedelta(microseconds=1)
+    )

@@ -1,0 +1,63 @@
+"""What a backend's suite tells about its store, and what it may help with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from module_sdk_contract.catalogue import CLAUSES
+from module_sdk_contract.harness import Store, unknown
+from module_sdk_contract.marks import clauses_of
+from module_sdk_contract.verdicts import Deviation
+
+
+class StoreUnderTest:
+    """The part of `TaskManagerContract` that a suite fills in; it has no tests."""
+
+    url: ClassVar[str] = ""
+    """The store under test. Every test opens it with a namespace of its own."""
+    deviations: ClassVar[Sequence[Deviation]] = ()
+    time_limit_seconds: ClassVar[float] = 60
+    """Of each test."""
+    opener: ClassVar[str] = "module_sdk:open_manager"
+    """`module:name` of what opens a manager, for one that no entry point serves; worker processes import it too."""
+
+    def manager_url(self, tmp_path: Path) -> str:
+        """The URL for one test; override it where the store lies in the test's own folder."""
+        return self.url
+
+    # --- Hooks: without them the clauses that need them end as unknown ------------------------------------------------
+
+    def dump(self, store: Store) -> Iterable[object]:
+        """Everything that lies in `store.namespace`, past the manager: texts, rows, documents, keys."""
+        unknown("dump")
+
+    def corrupt(self, store: Store, task_id: str) -> None:
+        """Put a value into the stored record of that task that no manager writes."""
+        unknown("corrupt")
+
+    def dead_url(self, store: Store) -> str:
+        """The URL of a store that cannot be reached or read. For a server the suite finds one itself."""
+        if "server" not in store.capabilities:
+            unknown("dead_url")
+        return store.dead_server_url()
+
+    def write_newer_schema(self, store: Store) -> None:
+        """Make the store in `store.namespace` look as if a later version of the backend had written it."""
+        unknown("write_newer_schema")
+
+    @pytest.fixture
+    def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+        clauses = clauses_of(request.node)
+        store = Store(self, tmp_path, clauses)
+        try:
+            store.begin()
+            capability = CLAUSES[clauses[0]].capability
+            if capability is not None:
+                store.need(capability)
+            yield store
+        finally:
+            store.close()

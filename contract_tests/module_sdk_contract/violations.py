@@ -1,0 +1,70 @@
+"""How a clause fails: with its rule, what was asked, what the reference says and what the store said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from module_sdk_contract.catalogue import CLAUSES
+from module_sdk_contract.strict import difference, shortened
+
+Failure = TypeVar("Failure", bound=Exception)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Violation:
+    clause: str
+    asked: str
+    expected: str
+    found: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.clause}: {CLAUSES[self.clause].rule}",
+            f"  asked:     {self.asked}",
+            f"  reference: {self.expected}",
+            f"  store:     {self.found}",
+        ]
+        if self.where:
+            lines.append(f"  differs:   {self.where}")
+        return "\n".join(lines)
+
+
+class ContractViolation(AssertionError):  # noqa: N818  # a broken promise, not an error of the suite
+    """One or more clauses are broken; `violations` says which."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        shown = "\n".join(str(violation) for violation in violations[:5])
+        more = f"\n… and {len(violations) - 5} more" if len(violations) > 5 else ""
+        super().__init__(f"\n{shown}{more}")
+        self.violations = violations
+
+
+def compare(clause: str, asked: str, expected: Any, found: Any) -> Violation | None:
+    """A violation of the clause, if the two are not the same, type-strictly."""
+    where = difference(expected, found)
+    return Violation(clause, asked, shortened(expected, 1_000), shortened(found, 1_000), where) if where else None
+
+
+def demand(clause: str, asked: str, expected: Any, found: Any) -> None:
+    """Raise `ContractViolation` unless the two are the same, type-strictly."""
+    violation = compare(clause, asked, expected, found)
+    if violation is not None:
+        raise ContractViolation([violation])
+
+
+def demand_error(
+    clause: str, asked: str, kind: type[Failure], call: Callable[..., object], *args: Any, **kwargs: Any
+) -> Failure:
+    """The error of that kind which the call raises; anything else is a violation."""
+    try:
+        answer = call(*args, **kwargs)
+    except kind as error:
+        return error
+    except Exception as error:
+        found = f"raised {type(error).__module__}.{type(error).__name__}: {error}"
+    else:
+        found = f"returned {shortened(answer)}"
+    raise ContractViolation([Violation(clause, asked, f"raises {kind.__name__}", found)])

@@ -1,0 +1,185 @@
+"""Replay a job log into a store, then ask the three lookups for every user and every family of keys.
+
+    python examples/replay_trace.py --url sqlite:///replay.db
+
+The log is in the Standard Workload Format (examples/data/README.md). Each job becomes a task that has ended; its id
+follows from the log and the job number, so that a second replay writes nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import itertools
+import re
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import module_sdk
+
+SHIPPED_LOG: Final = Path(__file__).parent / "data" / "NASA-iPSC-1993-first-2000.swf.gz"
+ID_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://www.cs.huji.ac.il/labs/parallel/workload/")
+SECOND: Final = 1_000_000
+COLUMNS: Final = 18
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """One line of the log; times in seconds, -1 for what the log does not know."""
+
+    log_start: int
+    number: int
+    submit: int
+    wait: int
+    run: int
+    user: int
+    group: int
+    executable: int
+
+    @property
+    def family(self) -> str:
+        """What the keys of all jobs of one group and executable start with."""
+        return f"hpc.{self.group}.{self.executable}."
+
+    @property
+    def key(self) -> str:
+        return f"{self.family}{self.number}"
+
+    def to_task(self) -> module_sdk.Task:
+        submitted = self.log_start + self.submit
+        started = submitted + max(self.wait, 0)
+        finished = started + max(self.run, 0)
+        return module_sdk.Task(
+            id=str(uuid.uuid5(ID_NAMESPACE, f"{self.log_start} {self.number}")),
+            module="hpc",
+            label=f"Job {self.number}",
+            status="completed",
+            progress=1.0,
+            task_key=self.key,
+            user_id=self.user,
+            organization_id=self.group,
+            created_at=submitted * SECOND,
+            updated_at=finished * SECOND,
+            started_at=started * SECOND,
+            finished_at=finished * SECOND,
+        )
+
+
+def read_jobs(log: Path, limit: int | None = None) -> Iterator[Job]:
+    """The jobs in the order of the log, one at a time. Raises `ValueError` for a line that is not of the format."""
+    return itertools.islice(parse_jobs(log), limit)
+
+
+def parse_jobs(log: Path) -> Iterator[Job]:
+    log_start = None
+    with gzip.open(log, "rt") if log.suffix == ".gz" else log.open() as lines:
+        for place, line in enumerate(lines, start=1):
+            if header := re.match(r";\s*UnixStartTime:\s*(\d+)", line):
+                log_start = int(header[1])
+            if line.startswith(";") or not line.strip():
+                continue
+            columns = line.split()
+            if log_start is None or len(columns) != COLUMNS:
+                raise ValueError(f"{log}, line {place}: not in the Standard Workload Format")
+            number, submit, wait, run = map(int, columns[:4])
+            user, group, executable = map(int, columns[11:14])
+            yield Job(log_start, number, submit, wait, run, user, group, executable)
+
+
+@dataclasses.dataclass
+class Survey:
+    """What there is to ask for."""
+
+    jobs: int = 0
+    users: set[tuple[int, int]] = dataclasses.field(default_factory=set)
+    last_jobs: dict[str, Job] = dataclasses.field(default_factory=dict)
+    """By family."""
+
+    @classmethod
+    def of(cls, jobs: Iterable[Job]) -> Survey:
+        survey = cls()
+        for job in jobs:
+            survey.jobs += 1
+            survey.users.add((job.user, job.group))
+            survey.last_jobs[job.family] = job
+        return survey
+
+
+@dataclasses.dataclass
+class Answers:
+    """What one lookup gave, over all its questions."""
+
+    lookup: str
+    questions: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+def replay(manager: module_sdk.TaskManager, jobs: Iterable[Job]) -> int:
+    """Write every job that the store does not hold yet; how many. Memory does not grow with the log."""
+    return manager.import_tasks(job.to_task() for job in jobs)
+
+
+def ask_everything(survey: Survey, progress: Progress) -> list[Answers]:
+    """Ask for every user, for the last key of every family, and for every family. Raises what a lookup failed with."""
+    lookups = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
+    by_user, by_key, by_prefix = map(Answers, lookups)
+    for user, group in progress.track(sorted(survey.users), description="users"):
+        ask(by_user, user, group)
+    for family, job in progress.track(survey.last_jobs.items(), description="families"):
+        ask(by_key, job.key, job.group)
+        ask(by_prefix, family, job.group)
+    return [by_user, by_key, by_prefix]
+
+
+def ask(answers: Answers, argument: int | str, organization: int) -> None:
+    begin = time.perf_counter()
+    found = getattr(module_sdk.tasks, answers.lookup)(argument, organization)
+    answers.seconds += time.perf_counter() - begin
+    if found.error is not None:
+        raise found.error
+    answers.questions += 1
+    answers.rows += len(found)
+
+
+def main(
+    url: Annotated[str, typer.Option(help="The store, for instance sqlite:///replay.db or redis://localhost.")],
+    log: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A log, plain or .gz.")] = SHIPPED_LOG,
+    limit: Annotated[int | None, typer.Option(min=0, help="How many jobs, from the start of the log.")] = None,
+) -> None:
+    """Replay a log in the Standard Workload Format into a store, and look everything up again."""
+    console = Console()
+    columns = TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    try:
+        survey = Survey.of(read_jobs(log, limit))
+        with (
+            contextlib.closing(module_sdk.open_manager(url)) as manager,
+            Progress(*columns, console=console) as progress,
+        ):
+            module_sdk.configure(manager=manager)
+            jobs = progress.track(read_jobs(log, limit), total=survey.jobs, description="replay")
+            written = replay(manager, jobs)
+            answers = ask_everything(survey, progress)
+            module_sdk.reset()
+    except (ValueError, OSError, module_sdk.ModuleSDKError) as error:
+        console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+    console.print(f"{written:,} of {survey.jobs:,} jobs written, the rest was there")
+    table = Table("lookup", "questions", "rows", "milliseconds each")
+    for each in answers:
+        milliseconds = 1_000 * each.seconds / max(each.questions, 1)
+        table.add_row(each.lookup, f"{each.questions:,}", f"{each.rows:,}", f"{milliseconds:.2f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,120 @@
+"""One stable API for task state over any store.
+
+`module_sdk.tasks` has the lookups and runs work, `module_sdk.models` the read model, `module_sdk.ui` the components;
+the names below configure and bind. Everything is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+# Not from `typing`, which costs ten times as much to import as all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from module_sdk import backends, errors, models, tasks, ui
+    from module_sdk import testing as testing
+    from module_sdk.errors import (
+        CapabilityError,
+        ConfigurationError,
+        IllegalTransitionError,
+        InvalidInputError,
+        ModuleSDKError,
+        PayloadError,
+        SessionRequiredError,
+        TaskBackendError,
+        TaskBackendUnavailableError,
+        TaskCancelledError,
+        TaskConflictError,
+        TaskNotFoundError,
+    )
+    from module_sdk.hookspecs import hookimpl
+    from module_sdk.manager import TaskManager
+    from module_sdk.observers import register_observer, unregister_observer
+    from module_sdk.registry import open_manager
+    from module_sdk.runtime import configure, reset, shutdown
+    from module_sdk.sentinels import ANY
+    from module_sdk.sessions import bind, current_session, session
+    from module_sdk.task import Task
+
+LAZY_MODULES = frozenset({"backends", "errors", "models", "tasks", "testing", "ui"})
+LAZY_NAMES = {
+    "ANY": "sentinels",
+    "CapabilityError": "errors",
+    "ConfigurationError": "errors",
+    "IllegalTransitionError": "errors",
+    "InvalidInputError": "errors",
+    "ModuleSDKError": "errors",
+    "PayloadError": "errors",
+    "SessionRequiredError": "errors",
+    "Task": "task",
+    "TaskBackendError": "errors",
+    "TaskBackendUnavailableError": "errors",
+    "TaskCancelledError": "errors",
+    "TaskConflictError": "errors",
+    "TaskManager": "manager",
+    "TaskNotFoundError": "errors",
+    "bind": "sessions",
+    "configure": "runtime",
+    "current_session": "sessions",
+    "hookimpl": "hookspecs",
+    "open_manager": "registry",
+    "register_observer": "observers",
+    "reset": "runtime",
+    "session": "sessions",
+    "shutdown": "runtime",
+    "unregister_observer": "observers",
+}
+
+# Without `testing`, which needs pytest: a star import and `help()` work where that is not installed.
+__all__ = [
+    "ANY",
+    "CapabilityError",
+    "ConfigurationError",
+    "IllegalTransitionError",
+    "InvalidInputError",
+    "ModuleSDKError",
+    "PayloadError",
+    "SessionRequiredError",
+    "Task",
+    "TaskBackendError",
+    "TaskBackendUnavailableError",
+    "TaskCancelledError",
+    "TaskConflictError",
+    "TaskManager",
+    "TaskNotFoundError",
+    "backends",
+    "bind",
+    "configure",
+    "current_session",
+    "errors",
+    "hookimpl",
+    "models",
+    "open_manager",
+    "register_observer",
+    "reset",
+    "session",
+    "shutdown",
+    "tasks",
+    "ui",
+    "unregister_observer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in LAZY_MODULES:
+        return importlib.import_module(f"module_sdk.{name}")
+    if name in LAZY_NAMES:
+        value = getattr(importlib.import_module(f"module_sdk.{LAZY_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415  # costs as much as the rest together
+
+        return version("module-sdk")
+    raise AttributeError(f"module 'module_sdk' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,51 @@
+"""Everything that a backend imports from module-sdk, in one place (docs/write-a-backend.md)."""
+
+from __future__ import annotations
+
+from module_sdk import statuses
+from module_sdk.capabilities import Capabilities
+from module_sdk.changes import Change
+from module_sdk.errors import (
+    CapabilityError,
+    ConfigurationError,
+    InvalidInputError,
+    TaskBackendError,
+    TaskBackendUnavailableError,
+    TaskConflictError,
+)
+from module_sdk.explanation import Diagnosis, Explanation
+from module_sdk.hookspecs import hookimpl
+from module_sdk.manager import TaskManager
+from module_sdk.options import ManagerOptions
+from module_sdk.primitives import StoredRows
+from module_sdk.query import Condition, Query, Sort
+from module_sdk.record import RECORD_FIELDS, ROW_FIELDS, StoredRow, TaskRecord
+from module_sdk.task import Task
+from module_sdk.urls import StoreURL
+
+__all__ = [
+    "RECORD_FIELDS",
+    "ROW_FIELDS",
+    "Capabilities",
+    "CapabilityError",
+    "Change",
+    "Condition",
+    "ConfigurationError",
+    "Diagnosis",
+    "Explanation",
+    "InvalidInputError",
+    "ManagerOptions",
+    "Query",
+    "Sort",
+    "StoreURL",
+    "StoredRow",
+    "StoredRows",
+    "Task",
+    "TaskBackendError",
+    "TaskBackendUnavailableError",
+    "TaskConflictError",
+    "TaskManager",
+    "TaskRecord",
+    "hookimpl",
+    "statuses",
+]

@@ -1,0 +1,108 @@
+"""The commands of `module-sdk`, the global options, and what an error looks like."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from module_sdk import __version__
+from module_sdk.cli import demo, doctor, tables, tasks
+from module_sdk.cli.store import StoreOptions
+from module_sdk.errors import InvalidInputError, ModuleSDKError
+from module_sdk.runtime import reset
+
+TROUBLE = 1
+WRONG_USAGE = 2
+
+app = typer.Typer(
+    name="module-sdk",
+    help="Task state over any store: try it, check it, look into it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(tasks.app, name="tasks")
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"module-sdk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def choose_store(
+    context: typer.Context,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="The store, such as sqlite:///tasks.db. A URL with a password belongs in the environment variable "
+            "MODULE_SDK_TASKS_URL instead: other users of the machine can read the arguments of a command.",
+            show_default="environment, files, then an SQLite file of the user",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Separates applications on one server.", show_default="module_sdk")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = StoreOptions(url, namespace)
+
+
+@app.command()
+def setup(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Create or upgrade the schema of the store; safe to repeat, and from several machines at once."""
+    manager = context.obj.open().manager()
+    manager.setup()
+    facts = manager.diagnose().facts
+    if as_json:
+        typer.echo(json.dumps({"url": str(manager.url), "facts": facts}, indent=2))
+    else:
+        version = facts.get("schema version")
+        tables.say(f"{manager.url} is ready{f' (schema version {version})' if version else ''}")
+
+
+class LogLines(logging.Handler):
+    """The package's log, a line a record: a traceback has no place in a command's output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        reason = f": {type(error).__name__}: {error}" if error is not None else ""
+        tables.complain(f"{record.levelname.lower()}: {record.getMessage()}{reason}")
+
+
+def main() -> None:
+    """Run a command and end the process: 0, 1 for trouble, 2 for wrong usage, 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # Labels and keys hold any character; the terminal's encoding may not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("module_sdk").addHandler(LogLines(logging.WARNING))
+    try:
+        app(prog_name="module-sdk")
+    except ModuleSDKError as error:
+        tables.complain(f"error: {error}")
+        sys.exit(WRONG_USAGE if isinstance(error, InvalidInputError) else TROUBLE)
+    except OSError as error:
+        # What could not be written must not be tried again when Python flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        tables.complain(f"error: the output cannot be written: {error}")
+        sys.exit(TROUBLE)
+    finally:
+        # Servers log a connection that was not closed.
+        with contextlib.suppress(ModuleSDKError):
+            reset()

@@ -1,0 +1,83 @@
+"""Live events within this process: changes of tasks and unstored progress, by organization (clause EVENT-01)."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+
+from module_sdk.sentinels import ANY, Anything
+from module_sdk.sessions import session_scope
+from module_sdk.text_rules import Identifier
+
+logger = logging.getLogger("module_sdk.tasks")
+
+Event = dict[str, Any]
+"""`{"type": "changed", "task_id", "change", "row"}` or `{"type": "progress", "task_id", "progress", "label",
+"checkpoint"}`; in the latter, what was not given is `None`."""
+Callback = Callable[[Event], object]
+
+
+class Subscription:
+    """Ends with `close()`, or with the `with` block it opens."""
+
+    def __init__(self, callback: Callback, scope: Identifier | Anything | None, task_id: str | None) -> None:
+        self.callback = callback
+        self.scope = scope
+        self.task_id = task_id
+
+    def close(self) -> None:
+        """Receive nothing more; a second call does nothing."""
+        subscribers.remove(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Subscribers:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.current: tuple[Subscription, ...] = ()
+
+    def add(self, subscription: Subscription) -> None:
+        with self.lock:
+            self.current = (*self.current, subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        with self.lock:
+            self.current = tuple(one for one in self.current if one is not subscription)
+
+    def forget(self) -> None:
+        with self.lock:
+            self.current = ()
+
+    def publish(self, organization_id: Identifier | None, event: Event) -> None:
+        """Call those of the organization, in the publisher's thread; one that raises is logged."""
+        for subscription in self.current:
+            if subscription.scope not in (ANY, organization_id) or subscription.task_id not in (None, event["task_id"]):
+                continue
+            try:
+                subscription.callback(copy.deepcopy(event))
+            except Exception:
+                logger.exception("a subscriber of task events raised")
+
+
+subscribers: Final = Subscribers()
+
+
+def subscribe(callback: Callback, *, task_id: str | None = None) -> Subscription:
+    """Call `callback(event)` for the live events of the session's organization, or of one task of it.
+
+    It runs in the thread that reports the event, so it must be quick. Raises `SessionRequiredError` with no session.
+    """
+    subscription = Subscription(callback, session_scope(), task_id)
+    subscribers.add(subscription)
+    return subscription

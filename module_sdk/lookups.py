@@ -1,0 +1,145 @@
+"""The soft side of the three lookups: a deadline, a breaker, and an answer that is never an exception (clauses FAIL).
+
+What can go wrong ends as an empty list whose `.error` says what it was.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from module_sdk.breaker import Breaker
+from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
+from module_sdk.manager import LOOKUPS, TaskManager
+from module_sdk.query import MAXIMUM_OFFSET, check_count
+from module_sdk.record import ROW_FIELDS
+from module_sdk.rows import LookupResult
+from module_sdk.scopes import organization_text
+from module_sdk.text_rules import identifier_text, plain_text
+
+MOST_FOREIGN_CALLS: Final = 16
+ROW_KEYS: Final = frozenset(ROW_FIELDS)
+
+
+class SoftLookups:
+    """Asks one manager, in the caller's thread if it promises to be `bounded`, and checks answers it cannot trust."""
+
+    def __init__(self, manager: Any, *, timeout_seconds: float, use_breaker: bool) -> None:
+        self.manager = manager
+        self.timeout_seconds = timeout_seconds
+        self.breaker = Breaker(self.ping) if use_breaker else None
+        self.foreign_calls = threading.BoundedSemaphore(MOST_FOREIGN_CALLS)
+        # Rows that the base class built need no second look; an overridden lookup, or another class, does.
+        self.trusted = frozenset(
+            name for name in LOOKUPS if getattr(type(manager), name, None) is getattr(TaskManager, name)
+        )
+
+    def look_up(
+        self, operation: str, argument: Any, organization_id: Any, limit: int | None, started: float
+    ) -> LookupResult:
+        """The manager's answer; raises whatever kept it from coming. The caller waits since `started` (monotonic)."""
+        breaker = self.breaker
+        if breaker is not None and breaker.is_open and breaker.last_failure is not None:
+            # Raised again and again: without this its traceback would grow each time.
+            raise breaker.last_failure.with_traceback(None)
+        try:
+            rows = self.ask(operation, argument, organization_id, limit, started + self.timeout_seconds)
+        except TaskBackendUnavailableError as error:
+            if breaker is not None:
+                breaker.failed(error)
+            raise
+        if breaker is not None:
+            breaker.succeeded()
+        return rows
+
+    def ask(
+        self, operation: str, argument: Any, organization_id: Any, limit: int | None, deadline: float
+    ) -> LookupResult:
+        trusted = operation in self.trusted
+        if not trusted:
+            check_arguments(operation, argument, organization_id, limit)
+        call = getattr(self.manager, operation)
+        if is_bounded(self.manager):
+            rows = call(argument, organization_id, limit=limit, timeout_seconds=deadline - time.monotonic())
+        else:
+            ask_foreign = functools.partial(call, argument, organization_id, limit=limit)
+            rows = self.call_with_deadline(ask_foreign, deadline - time.monotonic())
+        # Queueing, loading the backend and connecting are part of the caller's wait; a late answer is a failure.
+        if time.monotonic() > deadline:
+            raise self.late()
+        return rows if trusted else checked(rows)
+
+    def late(self) -> TaskBackendUnavailableError:
+        return TaskBackendUnavailableError(f"no answer within {self.timeout_seconds:g} s")
+
+    def call_with_deadline(self, call: Callable[[], Any], timeout_seconds: float) -> Any:
+        """Run a manager that may hang on a thread that can be left behind; when too many hang, fail at once."""
+        if not self.foreign_calls.acquire(blocking=False):
+            raise TaskBackendUnavailableError(f"{MOST_FOREIGN_CALLS} earlier calls have not come back yet")
+        outcome: list[Any] = []
+        failure: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(call())
+            except BaseException as error:  # handed to the caller's thread, interrupts included
+                failure.append(error)
+            finally:
+                self.foreign_calls.release()
+
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(run,), name="module-sdk-lookup", daemon=True)
+        thread.start()
+        thread.join(max(0.0, timeout_seconds))
+        if failure:
+            raise failure[0]
+        if not outcome:
+            raise self.late()
+        return outcome[0]
+
+    def ping(self, timeout_seconds: float) -> None:
+        """Raise while the store is away. A manager that cannot be pinged is tried again by the next lookup."""
+        ping = getattr(self.manager, "ping", None)
+        if ping is None:
+            return
+        if is_bounded(self.manager):
+            ping(timeout_seconds=timeout_seconds)
+        else:
+            self.call_with_deadline(ping, timeout_seconds)
+
+    def stop(self) -> None:
+        if self.breaker is not None:
+            self.breaker.stop()
+
+
+def is_bounded(manager: object) -> bool:
+    return isinstance(manager, TaskManager) and manager.capabilities.bounded
+
+
+def check_arguments(operation: str, argument: object, organization_id: object, limit: object) -> None:
+    """Refuse what `TaskManager` refuses, on behalf of a manager that may not (SCOPE-07)."""
+    if operation == "list_user_tasks":
+        identifier_text(argument, "user_id")
+    else:
+        plain_text(argument, "prefix" if operation == "get_tasks_by_key_prefix" else "task_key")
+    organization_text(organization_id)
+    if limit is not None:
+        check_count(limit, "limit", 0, MAXIMUM_OFFSET)
+
+
+def checked(rows: object) -> LookupResult:
+    """The answer of a foreign manager, if it is a list of rows (FAIL-04); raises `TaskBackendError` otherwise."""
+    if not isinstance(rows, list):
+        raise TaskBackendError(f"the task manager answered {type(rows).__name__}, not a list of rows")
+    for row in rows:
+        if not isinstance(row, dict) or not row.keys() >= ROW_KEYS:
+            raise TaskBackendError("the task manager answered with something that is not a row")
+    if isinstance(rows, LookupResult):
+        if rows.error is not None:
+            raise rows.error
+        return rows
+    return LookupResult(rows)

@@ -1,0 +1,80 @@
+"""Observers: hooks that are told of failed lookups and of changed tasks, and can break neither (clause FAIL-11)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import pluggy
+
+from module_sdk.errors import ConfigurationError
+from module_sdk.hookspecs import ObserverHooks
+from module_sdk.plugins import hooks_of, load_plugin
+
+GROUP: Final = "module_sdk.observers"
+logger = logging.getLogger("module_sdk.tasks")
+
+
+class Observers:
+    """Those of the entry-point group, loaded at the first notification, and the registered ones."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.registered: dict[int, tuple[object, pluggy.HookRelay]] = {}
+        self.installed: list[pluggy.HookRelay] | None = None
+
+    def register(self, observer: object) -> None:
+        hooks = hooks_of(observer, ObserverHooks, f"the observer {type(observer).__name__}")
+        with self.lock:
+            self.registered[id(observer)] = (observer, hooks)
+
+    def unregister(self, observer: object) -> None:
+        with self.lock:
+            self.registered.pop(id(observer), None)
+
+    def forget(self) -> None:
+        with self.lock:
+            self.registered.clear()
+            self.installed = None
+
+    def notify(self, hook_name: str, **arguments: Any) -> None:
+        """Call each observer by itself, so that one that raises neither stops the others nor the caller."""
+        installed = self.installed if self.installed is not None else self.load()
+        if not installed and not self.registered:
+            return
+        for hooks in [*installed, *(hooks for _, hooks in list(self.registered.values()))]:
+            try:
+                # A row is the observer's own: changing it must not reach the next one.
+                own = {name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()}
+                getattr(hooks, hook_name)(**own)
+            except Exception:
+                logger.exception("an observer of %s raised", hook_name)
+
+    def load(self) -> list[pluggy.HookRelay]:
+        loaded = []
+        for entry in entry_points(group=GROUP):
+            what = f"the observer {entry.name}"
+            try:
+                loaded.append(hooks_of(load_plugin(entry, what), ObserverHooks, what))
+            except ConfigurationError:
+                logger.exception("%s is left out", what)
+        self.installed = loaded
+        return loaded
+
+
+observers: Final = Observers()
+
+
+def register_observer(observer: object) -> None:
+    """Tell `observer` of failed lookups and changed tasks of this process, by the hooks it implements.
+
+    Raises `ConfigurationError` for an object with no such hook, or one whose hook takes unknown arguments.
+    """
+    observers.register(observer)
+
+
+def unregister_observer(observer: object) -> None:
+    """Undo `register_observer`; of an unknown observer, do nothing."""
+    observers.unregister(observer)

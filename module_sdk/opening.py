@@ -1,0 +1,87 @@
+"""Opening a store: once, at first need, never longer than the caller may wait (DESIGN.md, "Deadlines")."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
+
+
+class Opening:
+    """Runs `open_store(deadline)` until it has succeeded once.
+
+    A store behind a network opens on a thread of its own, since drivers' connect timeouts are not to be trusted; the
+    caller waits no longer than its deadline, and a later caller finds the attempt under way or done.
+    """
+
+    def __init__(self, open_store: Callable[[float], None], *, on_thread: bool, attempt_seconds: float) -> None:
+        self.open_store = open_store
+        self.on_thread = on_thread
+        self.attempt_seconds = attempt_seconds
+        self.is_open = False
+        self.is_closed = False
+        # The first is held while a store opens, so never waited for without a deadline; the second only for moments.
+        self.opening_lock = threading.Lock()
+        self.state_lock = threading.Lock()
+        self.attempt: Attempt | None = None
+
+    def ensure(self, deadline: float) -> None:
+        """Return once the store is open. Raises what opening raised, or `TaskBackendUnavailableError` when late."""
+        if not self.on_thread:
+            self.open_now(self.open_store, deadline)
+            return
+        with self.state_lock:
+            self.refuse_closed()
+            if self.is_open:
+                return
+            attempt = self.attempt
+            if attempt is None:
+                attempt = self.attempt = Attempt()
+                threading.Thread(target=self.run, args=(attempt,), name="module-sdk-connect", daemon=True).start()
+        if not attempt.done.wait(max(0.0, deadline - time.monotonic())):
+            raise TaskBackendUnavailableError("the store is not connected yet: no answer in time")
+        if attempt.error is not None:
+            raise attempt.error
+
+    def open_now(self, open_store: Callable[[float], None], deadline: float, *, again: bool = False) -> None:
+        """Open in the calling thread, one at a time; with `again`, even if it is open."""
+        self.refuse_closed()
+        if not self.opening_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise TaskBackendUnavailableError("the store is still being opened: no answer in time")
+        try:
+            if again or not self.is_open:
+                open_store(deadline)
+                with self.state_lock:
+                    self.refuse_closed()
+                    self.is_open = True
+        finally:
+            self.opening_lock.release()
+
+    def run(self, attempt: Attempt) -> None:
+        try:
+            self.open_now(self.open_store, time.monotonic() + self.attempt_seconds)
+        except Exception as error:  # raised by every caller that waits
+            attempt.error = error
+        with self.state_lock:
+            self.attempt = None
+        attempt.done.set()
+
+    def refuse_closed(self) -> None:
+        if self.is_closed:
+            raise TaskBackendError("the task manager is closed")
+
+    def close(self) -> bool:
+        """Refuse all further use; true for the first call."""
+        with self.state_lock:
+            first, self.is_closed, self.is_open = not self.is_closed, True, False
+        return first
+
+
+class Attempt:
+    """One run of opening, shared by all callers who wait for it."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: Exception | None = None

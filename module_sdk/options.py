@@ -1,0 +1,63 @@
+"""What a manager is opened with, besides its URL."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from module_sdk.errors import ConfigurationError
+from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES, HIGHEST_MAXIMUM_BYTES
+from module_sdk.timestamps import Clock, system_clock
+from module_sdk.urls import check_namespace
+
+# A day: Python's locks and sockets refuse endless and far longer waits.
+LONGEST_SECONDS: Final = 86_400
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerOptions:
+    """Handed to a backend's `module_sdk_open_task_manager` hook. Raises `ConfigurationError` for a bad value."""
+
+    namespace: str = "module_sdk"
+    """Separates applications on one server."""
+    clock: Clock = system_clock
+    """Time now in integer microseconds; tests set it."""
+    auto_setup: bool = True
+    """Whether first use creates or upgrades the schema."""
+    timeout_seconds: float = 10.0
+    """How long a call may take that is given no deadline of its own: writes, the read model, connecting."""
+    max_connections: int = 16
+    maximum_payload_bytes: int = DEFAULT_MAXIMUM_BYTES
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    """Options that only the backend knows; a password may be among them."""
+
+    def __post_init__(self) -> None:
+        check_namespace(self.namespace)
+        if not callable(self.clock):
+            raise ConfigurationError("clock must be callable")
+        if not isinstance(self.auto_setup, bool):
+            raise ConfigurationError("auto_setup must be true or false")
+        check_seconds("timeout_seconds", self.timeout_seconds)
+        check_whole("max_connections", self.max_connections, most=1_000)
+        check_whole("maximum_payload_bytes", self.maximum_payload_bytes, most=HIGHEST_MAXIMUM_BYTES)
+
+    def refuse_unknown(self, known: Collection[str] = ()) -> None:
+        """For backends: raise `ConfigurationError` for an `extra` option that is not `known`."""
+        for name in self.extra:
+            if name not in known:
+                offered = f"; this backend knows {', '.join(sorted(known))}" if known else ""
+                raise ConfigurationError(f"unknown option {name!r}{offered}")
+
+
+def check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_SECONDS:
+        raise ConfigurationError(f"{name} must be a number above 0 and at most {LONGEST_SECONDS:,}")
+
+
+def check_whole(name: str, value: object, *, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+        raise ConfigurationError(f"{name} must be an integer between 1 and {most:,}")
+
+
+DEFAULTS: Final = ManagerOptions()

@@ -1,0 +1,78 @@
+"""Checkpoints, results, confirmations and arguments as JSON text (DESIGN.md, "Maximums"; clauses ROW-07, BAD-01).
+
+Python's own `json` on purpose: faster libraries lose integers beyond 64 bits.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from module_sdk.errors import PayloadError
+
+DEFAULT_MAXIMUM_BYTES: Final = 1_048_576
+HIGHEST_MAXIMUM_BYTES: Final = 4_194_304
+MAXIMUM_DEPTH: Final = 100
+
+PAYLOAD_FIELDS: Final = ("checkpoint", "result", "confirmation", "arguments")
+
+
+def check_shape(value: object, field: str, maximum: int) -> None:
+    """Refuse what `json` would change or cannot write: keys that are not text, depth, foreign types.
+
+    Walks level by level, so that neither depth nor a cycle exhausts the stack; more than `maximum` items in all (a
+    structure that holds itself, beside others) cannot fit either.
+    """
+    level: list[object] = [value]
+    count = 0
+    for depth in range(MAXIMUM_DEPTH + 1):
+        deeper: list[object] = []
+        for item in level:
+            if isinstance(item, dict | list | tuple):
+                if depth == MAXIMUM_DEPTH:
+                    message = f"{field} must be nested at most {MAXIMUM_DEPTH} deep"
+                    raise PayloadError(message, field=field, maximum=MAXIMUM_DEPTH)
+                deeper.extend(item.values() if isinstance(item, dict) else item)
+                check_keys(item, field)
+            elif item is not None and not isinstance(item, str | int | float):
+                raise PayloadError(f"{field} must be JSON: {type(item).__name__} is not", field=field)
+            if count + len(deeper) > maximum:
+                raise too_large(field, maximum)
+        if not deeper:
+            return
+        level = deeper
+        count += len(deeper)
+
+
+def check_keys(item: object, field: str) -> None:
+    for key in item if isinstance(item, dict) else ():
+        if not isinstance(key, str):
+            raise PayloadError(f"{field} must have text keys only, not {type(key).__name__}", field=field)
+
+
+def too_large(field: str, maximum: int) -> PayloadError:
+    return PayloadError(f"{field} must be at most {maximum:,} bytes of JSON", field=field, maximum=maximum)
+
+
+def encode_payload(value: object, field: str, maximum: int = DEFAULT_MAXIMUM_BYTES) -> str | None:
+    """The JSON text that is stored, pure ASCII; `None` for `None`: at top level `None` and absent are one.
+
+    Raises `PayloadError` that names the field and, for size and depth, the maximum.
+    """
+    if value is None:
+        return None
+    try:
+        check_shape(value, field, maximum)
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except PayloadError:
+        raise
+    except Exception as error:  # another thread may be changing it, and a subclass of dict may do anything
+        raise PayloadError(f"{field} must be JSON: {type(error).__name__}: {error}", field=field) from error
+    if len(text) > maximum:
+        raise too_large(field, maximum)
+    return text
+
+
+def decode_payload(text: str | None) -> object:
+    """The value of a stored text; raises `ValueError` for what is not JSON, as found in a corrupt record."""
+    return None if text is None else json.loads(text)

@@ -1,0 +1,155 @@
+"""The primitives that a backend writes: about a dozen small methods, with what each must promise.
+
+`deadline` is on the clock of `time.monotonic()`. A primitive may raise the driver's own errors: `translate_error` makes
+them ours, and the driver's stays the cause. Arguments have been checked before: texts fit, scopes are stored texts, a
+task id is a UUID. Every text is compared by its bytes.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+from module_sdk.capabilities import Capabilities
+from module_sdk.changes import Change
+from module_sdk.errors import ConfigurationError, TaskBackendError
+from module_sdk.explanation import Diagnosis, Explanation
+from module_sdk.options import ManagerOptions
+from module_sdk.query import Query, Sort
+from module_sdk.record import TaskRecord
+from module_sdk.urls import StoreURL
+
+StoredRows = Sequence[Sequence[Any] | None]
+"""Rows in the order of `ROW_FIELDS`; `None` stands for a record that cannot be taken apart."""
+
+
+class StorePrimitives(abc.ABC):
+    """What stands between `TaskManager`, which holds every rule, and one store."""
+
+    capabilities: Capabilities = Capabilities()
+    """What this manager can do; a backend may settle it in `store_open` and not change it afterwards."""
+
+    url: StoreURL
+    options: ManagerOptions
+
+    @abc.abstractmethod
+    def store_open(self, create: bool, deadline: float) -> None:
+        """Connect and check the schema; with `create`, make or upgrade it. Called again after a failure and by `setup`.
+
+        Must be idempotent and safe from several processes at once. Raises `ConfigurationError` that names
+        `module-sdk setup` when the schema is missing and `create` is false, and one that names both versions when the
+        schema is newer than this code (SEE-06).
+        """
+
+    @abc.abstractmethod
+    def store_ping(self, deadline: float) -> None:
+        """One trip to the store."""
+
+    @abc.abstractmethod
+    def store_close(self) -> None:
+        """Release everything; called once, and also when nothing was ever opened."""
+
+    @abc.abstractmethod
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        """Insert, unless the id exists or `(organization_id, active_key)` is held; return what then stands.
+
+        In this order: the record of the same id if there is one; else the active holder of the key (a `None` key is
+        never held); else the record itself, durably. One atomic step: of any number of racing calls with one key
+        exactly one gets its own record back, and a holder that ends meanwhile leads to no failure or second insert.
+        """
+
+    @abc.abstractmethod
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        """Insert exactly as given, in order, skipping ids that exist (even if they hold the key); how many went in.
+
+        Raises `TaskConflictError` at the first record of a new id whose `active_key` is held; those before it stay.
+        """
+
+    @abc.abstractmethod
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        """The record of that id, if its organization is the given one (`None`: whatever it is)."""
+
+    @abc.abstractmethod
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        """Equality of both. Newest `created_at` first, ties by `id` descending; all of them, or the first `limit`.
+
+        Served by an index, reads no payloads, writes nothing, and is never a partial answer. The same holds for the
+        two finds below.
+        """
+
+    @abc.abstractmethod
+    def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
+        """Equality of both; order, limit and cost as `store_find_by_user`."""
+
+    @abc.abstractmethod
+    def store_find_by_prefix(
+        self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
+    ) -> StoredRows:
+        """Keys with `start <= key` and, unless `end` is `None`, `key < end`; tasks with no key never match."""
+
+    @abc.abstractmethod
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        """Apply `change` if the task is in the scope and its status in `change.allowed`; its new row, else `None`.
+
+        One atomic step that sets: `change.fields`; `updated_at` to the later of `change.now` and one more than the
+        stored one; if `change.starts` and it is `None`, `started_at` to that same moment; if `change.ends`,
+        `finished_at` to that same moment and `active_key` to `None`. Never inserts, and never writes any other field.
+        """
+
+    @abc.abstractmethod
+    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
+        """Rows that meet all conditions, sorted as `Sort` says, from `offset`, at most `limit`."""
+
+    @abc.abstractmethod
+    def store_count(self, query: Query, deadline: float) -> int:
+        """How many tasks meet all conditions."""
+
+    @abc.abstractmethod
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        """Remove at most `batch_size` ended tasks with `updated_at < before`, with all that belongs to them; how many.
+
+        Fewer than `batch_size` means that none are left. The status is tested in the same atomic step (KEEP-04).
+        """
+
+    # --- What a backend may write -------------------------------------------------------------------------------
+
+    def store_explain(
+        self, operation: str, arguments: Sequence[str | None], limit: int | None, deadline: float
+    ) -> Explanation:
+        """With the capability `explain`: how the find of that lookup, called with these arguments, is served."""
+        raise NotImplementedError
+
+    def store_diagnose(self, deadline: float) -> Diagnosis:
+        """Facts and warnings for `doctor`. The default knows none."""
+        return Diagnosis()
+
+    def store_after_fork(self) -> None:  # noqa: B027  # optional: embedded stores need none
+        """In a forked child, before any other call: drop, without touching them, connections that the parent owns."""
+
+    def translate_error(self, error: Exception) -> TaskBackendError:
+        """Ours for the driver's: `TaskBackendUnavailableError` where the store is away or late."""
+        return TaskBackendError(self.describe_error(error))
+
+    # --- For backends to call -----------------------------------------------------------------------------------
+
+    def describe_error(self, error: BaseException) -> str:
+        """`Type: message` of a driver's error, with the URL's passwords masked (DISC-03)."""
+        return f"{type(error).__name__}: {self.url.scrub(str(error))}"
+
+    def missing_schema(self) -> ConfigurationError:
+        """What `store_open` raises when the schema is not there and it may not create it."""
+        return ConfigurationError(
+            f"the store at {self.url} has no schema for the namespace {self.options.namespace!r}: "
+            "run 'module-sdk setup'"
+        )
+
+    def newer_schema(self, found: object, known: int) -> ConfigurationError:
+        """What `store_open` raises for a schema that a later version wrote."""
+        return ConfigurationError(
+            f"the schema of {self.url} has version {found}, this module-sdk knows {known}: upgrade module-sdk"
+        )

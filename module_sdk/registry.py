@@ -1,0 +1,101 @@
+"""From a URL to its backend: only the entry point named like the scheme is loaded (clauses DISC-01, 02)."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+import pluggy
+
+from module_sdk.errors import ConfigurationError
+from module_sdk.hookspecs import BackendHooks
+from module_sdk.manager import TaskManager
+from module_sdk.options import ManagerOptions
+from module_sdk.plugins import hooks_of, load_plugin
+from module_sdk.urls import StoreURL
+
+GROUP: Final = "module_sdk.backends"
+OPTION_NAMES: Final = frozenset(field.name for field in dataclasses.fields(ManagerOptions)) - {"extra"}
+
+Hooks = pluggy.HookRelay
+
+
+class Registry:
+    """Remembers the plugins it has loaded: one of several schemes is registered once."""
+
+    def __init__(self, find_entry_points: Callable[[], list[EntryPoint]] | None = None) -> None:
+        self.find_entry_points = find_entry_points or (lambda: list(entry_points(group=GROUP)))
+        self.lock = threading.RLock()
+        self.hooks: dict[int, Hooks] = {}
+        self.plugins: dict[str, object] = {}
+
+    def schemes(self) -> list[str]:
+        """The URL schemes for which a backend is installed, sorted."""
+        return sorted({entry.name for entry in self.find_entry_points()})
+
+    def open_manager(self, url: str, options: dict[str, Any]) -> TaskManager:
+        """The manager of a URL; nothing is connected yet. Raises `ConfigurationError`."""
+        parsed = StoreURL.parse(url)
+        known = {name: value for name, value in options.items() if name in OPTION_NAMES}
+        if parsed.namespace is not None:
+            known["namespace"] = parsed.namespace
+        extra = {name: value for name, value in options.items() if name not in OPTION_NAMES}
+        hooks = self.hooks_for(parsed.scheme)
+        try:
+            manager = hooks.module_sdk_open_task_manager(url=parsed.text, options=ManagerOptions(**known, extra=extra))
+        except Exception as error:
+            # A traceback prints the cause as well, so one that repeats a password is not kept.
+            text = parsed.scrub(str(error))
+            is_clean = text == str(error)
+            if isinstance(error, ConfigurationError) and is_clean:
+                raise
+            message = (
+                text
+                if isinstance(error, ConfigurationError)
+                else f"the backend of {parsed.scheme}:// could not open {parsed}: {type(error).__name__}: {text}"
+            )
+            raise ConfigurationError(message) from (error if is_clean else None)
+        if not isinstance(manager, TaskManager):
+            raise ConfigurationError(
+                f"the backend of {parsed.scheme}:// gave {type(manager).__name__}, not a TaskManager"
+            )
+        return manager
+
+    def hooks_for(self, scheme: str) -> Hooks:
+        with self.lock:
+            if scheme not in self.plugins:
+                self.plugins[scheme] = self.load(scheme)
+            plugin = self.plugins[scheme]
+            if id(plugin) not in self.hooks:
+                self.hooks[id(plugin)] = hooks_of(plugin, BackendHooks, f"the backend of {scheme}://")
+            return self.hooks[id(plugin)]
+
+    def load(self, scheme: str) -> object:
+        # An editable install beside a wheel lists one distribution twice; that is no conflict.
+        found = {(entry.value, entry.dist.name if entry.dist else ""): entry for entry in self.candidates(scheme)}
+        if not found:
+            installed = ", ".join(self.schemes()) or "none"
+            raise ConfigurationError(f"no backend is installed for {scheme}:// (installed: {installed})")
+        if len(found) > 1:
+            claims = " and ".join(sorted(f"{value} of {dist or 'an unknown distribution'}" for value, dist in found))
+            raise ConfigurationError(f"more than one backend claims {scheme}://: {claims}; uninstall all but one")
+        (entry,) = found.values()
+        return load_plugin(entry, f"the backend of {scheme}://")
+
+    def candidates(self, scheme: str) -> list[EntryPoint]:
+        return [entry for entry in self.find_entry_points() if entry.name == scheme]
+
+
+registry: Final = Registry()
+
+
+def open_manager(url: str, **options: Any) -> TaskManager:
+    """Open a manager by hand: `open_manager("sqlite:///tasks.db", clock=…, namespace=…)`.
+
+    Options are the fields of `ManagerOptions` and those of the backend. Nothing is connected until the first call.
+    Raises `ConfigurationError` for a bad URL or option, an unknown scheme, or a missing driver.
+    """
+    return registry.open_manager(url, options)

@@ -1,0 +1,1 @@
+"""Running work: the registered functions, and the local runner."""

@@ -1,0 +1,181 @@
+"""Progress, confirmation, cancellation and waiting: what may be said of a task once it is recorded."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import CancelledError, Future
+from typing import Any, Final
+
+from module_sdk.errors import (
+    CapabilityError,
+    IllegalTransitionError,
+    InvalidInputError,
+    PayloadError,
+    TaskCancelledError,
+    TaskNotFoundError,
+)
+from module_sdk.events import subscribers
+from module_sdk.payloads import decode_payload, encode_payload
+from module_sdk.rows import Row
+from module_sdk.runner.outcome import CANCELLED
+from module_sdk.runner.run import Run
+from module_sdk.runtime import Runtime, get_runtime
+from module_sdk.sentinels import ANY, UNSET, Anything
+from module_sdk.sessions import current_session, session_scope
+from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
+from module_sdk.task import Task, check_progress
+from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, plain_text
+from module_sdk.writes import update_task
+
+FIRST_PAUSE_SECONDS: Final = 0.01
+LONGEST_PAUSE_SECONDS: Final = 0.5
+
+
+def local_run(runtime: Runtime, task_id: str) -> Run | None:
+    """The task, if this process is running it."""
+    runner = runtime.started_runner
+    return None if runner is None else runner.runs.get(plain_text(task_id, "task_id"))
+
+
+def scope_of(runtime: Runtime, task_id: str) -> Identifier | Anything | None:
+    """The session's scope; without a session, any for a task of this process: progress comes from any thread."""
+    if current_session() is None and local_run(runtime, task_id) is not None:
+        return ANY
+    return session_scope()
+
+
+def update_progress(task_id: str, progress: float, checkpoint: Any, label: str | None) -> None:
+    runtime = get_runtime()
+    try:
+        update_task(
+            runtime.manager(),
+            task_id,
+            scope_of(runtime, task_id),
+            progress=progress,
+            checkpoint=UNSET if checkpoint is None else checkpoint,
+            label=UNSET if label is None else label,
+        )
+    except IllegalTransitionError as error:
+        if error.status == INTERRUPTED:
+            raise TaskCancelledError(f"task {task_id} was cancelled") from error
+        raise
+
+
+def emit_progress(task_id: str, progress: float | None, label: str | None, checkpoint: Any) -> None:
+    runtime = get_runtime()
+    scope = scope_of(runtime, task_id)
+    run = local_run(runtime, task_id)
+    task = run.task if run is not None else runtime.manager().get(task_id, organization_id=scope)
+    if task is None or scope not in (ANY, task.organization_id):
+        return
+    event = {
+        "type": "progress",
+        "task_id": task_id,
+        "progress": None if progress is None else check_progress(progress),
+        "label": None if label is None else check_text(label, "label", MAXIMUM_LABEL_BYTES),
+        "checkpoint": decode_payload(encode_payload(checkpoint, "checkpoint")),
+    }
+    subscribers.publish(task.organization_id, event)
+
+
+def ask_confirmation(task_id: str, builder: Any) -> Future[dict[str, Any]]:
+    """Move the task to `waiting_confirmation`; the future gives the response."""
+    runtime = get_runtime()
+    scope = scope_of(runtime, task_id)
+    run = local_run(runtime, task_id)
+    if run is None or scope not in (ANY, run.task.organization_id):
+        raise no_local_run(runtime, task_id, scope)
+    response: Future[dict[str, Any]] = Future()
+    with run.lock:
+        earlier = run.confirmation
+        if earlier is not None and not earlier.cancelled():
+            raise IllegalTransitionError(task_id, status=WAITING_CONFIRMATION, wanted=WAITING_CONFIRMATION)
+        # Before the record says so, since the response may come the moment it does.
+        run.confirmation = response
+    try:
+        confirmation = builder.to_dict() if hasattr(builder, "to_dict") else builder
+        if confirmation is None:
+            raise PayloadError("builder must not be None", field="builder")
+        if earlier is not None:
+            # Whoever asked before gave up waiting, and the record still shows that question.
+            update_task(runtime.manager(), task_id, scope, status=RUNNING)
+        row = update_task(runtime.manager(), task_id, scope, status=WAITING_CONFIRMATION, confirmation=confirmation)
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {task_id}")
+    except BaseException as error:
+        with run.lock:
+            if run.confirmation is response:
+                run.confirmation = None
+        if isinstance(error, IllegalTransitionError) and error.status == INTERRUPTED:
+            raise TaskCancelledError(f"task {task_id} was cancelled") from error
+        raise
+    return response
+
+
+def await_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
+    """`ask_confirmation`, and wait for the response on this thread."""
+    try:
+        return ask_confirmation(task_id, builder).result()
+    except CancelledError:
+        raise TaskCancelledError(f"task {task_id} was cancelled") from None
+
+
+def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
+    if not isinstance(response, dict):
+        raise InvalidInputError(f"response must be a dict, not {type(response).__name__}", field="response")
+    text = encode_payload(response, "response")
+    runtime = get_runtime()
+    scope = session_scope()
+    run = local_run(runtime, task_id)
+    waiting = None if run is None or scope not in (ANY, run.task.organization_id) else run.confirmation
+    if run is None or waiting is None:
+        raise no_local_run(runtime, task_id, scope)
+    if update_task(runtime.manager(), task_id, scope, status=RUNNING) is None:
+        raise TaskNotFoundError(f"there is no task {task_id}")
+    # The status decided which of several responses counts; only its sender comes here.
+    run.settle(decode_payload(text))  # type: ignore[arg-type]  # a dict went in
+
+
+def no_local_run(runtime: Runtime, task_id: str, scope: Identifier | Anything | None) -> Exception:
+    """Why a confirmation cannot be handled here."""
+    task = runtime.manager().get(task_id, organization_id=scope)
+    if task is None:
+        return TaskNotFoundError(f"there is no task {task_id}")
+    if local_run(runtime, task_id) is None and task.is_active:
+        return CapabilityError(f"task {task_id} runs in another process")
+    return IllegalTransitionError(task_id, status=task.status, wanted=RUNNING)
+
+
+def cancel(task_id: str) -> bool:
+    runtime = get_runtime()
+    scope = session_scope()
+    try:
+        found = moved = update_task(runtime.manager(), task_id, scope, status=INTERRUPTED, error=CANCELLED) is not None
+    except IllegalTransitionError as error:
+        # Interrupted by another process, or by a call whose reply was lost: the work here must stop all the same.
+        found, moved = error.status == INTERRUPTED, False
+    if found and runtime.started_runner is not None:
+        runtime.started_runner.stop(task_id)
+    return moved
+
+
+def wait(task_id: str, timeout_seconds: float) -> Row:
+    runtime = get_runtime()
+    scope = session_scope()
+    deadline = time.monotonic() + timeout_seconds
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        task: Task | None = runtime.manager().get(task_id, organization_id=scope)
+        if task is None:
+            raise TaskNotFoundError(f"there is no task {task_id}")
+        if not task.is_active:
+            return task.to_view()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"task {task_id} is still {task.status} after {timeout_seconds:g} s")
+        run = local_run(runtime, task_id)
+        if run is not None:
+            run.ended.wait(min(left, LONGEST_PAUSE_SECONDS))
+        else:
+            time.sleep(min(left, pause))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,212 @@
+"""The local runner: coroutines on an event loop, functions on threads, all in this process (DESIGN.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from typing import Any, Final
+
+from module_sdk.aio import run_on
+from module_sdk.errors import (
+    ConfigurationError,
+    IllegalTransitionError,
+    TaskBackendUnavailableError,
+    TaskCancelledError,
+)
+from module_sdk.manager import TaskManager
+from module_sdk.runner.loop_thread import LoopThread
+from module_sdk.runner.outcome import CANCELLED, SHUTDOWN, STOPPED, Outcome, completed, raised
+from module_sdk.runner.recording import Recorder
+from module_sdk.runner.run import Run, running
+from module_sdk.runner.submission import close_coroutine, record
+from module_sdk.sentinels import ANY
+from module_sdk.statuses import INTERRUPTED
+from module_sdk.thread_pool import ThreadPool
+from module_sdk.writes import update_task
+
+# How long stopped coroutines get to unwind before their loop ends.
+UNWIND_SECONDS: Final = 1.0
+logger = logging.getLogger("module_sdk.tasks")
+
+
+class LocalRunner:
+    """Starts recorded work and records how it ended. `runs` holds it from the one moment to the other."""
+
+    def __init__(self, manager: TaskManager, max_running_tasks: int, threads: ThreadPool) -> None:
+        self.manager = manager
+        self.threads = threads
+        self.lock = threading.Lock()
+        self.runs: dict[str, Run] = {}
+        self.is_stopping = False
+        self.recorder = Recorder(manager, self.forget)
+        self.function_threads = ThreadPool(max_running_tasks)
+        self.loop_thread = LoopThread()
+
+    # --- Submitting -------------------------------------------------------------------------------------------------
+
+    def submit(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> str:
+        """Record and start; the task's id, or the id of the active task that holds the key."""
+        task_id, run = self.record(coro_or_name, label, task_key, kwargs)
+        if run is not None:
+            self.start(run, self.loop_thread.loop() if run.is_async else None)
+        return task_id
+
+    async def submit_async(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> str:
+        """`submit`, with coroutines on the caller's own loop."""
+        loop = asyncio.get_running_loop()
+        recorded = functools.partial(self.record, coro_or_name, label, task_key, kwargs)
+        in_context = functools.partial(contextvars.copy_context().run, recorded)
+        try:
+            recording: Future[tuple[str, Run | None]] = self.threads.submit(in_context, cancellable=False)
+        except ConfigurationError:
+            close_coroutine(coro_or_name)
+            raise
+        try:
+            task_id, run = await asyncio.wrap_future(recording)
+        except asyncio.CancelledError:
+            # The record may be written all the same, even after this loop has ended, and nobody would ever run it.
+            recording.add_done_callback(self.abandon)
+            raise
+        if run is not None:
+            self.start(run, loop)
+        return task_id
+
+    def record(
+        self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
+    ) -> tuple[str, Run | None]:
+        task_id, run = record(self.manager, coro_or_name, label, task_key, kwargs)
+        if run is not None:
+            with self.lock:
+                refused = self.is_stopping
+                if not refused:
+                    self.runs[task_id] = run
+            if refused:
+                self.end_unstarted(run, SHUTDOWN)
+                raise ConfigurationError("background work is shutting down")
+        return task_id, run
+
+    def abandon(self, recording: Future[tuple[str, Run | None]]) -> None:
+        run = None if recording.exception() is not None else recording.result()[1]
+        if run is not None:
+            self.threads.submit(lambda: self.end_unstarted(run, CANCELLED), cancellable=False)
+
+    def end_unstarted(self, run: Run, reason: str) -> None:
+        run.drop_work()
+        self.recorder.end(run, Outcome(INTERRUPTED, error=reason))
+
+    # --- Running ----------------------------------------------------------------------------------------------------
+
+    def start(self, run: Run, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Begin the work, with the submitter's context; a function waits for a free thread."""
+        context = contextvars.copy_context()
+        context.run(running.set, run)
+        if loop is None or not run.is_async:
+            self.function_threads.submit(lambda: context.run(self.run_function, run))
+        elif loop is self.loop_thread.started:
+            loop.call_soon_threadsafe(self.start_coroutine, run, loop, context)
+        else:
+            self.start_coroutine(run, loop, context)
+
+    def start_coroutine(self, run: Run, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
+        run.asyncio_task = loop.create_task(self.run_coroutine(run), name=f"module-sdk {run.id}", context=context)
+        run.asyncio_task.add_done_callback(lambda task: self.coroutine_done(run, task))
+
+    def run_function(self, run: Run) -> None:
+        if self.begin(run) and callable(run.work):
+            try:
+                outcome = completed(run.work())
+            except BaseException as error:  # whatever work raises is its outcome
+                outcome = raised(error, run.id)
+            self.recorder.end(run, outcome)
+
+    async def run_coroutine(self, run: Run) -> None:
+        try:
+            if not await run_on(self.threads, lambda: self.begin(run)) or callable(run.work):
+                return
+            outcome = completed(await run.work)
+        except asyncio.CancelledError:
+            outcome = Outcome(INTERRUPTED, error=CANCELLED if run.cancelled.is_set() else STOPPED)
+        except (KeyboardInterrupt, SystemExit) as error:
+            outcome = raised(error, run.id)
+            if asyncio.get_running_loop() is not self.loop_thread.started:
+                # It ends the host's loop, as it would in any task there: nothing can be awaited any more.
+                run.is_ending = True
+                self.threads.submit(lambda: self.recorder.end(run, outcome), cancellable=False)
+                raise
+        except Exception as error:  # whatever work raises is its outcome
+            outcome = raised(error, run.id)
+        run.is_ending = True
+        await run_on(self.threads, lambda: self.recorder.end(run, outcome), cancellable=False)
+
+    def begin(self, run: Run) -> bool:
+        """Whether the work is to be done: not if it was cancelled meanwhile, or the store would not say so."""
+        try:
+            # What was stopped while it waited is recorded already, and at exit its manager may be closed.
+            if not run.cancelled.is_set() and self.recorder.begin(run):
+                return True
+            run.drop_work()
+            self.forget(run)
+        except Exception as error:  # a manager that is not ours may raise anything
+            run.drop_work()
+            self.recorder.end(run, raised(error, run.id))
+        return False
+
+    def coroutine_done(self, run: Run, task: asyncio.Task[None]) -> None:
+        """For a coroutine whose loop ended before it could begin or before it could say how it ended."""
+        run.drop_work()
+        if not task.cancelled():
+            # Looked at, or asyncio would log once more what is in the log and in the record.
+            task.exception()
+        if run.id in self.runs and not run.is_ending:
+            self.threads.submit(lambda: self.end_unstarted(run, STOPPED), cancellable=False)
+
+    def forget(self, run: Run) -> None:
+        with self.lock:
+            self.runs.pop(run.id, None)
+        run.settle(TaskCancelledError(f"task {run.id} has ended"))
+        run.ended.set()
+
+    # --- Stopping ---------------------------------------------------------------------------------------------------
+
+    def stop(self, task_id: str) -> None:
+        """Stop the work of a task whose record says that it was cancelled; of another process's task, nothing."""
+        run = self.runs.get(task_id)
+        if run is not None:
+            run.stop()
+
+    def shutdown(self, timeout_seconds: float) -> None:
+        """Wait so long for what runs, then record the rest as interrupted and stop it."""
+        with self.lock:
+            self.is_stopping = True
+        deadline = time.monotonic() + timeout_seconds
+        wait_until_ended(list(self.runs.values()), deadline)
+        left = list(self.runs.values())
+        self.interrupt(left)
+        wait_until_ended([run for run in left if run.is_async], time.monotonic() + UNWIND_SECONDS)
+        self.recorder.stop()
+        self.loop_thread.stop()
+        self.function_threads.close()
+
+    def interrupt(self, left: list[Run]) -> None:
+        store_is_away = False
+        for run in left:
+            try:
+                if not store_is_away:
+                    update_task(self.manager, run.id, ANY, status=INTERRUPTED, error=SHUTDOWN)
+            except IllegalTransitionError:
+                pass  # it ended by itself in the last moment
+            except Exception as error:  # a manager that is not ours may raise anything
+                # One wait for a store that is away is enough: the process wants to end.
+                store_is_away = isinstance(error, TaskBackendUnavailableError)
+                logger.exception("task %s could not be recorded as interrupted", run.id)
+            run.stop()
+
+
+def wait_until_ended(runs: list[Run], deadline: float) -> None:
+    for run in runs:
+        run.ended.wait(min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX))

@@ -1,0 +1,45 @@
+"""The event loop of work that synchronous code submits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+logger = logging.getLogger("module_sdk.tasks")
+
+
+class LoopThread:
+    """One loop on one daemon thread, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.started: asyncio.AbstractEventLoop | None = None
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self.lock:
+            if self.started is None:
+                # With a factory, the runner leaves the calling thread's own loop alone.
+                runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+                self.started = runner.get_loop()
+                threading.Thread(target=self.run, args=(runner,), name="module-sdk-loop", daemon=True).start()
+            return self.started
+
+    def run(self, runner: asyncio.Runner) -> None:
+        # Leaving the runner cancels what is left on the loop and waits until it has unwound.
+        with runner:
+            loop = runner.get_loop()
+            asyncio.set_event_loop(loop)
+            while True:
+                try:
+                    loop.run_forever()
+                except BaseException:  # SystemExit of one piece of work must not end all the others
+                    logger.exception("work on the background loop tried to end it")
+                else:
+                    return
+
+    def stop(self) -> None:
+        with self.lock:
+            loop, self.started = self.started, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)

@@ -1,0 +1,108 @@
+"""One task that this process is running, and what the code inside it sees of it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from module_sdk.errors import ModuleSDKError, TaskCancelledError
+from module_sdk.task import Task
+
+if TYPE_CHECKING:
+    import asyncio
+
+running: contextvars.ContextVar[Run | None] = contextvars.ContextVar("module_sdk_run", default=None)
+
+
+class Run:
+    """From the moment the task is recorded to the moment its end is."""
+
+    def __init__(self, task: Task, work: Coroutine[Any, Any, Any] | Callable[[], Any]) -> None:
+        self.task = task
+        self.work = work
+        self.cancelled = threading.Event()
+        self.ended = threading.Event()
+        self.is_ending = False
+        self.lock = threading.Lock()
+        self.confirmation: Future[dict[str, Any]] | None = None
+        self.asyncio_task: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.task.id
+
+    @property
+    def is_async(self) -> bool:
+        return not callable(self.work)
+
+    def drop_work(self) -> None:
+        """Close a coroutine that never ran, which Python would otherwise warn of; one that ran does not mind."""
+        if not callable(self.work):
+            self.work.close()
+
+    def settle(self, response: dict[str, Any] | TaskCancelledError) -> None:
+        """End the wait for a confirmation, if there is one: whoever takes the future out is the one to settle it."""
+        with self.lock:
+            waiting, self.confirmation = self.confirmation, None
+        if waiting is None or not waiting.set_running_or_notify_cancel():
+            return
+        if isinstance(response, TaskCancelledError):
+            waiting.set_exception(response)
+        else:
+            waiting.set_result(response)
+
+    def stop(self) -> None:
+        """Tell the work to stop, as well as that can be done: a thread has to look."""
+        self.cancelled.set()
+        self.settle(TaskCancelledError(f"task {self.id} was cancelled"))
+        if self.asyncio_task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the work with it
+                self.asyncio_task.get_loop().call_soon_threadsafe(self.asyncio_task.cancel)
+
+
+class Done(Awaitable[None]):
+    """What has already happened: awaiting it returns at once."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
+
+
+class CurrentTask:
+    """The task that the running code belongs to."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked this process to stop the task. Synchronous work looks here now and then."""
+        return self.run.cancelled.is_set()
+
+    def update_progress(self, progress: float, checkpoint: Any = None, label: str | None = None) -> Awaitable[None]:
+        """`tasks.update_progress` for this task. Await it in a coroutine; elsewhere the call does it."""
+        import asyncio  # noqa: PLC0415  # as in aio.py
+
+        from module_sdk import tasks  # noqa: PLC0415  # tasks imports this module
+
+        # Not what the task is, but where the caller stands: async work may call functions on threads.
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            return tasks.update_progress(self.id, progress, checkpoint, label)
+        tasks.update_progress_sync(self.id, progress, checkpoint, label)
+        return Done()
+
+
+def current() -> CurrentTask:
+    """The task that the calling code runs in. Raises `ModuleSDKError` outside of one."""
+    run = running.get()
+    if run is None:
+        raise ModuleSDKError("there is no current task: the code does not run in one")
+    return CurrentTask(run)

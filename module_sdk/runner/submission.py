@@ -1,0 +1,81 @@
+"""From the arguments of `run_background` to a recorded task and its work."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from module_sdk.errors import InvalidInputError, SessionRequiredError
+from module_sdk.manager import TaskManager
+from module_sdk.payloads import decode_payload, encode_payload
+from module_sdk.runner.functions import registered
+from module_sdk.runner.run import Run
+from module_sdk.sessions import current_session
+from module_sdk.task import Task
+from module_sdk.timestamps import system_clock
+from module_sdk.writes import create_task
+
+Work = Coroutine[Any, Any, Any] | Callable[[], Any]
+
+
+def record(
+    manager: TaskManager, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
+) -> tuple[str, Run | None]:
+    """The task's id, and the work to start; no work if an active task holds the key, whose id it then is (DEDUP-01).
+
+    Raises `SessionRequiredError` without a session's user, `InvalidInputError` for arguments that no task can have or
+    an unknown name, `TaskBackendError` when the store fails. A coroutine that is not to run is closed.
+    """
+    try:
+        make_work = checked_work(coro_or_name, kwargs)
+        session = current_session()
+        if session is None or session.user_id is None:
+            raise SessionRequiredError("background work needs a user: with module_sdk.session(user=…)")
+        task = Task.new(
+            user_id=session.user_id,
+            organization_id=session.organization_id,
+            module=session.module,
+            label=label,
+            task_key=task_key,
+            now=getattr(manager, "clock", system_clock)(),
+            function=coro_or_name if isinstance(coro_or_name, str) else None,
+            arguments=kwargs or None,
+        )
+        holder, created = create_task(manager, task)
+    except BaseException:
+        close_coroutine(coro_or_name)
+        raise
+    if created:
+        return task.id, Run(task, make_work())
+    close_coroutine(coro_or_name)
+    return holder.id, None
+
+
+def checked_work(coro_or_name: object, kwargs: dict[str, Any]) -> Callable[[], Work]:
+    """What makes the work once the task is recorded. Raises `InvalidInputError`."""
+    if inspect.iscoroutine(coro_or_name):
+        if kwargs:
+            raise InvalidInputError("keyword arguments go to registered functions, not to a coroutine", field="kwargs")
+        coroutine = coro_or_name
+        return lambda: coroutine
+    if not isinstance(coro_or_name, str):
+        raise InvalidInputError(
+            f"run_background takes a coroutine or a registered name, not {type(coro_or_name).__name__}",
+            field="coro_or_name",
+        )
+    function = registered(coro_or_name)
+    # As stored and read again: a function gets the same arguments here as it would on another machine.
+    arguments = decode_payload(encode_payload(kwargs, "kwargs"))
+    call = functools.partial(function, **arguments)  # type: ignore[arg-type]  # a dict went in
+    try:
+        inspect.signature(function).bind(**kwargs)
+    except TypeError as error:
+        raise InvalidInputError(f"{coro_or_name!r} does not take these arguments: {error}", field="kwargs") from None
+    return call if inspect.iscoroutinefunction(function) else lambda: call
+
+
+def close_coroutine(coro_or_name: object) -> None:
+    if inspect.iscoroutine(coro_or_name):
+        coro_or_name.close()

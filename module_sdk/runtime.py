@@ -1,0 +1,226 @@
+"""The configuration in force: its settings, its manager, its runner (DESIGN.md, "Configuration")."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from module_sdk.errors import ConfigurationError, ModuleSDKError
+from module_sdk.events import subscribers
+from module_sdk.failures import failures
+from module_sdk.lookups import SoftLookups
+from module_sdk.manager import TaskManager
+from module_sdk.observers import observers
+from module_sdk.registry import open_manager, registry
+from module_sdk.sentinels import UNSET
+from module_sdk.settings import SETTING_NAMES, Settings, load_settings
+
+if TYPE_CHECKING:
+    from module_sdk.runner.local import LocalRunner
+    from module_sdk.thread_pool import ThreadPool
+
+# How long running work gets to end when the process or its configuration does.
+CLOSE_SECONDS: Final = 5.0
+logger = logging.getLogger("module_sdk.tasks")
+
+
+class Runtime:
+    """One configuration, from `configure` (or first use) to the next `configure` or `reset`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: str,
+        *,
+        manager: Any = None,
+        owns_manager: bool = False,
+        problem: ConfigurationError | None = None,
+    ) -> None:
+        self.settings = settings
+        self.source = source
+        self.owns_manager = owns_manager
+        self.problem = problem
+        self.foreign_manager = manager
+        self.lock = threading.RLock()
+        self.lookups = self.new_lookups()
+        self.started_runner: LocalRunner | None = None
+        self.started_threads: ThreadPool | None = None
+
+    def new_lookups(self) -> SoftLookups:
+        return SoftLookups(
+            self.foreign_manager,
+            timeout_seconds=self.settings.lookup_timeout_seconds,
+            use_breaker=self.settings.breaker,
+        )
+
+    def check(self) -> None:
+        """Raise `ConfigurationError` when there is no manager, and why."""
+        if self.problem is not None:
+            # Raised again and again: without this its traceback would grow each time.
+            raise self.problem.with_traceback(None)
+        if self.foreign_manager is None:
+            raise ConfigurationError("no task manager is configured (configure(url=None) turned it off)")
+
+    def manager(self) -> TaskManager:
+        """The manager, for all but lookups. An injected one may be any object with the methods that are called."""
+        self.check()
+        return cast("TaskManager", self.foreign_manager)
+
+    def runner(self) -> LocalRunner:
+        with self.lock:
+            if self.started_runner is None:
+                from module_sdk.runner.local import LocalRunner  # noqa: PLC0415  # asyncio: lookups do without
+
+                shut_down_at_exit()
+                self.started_runner = LocalRunner(self.manager(), self.settings.max_running_tasks, self.threads())
+            return self.started_runner
+
+    def threads(self) -> ThreadPool:
+        """The threads of the async twins."""
+        with self.lock:
+            if self.started_threads is None:
+                from module_sdk.thread_pool import ThreadPool  # noqa: PLC0415  # only async callers need it
+
+                self.started_threads = ThreadPool(self.settings.async_threads)
+            return self.started_threads
+
+    def shutdown(self, timeout_seconds: float) -> None:
+        """End the running work as `interrupted`; the manager stays usable, and later work gets a new runner."""
+        with self.lock:
+            runner, self.started_runner = self.started_runner, None
+        if runner is not None:
+            runner.shutdown(timeout_seconds)
+
+    def close(self) -> None:
+        self.shutdown(CLOSE_SECONDS)
+        self.lookups.stop()
+        if self.started_threads is not None:
+            self.started_threads.close()
+        if self.owns_manager:
+            try:
+                self.manager().close()
+            except ModuleSDKError:
+                # Another configuration is in force already; nothing is left to undo.
+                logger.exception("the earlier store could not be closed")
+
+    def after_fork(self) -> None:
+        """In a child: threads, and the locks they may have held, stayed with the parent."""
+        self.lock = threading.RLock()
+        self.lookups = self.new_lookups()
+        self.started_runner = None
+        self.started_threads = None
+
+
+state_lock = threading.RLock()
+state: list[Runtime] = []
+"""Empty, or the one configuration in force."""
+
+
+def get_runtime() -> Runtime:
+    """The configuration in force; without `configure`, what environment and files say."""
+    try:
+        return state[0]
+    except IndexError:
+        with state_lock:
+            if not state:
+                state.append(from_environment())
+            return state[0]
+
+
+def from_environment() -> Runtime:
+    """A problem is kept, so that lookups can report it and writes raise it each time."""
+    try:
+        settings, source = load_settings({})
+        return open_runtime(settings, source, {})
+    except ConfigurationError as problem:
+        return Runtime(Settings(), "the environment", problem=problem)
+
+
+def open_runtime(settings: Settings, source: str, extra: dict[str, Any]) -> Runtime:
+    manager = open_manager(cast("str", settings.url), **settings.manager_options(), **extra)
+    return Runtime(settings, source, manager=manager, owns_manager=True)
+
+
+def configure(url: Any = UNSET, *, manager: Any = UNSET, **options: Any) -> None:
+    """Choose the store: `configure(url="postgresql://…")`; `url=None` is *no manager*, `manager=` injects one.
+
+    Options are the fields of `settings.Settings` and those of the backend; what is not given comes from the
+    environment and the configuration files. The store is not contacted yet. Raises `ConfigurationError` for a bad URL
+    or option, and leaves the earlier configuration in force. An earlier manager that a URL opened is closed.
+    """
+    if url is not UNSET and manager is not UNSET:
+        raise ConfigurationError("give either url or manager")
+    given = {name: value for name, value in options.items() if name in SETTING_NAMES}
+    extra = {name: value for name, value in options.items() if name not in SETTING_NAMES}
+    if manager is not UNSET or url is None:
+        if extra:
+            raise ConfigurationError(f"unknown option {next(iter(extra))!r}")
+        settings, _ = load_settings(given)
+        source = "configure(url=None)" if manager is UNSET else "configure(manager=…)"
+        runtime = Runtime(settings, source, manager=None if manager is UNSET else manager)
+    else:
+        if url is not UNSET:
+            given["url"] = url
+        settings, source = load_settings(given)
+        runtime = open_runtime(settings, source, extra)
+    replace(runtime)
+
+
+def replace(runtime: Runtime | None) -> None:
+    with state_lock:
+        earlier = list(state)
+        state[:] = [] if runtime is None else [runtime]
+    for old in earlier:
+        old.close()
+
+
+def reset() -> None:
+    """Forget the configuration, registered observers, subscribers and counters; running work ends as `interrupted`.
+
+    Registered functions stay: they are code, not configuration.
+    """
+    replace(None)
+    observers.forget()
+    failures.forget()
+    subscribers.forget()
+
+
+def runtime_in_force() -> Runtime | None:
+    """The configuration in force, without bringing one about."""
+    return state[0] if state else None
+
+
+def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
+    """Give running work so long to end, then end the rest as `interrupted`. Also runs at exit."""
+    for runtime in state:
+        runtime.shutdown(timeout_seconds)
+
+
+def shut_down_at_exit() -> None:
+    atexit.unregister(shutdown)
+    atexit.register(shutdown)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        # Such a child may leave by `os._exit`, which passes over `atexit` but not over what is registered here.
+        from multiprocessing.util import Finalize  # noqa: PLC0415  # loaded already
+
+        Finalize(None, shutdown, exitpriority=0)
+
+
+def after_fork() -> None:
+    """In a child: locks that another thread of the parent held at that moment would never be released."""
+    global state_lock  # noqa: PLW0603  # the lock itself is what must be new
+    state_lock = threading.RLock()
+    registry.lock = threading.RLock()
+    for shared in (failures, observers, subscribers):
+        shared.lock = threading.Lock()
+    for runtime in state:
+        runtime.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=after_fork)

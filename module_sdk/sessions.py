@@ -1,0 +1,148 @@
+"""Who is asking: user, organization and module bound to the running code (DESIGN.md, "Session"; clause SCOPE-10)."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import functools
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from module_sdk.errors import InvalidInputError, SessionRequiredError
+from module_sdk.sentinels import ANY, Anything
+from module_sdk.text_rules import MAXIMUM_MODULE_BYTES, Identifier, check_identifier, check_text
+
+if TYPE_CHECKING:
+    import types
+
+DEFAULT_MODULE = "system"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Bound by `session(…)`; carried by asyncio tasks and by threads that module-sdk starts."""
+
+    user_id: Identifier | None
+    organization_id: Identifier | None
+    module: str
+    all_organizations: bool = False
+
+    @property
+    def scope(self) -> Identifier | Anything | None:
+        """What calls by task id are confined to."""
+        return ANY if self.all_organizations else self.organization_id
+
+
+bound: contextvars.ContextVar[Session | None] = contextvars.ContextVar("module_sdk_session", default=None)
+
+
+def new_session(user: object, module: str, *, all_organizations: bool = False) -> Session:
+    """Read `id` and `organization_id` of a mapping or object. Raises `InvalidInputError`, a `ValueError`."""
+    user_id = read(user, "id")
+    if user is not None and user_id is None:
+        raise InvalidInputError("user must have an id", field="user")
+    organization_id = read(user, "organization_id")
+    return Session(
+        user_id=None if user_id is None else check_identifier(user_id, "user_id"),
+        organization_id=None if organization_id is None else check_identifier(organization_id, "organization_id"),
+        module=check_text(module, "module", MAXIMUM_MODULE_BYTES, minimum=1),
+        all_organizations=all_organizations,
+    )
+
+
+def read(source: object, name: str) -> Any:
+    return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+
+
+@contextlib.contextmanager
+def session(user: object = None, *, module: str = DEFAULT_MODULE, all_organizations: bool = False) -> Iterator[Session]:
+    """Bind who is asking, for the code inside: `with module_sdk.session(user={"id": 7, "organization_id": 3}):`.
+
+    `user` is a mapping or an object with `id` and, optionally, `organization_id`. `all_organizations=True` is for
+    operators: calls by task id reach every organization. Raises `InvalidInputError` for ids that no task can have, and
+    `SessionRequiredError` without a user or `all_organizations`.
+    """
+    if user is None and not all_organizations:
+        raise SessionRequiredError("a session needs a user, or all_organizations=True")
+    with entered(new_session(user, module, all_organizations=all_organizations)) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def entered(opened: Session) -> Iterator[Session]:
+    token = bound.set(opened)
+    try:
+        yield opened
+    finally:
+        bound.reset(token)
+
+
+def current_session() -> Session | None:
+    """The session of the running code, if any."""
+    return bound.get()
+
+
+def session_scope() -> Identifier | Anything | None:
+    """What a call by task id is confined to. Raises `SessionRequiredError` when nothing is bound: it fails closed."""
+    opened = bound.get()
+    if opened is None:
+        raise SessionRequiredError("bind a session first: with module_sdk.session(user=…)")
+    return opened.scope
+
+
+class BoundSDK:
+    """`module_sdk` as one session sees it: `.tasks`, `.models`, `.ui` (DESIGN.md, `bind`)."""
+
+    def __init__(self, opened: Session) -> None:
+        from module_sdk import models, tasks, ui  # noqa: PLC0415  # bound objects exist only where these are used
+
+        self.session = opened
+        self.tasks = BoundNamespace(tasks, opened)
+        self.models = BoundModels(models, opened)
+        self.ui = ui
+
+
+class BoundModels:
+    def __init__(self, models: types.ModuleType, opened: Session) -> None:
+        self.background_tasks = BoundNamespace(models.background_tasks, opened)
+
+
+class BoundNamespace:
+    """Every function of a namespace, called inside the session."""
+
+    def __init__(self, namespace: object, opened: Session) -> None:
+        self.namespace = namespace
+        self.session = opened
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.namespace, name)
+        if inspect.isclass(value) or not callable(value):
+            return value
+        if inspect.iscoroutinefunction(value):
+
+            @functools.wraps(value)
+            async def call_async(*args: Any, **kwargs: Any) -> Any:
+                with entered(self.session):
+                    return await value(*args, **kwargs)
+
+            return call_async
+
+        @functools.wraps(value)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with entered(self.session):
+                return value(*args, **kwargs)
+
+        return call
+
+
+def bind(session: object, module_name: str) -> BoundSDK:
+    """`module_sdk` for one action of a framework. `session` is a mapping or an object with `user`.
+
+    Raises `InvalidInputError` for a user without an id.
+    """
+    user = read(session, "user")
+    if user is None:
+        raise InvalidInputError("session must have a user", field="session")
+    return BoundSDK(new_session(user, module_name))

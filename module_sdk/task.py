@@ -1,0 +1,206 @@
+"""A task: one run of some background work, valid by construction (DESIGN.md, "Task record")."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+from module_sdk.errors import InvalidInputError, TaskBackendError
+from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES, PAYLOAD_FIELDS, decode_payload, encode_payload
+from module_sdk.record import TaskRecord
+from module_sdk.rows import Row, row_from_stored
+from module_sdk.scopes import organization_text
+from module_sdk.statuses import ACTIVE, PENDING, STATUSES
+from module_sdk.text_rules import (
+    MAXIMUM_KEY_BYTES,
+    MAXIMUM_LABEL_BYTES,
+    MAXIMUM_MODULE_BYTES,
+    Identifier,
+    check_identifier,
+    check_text,
+    identifier_text,
+    is_task_id,
+    new_task_id,
+    plain_text,
+    storable_error,
+)
+from module_sdk.timestamps import check_time, format_time, parse_time, system_clock
+
+VIEW_FIELDS = ("checkpoint", "result", "error", "started_at", "finished_at", "confirmation")
+TIME_FIELDS = ("created_at", "updated_at", "started_at", "finished_at")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Times are integer microseconds since 1970 UTC; payloads are plain JSON values.
+
+    Raises `InvalidInputError` for a field that no task can have; payloads are checked when they are written.
+    """
+
+    id: str
+    module: str
+    label: str
+    status: str = PENDING
+    progress: float = 0.0
+    task_key: str | None = None
+    user_id: Identifier
+    organization_id: Identifier | None = None
+    created_at: int
+    updated_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    checkpoint: Any = None
+    result: Any = None
+    error: str | None = None
+    confirmation: Any = None
+    function: str | None = None
+    """The registered name that the task runs, if it was started by name."""
+    arguments: Any = None
+
+    @classmethod
+    def new(
+        cls,
+        *,
+        user_id: Identifier,
+        organization_id: Identifier | None = None,
+        module: str,
+        label: str = "Background Task",
+        task_key: str | None = None,
+        now: int | None = None,
+        function: str | None = None,
+        arguments: Any = None,
+    ) -> Self:
+        """A pending task of a fresh id, created `now` (default: the host's clock). The key `""` is no key."""
+        created_at = system_clock() if now is None else now
+        return cls(
+            id=new_task_id(),
+            module=module,
+            label=label,
+            task_key=task_key,
+            user_id=user_id,
+            organization_id=organization_id,
+            created_at=created_at,
+            updated_at=created_at,
+            function=function,
+            arguments=arguments,
+        )
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        if not is_task_id(plain_text(self.id, "id")):
+            raise InvalidInputError("id must be a UUID in canonical lower-case form", field="id")
+        set_field(self, "module", check_text(self.module, "module", MAXIMUM_MODULE_BYTES, minimum=1))
+        set_field(self, "label", check_text(self.label, "label", MAXIMUM_LABEL_BYTES))
+        set_field(self, "status", check_status(self.status))
+        set_field(self, "progress", check_progress(self.progress))
+        set_field(self, "task_key", check_key(self.task_key))
+        set_field(self, "user_id", check_identifier(self.user_id, "user_id"))
+        if self.organization_id is not None:
+            set_field(self, "organization_id", check_identifier(self.organization_id, "organization_id"))
+        check_time(self.created_at, "created_at")
+        for field in TIME_FIELDS[1:]:
+            moment = getattr(self, field)
+            if (moment is not None or field == "updated_at") and check_time(moment, field) < self.created_at:
+                raise InvalidInputError(f"{field} must not be before created_at", field=field)
+        set_field(self, "error", check_error(self.error))
+        if self.function is not None:
+            set_field(self, "function", check_text(self.function, "function", MAXIMUM_KEY_BYTES, minimum=1))
+
+    @property
+    def is_active(self) -> bool:
+        """Pending, running or waiting for a confirmation: such a task holds its key."""
+        return self.status in ACTIVE
+
+    def to_row(self) -> Row:
+        """The ten listed fields, as lookups return them."""
+        return row_from_stored(self.to_record().row())
+
+    def to_view(self) -> Row:
+        """The row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""
+        fields = self.to_dict()
+        del fields["function"], fields["arguments"]
+        return fields
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain JSON, times as ISO 8601 text; `from_dict` gives an equal task back."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name in TIME_FIELDS:
+            fields[name] = None if fields[name] is None else format_time(fields[name])
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """The task of a `to_dict` or of a view. Raises `InvalidInputError` for missing, unknown or invalid fields."""
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for name in fields:
+            if name not in known:
+                raise InvalidInputError(f"{name!r} is not a field of a task", field=str(name))
+        for name, field in known.items():
+            if name not in fields and field.default is dataclasses.MISSING:
+                raise InvalidInputError(f"{name} is missing", field=name)
+        values = dict(fields)
+        for name in TIME_FIELDS:
+            if values.get(name) is not None:
+                values[name] = parse_time(values[name], name)
+        return cls(**values)
+
+    def to_record(self, maximum_payload_bytes: int = DEFAULT_MAXIMUM_BYTES) -> TaskRecord:
+        """The stored form. Raises `PayloadError` for a payload that is not JSON, too deep or too large."""
+        payloads = {name: encode_payload(getattr(self, name), name, maximum_payload_bytes) for name in PAYLOAD_FIELDS}
+        return TaskRecord(
+            id=self.id,
+            module=self.module,
+            label=self.label,
+            status=self.status,
+            progress=self.progress,
+            task_key=self.task_key,
+            user_id=identifier_text(self.user_id, "user_id"),
+            organization_id=organization_text(self.organization_id),
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            active_key=self.task_key if self.is_active else None,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            error=self.error,
+            function=self.function,
+            **payloads,
+        )
+
+    @classmethod
+    def from_record(cls, record: TaskRecord) -> Self:
+        """The task of a stored form. Raises `TaskBackendError` for a record that no version of this code wrote."""
+        try:
+            fields = row_from_stored(record.row())
+            fields |= {name: getattr(record, name) for name in (*TIME_FIELDS, "error", "function")}
+            fields |= {name: decode_payload(getattr(record, name)) for name in PAYLOAD_FIELDS}
+            return cls(**fields)
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise TaskBackendError(f"the stored task {record[0]} cannot be read: {error}") from error
+
+
+def check_status(value: object) -> str:
+    status = plain_text(value, "status")
+    if status not in STATUSES:
+        raise InvalidInputError(f"status must be one of {', '.join(sorted(STATUSES))}", field="status")
+    return status
+
+
+def check_progress(value: object) -> float:
+    """The progress clamped to 0..1; NaN, infinities and other types are refused (LIFE-04)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInputError(f"progress must be a number, not {type(value).__name__}", field="progress")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputError("progress must be a finite number", field="progress")
+    # Clamped before the conversion: float() overflows on large integers. Adding 0.0 turns -0.0 into 0.0.
+    return float(min(max(value, 0), 1)) + 0.0
+
+
+def check_error(value: object) -> str | None:
+    return None if value is None else storable_error(plain_text(value, "error"))
+
+
+def check_key(value: object) -> str | None:
+    """The key, or `None` for none; the empty text is no key (KEY-03)."""
+    return None if value is None else check_text(value, "task_key", MAXIMUM_KEY_BYTES) or None

@@ -1,0 +1,73 @@
+"""For module authors' own tests: a store in memory, a bound session, and a clock that can be set.
+
+In a `conftest.py`: `pytest_plugins = ["module_sdk.testing"]`, then take the fixture `module_sdk_world`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from module_sdk.manager import TaskManager
+from module_sdk.registry import open_manager
+from module_sdk.runtime import configure, reset
+from module_sdk.sessions import Session, session
+from module_sdk.timestamps import parse_time
+
+START = "2026-01-01T00:00:00+00:00"
+USER = {"id": 7, "organization_id": 3}
+MODULE = "tests"
+
+
+class SettableClock:
+    """Microseconds since 1970 UTC, standing still until `set` or `advance`."""
+
+    def __init__(self, start: str = START) -> None:
+        self.lock = threading.Lock()
+        self.now = parse_time(start, "start")
+
+    def __call__(self) -> int:
+        return self.now
+
+    def set(self, time: str) -> None:
+        """Jump to an ISO 8601 time, backwards too."""
+        self.now = parse_time(time, "time")
+
+    def advance(self, seconds: float) -> None:
+        """Move on by so many seconds."""
+        with self.lock:
+            self.now += round(seconds * 1_000_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """What the fixture gives: the manager behind `module_sdk.tasks`, its clock, and the session that is bound."""
+
+    manager: TaskManager
+    clock: SettableClock
+    session: Session
+
+
+@contextlib.contextmanager
+def world(user: object = None, module: str = MODULE) -> Iterator[World]:
+    """The fixture as a context manager, for other test frameworks. `user` defaults to user 7 of organization 3."""
+    clock = SettableClock()
+    manager = open_manager("memory://", clock=clock)
+    configure(manager=manager)
+    try:
+        with session(user=user or USER, module=module) as bound:
+            yield World(manager, clock, bound)
+    finally:
+        reset()
+        manager.close()
+
+
+@pytest.fixture
+def module_sdk_world() -> Iterator[World]:
+    """`module_sdk.tasks` on a fresh store in memory, as user 7 of organization 3, for one test."""
+    with world() as made:
+        yield made

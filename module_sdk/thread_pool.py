@@ -1,0 +1,68 @@
+"""Threads for the async twins.
+
+Not `concurrent.futures.ThreadPoolExecutor`: that refuses work as soon as the interpreter begins to exit, before
+`atexit` runs, and the tasks that are given a last few seconds there must still record how they ended.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from module_sdk.errors import ConfigurationError
+
+Job = tuple[Callable[[], Any], "Future[Any]"]
+
+
+class ThreadPool:
+    """At most so many daemon threads, started when there is work for them."""
+
+    def __init__(self, most_threads: int) -> None:
+        self.most_threads = most_threads
+        self.lock = threading.Lock()
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.threads = 0
+        self.idle = 0
+        self.is_closed = False
+
+    def submit(self, call: Callable[[], Any], *, cancellable: bool = True) -> Future[Any]:
+        """Run it when a thread is free. Cancelling the future before that drops it, unless it is not `cancellable`.
+
+        Raises `ConfigurationError` after `close`.
+        """
+        future: Future[Any] = Future()
+        if not cancellable:
+            future.set_running_or_notify_cancel()
+        with self.lock:
+            if self.is_closed:
+                raise ConfigurationError("the configuration was replaced while this call was on its way")
+            if self.idle:
+                self.idle -= 1
+            elif self.threads < self.most_threads:
+                self.threads += 1
+                threading.Thread(target=self.work, name="module-sdk-async", daemon=True).start()
+            self.jobs.put((call, future))
+        return future
+
+    def work(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            call, future = job
+            if future.running() or future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:  # the waiter raises it
+                    future.set_exception(error)
+            # Not kept while the thread waits for more work.
+            del job, call, future
+            with self.lock:
+                self.idle += 1 if self.jobs.qsize() == 0 else 0
+
+    def close(self) -> None:
+        """Let the threads end when they have done what was submitted."""
+        with self.lock:
+            self.is_closed = True
+            for _ in range(self.threads):
+                self.jobs.put(None)

@@ -1,0 +1,74 @@
+"""Times: integer microseconds since 1970 UTC inside, fixed-width ISO 8601 text outside (clauses ROW-02, ORDER-07)."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+
+from module_sdk.errors import InvalidInputError
+
+Clock = Callable[[], int]
+"""Returns the time now in integer microseconds since 1970 UTC."""
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+MICROSECOND = datetime.timedelta(microseconds=1)
+FIRST = (datetime.datetime(1, 1, 1, tzinfo=datetime.UTC) - EPOCH) // MICROSECOND
+LAST = (datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=datetime.UTC) - EPOCH) // MICROSECOND
+
+DAY_MICROSECONDS = 86_400_000_000
+# A few years of days; beyond it the table is emptied, so a hostile spread of dates costs time but no memory.
+MOST_DAYS = 4_096
+
+days: dict[int, str] = {}
+seconds: dict[int, str] = {}
+
+
+def system_clock() -> int:
+    """The host's clock, in microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000
+
+
+def day_text(day: int) -> str:
+    text = f"{(EPOCH + datetime.timedelta(days=day)).date().isoformat()}T"
+    if len(days) >= MOST_DAYS:
+        days.clear()
+    days[day] = text
+    return text
+
+
+def second_text(second: int) -> str:
+    text = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}."
+    seconds[second] = text
+    return text
+
+
+def format_time(microseconds: int) -> str:
+    """`1993-10-01T07:00:03.000000+00:00`: always 32 characters, so that text sorts as time does.
+
+    Raises `TypeError`, `ValueError` or `OverflowError` for what is not a time, as found in a corrupt record.
+    """
+    day, rest = divmod(microseconds, DAY_MICROSECONDS)
+    second, fraction = divmod(rest, 1_000_000)
+    return f"{days.get(day) or day_text(day)}{seconds.get(second) or second_text(second)}{fraction:06d}+00:00"
+
+
+def parse_time(value: object, field: str) -> int:
+    """Microseconds of an ISO 8601 text or an aware `datetime`; `InvalidInputError` for anything else."""
+    if isinstance(value, str):
+        try:
+            value = datetime.datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidInputError(f"{field} must be an ISO 8601 time", field=field) from None
+    if not isinstance(value, datetime.datetime) or value.tzinfo is None:
+        raise InvalidInputError(f"{field} must be an ISO 8601 text or a datetime with a time zone", field=field)
+    return (value - EPOCH) // MICROSECOND
+
+
+def check_time(microseconds: object, field: str) -> int:
+    """The value itself, if it is an integer that lies in the years 1 to 9999."""
+    if type(microseconds) is not int:
+        raise InvalidInputError(f"{field} must be an integer of microseconds since 1970 UTC", field=field)
+    if not FIRST <= microseconds <= LAST:
+        raise InvalidInputError(f"{field} must lie in the years 1 to 9999", field=field, maximum=LAST)
+    return microseconds

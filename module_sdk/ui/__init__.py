@@ -1,0 +1,7 @@
+"""Components that a page is built of."""
+
+from __future__ import annotations
+
+from module_sdk.ui.components import BackgroundTask, Builder, Button, Component, Text
+
+__all__ = ["BackgroundTask", "Builder", "Button", "Component", "Text"]

@@ -1,0 +1,67 @@
+"""Components and their `to_dict()`, which is what a front end receives (DESIGN.md, `module_sdk.ui`).
+
+A handler is any JSON value: the name of an action, or the specification of one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+from module_sdk.payloads import encode_payload
+
+
+@dataclasses.dataclass
+class Component:
+    """`to_dict()` gives the class's name as `type` and every field that is not `None`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON. Raises `PayloadError` for a handler that is not JSON."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        described = {"type": type(self).__name__} | {key: value for key, value in fields.items() if value is not None}
+        encode_payload(described, type(self).__name__)
+        return described
+
+
+@dataclasses.dataclass
+class Text(Component):
+    text: str
+    id: str | None = None
+
+
+@dataclasses.dataclass
+class Button(Component):
+    label: str
+    on_click: Any = None
+    id: str | None = None
+
+
+@dataclasses.dataclass
+class BackgroundTask(Component):
+    """The card of one task: it shows progress, and calls the handlers as the task goes on."""
+
+    id: str
+    task_id: str
+    on_finish: Any = None
+    on_started: Any = None
+    on_progress: Any = None
+    on_completed: Any = None
+    on_error: Any = None
+    on_confirmation: Any = None
+    on_update: Any = None
+
+
+class Builder:
+    """A page, or a part of one: components in order."""
+
+    def __init__(self) -> None:
+        self.children: list[Component | Builder] = []
+
+    def add(self, component: Component | Builder) -> Self:
+        """Append, and return the builder, so that calls chain."""
+        self.children.append(component)
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{"type": "Builder", "children": […]}`."""
+        return {"type": "Builder", "children": [child.to_dict() for child in self.children]}

@@ -1,0 +1,35 @@
+"""Writing task state for the facade: the manager decides, then observers and subscribers are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from module_sdk.events import subscribers
+from module_sdk.manager import TaskManager
+from module_sdk.observers import observers
+from module_sdk.rows import Row
+from module_sdk.sentinels import Anything
+from module_sdk.task import Task
+from module_sdk.text_rules import Identifier
+
+
+def create_task(manager: TaskManager, task: Task) -> tuple[Task, bool]:
+    """`TaskManager.create`, announced as `created` if it was."""
+    holder, created = manager.create(task)
+    if created:
+        announce(holder.to_row(), "created")
+    return holder, created
+
+
+def update_task(manager: TaskManager, task_id: str, scope: Identifier | Anything | None, **fields: Any) -> Row | None:
+    """`TaskManager.update`, announced by the new status, or as `updated`."""
+    row = manager.update(task_id, organization_id=scope, **fields)
+    if row is not None:
+        announce(row, fields.get("status", "updated"))
+    return row
+
+
+def announce(row: Row, change: str) -> None:
+    observers.notify("module_sdk_task_changed", row=dict(row), change=change)
+    event = {"type": "changed", "task_id": row["id"], "change": change, "row": dict(row)}
+    subscribers.publish(row["organization_id"], event)

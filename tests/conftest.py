@@ -1,0 +1,42 @@
+"""What every test of the facade starts from, and what none leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import module_sdk
+from module_sdk.manager import TaskManager
+from module_sdk.runner.functions import functions
+from module_sdk.testing import MODULE, USER, World, world
+
+
+@pytest.fixture(autouse=True)
+def fresh_configuration() -> Iterator[None]:
+    """Afterwards nothing is configured, observed or registered by name."""
+    known = dict(functions)
+    yield
+    module_sdk.reset()
+    functions.clear()
+    functions.update(known)
+
+
+@pytest.fixture
+def memory() -> Iterator[World]:
+    """The published fixture of module authors, under a shorter name."""
+    with world() as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManager]:
+    """Each embedded store in turn, with user 7 of organization 3 bound."""
+    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'tasks.db'}"
+    manager = module_sdk.open_manager(url)
+    module_sdk.configure(manager=manager)
+    with module_sdk.session(user=USER, module=MODULE):
+        yield manager
+    module_sdk.reset()
+    manager.close()

@@ -1,0 +1,52 @@
+"""Outlives pytest by a moment: ends one server and removes its folder once standard input closes, however that happens.
+
+Each line on standard input is the server's current process id; an empty one means that none runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import sys
+from typing import Final
+
+import psutil
+
+PATIENCE_SECONDS: Final = 10
+
+
+def signal_tree(process: psutil.Process, number: int) -> None:
+    """Send the signal to the process and all below it: PostgreSQL's backends are in process groups of their own."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # Stopped first, so that it neither starts more children nor reacts to the loss of one.
+        process.suspend()
+        for member in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.send_signal(number)
+
+
+def end_tree(process: psutil.Process) -> None:
+    """End a server whose data nobody needs any more."""
+    signal_tree(process, signal.SIGCONT)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGQUIT)  # to PostgreSQL: end at once, and free the shared memory
+        try:
+            process.wait(PATIENCE_SECONDS)
+        except psutil.TimeoutExpired:
+            signal_tree(process, signal.SIGKILL)
+            process.wait(PATIENCE_SECONDS)
+
+
+def main(folder: str) -> None:
+    process_id = ""
+    for line in sys.stdin:
+        process_id = line.strip()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if process_id:
+            end_tree(psutil.Process(int(process_id)))
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,209 @@
+"""The contract suite itself: its catalogue, its comparison, its verdicts, and how pytest shows them."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from module_sdk_contract import Deviation, TaskManagerContract
+from module_sdk_contract.catalogue import BINDING, CLAUSES
+from module_sdk_contract.marks import clauses_of_function, deciding_tests
+from module_sdk_contract.reference import Reference, canonical
+from module_sdk_contract.strict import difference
+from module_sdk_contract.verdicts import Ledger, Verdict
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_binding_clause_has_a_test() -> None:
+    decided = {clause_id for _, test in deciding_tests(TaskManagerContract) for clause_id in clauses_of_function(test)}
+
+    assert decided == {clause.id for clause in BINDING}
+
+
+def test_no_two_groups_share_the_name_of_a_test() -> None:
+    names = Counter(name for name, _ in deciding_tests(TaskManagerContract))
+
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_clauses_of_one_test_need_the_same_capability() -> None:
+    for name, test in deciding_tests(TaskManagerContract):
+        assert len({CLAUSES[clause_id].capability for clause_id in clauses_of_function(test)}) == 1, name
+
+
+def test_the_catalogue_is_the_contracts() -> None:
+    sizes = Counter(clause.group for clause in CLAUSES.values())
+
+    assert sizes == {
+        "DISC": 7, "SCOPE": 12, "USER": 6, "KEY": 7, "PREFIX": 11, "ORDER": 9, "ROW": 9, "DEDUP": 11, "LIFE": 10,
+        "SEE": 7, "FAIL": 15, "BAD": 3, "MODEL": 13, "KEEP": 5, "LEASE": 5, "EVENT": 5,
+    }  # fmt: skip
+    assert {clause.group for clause in CLAUSES.values() if clause.provisional} == {"MODEL", "LEASE", "EVENT"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual"),
+    [
+        (True, 1),
+        (1, 1.0),
+        (0.0, -0.0),
+        ("1", 1),
+        (None, False),
+        ([], ()),
+        ([1], [True]),
+        ({"a": [1, {"b": 0}]}, {"a": [1, {"b": False}]}),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({}, {"a": 1}),
+        ([1], [1, 2]),
+        ("é", "e\u0301"),
+    ],
+)
+def test_comparison_is_strict(expected: Any, actual: Any) -> None:
+    assert difference(expected, actual) is not None
+    assert difference(actual, expected) is not None
+    assert difference(expected, expected) is None
+
+
+def test_comparison_says_where() -> None:
+    assert difference({"a": [1, 2.0]}, {"a": [1, 2]}) == "at ['a'][1]: expected 2.0 (float), found 2 (int)"
+
+
+def test_the_heaviest_verdict_is_a_clauses() -> None:
+    ledger = Ledger()
+    for verdict in ("passed", "not applicable", "passed"):
+        ledger.record({"KEY-01": verdict, "KEY-02": verdict}, [])
+    ledger.record({"KEY-01": "unknown", "KEY-03": "not applicable"}, ["KEY-02"])
+
+    assert ledger.verdict("KEY-01") is Verdict.UNKNOWN
+    assert ledger.verdict("KEY-02") is Verdict.PASSED
+    assert ledger.verdict("KEY-03") is Verdict.NOT_APPLICABLE
+    assert ledger.verdict("KEY-04") is Verdict.NOT_RUN
+    assert ledger.needless_deviations() == ["KEY-02"]
+    assert sum(sum(counts.values()) for counts in ledger.by_group().values()) == len(BINDING)
+
+
+def test_a_deviation_holds_until_it_expires() -> None:
+    today = datetime.datetime.now(datetime.UTC).date()
+
+    assert Deviation("KEY-01", "reason", today).holds()
+    assert not Deviation("KEY-01", "reason", today - datetime.timedelta(days=1)).holds()
+
+
+def test_the_reference_reads_ids_as_the_design_says() -> None:
+    assert [canonical(text) for text in ("7", 7, "-7", "0", "007", "7 ", "+7", "-0", "1_0", "٧", "7.0")] == [
+        7, 7, -7, 0, "007", "7 ", "+7", "-0", "1_0", "٧", "7.0",
+    ]  # fmt: skip
+    reference = Reference()
+    reference.create({"id": "a", "created_at": 0, "updated_at": 0, "user_id": "7", "task_key": ""})
+    assert reference.lookup("list_user_tasks", 7)[0]["task_key"] is None
+    assert reference.lookup("get_tasks_by_key_prefix", "") == []
+
+
+# --- As pytest shows it -----------------------------------------------------------------------------------------------
+
+SUITE = """
+import datetime
+from module_sdk_contract import Deviation, TaskManagerContract
+
+class TestIt(TaskManagerContract):
+    url = "memory://it"
+    opener = "{opener}"
+    deviations = [{deviations}]
+"""
+STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey")
+FOLDING = "tests.mutants.matching:KeysFoldCase.open"
+GOOD = "module_sdk:open_manager"
+
+
+def run_suite(folder: Path, opener: str, chosen: str, *deviations: str) -> tuple[int, str]:
+    """Exit status and output of a suite in a folder of its own, of the tests that `chosen` selects."""
+    (folder / "test_it.py").write_text(SUITE.format(opener=opener, deviations=", ".join(deviations)))
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-rsxX", "-k", chosen, *STRICT],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return run.returncode, run.stdout
+
+
+def deviation(days: int) -> str:
+    expires = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=days)
+    return (
+        f"Deviation('KEY-01', 'this store folds case', datetime.date({expires.year}, {expires.month}, {expires.day}))"
+    )
+
+
+def test_a_failure_tells_rule_question_and_both_answers(tmp_path: Path) -> None:
+    status, output = run_suite(tmp_path, FOLDING, "code_points")
+
+    assert status == 1
+    assert "KEY-01: Keys are equal by code points" in output
+    assert "asked:     manager.get_tasks_by_key('job', None, limit=None)" in output
+    assert "reference: [{" in output
+    assert "store:     [{" in output
+    assert "failed: KEY-01" in output
+
+
+def test_a_declared_deviation_is_no_failure(tmp_path: Path) -> None:
+    status, output = run_suite(tmp_path, FOLDING, "code_points", deviation(days=1))
+
+    assert status == 0
+    assert "deviation: KEY-01" in output
+    assert "this store folds case" in output
+
+
+def test_an_expired_deviation_is_a_failure(tmp_path: Path) -> None:
+    status, output = run_suite(tmp_path, FOLDING, "code_points", deviation(days=-1))
+
+    assert status == 1
+    assert "the deviation of KEY-01 expired" in output
+
+
+def test_a_deviation_that_passes_is_an_error(tmp_path: Path) -> None:
+    status, output = run_suite(tmp_path, GOOD, "code_points", deviation(days=1))
+
+    assert status == 1
+    assert "ERROR: KEY-01 passes, and is declared as a deviation" in output
+
+
+def test_what_does_not_apply_is_not_passed(tmp_path: Path) -> None:
+    status, output = run_suite(tmp_path, GOOD, "second_manager or unreadable_record")
+
+    assert status == 0
+    assert "not applicable: SEE-02" in output
+    assert "unknown: FAIL-10" in output
+    assert "not run: DISC-01" in output
+
+
+def test_an_unknown_clause_is_refused(tmp_path: Path) -> None:
+    status, output = run_suite(tmp_path, GOOD, "code_points", "Deviation('KEY-99', 'x', datetime.date(2999, 1, 1))")
+
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "the contract has no clause 'KEY-99'" in output
+
+
+def test_the_plugin_stands_by_in_other_projects(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(
+        "import sys\n"
+        "def test_nothing_is_loaded():\n"
+        "    assert 'module_sdk_contract.plugin' in sys.modules\n"
+        "    loaded = {name for name in sys.modules if name.startswith('module_sdk')}\n"
+        "    assert loaded == {'module_sdk_contract', 'module_sdk_contract.plugin', 'module_sdk_contract.marks'}\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *STRICT], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run.stdout
+    assert "contract" not in run.stdout.partition("test session starts")[2].partition("\n\n")[2]

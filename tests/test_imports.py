@@ -1,0 +1,68 @@
+"""What importing module-sdk loads, and what its lazy names give (DESIGN.md, "Public API")."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import module_sdk
+
+HEAVY = {"pluggy", "importlib.metadata", "asyncio", "pydantic", "sqlalchemy", "typer", "rich"}
+DRIVERS = {"sqlite3", "psycopg", "pymysql", "MySQLdb", "redis", "pymongo", "bson", "sortedcontainers"}
+
+
+def modules_after(code: str) -> set[str]:
+    """The names in `sys.modules` of a new process that ran the code."""
+    listed = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], check=True, capture_output=True, text=True
+    )
+    return set(listed.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert modules_after("import module_sdk") & (HEAVY | DRIVERS) == set()
+
+
+def test_a_synchronous_lookup_loads_its_own_backend_and_no_asyncio() -> None:
+    # when module code only looks up
+    loaded = modules_after(
+        "import module_sdk\n"
+        "module_sdk.configure(url='memory://')\n"
+        "assert module_sdk.tasks.list_user_tasks(7, 3).error is None"
+    )
+
+    # then
+    assert "module_sdk_memory.manager" in loaded
+    assert loaded & {"asyncio", "module_sdk_sql", "sqlalchemy", "sqlite3", "typer", "rich"} == set()
+
+
+def test_a_bound_session_and_components_load_no_driver() -> None:
+    loaded = modules_after("import module_sdk\nmodule_sdk.bind({'user': {'id': 1}}, 'm').ui.Text('x').to_dict()")
+    assert loaded & (DRIVERS | {"asyncio", "sqlalchemy", "rich", "typer"}) == set()
+
+
+@pytest.mark.parametrize("name", module_sdk.__all__)
+def test_every_public_name_is_there_and_listed(name: str) -> None:
+    assert getattr(module_sdk, name) is not None
+    assert name in dir(module_sdk)
+
+
+def test_the_lazy_names_and_the_declared_ones_are_the_same() -> None:
+    assert {*module_sdk.LAZY_MODULES, *module_sdk.LAZY_NAMES} == {*module_sdk.__all__, "testing"}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        module_sdk.nothing_of_the_kind  # noqa: B018  # the access is what is tested
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert module_sdk.__version__.count(".") == 2
+
+
+def test_a_star_import_and_help_work_where_pytest_is_not_installed() -> None:
+    absent = "import sys; sys.modules['pytest'] = None"
+    used = "from module_sdk import *; import module_sdk, pydoc; pydoc.render_doc(module_sdk)"
+    assert "module_sdk.tasks" in modules_after(f"{absent}\n{used}")

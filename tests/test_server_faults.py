@@ -1,0 +1,262 @@
+"""Every server killed, stopped, restarted and reached through a bad network (clauses FAIL-05 to 09, 13; SEE-04).
+
+One set of tests for all stores: nothing here knows which it talks to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import psutil
+import pytest
+from module_sdk_contract.fault_proxy import FaultProxy, Kind
+
+import module_sdk
+from module_sdk import tasks
+from module_sdk.backends import Task, TaskManager
+from module_sdk.errors import TaskBackendUnavailableError
+from tests.server_process import Server
+
+SERVERS: Final = {"postgresql": 5432, "mariadb": 3306, "valkey": 6379, "mongodb": 27017}
+LOOKUP_SECONDS: Final = 1.0
+WRITE_SECONDS: Final = 2.0
+GRACE_SECONDS: Final = 1.0
+BACK_SECONDS: Final = 10.0
+
+HURTS: Final[dict[str, tuple[Kind, dict[str, Any]]]] = {
+    "reset": (Kind.RESET, {}),
+    "refuse": (Kind.REFUSE, {}),
+    "black hole": (Kind.BLACK_HOLE, {}),
+    "swallow": (Kind.SWALLOW, {}),
+    "drip": (Kind.DRIP, {"seconds": 0.3}),
+    "delay": (Kind.DELAY, {"seconds": 5.0}),
+    "cut": (Kind.CUT, {"size": 20}),
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue(f"{request.param}_server")
+    return found
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[tuple[FaultProxy, str]]:
+    """In front of the server, and the URL that leads through it."""
+    kind = server.title.lower()
+    made, url = FaultProxy.in_front_of(server.url, SERVERS[kind])
+    # A replica set or cluster would send the client past the proxy.
+    with made:
+        yield made, f"{url}?directConnection=true" if kind == "mongodb" else url
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> str:
+    return f"f{abs(hash(request.node.name)) % 10**12}"
+
+
+@contextlib.contextmanager
+def managed(
+    url: str, namespace: str, *, breaker: bool = True, lookup_seconds: float = LOOKUP_SECONDS
+) -> Iterator[TaskManager]:
+    """A manager of the URL behind the facade, with short deadlines."""
+    manager = module_sdk.open_manager(url, namespace=namespace, timeout_seconds=WRITE_SECONDS)
+    manager.setup(timeout_seconds=30)
+    module_sdk.configure(manager=manager, lookup_timeout_seconds=lookup_seconds, breaker=breaker)
+    try:
+        yield manager
+    finally:
+        module_sdk.reset()
+        manager.close()
+
+
+def given_tasks(manager: TaskManager, count: int, key: str = "job") -> list[str]:
+    """Acknowledged tasks; their ids, newest first."""
+    created = [
+        manager.create(Task.new(user_id=7, organization_id=3, module="faults", task_key=f"{key}.{number}"))[0].id
+        for number in range(count)
+    ]
+    return created[::-1]
+
+
+def then_soft_and_in_time(call: Callable[[], Any]) -> None:
+    started = time.monotonic()
+    rows = call()
+    took = time.monotonic() - started
+    assert (rows, type(rows.error)) == ([], TaskBackendUnavailableError), rows.error
+    assert took < LOOKUP_SECONDS + GRACE_SECONDS
+
+
+def then_write_fails_in_time(manager: TaskManager, key: str) -> Task:
+    task = Task.new(user_id=7, organization_id=3, module="faults", task_key=key)
+    started = time.monotonic()
+    with pytest.raises(TaskBackendUnavailableError) as raised:
+        manager.create(task)
+    assert time.monotonic() - started < WRITE_SECONDS + GRACE_SECONDS
+    assert raised.value.__cause__ is not None or "not connected" in str(raised.value)
+    return task
+
+
+def then_back(expected: list[str]) -> None:
+    """Lookups work again by themselves, and every acknowledged write is there."""
+    end = time.monotonic() + BACK_SECONDS
+    while (rows := tasks.list_user_tasks(7, 3)).error is not None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert rows.error is None
+    assert [row["id"] for row in rows] == expected
+    assert [row["id"] for row in tasks.get_tasks_by_key_prefix("job.", 3)] == expected
+
+
+def test_a_killed_server_loses_no_acknowledged_write(server: Server, namespace: str) -> None:
+    with managed(server.url, namespace) as manager:
+        expected = given_tasks(manager, 30)
+
+        server.kill()
+        try:
+            then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
+            then_soft_and_in_time(lambda: tasks.get_tasks_by_key("job.1", 3))
+            then_write_fails_in_time(manager, "job.lost")
+        finally:
+            server.restart()
+
+        then_back(expected)
+        given_tasks(manager, 1, "after")
+
+
+def test_a_kill_among_writers_loses_no_acknowledged_write(server: Server, namespace: str) -> None:
+    acknowledged: list[str] = []
+    stop = threading.Event()
+
+    def write(manager: TaskManager) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(module_sdk.ModuleSDKError):
+                task, _ = manager.create(Task.new(user_id=7, organization_id=3, module="faults"))
+                acknowledged.append(task.id)
+
+    with managed(server.url, namespace) as manager:
+        writers = [threading.Thread(target=write, args=(manager,)) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        while len(acknowledged) < 50:
+            time.sleep(0.01)
+
+        server.kill()
+        stop.set()
+        for writer in writers:
+            writer.join()
+        server.restart()
+
+        end = time.monotonic() + BACK_SECONDS
+        while (rows := tasks.list_user_tasks(7, 3)).error is not None and time.monotonic() < end:
+            time.sleep(0.05)
+        found = [row["id"] for row in rows]
+        assert set(acknowledged) <= set(found)
+        assert len(found) == len(set(found))
+
+
+def test_a_silent_server_is_left_in_time(server: Server, namespace: str) -> None:
+    with managed(server.url, namespace) as manager:
+        expected = given_tasks(manager, 5)
+
+        server.stop()
+        try:
+            then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
+            then_soft_and_in_time(lambda: tasks.get_tasks_by_key_prefix("job.", 3))
+            then_write_fails_in_time(manager, "unsure")
+        finally:
+            server.cont()
+
+        # The write that nobody answered may have happened; it has another key and the newest place.
+        end = time.monotonic() + BACK_SECONDS
+        while tasks.list_user_tasks(7, 3).error is not None and time.monotonic() < end:
+            time.sleep(0.05)
+        assert [row["id"] for row in tasks.get_tasks_by_key_prefix("job.", 3)] == expected
+
+
+def test_a_silent_server_at_the_first_connection(server: Server, namespace: str) -> None:
+    with managed(server.url, namespace) as manager:
+        expected = given_tasks(manager, 1)
+    module_sdk.configure(url=server.url, namespace=namespace, lookup_timeout_seconds=LOOKUP_SECONDS)
+
+    server.stop()
+    try:
+        then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
+    finally:
+        server.cont()
+
+    then_back(expected)
+
+
+@pytest.mark.parametrize("hurt", HURTS)
+def test_a_bad_network_is_soft_and_heals(proxy: tuple[FaultProxy, str], namespace: str, hurt: str) -> None:
+    network, url = proxy
+    kind, how = HURTS[hurt]
+    with managed(url, namespace) as manager:
+        expected = given_tasks(manager, 20)
+        assert [row["id"] for row in tasks.list_user_tasks(7, 3)] == expected
+
+        network.set(kind, **how)
+        then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
+        then_soft_and_in_time(lambda: tasks.get_tasks_by_key_prefix("job.", 3))
+
+        network.set(Kind.NONE)
+        then_back(expected)
+
+
+def test_a_lost_reply_and_a_retry_leave_one_active_task(proxy: tuple[FaultProxy, str], namespace: str) -> None:
+    network, url = proxy
+    with managed(url, namespace) as manager:
+        given_tasks(manager, 1)
+
+        network.set(Kind.SWALLOW)
+        lost = then_write_fails_in_time(manager, "lost")
+        network.set(Kind.NONE)
+
+        again, created = manager.create(lost)
+        assert (again.id, created) == (lost.id, True)
+        other, created = manager.create(Task.new(user_id=7, organization_id=3, module="faults", task_key="lost"))
+        assert (other.id, created) == (lost.id, False)
+        assert [row["id"] for row in tasks.get_tasks_by_key("lost", 3)] == [lost.id]
+
+
+def test_a_lost_reply_to_an_end_is_recorded_once(proxy: tuple[FaultProxy, str], namespace: str) -> None:
+    network, url = proxy
+    with managed(url, namespace) as manager:
+        (task_id,) = given_tasks(manager, 1)
+        manager.update(task_id, status="running")
+
+        network.set(Kind.SWALLOW)
+        with pytest.raises(TaskBackendUnavailableError):
+            manager.update(task_id, status="completed", result={"rows": 3})
+        network.set(Kind.NONE)
+
+        task = manager.get(task_id)
+        assert task is not None
+        assert (task.status, task.result) == ("completed", {"rows": 3})
+        assert manager.create(Task.new(user_id=7, organization_id=3, module="faults", task_key="job.0"))[1]
+
+
+def test_failures_leak_nothing(proxy: tuple[FaultProxy, str], namespace: str) -> None:
+    network, url = proxy
+    # Some drivers wait for a server that refuses until their time is up, hence the short one.
+    with managed(url, namespace, breaker=False, lookup_seconds=0.1) as manager:
+        expected = given_tasks(manager, 1)
+        process = psutil.Process()
+
+        def fail(times: int) -> None:
+            network.set(Kind.REFUSE)
+            for _ in range(times):
+                assert tasks.list_user_tasks(7, 3).error is not None
+            network.set(Kind.NONE)
+            then_back(expected)
+
+        fail(5)
+        threads, descriptors = threading.active_count(), process.num_fds()
+        fail(40)
+
+        assert threading.active_count() <= threads + 2
+        assert process.num_fds() <= descriptors + 4
