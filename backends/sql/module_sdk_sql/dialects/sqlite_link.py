@@ -16,6 +16,9 @@ from module_sdk_sql.dialects.base import Link, StoredTuple, plan_lines
 # How often a running statement looks at its deadline: some thousand instructions are below a millisecond.
 INSTRUCTIONS_BETWEEN_LOOKS: Final = 5_000
 UNDECODABLE: Final = "Could not decode to UTF-8"
+# SQLite's own wait looks at a lock ever more seldom, every 100 ms in the end, and so finds it free hardly ever while
+# others write all the time: waiting writers starved for seconds. So it waits this long, and is asked again.
+LOCK_WAIT_SECONDS: Final = 0.005
 
 # A connection that met one of these may hold a file that is no longer the right one.
 SPENT_CODES: Final = (
@@ -32,36 +35,40 @@ class SQLiteLink(Link):
 
     def __init__(self, location: str, path: Path | None, *, reusable: bool = True) -> None:
         self.connection = sqlite3.connect(
-            location, uri=location.startswith("file:"), isolation_level=None, check_same_thread=False, timeout=0
+            location,
+            uri=location.startswith("file:"),
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=LOCK_WAIT_SECONDS,
         )
         self.reusable = reusable
         self.path = path
         self.place = file_identity(path)
         self.deadline = math.inf
-        self.busy_tenths = 0
         self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
 
     def is_late(self) -> bool:
         return time.monotonic() >= self.deadline
 
-    def bound(self, deadline: float) -> None:
-        """Let the next statement end by the deadline. The wait for locks is set in tenths, and only when it changes."""
+    def run(self, sql: str, arguments: Sequence[Any], deadline: float) -> sqlite3.Cursor:
+        """Execute a statement, which may wait for a lock until the deadline; SQLite kept nothing of one that waits."""
         self.deadline = deadline
-        tenths = math.ceil((deadline - time.monotonic()) * 10)
-        if tenths != self.busy_tenths:
-            if tenths <= 0:
+        while True:
+            if time.monotonic() >= deadline:
                 raise TaskBackendUnavailableError("no time was left for the statement")
-            self.connection.execute(f"PRAGMA busy_timeout={tenths * 100}")
-            self.busy_tenths = tenths
+            try:
+                return self.connection.execute(sql, arguments)
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
 
     def is_current(self) -> bool:
         # What is written to a file that was moved or replaced would be acknowledged, and never seen again.
         return self.path is None or file_identity(self.path) == self.place
 
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.bound(deadline)
         try:
-            return self.connection.execute(sql, arguments).fetchall()
+            return self.run(sql, arguments, deadline).fetchall()
         except sqlite3.OperationalError as error:
             if not str(error).startswith(UNDECODABLE) or self.connection.in_transaction:
                 raise
@@ -76,11 +83,11 @@ class SQLiteLink(Link):
             self.connection.text_factory = str
 
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        self.bound(deadline)
-        return self.connection.execute(sql, arguments).rowcount
+        return self.run(sql, arguments, deadline).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        self.bound(deadline)
+        # Within a transaction, which has the lock already.
+        self.deadline = deadline
         self.connection.executemany(sql, rows)
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
@@ -100,7 +107,6 @@ class SQLiteLink(Link):
 
     def count_instructions(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         """How many instructions of SQLite's virtual machine the statement takes."""
-        self.bound(deadline)
         count = 0
 
         def step() -> bool:
@@ -110,7 +116,7 @@ class SQLiteLink(Link):
 
         self.connection.set_progress_handler(step, 1)
         try:
-            self.connection.execute(sql, arguments).fetchall()
+            self.run(sql, arguments, deadline).fetchall()
         finally:
             self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
         return count
