@@ -11,7 +11,7 @@ import pytest
 
 import module_sdk
 from module_sdk import tasks
-from module_sdk.backends import Change, TaskBackendUnavailableError
+from module_sdk.backends import Change, TaskBackendError, TaskBackendUnavailableError
 from module_sdk.errors import TaskCancelledError
 from module_sdk.testing import USER
 from tests.managers import FaultyManager
@@ -33,16 +33,17 @@ def faulty() -> Iterator[FaultyManager]:
 class Outage:
     """The store is away for changes to one status, so many times; `after` it has done them, or instead."""
 
-    def __init__(self, status: str, times: int) -> None:
+    def __init__(self, status: str, times: int, error: type[TaskBackendError] = TaskBackendUnavailableError) -> None:
         self.status = status
         self.left = times
+        self.error = error
         self.seen = threading.Event()
 
     def __call__(self, change: Change) -> None:
         if change.fields.get("status") == self.status and self.left:
             self.left -= 1
             self.seen.set()
-            raise TaskBackendUnavailableError("the store is away")
+            raise self.error("the store is away")
 
 
 @ends
@@ -102,6 +103,66 @@ def test_ends_that_came_during_an_outage_are_all_recorded(faulty: FaultyManager)
 
     # then
     assert [tasks.wait(task_id, 20)["result"] for task_id in ids] == list(range(20))
+
+
+@ends
+def test_an_end_that_the_store_refuses_for_a_while_is_retried(faulty: FaultyManager, form: str) -> None:
+    # given a store that answers, but cannot write: its disk is full, say
+    refusal = Outage("completed", 3, TaskBackendError)
+    faulty.before_update = refusal
+    gate = Gate(None)
+    gate.opened.set()
+
+    # when
+    view = tasks.wait(gate.submit(form, task_key="k"), 20)
+
+    # then
+    assert refusal.seen.is_set()
+    assert (view["status"], view["error"]) == ("completed", None)
+
+
+@ends
+def test_a_result_that_the_store_refuses_fails_the_task_with_the_reason(faulty: FaultyManager, form: str) -> None:
+    # given
+    faulty.before_update = Outage("completed", 1_000, TaskBackendError)
+    gate = Gate("too much for this store")
+    gate.opened.set()
+
+    # when
+    view = tasks.wait(gate.submit(form, task_key="k"), 20)
+
+    # then
+    assert (view["status"], view["result"]) == ("failed", None)
+    assert view["error"] == "TaskBackendError: the store is away"
+
+
+def test_an_end_that_the_store_always_refuses_holds_up_no_other(faulty: FaultyManager) -> None:
+    # given a store that takes no failure, and completions at the second time
+    outages = [Outage("failed", 1_000_000, TaskBackendError), Outage("completed", 2, TaskBackendError)]
+
+    def refuse(change: Change) -> None:
+        for outage in outages:
+            outage(change)
+
+    faulty.before_update = refuse
+
+    async def fail() -> None:
+        raise ValueError("bad")
+
+    # when
+    refused = tasks.run_background_sync(fail())
+    assert outages[0].seen.wait(10)
+    completed = [tasks.run_background_sync(nothing()) for _ in range(2)]
+
+    # then
+    assert [tasks.wait(task_id, 20)["status"] for task_id in completed] == ["completed"] * 2
+    assert get(faulty, refused).status == "running"
+    tasks.shutdown(timeout_seconds=0)
+    assert get(faulty, refused).error == "shutdown"
+
+
+async def nothing() -> None:
+    pass
 
 
 @ends

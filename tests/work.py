@@ -41,12 +41,36 @@ def is_closed(coroutine: Coroutine[Any, Any, Any]) -> bool:
     return inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
-class Gate:
-    """Work that tells when it has begun and goes on when it is let through, as a coroutine or a function."""
+class Work:
+    """Work of either form, which tells when it has begun."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    async def coroutine(self) -> Any:
+        raise NotImplementedError
+
+    def function(self) -> Any:
+        raise NotImplementedError
+
+    def submit(self, form: str, **options: Any) -> str:
+        """Submit as `coroutine` or `function`, and return once the work has begun."""
+        if form == "coroutine":
+            task_id = tasks.run_background_sync(self.coroutine(), **options)
+        else:
+            name = f"work.{id(self)}"
+            tasks.register(name)(self.function)
+            task_id = tasks.run_background_sync(name, **options)
+        assert self.begun.wait(10)
+        return task_id
+
+
+class Gate(Work):
+    """Goes on when it is let through."""
 
     def __init__(self, result: Any = None) -> None:
+        super().__init__()
         self.result = result
-        self.begun = threading.Event()
         self.opened = threading.Event()
 
     async def coroutine(self) -> Any:
@@ -60,16 +84,30 @@ class Gate:
         assert self.opened.wait(30)
         return self.result
 
-    def submit(self, form: str, **options: Any) -> str:
-        """Submit as `coroutine` or `function`, and return once the work has begun."""
-        if form == "coroutine":
-            task_id = tasks.run_background_sync(self.coroutine(), **options)
-        else:
-            name = f"gate.{id(self)}"
-            tasks.register(name)(self.function)
-            task_id = tasks.run_background_sync(name, **options)
-        assert self.begun.wait(10)
-        return task_id
+
+class Stoppable(Work):
+    """Runs until it is told to stop, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = threading.Event()
+        self.told: list[type[BaseException]] = []
+
+    async def coroutine(self) -> None:
+        self.begun.set()
+        try:
+            await asyncio.sleep(60)
+        except BaseException as error:
+            self.told.append(type(error))
+            raise
+        finally:
+            self.stopped.set()
+
+    def function(self) -> None:
+        self.begun.set()
+        while not tasks.current().cancelled:
+            time.sleep(0.002)
+        self.stopped.set()
 
 
 def get(manager: TaskManager, task_id: str) -> Task:

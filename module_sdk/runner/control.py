@@ -18,7 +18,7 @@ from module_sdk.events import subscribers
 from module_sdk.payloads import decode_payload, encode_payload
 from module_sdk.rows import Row
 from module_sdk.runner.outcome import CANCELLED
-from module_sdk.runner.run import Run
+from module_sdk.runner.run import Run, live_runs
 from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sentinels import ANY, UNSET, Anything
 from module_sdk.sessions import current_session, session_scope
@@ -44,7 +44,18 @@ def scope_of(runtime: Runtime, task_id: str) -> Identifier | Anything | None:
     return session_scope()
 
 
+def refuse_stopped(task_id: str) -> None:
+    """Raise `TaskCancelledError` for work of this process that was told to stop; its store may be closed by now."""
+    run = live_runs.get(plain_text(task_id, "task_id"))
+    if run is None or not run.cancelled.is_set():
+        return
+    session = current_session()
+    if session is None or session.scope in (ANY, run.task.organization_id):
+        raise TaskCancelledError(f"task {task_id} was cancelled")
+
+
 def update_progress(task_id: str, progress: float, checkpoint: Any, label: str | None) -> None:
+    refuse_stopped(task_id)
     runtime = get_runtime()
     try:
         update_task(
@@ -80,6 +91,7 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
 
 def ask_confirmation(task_id: str, builder: Any) -> Future[dict[str, Any]]:
     """Move the task to `waiting_confirmation`; the future gives the response."""
+    refuse_stopped(task_id)
     runtime = get_runtime()
     scope = scope_of(runtime, task_id)
     run = local_run(runtime, task_id)

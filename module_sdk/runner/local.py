@@ -121,7 +121,7 @@ class LocalRunner:
             try:
                 outcome = completed(run.work())
             except BaseException as error:  # whatever work raises is its outcome
-                outcome = raised(error, run.id)
+                outcome = raised(error, run)
             self.recorder.end(run, outcome)
 
     async def run_coroutine(self, run: Run) -> None:
@@ -132,14 +132,14 @@ class LocalRunner:
         except asyncio.CancelledError:
             outcome = Outcome(INTERRUPTED, error=CANCELLED if run.cancelled.is_set() else STOPPED)
         except (KeyboardInterrupt, SystemExit) as error:
-            outcome = raised(error, run.id)
+            outcome = raised(error, run)
             if asyncio.get_running_loop() is not self.loop_thread.started:
                 # It ends the host's loop, as it would in any task there: nothing can be awaited any more.
                 run.is_ending = True
                 self.threads.submit(lambda: self.recorder.end(run, outcome), cancellable=False)
                 raise
         except Exception as error:  # whatever work raises is its outcome
-            outcome = raised(error, run.id)
+            outcome = raised(error, run)
         run.is_ending = True
         await run_on(self.threads, lambda: self.recorder.end(run, outcome), cancellable=False)
 
@@ -153,7 +153,7 @@ class LocalRunner:
             self.forget(run)
         except Exception as error:  # a manager that is not ours may raise anything
             run.drop_work()
-            self.recorder.end(run, raised(error, run.id))
+            self.recorder.end(run, raised(error, run))
         return False
 
     def coroutine_done(self, run: Run, task: asyncio.Task[None]) -> None:

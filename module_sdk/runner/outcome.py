@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Final, NamedTuple
 
-from module_sdk.errors import TaskCancelledError
+from module_sdk.errors import ModuleSDKError, TaskCancelledError
+from module_sdk.runner.run import Run
 from module_sdk.statuses import COMPLETED, FAILED, INTERRUPTED
 
 CANCELLED: Final = "cancelled"
@@ -32,11 +33,13 @@ def completed(result: Any) -> Outcome:
     return Outcome(COMPLETED, result=result)
 
 
-def raised(error: BaseException, task_id: str) -> Outcome:
+def raised(error: BaseException, run: Run) -> Outcome:
     """The outcome of work that raised; the traceback goes to the log."""
-    if isinstance(error, TaskCancelledError):
+    # Work that was told to stop may meet a store that is closed by now: that is no failure of its own.
+    was_stopped = run.cancelled.is_set() and isinstance(error, ModuleSDKError)
+    if was_stopped or isinstance(error, TaskCancelledError):
         return Outcome(INTERRUPTED, error=CANCELLED)
-    logger.error("task %s failed", task_id, exc_info=error)
+    logger.error("task %s failed", run.id, exc_info=error)
     return Outcome(FAILED, error=error_text(error))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import tenacity
 
-from module_sdk.errors import IllegalTransitionError, PayloadError, TaskBackendUnavailableError
+from module_sdk.errors import IllegalTransitionError, PayloadError, TaskBackendError, TaskBackendUnavailableError
 from module_sdk.manager import TaskManager
 from module_sdk.runner.outcome import Outcome, error_text
 from module_sdk.runner.run import Run
@@ -33,12 +33,13 @@ class Recorder:
         self.stopped = threading.Event()
         self.lock = threading.Lock()
         self.late_ends: queue.SimpleQueue[tuple[Run, Outcome]] = queue.SimpleQueue()
-        self.retrying = False
+        self.is_retrying = False
 
     def begin(self, run: Run) -> bool:
         """Move the task to running; false if it was ended (or pruned) before it began. Raises what the store raises."""
         try:
-            return self.retrying_for(BEGIN_SECONDS)(update_task, self.manager, run.id, ANY, status=RUNNING) is not None
+            move = self.retrying(TaskBackendUnavailableError, BEGIN_SECONDS)
+            return move(update_task, self.manager, run.id, ANY, status=RUNNING) is not None
         except IllegalTransitionError as error:
             # Nobody else begins it: it runs because the reply to an earlier attempt was lost.
             return error.status == RUNNING
@@ -48,14 +49,15 @@ class Recorder:
         run.is_ending = True
         try:
             self.record(run, outcome)
-        except TaskBackendUnavailableError as error:
-            logger.warning("the end of task %s waits for the store: %s", run.id, error)
-            self.retry_later(run, outcome)
-        except Exception:  # a manager that is not ours may raise anything
-            # After `stop` the task is recorded as interrupted, and its manager may be closed: that is no trouble.
-            if not self.stopped.is_set():
-                logger.exception("the end of task %s could not be recorded", run.id)
-            self.ended(run)
+        except Exception as error:  # a manager that is not ours may raise anything
+            if self.stopped.is_set():
+                # The shutdown has recorded it, or said that it could not; the manager may be closed by now.
+                self.ended(run)
+            elif isinstance(error, TaskBackendError):
+                logger.warning("the end of task %s waits for the store: %s", run.id, error)
+                self.retry_later(run, outcome)
+            else:
+                self.give_up(run, error)
         else:
             self.ended(run)
 
@@ -71,6 +73,13 @@ class Recorder:
             logger.debug("task %s has ended as %s already", run.id, error.status)
         except PayloadError as error:
             self.record(run, Outcome(FAILED, error=error_text(error)))
+        except TaskBackendUnavailableError:
+            raise
+        except TaskBackendError as error:
+            # It may be the result that the store cannot take: its disk is nearly full, or its packets are smaller.
+            if outcome.result is None:
+                raise
+            self.record(run, Outcome(FAILED, error=error_text(error)))
         else:
             if row is None:
                 logger.warning("task %s is gone from the store", run.id)
@@ -83,31 +92,55 @@ class Recorder:
     def retry_later(self, run: Run, outcome: Outcome) -> None:
         self.late_ends.put((run, outcome))
         with self.lock:
-            if not self.retrying:
-                self.retrying = True
+            if self.is_retrying:
+                return
+            try:
                 threading.Thread(target=self.retry, name="module-sdk-late-ends", daemon=True).start()
+            except RuntimeError:  # no thread can be started just now: the next late end tries again
+                logger.exception("the end of task %s cannot be retried yet", run.id)
+            else:
+                self.is_retrying = True
 
     def retry(self) -> None:
         while True:
             try:
-                run, outcome = self.late_ends.get_nowait()
-            except queue.Empty:
-                with self.lock:
-                    if not self.late_ends.empty():
-                        continue
-                    self.retrying = False
+                self.retrying(TaskBackendError, None)(self.record_late_ends)
+            except TaskBackendError as error:
+                while not self.late_ends.empty():
+                    self.give_up(self.late_ends.get()[0], error)
+            with self.lock:
+                if self.late_ends.empty():
+                    self.is_retrying = False
                     return
-            try:
-                self.retrying_for(None)(self.record, run, outcome)
-            except Exception:  # as in `end`
-                logger.exception("the end of task %s could not be recorded", run.id)
-            self.ended(run)
 
-    def retrying_for(self, seconds: float | None) -> Callable[..., Any]:
-        """Calls through while the store is away: for so many seconds, or until `stop`."""
+    def record_late_ends(self) -> None:
+        """Try each once: one that the store refuses holds up no other. Raises the last failure."""
+        failure: TaskBackendError | None = None
+        for _ in range(self.late_ends.qsize()):
+            run, outcome = self.late_ends.get()
+            try:
+                self.record(run, outcome)
+            except TaskBackendError as error:
+                self.late_ends.put((run, outcome))
+                failure = error
+                if isinstance(error, TaskBackendUnavailableError):
+                    break
+            except Exception as error:  # as in `end`
+                self.give_up(run, error)
+            else:
+                self.ended(run)
+        if failure is not None:
+            raise failure
+
+    def give_up(self, run: Run, error: Exception) -> None:
+        logger.error("the end of task %s could not be recorded", run.id, exc_info=error)
+        self.ended(run)
+
+    def retrying(self, kind: type[TaskBackendError], seconds: float | None) -> Callable[..., Any]:
+        """Calls again after an error of this kind, with backoff: for so many seconds, or until `stop`."""
         stop = tenacity.stop_when_event_set(self.stopped)
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TaskBackendUnavailableError),
+            retry=tenacity.retry_if_exception_type(kind),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE_SECONDS),
             stop=stop if seconds is None else stop | tenacity.stop_after_delay(seconds),
             sleep=tenacity.sleep_using_event(self.stopped),

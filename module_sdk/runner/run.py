@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import asyncio
 
 running: contextvars.ContextVar[Run | None] = contextvars.ContextVar("module_sdk_run", default=None)
+live_runs: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
+"""Every run whose code may still be going on, also after a shutdown has recorded it as interrupted."""
 
 
 class Run:
@@ -30,6 +33,7 @@ class Run:
         self.lock = threading.Lock()
         self.confirmation: Future[dict[str, Any]] | None = None
         self.asyncio_task: asyncio.Task[None] | None = None
+        live_runs[task.id] = self
 
     @property
     def id(self) -> str:

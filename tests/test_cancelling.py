@@ -1,11 +1,10 @@
-"""Cancelling and shutting down: first the record, then the work (DESIGN.md, "running work")."""
+"""Cancelling, and waiting for an end: first the record, then the work (DESIGN.md, "running work")."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -15,54 +14,19 @@ from module_sdk import tasks
 from module_sdk.errors import InvalidInputError, TaskCancelledError, TaskNotFoundError
 from module_sdk.manager import TaskManager
 from tests.managers import FaultyManager
-from tests.work import Gate, add, get, is_closed, until_status
+from tests.work import Gate, Stoppable, add, get, is_closed
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
-
-
-class Stoppable:
-    """Work that runs until it is told to stop, and keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.begun, self.stopped = threading.Event(), threading.Event()
-        self.told: list[type[BaseException]] = []
-
-    async def coroutine(self) -> None:
-        self.begun.set()
-        try:
-            await asyncio.sleep(60)
-        except BaseException as error:
-            self.told.append(type(error))
-            raise
-        finally:
-            self.stopped.set()
-
-    def function(self) -> None:
-        self.begun.set()
-        while not tasks.current().cancelled:
-            time.sleep(0.002)
-        self.stopped.set()
-
-
-def submit(form: str, **options: Any) -> tuple[Stoppable, str]:
-    work = Stoppable()
-    name = f"stoppable.{id(work)}"
-    tasks.register(name)(work.function)
-    task_id = tasks.run_background_sync(work.coroutine() if form == "coroutine" else name, **options)
-    assert work.begun.wait(10)
-    return work, task_id
 
 
 forms = pytest.mark.parametrize("form", ["coroutine", "function"])
 
 
-# --- Cancelling ------------------------------------------------------------------------------------------------------
-
-
 @forms
 def test_cancelling_running_work_records_it_and_stops_it(store: TaskManager, form: str) -> None:
     # given
-    work, task_id = submit(form, task_key="k")
+    work = Stoppable()
+    task_id = work.submit(form, task_key="k")
 
     # when
     assert tasks.cancel(task_id) is True
@@ -239,112 +203,3 @@ def test_waiting_ends_in_time_or_with_the_task(store: TaskManager) -> None:
     assert tasks.wait(elsewhere.id, 10)["status"] == "interrupted"
     gate.opened.set()
     assert tasks.wait(here, math.inf)["result"] == "done"
-
-
-# --- Shutting down ---------------------------------------------------------------------------------------------------
-
-
-def test_shutting_down_lets_work_end_and_interrupts_the_rest(store: TaskManager) -> None:
-    # given
-    quick, slow = Gate("done"), [submit("coroutine"), submit("function")]
-    ended = quick.submit("coroutine")
-    threading.Timer(0.05, quick.opened.set).start()
-
-    # when
-    tasks.shutdown(timeout_seconds=0.3)
-
-    # then
-    assert get(store, ended).result == "done"
-    for work, task_id in slow:
-        task = get(store, task_id)
-        assert (task.status, task.error) == ("interrupted", "shutdown")
-        assert work.stopped.wait(10)
-
-
-def test_shutting_down_does_not_wait_when_nothing_runs(store: TaskManager) -> None:
-    # given
-    tasks.wait(tasks.run_background_sync(add(1, 2)), 10)
-
-    # when
-    began = time.monotonic()
-    for _ in range(3):
-        tasks.shutdown(timeout_seconds=math.inf)
-
-    # then, and later work gets a new runner
-    assert time.monotonic() - began < 5
-    assert tasks.wait(tasks.run_background_sync(add(1, 2)), 10)["result"] == 3
-    asyncio.run(tasks.ashutdown())
-
-
-def test_pending_work_is_interrupted_and_never_runs(store: TaskManager) -> None:
-    # given
-    module_sdk.configure(manager=store, max_running_tasks=1)
-    gate, waiting = Gate(), Gate()
-    gate.submit("function")
-    tasks.register("waiting")(waiting.function)
-    task_id = tasks.run_background_sync("waiting")
-
-    # when
-    tasks.shutdown(timeout_seconds=0)
-    gate.opened.set()
-
-    # then
-    assert get(store, task_id).error == "shutdown"
-    for thread in threading.enumerate():
-        if thread.name.startswith("module-sdk") and thread is not threading.current_thread():
-            thread.join(0.2)
-    assert not waiting.begun.is_set()
-
-
-def test_work_submitted_while_shutting_down_is_refused_and_closed(store: TaskManager) -> None:
-    # given a shutdown that waits for work
-    gate = Gate()
-    gate.submit("coroutine")
-    runner = module_sdk.runtime.get_runtime().runner()
-    ending = threading.Thread(target=tasks.shutdown)
-    ending.start()
-    while not runner.is_stopping:
-        time.sleep(0.001)
-
-    # when
-    coroutine = add(1, 2)
-    with pytest.raises(RuntimeError, match="shutting down"):
-        runner.submit(coroutine, "late", None, {})
-
-    # then
-    assert is_closed(coroutine)
-    (late,) = store.page(filters={"label": "late"})
-    assert late["status"] == "interrupted"
-    gate.opened.set()
-    ending.join()
-
-
-def test_a_task_may_shut_down_the_rest(store: TaskManager) -> None:
-    # given
-    work, other = submit("coroutine")
-
-    @tasks.register("shutting.down")
-    def function() -> None:
-        tasks.shutdown(timeout_seconds=0.05)
-
-    # when
-    task_id = tasks.run_background_sync("shutting.down")
-
-    # then
-    until_status(store, other, "interrupted")
-    until_status(store, task_id, "interrupted")
-    assert work.stopped.wait(10)
-
-
-def test_configuring_again_interrupts_what_runs(store: TaskManager) -> None:
-    # given
-    work, task_id = submit("coroutine")
-
-    # when
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("module_sdk.runtime.CLOSE_SECONDS", 0.05)
-        module_sdk.configure(url="memory://")
-
-    # then
-    assert get(store, task_id).error == "shutdown"
-    assert work.stopped.wait(10)
