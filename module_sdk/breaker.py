@@ -39,9 +39,12 @@ class Breaker:
             self.last_failure = error
             if self.is_open or self.failed_in_a_row < OPENS_AFTER or self.stopped.is_set():
                 return
+            try:
+                threading.Thread(target=self.ping_until_back, name="module-sdk-breaker", daemon=True).start()
+            except RuntimeError:  # no thread can be started: nobody would ping, so lookups go on asking themselves
+                return
             self.is_open = True
         logger.warning("the store has failed %d times in a row: lookups wait until it answers a ping", OPENS_AFTER)
-        threading.Thread(target=self.ping_until_back, name="module-sdk-breaker", daemon=True).start()
 
     def ping_until_back(self) -> None:
         # From start to start: a ping that hangs for its whole second is followed by the next at once, so that a store

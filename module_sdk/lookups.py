@@ -93,7 +93,11 @@ class SoftLookups:
 
         context = contextvars.copy_context()
         thread = threading.Thread(target=context.run, args=(run,), name="module-sdk-lookup", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self.foreign_calls.release()
+            raise TaskBackendUnavailableError(f"the task manager cannot be asked: {error}") from error
         thread.join(max(0.0, timeout_seconds))
         if failure:
             raise failure[0]

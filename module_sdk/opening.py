@@ -38,12 +38,20 @@ class Opening:
                 return
             attempt = self.attempt
             if attempt is None:
-                attempt = self.attempt = Attempt()
-                threading.Thread(target=self.run, args=(attempt,), name="module-sdk-connect", daemon=True).start()
+                attempt = self.begin_attempt()
         if not attempt.done.wait(max(0.0, deadline - time.monotonic())):
             raise TaskBackendUnavailableError("the store is not connected yet: no answer in time")
         if attempt.error is not None:
             raise attempt.error
+
+    def begin_attempt(self) -> Attempt:
+        attempt = Attempt()
+        try:
+            threading.Thread(target=self.run, args=(attempt,), name="module-sdk-connect", daemon=True).start()
+        except RuntimeError as error:
+            raise TaskBackendUnavailableError(f"the store cannot be connected to: {error}") from error
+        self.attempt = attempt
+        return attempt
 
     def open_now(self, open_store: Callable[[float], None], deadline: float, *, again: bool = False) -> None:
         """Open in the calling thread, one at a time; with `again`, even if it is open."""

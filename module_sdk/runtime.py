@@ -18,6 +18,7 @@ from module_sdk.observers import observers
 from module_sdk.registry import open_manager, registry
 from module_sdk.sentinels import UNSET
 from module_sdk.settings import SETTING_NAMES, Settings, load_settings
+from module_sdk.timestamps import check_timeout
 
 if TYPE_CHECKING:
     from module_sdk.runner.local import LocalRunner
@@ -196,8 +197,9 @@ def runtime_in_force() -> Runtime | None:
 
 def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
     """Give running work so long to end, then end the rest as `interrupted`. Also runs at exit."""
+    seconds = check_timeout(timeout_seconds)
     for runtime in state:
-        runtime.shutdown(timeout_seconds)
+        runtime.shutdown(seconds)
 
 
 def shut_down_at_exit() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from module_sdk.errors import InvalidInputError, TaskBackendError
 from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES, PAYLOAD_FIELDS, decode_payload, encode_payload
-from module_sdk.record import TaskRecord
+from module_sdk.record import ROW_FIELDS, TaskRecord
 from module_sdk.rows import Row, row_from_stored
 from module_sdk.scopes import organization_text
 from module_sdk.statuses import ACTIVE, PENDING, STATUSES
@@ -115,7 +115,8 @@ class Task:
 
     def to_row(self) -> Row:
         """The ten listed fields, as lookups return them."""
-        return row_from_stored(self.to_record().row())
+        row = {name: getattr(self, name) for name in ROW_FIELDS}
+        return row | {name: format_time(row[name]) for name in TIME_FIELDS if name in row}
 
     def to_view(self) -> Row:
         """The row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""

@@ -211,7 +211,10 @@ def cancel(task_id: str) -> bool:
 
 
 def wait(task_id: str, timeout_seconds: float) -> Row:
-    """Return the task's view once it has ended. Raises `TimeoutError`, `TaskNotFoundError`, `SessionRequiredError`."""
+    """Return the task's view once it has ended; `math.inf` waits without end.
+
+    Raises `TimeoutError`, `TaskNotFoundError`, `SessionRequiredError`, `InvalidInputError`, `TaskBackendError`.
+    """
     return control.wait(task_id, timeout_seconds)
 
 

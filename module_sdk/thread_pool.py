@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from module_sdk.errors import ConfigurationError
+from module_sdk.errors import ConfigurationError, TaskBackendUnavailableError
 
 Job = tuple[Callable[[], Any], "Future[Any]"]
 
@@ -31,7 +31,7 @@ class ThreadPool:
     def submit(self, call: Callable[[], Any], *, cancellable: bool = True) -> Future[Any]:
         """Run it when a thread is free. Cancelling the future before that drops it, unless it is not `cancellable`.
 
-        Raises `ConfigurationError` after `close`.
+        Raises `ConfigurationError` after `close`, and `TaskBackendUnavailableError` if no thread can be started at all.
         """
         future: Future[Any] = Future()
         if not cancellable:
@@ -42,10 +42,19 @@ class ThreadPool:
             if self.idle:
                 self.idle -= 1
             elif self.threads < self.most_threads:
-                self.threads += 1
-                threading.Thread(target=self.work, name="module-sdk-async", daemon=True).start()
+                self.add_thread()
             self.jobs.put((call, future))
         return future
+
+    def add_thread(self) -> None:
+        try:
+            threading.Thread(target=self.work, name="module-sdk-async", daemon=True).start()
+        except RuntimeError as error:
+            if not self.threads:
+                raise TaskBackendUnavailableError(f"the call has no thread to run on: {error}") from error
+            # The system has no more to give: the job waits for one of ours.
+        else:
+            self.threads += 1
 
     def work(self) -> None:
         while (job := self.jobs.get()) is not None:

@@ -20,6 +20,9 @@ DAY_MICROSECONDS = 86_400_000_000
 # A few years of days; beyond it the table is emptied, so a hostile spread of dates costs time but no memory.
 MOST_DAYS = 4_096
 
+# Longer than any process lives; float() overflows on large integers.
+LONGEST_WAIT_SECONDS = 1e12
+
 days: dict[int, str] = {}
 seconds: dict[int, str] = {}
 
@@ -63,6 +66,13 @@ def parse_time(value: object, field: str) -> int:
     if not isinstance(value, datetime.datetime) or value.tzinfo is None:
         raise InvalidInputError(f"{field} must be an ISO 8601 text or a datetime with a time zone", field=field)
     return (value - EPOCH) // MICROSECOND
+
+
+def check_timeout(seconds: object) -> float:
+    """A number of seconds to wait, an infinite one included; `InvalidInputError` for anything else."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InvalidInputError("timeout_seconds must be a number that is not negative", field="timeout_seconds")
+    return float(min(seconds, LONGEST_WAIT_SECONDS))
 
 
 def check_time(microseconds: object, field: str) -> int:

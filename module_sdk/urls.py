@@ -65,7 +65,9 @@ class StoreURL:
         return text
 
     def __str__(self) -> str:
-        return self.scrub(self.text)
+        # The scheme is no secret, even where a password is the same word.
+        scheme, mark, rest = self.text.partition("://")
+        return f"{scheme}{mark}{self.scrub(rest)}" if mark else self.scrub(self.text)
 
 
 def check_namespace(namespace: object) -> str:

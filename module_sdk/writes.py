@@ -7,10 +7,16 @@ from typing import Any
 from module_sdk.events import subscribers
 from module_sdk.manager import TaskManager
 from module_sdk.observers import observers
+from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES
 from module_sdk.rows import Row
 from module_sdk.sentinels import Anything
 from module_sdk.task import Task
 from module_sdk.text_rules import Identifier
+
+
+def maximum_payload_bytes(manager: TaskManager) -> int:
+    """The manager's own; an injected object that is no `TaskManager` may say nothing of it."""
+    return manager.options.maximum_payload_bytes if isinstance(manager, TaskManager) else DEFAULT_MAXIMUM_BYTES
 
 
 def create_task(manager: TaskManager, task: Task) -> tuple[Task, bool]:

@@ -199,7 +199,10 @@ def test_waiting_ends_in_time_or_with_the_task(store: TaskManager) -> None:
             asyncio.run(tasks.await_task(task_id, 0.05))
     with pytest.raises(TaskNotFoundError):
         tasks.wait(UNKNOWN, 10)
+    for bad in (-1, math.nan, "1", None, True):
+        with pytest.raises(InvalidInputError, match="timeout_seconds"):
+            tasks.wait(here, bad)  # type: ignore[arg-type]
     threading.Timer(0.05, lambda: store.update(elsewhere.id, status="interrupted")).start()
     assert tasks.wait(elsewhere.id, 10)["status"] == "interrupted"
     gate.opened.set()
-    assert tasks.wait(here, math.inf)["result"] == "done"
+    assert tasks.wait(here, math.inf)["result"] == tasks.wait(here, 10**400)["result"] == "done"

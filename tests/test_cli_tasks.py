@@ -294,6 +294,7 @@ def test_prune_removes_what_ended_long_ago(command_line: CommandLine, manager: T
     assert removed == {"removed": 1}
     assert {row["id"] for row in manager.page()} == kept
     assert manager.get(old) is None
+    assert command_line.succeed("tasks", "prune", "--older-than", f"{'9' * 400}s") == "0 tasks removed\n"
     assert command_line.succeed("tasks", "prune", "--older-than", "1w", "--no-organization") == "1 task removed\n"
     assert command_line.succeed("tasks", "prune", "--older-than", "1.5h") == "3 tasks removed\n"
     assert [row["status"] for row in manager.page()] == ["running"]

@@ -71,6 +71,13 @@ def test_what_is_shown_of_a_url_has_no_password(url: str) -> None:
     assert "host" in str(parsed)
 
 
+@pytest.mark.parametrize("url", ["postgresql://postgres:postgres@host/tasks", "redis://:redis@host"])
+def test_a_password_that_is_in_the_scheme_too_leaves_the_scheme_readable(url: str) -> None:
+    shown = str(StoreURL.parse(url))
+    assert shown.startswith(f"{url.partition('://')[0]}://")
+    assert ":***@host" in shown
+
+
 LEAKY = """
 from module_sdk.backends import ConfigurationError
 from module_sdk_memory.manager import MemoryTaskManager

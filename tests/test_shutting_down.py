@@ -13,7 +13,7 @@ import pytest
 
 import module_sdk
 from module_sdk import tasks
-from module_sdk.errors import TaskBackendError, TaskCancelledError
+from module_sdk.errors import InvalidInputError, TaskBackendError, TaskCancelledError
 from module_sdk.manager import TaskManager
 from tests.work import Gate, Stoppable, add, get, is_closed, until_status
 
@@ -44,6 +44,9 @@ def test_shutting_down_does_not_wait_when_nothing_runs(store: TaskManager) -> No
     began = time.monotonic()
     for _ in range(3):
         tasks.shutdown(timeout_seconds=math.inf)
+    for bad in (-1, math.nan, "1", None, True):
+        with pytest.raises(InvalidInputError, match="timeout_seconds"):
+            tasks.shutdown(timeout_seconds=bad)  # type: ignore[arg-type]
 
     # then, and later work gets a new runner
     assert time.monotonic() - began < 5

@@ -79,17 +79,41 @@ def test_no_label_is_background_task_and_an_empty_key_is_none(store: TaskManager
     assert (first["label"], first["task_key"]) == ("Background Task", None)
 
 
+@each_submission
+def test_arguments_result_and_checkpoint_have_the_maximum_of_the_configuration(submit: Submit) -> None:
+    # given a store that takes more than a megabyte
+    manager = module_sdk.open_manager("memory://", maximum_payload_bytes=3_000_000)
+    module_sdk.configure(manager=manager)
+
+    @tasks.register("large")
+    def large(text: str) -> str:
+        tasks.current().update_progress(0.5, checkpoint=text)
+        tasks.emit_progress_sync(tasks.current().id, checkpoint=text)
+        return text
+
+    # then
+    with module_sdk.session(user={"id": 1}):
+        view = tasks.wait(submit("large", text="x" * 2_000_000), 10)
+        assert (view["status"], view["error"]) == ("completed", None)
+        assert len(view["result"]) == len(view["checkpoint"]) == 2_000_000
+        with pytest.raises(PayloadError, match="kwargs must be at most 3,000,000 bytes") as refused:
+            submit("large", text="x" * 3_000_000)
+    assert (refused.value.field, refused.value.maximum) == ("kwargs", 3_000_000)
+
+
 # --- What is refused --------------------------------------------------------------------------------------------------
 
-REFUSED: dict[str, dict[str, Any]] = {
-    "kwargs beside a coroutine": {"colour": "blue"},
-    "label": {"label": "x" * 1_025},
-    "label of a wrong type": {"label": 5},
-    "key": {"task_key": "k" * 1_025},
-    "NUL": {"task_key": "a\0"},
-    "surrogate": {"task_key": "\ud800"},
-    "key of a wrong type": {"task_key": 5},
+REFUSED: dict[str, tuple[dict[str, Any], str, int | None]] = {
+    "kwargs beside a coroutine": ({"colour": "blue"}, "kwargs", None),
+    "label": ({"label": "x" * 1_025}, "label", 1_024),
+    "label of a wrong type": ({"label": 5}, "label", None),
+    "key": ({"task_key": "k" * 1_025}, "task_key", 1_024),
+    "key of many bytes": ({"task_key": "é" * 513}, "task_key", 1_024),
+    "NUL": ({"task_key": "a\0"}, "task_key", None),
+    "surrogate": ({"task_key": "\ud800"}, "task_key", None),
+    "key of a wrong type": ({"task_key": 5}, "task_key", None),
 }
+"""What is given, the field that the error names, and the maximum."""
 
 
 @each_submission
@@ -99,14 +123,16 @@ def test_what_no_task_can_have_is_refused_and_the_coroutine_closed(
 ) -> None:
     # given
     coroutine = add(1, 2)
+    given, field, maximum = REFUSED[case]
 
     # when
     with pytest.raises(InvalidInputError) as refused:
-        submit(coroutine, **REFUSED[case])
+        submit(coroutine, **given)
 
     # then
     assert is_closed(coroutine)
-    assert refused.value.field
+    assert (refused.value.field, refused.value.maximum) == (field, maximum)
+    assert maximum is None or f"{field} must be at most {maximum:,}" in str(refused.value)
     assert store.count() == 0
 
 
@@ -186,11 +212,26 @@ def test_a_configuration_that_is_replaced_meanwhile_closes_the_coroutine(memory:
 # --- Functions by name ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parameter", ["label", "task_key"])
+RESERVED: dict[str, Any] = {
+    "label": lambda a, label: None,
+    "task_key": lambda *, task_key=None: None,
+    "coro_or_name": lambda coro_or_name: None,
+}
+
+
+@pytest.mark.parametrize("parameter", RESERVED)
 def test_parameters_that_run_background_takes_itself_are_refused(parameter: str) -> None:
-    functions: dict[str, Any] = {"label": lambda a, label: None, "task_key": lambda *, task_key=None: None}
-    with pytest.raises(ValueError, match=parameter):
-        tasks.register("taken")(functions[parameter])
+    with pytest.raises(ValueError, match=parameter) as refused:
+        tasks.register("taken")(RESERVED[parameter])
+    assert isinstance(refused.value, InvalidInputError)
+    assert refused.value.field == parameter
+
+
+@pytest.mark.parametrize("function", [None, 5, "text", dict, type], ids=repr)
+def test_what_is_no_function_or_tells_no_parameters_is_refused(function: Any) -> None:
+    with pytest.raises(InvalidInputError, match="function") as refused:
+        tasks.register("nothing")(function)
+    assert refused.value.field == "function"
 
 
 @pytest.mark.parametrize("name", ["", "x" * 1_025, "a\0", None, 5])

@@ -30,6 +30,8 @@ from module_sdk.timestamps import format_time, system_clock
 LOOK_AGAIN_SECONDS: Final = 0.25
 COUNT_AGAIN_SECONDS: Final = 0.5
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+# Older than 1970 by then, as is a duration of any number of digits.
+LONGEST_SECONDS: Final = 1e12
 SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 app = typer.Typer(help="List, follow, interrupt and remove tasks, of all organizations.", no_args_is_help=True)
@@ -287,7 +289,7 @@ def prune(
     seconds = duration_seconds(older_than)
     scope = organization_of(organization, no_organization)
     filters = filters_of(user=user, organization=organization, no_organization=no_organization)
-    before = format_time(max(0, system_clock() - round(seconds * 1_000_000)))
+    before = format_time(max(0, system_clock() - round(min(seconds, LONGEST_SECONDS) * 1_000_000)))
     filters |= {"status": list(FINAL), "updated_at__lt": before}
     with removal_progress(filters):
         removed = get_runtime().manager().prune(seconds, organization_id=scope, user_id=ANY if user is None else user)

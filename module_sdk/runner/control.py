@@ -25,7 +25,8 @@ from module_sdk.sessions import current_session, session_scope
 from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
 from module_sdk.task import Task, check_progress
 from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, plain_text
-from module_sdk.writes import update_task
+from module_sdk.timestamps import check_timeout
+from module_sdk.writes import maximum_payload_bytes, update_task
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.5
@@ -76,7 +77,8 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
     runtime = get_runtime()
     scope = scope_of(runtime, task_id)
     run = local_run(runtime, task_id)
-    task = run.task if run is not None else runtime.manager().get(task_id, organization_id=scope)
+    manager = runtime.manager()
+    task = run.task if run is not None else manager.get(task_id, organization_id=scope)
     if task is None or scope not in (ANY, task.organization_id):
         return
     event = {
@@ -84,7 +86,7 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
         "task_id": task_id,
         "progress": None if progress is None else check_progress(progress),
         "label": None if label is None else check_text(label, "label", MAXIMUM_LABEL_BYTES),
-        "checkpoint": decode_payload(encode_payload(checkpoint, "checkpoint")),
+        "checkpoint": decode_payload(encode_payload(checkpoint, "checkpoint", maximum_payload_bytes(manager))),
     }
     subscribers.publish(task.organization_id, event)
 
@@ -135,8 +137,8 @@ def await_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
 def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
     if not isinstance(response, dict):
         raise InvalidInputError(f"response must be a dict, not {type(response).__name__}", field="response")
-    text = encode_payload(response, "response")
     runtime = get_runtime()
+    text = encode_payload(response, "response", maximum_payload_bytes(runtime.manager()))
     scope = session_scope()
     run = local_run(runtime, task_id)
     waiting = None if run is None or scope not in (ANY, run.task.organization_id) else run.confirmation
@@ -172,9 +174,9 @@ def cancel(task_id: str) -> bool:
 
 
 def wait(task_id: str, timeout_seconds: float) -> Row:
+    deadline = time.monotonic() + check_timeout(timeout_seconds)
     runtime = get_runtime()
     scope = session_scope()
-    deadline = time.monotonic() + timeout_seconds
     pause = FIRST_PAUSE_SECONDS
     while True:
         task: Task | None = runtime.manager().get(task_id, organization_id=scope)

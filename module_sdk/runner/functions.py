@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from module_sdk.errors import InvalidInputError
@@ -12,7 +12,7 @@ from module_sdk.text_rules import MAXIMUM_KEY_BYTES, check_text
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # These names are taken by `run_background` itself.
-RESERVED_PARAMETERS: Final = frozenset({"label", "task_key"})
+RESERVED_PARAMETERS: Final = frozenset({"coro_or_name", "label", "task_key"})
 
 functions: Final[dict[str, Callable[..., Any]]] = {}
 
@@ -20,15 +20,18 @@ functions: Final[dict[str, Callable[..., Any]]] = {}
 def register(name: str) -> Callable[[Function], Function]:
     """Name a function, sync or async, so that `run_background` can run it: `@register("reports.monthly")`.
 
-    Raises `InvalidInputError` (a `ValueError`) for a name that is taken by another function, and for parameters called
-    `label` or `task_key`. Registering the same function again, as a reload does, replaces it.
+    Raises `InvalidInputError` (a `ValueError`) for a name that is taken by another function, for what is no function,
+    and for parameters called `label`, `task_key` or `coro_or_name`. Registering the same function again, as a reload
+    does, replaces it.
     """
     check_text(name, "name", MAXIMUM_KEY_BYTES, minimum=1)
 
     def add(function: Function) -> Function:
-        for parameter in inspect.signature(function).parameters:
+        for parameter in parameters_of(function):
             if parameter in RESERVED_PARAMETERS:
-                raise InvalidInputError(f"a registered function must not have a parameter {parameter!r}", field="name")
+                raise InvalidInputError(
+                    f"a registered function must not have a parameter {parameter!r}", field=parameter
+                )
         earlier = functions.get(name)
         if earlier is not None and where(earlier) != where(function):
             raise InvalidInputError(f"the name {name!r} is taken by {'.'.join(where(earlier))}", field="name")
@@ -36,6 +39,15 @@ def register(name: str) -> Callable[[Function], Function]:
         return function
 
     return add
+
+
+def parameters_of(function: object) -> Iterable[str]:
+    try:
+        return inspect.signature(function).parameters  # type: ignore[arg-type]  # whether it is one is the question
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"function must be a function whose parameters are known: {error}", field="function"
+        ) from error
 
 
 def where(function: Callable[..., Any]) -> tuple[str, str]:

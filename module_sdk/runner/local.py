@@ -8,6 +8,7 @@ import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from module_sdk.aio import run_on
 from module_sdk.errors import (
     ConfigurationError,
     IllegalTransitionError,
+    ModuleSDKError,
     TaskBackendUnavailableError,
     TaskCancelledError,
 )
@@ -53,7 +55,7 @@ class LocalRunner:
         """Record and start; the task's id, or the id of the active task that holds the key."""
         task_id, run = self.record(coro_or_name, label, task_key, kwargs)
         if run is not None:
-            self.start(run, self.loop_thread.loop() if run.is_async else None)
+            self.start(run, self.loop_thread.loop if run.is_async else None)
         return task_id
 
     async def submit_async(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> str:
@@ -63,7 +65,7 @@ class LocalRunner:
         in_context = functools.partial(contextvars.copy_context().run, recorded)
         try:
             recording: Future[tuple[str, Run | None]] = self.threads.submit(in_context, cancellable=False)
-        except ConfigurationError:
+        except ModuleSDKError:
             close_coroutine(coro_or_name)
             raise
         try:
@@ -73,7 +75,7 @@ class LocalRunner:
             recording.add_done_callback(self.abandon)
             raise
         if run is not None:
-            self.start(run, loop)
+            self.start(run, lambda: loop)
         return task_id
 
     def record(
@@ -101,16 +103,23 @@ class LocalRunner:
 
     # --- Running ----------------------------------------------------------------------------------------------------
 
-    def start(self, run: Run, loop: asyncio.AbstractEventLoop | None) -> None:
+    def start(self, run: Run, find_loop: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         """Begin the work, with the submitter's context; a function waits for a free thread."""
         context = contextvars.copy_context()
         context.run(running.set, run)
-        if loop is None or not run.is_async:
-            self.function_threads.submit(lambda: context.run(self.run_function, run))
-        elif loop is self.loop_thread.started:
-            loop.call_soon_threadsafe(self.start_coroutine, run, loop, context)
-        else:
-            self.start_coroutine(run, loop, context)
+        try:
+            if find_loop is None or not run.is_async:
+                self.function_threads.submit(lambda: context.run(self.run_function, run))
+                return
+            loop = find_loop()
+            if loop is self.loop_thread.started:
+                loop.call_soon_threadsafe(self.start_coroutine, run, loop, context)
+            else:
+                self.start_coroutine(run, loop, context)
+        except ModuleSDKError as error:
+            # It is recorded, so it must end: nothing else would ever end it.
+            run.drop_work()
+            self.recorder.end(run, raised(error, run))
 
     def start_coroutine(self, run: Run, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         run.asyncio_task = loop.create_task(self.run_coroutine(run), name=f"module-sdk {run.id}", context=context)
@@ -141,7 +150,10 @@ class LocalRunner:
         except Exception as error:  # whatever work raises is its outcome
             outcome = raised(error, run)
         run.is_ending = True
-        await run_on(self.threads, lambda: self.recorder.end(run, outcome), cancellable=False)
+        try:
+            await run_on(self.threads, lambda: self.recorder.end(run, outcome), cancellable=False)
+        except TaskBackendUnavailableError:  # no thread can be started: better to hold up the loop than to lose the end
+            self.recorder.end(run, outcome)
 
     def begin(self, run: Run) -> bool:
         """Whether the work is to be done: not if it was cancelled meanwhile, or the store would not say so."""

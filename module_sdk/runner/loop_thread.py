@@ -6,6 +6,8 @@ import asyncio
 import logging
 import threading
 
+from module_sdk.errors import TaskBackendUnavailableError
+
 logger = logging.getLogger("module_sdk.tasks")
 
 
@@ -17,12 +19,18 @@ class LoopThread:
         self.started: asyncio.AbstractEventLoop | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, which runs. Raises `TaskBackendUnavailableError` if no thread can be started for it."""
         with self.lock:
             if self.started is None:
                 # With a factory, the runner leaves the calling thread's own loop alone.
                 runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-                self.started = runner.get_loop()
-                threading.Thread(target=self.run, args=(runner,), name="module-sdk-loop", daemon=True).start()
+                loop = runner.get_loop()
+                try:
+                    threading.Thread(target=self.run, args=(runner,), name="module-sdk-loop", daemon=True).start()
+                except RuntimeError as error:
+                    runner.close()
+                    raise TaskBackendUnavailableError(f"the work has no thread to run on: {error}") from error
+                self.started = loop
             return self.started
 
     def run(self, runner: asyncio.Runner) -> None:

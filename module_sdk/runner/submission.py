@@ -15,7 +15,7 @@ from module_sdk.runner.run import Run
 from module_sdk.sessions import current_session
 from module_sdk.task import Task
 from module_sdk.timestamps import system_clock
-from module_sdk.writes import create_task
+from module_sdk.writes import create_task, maximum_payload_bytes
 
 Work = Coroutine[Any, Any, Any] | Callable[[], Any]
 
@@ -29,7 +29,7 @@ def record(
     an unknown name, `TaskBackendError` when the store fails. A coroutine that is not to run is closed.
     """
     try:
-        make_work = checked_work(coro_or_name, kwargs)
+        make_work = checked_work(coro_or_name, kwargs, maximum_payload_bytes(manager))
         session = current_session()
         if session is None or session.user_id is None:
             raise SessionRequiredError("background work needs a user: with module_sdk.session(user=…)")
@@ -53,7 +53,7 @@ def record(
     return holder.id, None
 
 
-def checked_work(coro_or_name: object, kwargs: dict[str, Any]) -> Callable[[], Work]:
+def checked_work(coro_or_name: object, kwargs: dict[str, Any], maximum: int) -> Callable[[], Work]:
     """What makes the work once the task is recorded. Raises `InvalidInputError`."""
     if inspect.iscoroutine(coro_or_name):
         if kwargs:
@@ -67,7 +67,7 @@ def checked_work(coro_or_name: object, kwargs: dict[str, Any]) -> Callable[[], W
         )
     function = registered(coro_or_name)
     # As stored and read again: a function gets the same arguments here as it would on another machine.
-    arguments = decode_payload(encode_payload(kwargs, "kwargs"))
+    arguments = decode_payload(encode_payload(kwargs, "kwargs", maximum))
     call = functools.partial(function, **arguments)  # type: ignore[arg-type]  # a dict went in
     try:
         inspect.signature(function).bind(**kwargs)

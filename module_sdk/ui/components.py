@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Self
 
-from module_sdk.payloads import encode_payload
+from module_sdk.payloads import HIGHEST_MAXIMUM_BYTES, encode_payload
 
 
 @dataclasses.dataclass
@@ -19,7 +19,7 @@ class Component:
         """Plain JSON. Raises `PayloadError` for a handler that is not JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         described = {"type": type(self).__name__} | {key: value for key, value in fields.items() if value is not None}
-        encode_payload(described, type(self).__name__)
+        encode_payload(described, type(self).__name__, HIGHEST_MAXIMUM_BYTES)
         return described
 
 
