@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
+from module_sdk.errors import InvalidInputError
 from module_sdk.sentinels import ANY, Anything
 from module_sdk.sessions import session_scope
 from module_sdk.text_rules import Identifier
@@ -76,8 +77,11 @@ subscribers: Final = Subscribers()
 def subscribe(callback: Callback, *, task_id: str | None = None) -> Subscription:
     """Call `callback(event)` for the live events of the session's organization, or of one task of it.
 
-    It runs in the thread that reports the event, so it must be quick. Raises `SessionRequiredError` with no session.
+    It runs in the thread that reports the event, so it must be quick. Raises `SessionRequiredError` with no session,
+    `InvalidInputError` for what cannot be called.
     """
+    if not callable(callback):
+        raise InvalidInputError(f"callback must be callable, not {type(callback).__name__}", field="callback")
     subscription = Subscription(callback, session_scope(), task_id)
     subscribers.add(subscription)
     return subscription

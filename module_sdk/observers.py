@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import pluggy
 
-from module_sdk.errors import ConfigurationError
 from module_sdk.hookspecs import ObserverHooks
 from module_sdk.plugins import hooks_of, load_plugin
 
@@ -58,7 +57,7 @@ class Observers:
             what = f"the observer {entry.name}"
             try:
                 loaded.append(hooks_of(load_plugin(entry, what), ObserverHooks, what))
-            except ConfigurationError:
+            except Exception:  # pluggy looks at every attribute, and one may be code that raises
                 logger.exception("%s is left out", what)
         self.installed = loaded
         return loaded

@@ -40,6 +40,6 @@ def load_plugin(entry: EntryPoint, what: str) -> object:
     """The object of an entry point. Raises `ConfigurationError` that names it and keeps the cause."""
     try:
         plugin: object = entry.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script taken for a plugin must not end the host
         raise ConfigurationError(f"{what}, {entry.value}, cannot be loaded: {type(error).__name__}: {error}") from error
     return plugin

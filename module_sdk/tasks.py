@@ -13,10 +13,10 @@ from module_sdk import aio
 from module_sdk.events import Subscription, subscribe
 from module_sdk.failures import failures, lookup_failures
 from module_sdk.rows import LookupResult, Row
-from module_sdk.runner import control
+from module_sdk.runner import control, waiting
 from module_sdk.runner.functions import register
 from module_sdk.runner.run import CurrentTask, current
-from module_sdk.runtime import get_runtime, shutdown
+from module_sdk.runtime import CLOSE_SECONDS, get_runtime, shutdown
 from module_sdk.text_rules import Identifier
 
 __all__ = [
@@ -215,7 +215,21 @@ def wait(task_id: str, timeout_seconds: float) -> Row:
 
     Raises `TimeoutError`, `TaskNotFoundError`, `SessionRequiredError`, `InvalidInputError`, `TaskBackendError`.
     """
-    return control.wait(task_id, timeout_seconds)
+    return waiting.wait(task_id, timeout_seconds)
+
+
+# `a` and `wait` would make a word that Python keeps for itself.
+async def await_task(task_id: str, timeout_seconds: float) -> Row:
+    """The async twin of `wait`."""
+    return await waiting.await_end(task_id, timeout_seconds)
+
+
+async def ashutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
+    """The async twin of `shutdown`."""
+    import asyncio  # noqa: PLC0415  # as in aio.py
+
+    # Not on the twins' threads: the work that is waited for may need one to end.
+    await asyncio.to_thread(shutdown, timeout_seconds)
 
 
 def close_coroutine(coro_or_name: object) -> None:
@@ -227,6 +241,3 @@ update_progress = aio.twin(update_progress_sync)
 emit_progress = aio.twin(emit_progress_sync)
 arespond_confirmation = aio.twin(respond_confirmation)
 acancel = aio.twin(cancel)
-# `a` and `wait` would make a word that Python keeps for itself.
-await_task = aio.twin(wait)
-ashutdown = aio.twin(shutdown)

@@ -23,6 +23,7 @@ from module_sdk.errors import (
 from module_sdk.manager import TaskManager
 from module_sdk.testing import World
 from tests.managers import ForeignManager, a_row, raising
+from tests.work import Gate
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -145,6 +146,58 @@ def test_waiting_for_a_thread_is_part_of_the_deadline() -> None:
     assert isinstance(result.error, TaskBackendUnavailableError)
     assert waited < 5
     assert tasks.lookup_failures() == {"list_user_tasks": 1}
+
+
+def test_any_number_may_wait_for_work_that_itself_needs_a_thread(store: TaskManager) -> None:
+    # given a single thread for all twins, and work that reports and ends through it
+    module_sdk.configure(manager=store, async_threads=1)
+
+    async def reporting(number: int) -> int:
+        await tasks.current().update_progress(0.5)
+        return number
+
+    async def wait_for_all() -> list[Any]:
+        ids = [await tasks.run_background(reporting(number)) for number in range(40)]
+        return [view["result"] for view in await asyncio.gather(*(tasks.await_task(task_id, 30) for task_id in ids))]
+
+    # then
+    assert asyncio.run(wait_for_all()) == list(range(40))
+
+
+def test_whoever_stops_waiting_leaves_the_others_to_it(store: TaskManager) -> None:
+    # given three who wait for one task
+    gate = Gate("done")
+    task_id = gate.submit("coroutine")
+
+    async def wait_together() -> list[Any]:
+        waiting = [asyncio.ensure_future(tasks.await_task(task_id, 30)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        waiting[0].cancel()
+        with pytest.raises(TimeoutError):
+            await tasks.await_task(task_id, 0.05)
+        gate.opened.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    # when
+    cancelled, *views = asyncio.run(wait_together())
+
+    # then
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert [view["result"] for view in views] == ["done", "done"]
+
+
+def test_a_shutdown_in_a_coroutine_lets_work_end_that_needs_a_thread(store: TaskManager) -> None:
+    # given
+    module_sdk.configure(manager=store, async_threads=1)
+    gate = Gate("done")
+    task_id = gate.submit("coroutine")
+    threading.Timer(0.1, gate.opened.set).start()
+
+    # when
+    asyncio.run(tasks.ashutdown(timeout_seconds=30))
+
+    # then
+    assert tasks.wait(task_id, 10)["result"] == "done"
 
 
 def test_a_cancelled_lookup_ends_at_once_and_the_next_works() -> None:

@@ -270,3 +270,9 @@ def test_a_payload_of_a_live_event_is_bounded(memory: World) -> None:
     task, _ = memory.manager.create(module_sdk.Task.new(user_id=7, organization_id=3, module="m"))
     with pytest.raises(PayloadError):
         tasks.emit_progress_sync(task.id, checkpoint="x" * 1_048_576)
+
+
+def test_what_cannot_be_called_is_no_subscriber(store: TaskManager) -> None:
+    with pytest.raises(InvalidInputError, match="callback") as refused:
+        tasks.subscribe(None)  # type: ignore[arg-type]
+    assert refused.value.field == "callback"

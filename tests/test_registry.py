@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -129,6 +130,7 @@ BROKEN = {
     "raises": ("def module_sdk_open_task_manager(url, options): return 1 / 0", "ZeroDivisionError: division by zero"),
     "driver": ("import a_driver_that_is_not_here", "ModuleNotFoundError: No module named 'a_driver_that_is_not_here'"),
     "syntax": ("def", "SyntaxError"),
+    "exits": ("raise SystemExit(3)", "SystemExit: 3"),
 }
 
 
@@ -168,6 +170,51 @@ def test_the_driver_of_a_known_store_is_asked_for_by_its_extra(tmp_path: Path, m
     # then the hook's own words reach the caller, in a lookup too
     monkeypatch.setenv("MODULE_SDK_TASKS_URL", "driverless://host")
     assert "module-sdk[postgres]" in str(tasks.list_user_tasks(1).error)
+
+
+DRIVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "postgres": (("psycopg",), ["postgresql", "postgres", "postgresql+psycopg"]),
+    "mysql": (("pymysql", "MySQLdb"), ["mysql", "mariadb"]),
+    "redis": (("redis",), ["redis", "rediss", "valkey", "valkeys"]),
+    "mongo": (("pymongo",), ["mongodb", "mongodb+srv"]),
+}
+"""The modules and the schemes of each extra."""
+
+WITHOUT_DRIVER = """
+import sys
+
+modules, schemes = (argument.split(",") for argument in sys.argv[1:])
+for module in modules:
+    sys.modules[module] = None
+
+import module_sdk
+
+for scheme in schemes:
+    try:
+        module_sdk.configure(url=f"{scheme}://user:s3cret@host/tasks")
+    except module_sdk.ConfigurationError as error:
+        print(error)
+module_sdk.configure(url="sqlite:///:memory:")
+assert module_sdk.tasks.list_user_tasks(7, 3).error is None
+"""
+
+
+@pytest.mark.parametrize("extra", DRIVERS)
+def test_each_of_our_stores_names_the_extra_that_brings_its_driver(extra: str) -> None:
+    # given an interpreter in which the driver is not installed
+    modules, schemes = DRIVERS[extra]
+
+    # when
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DRIVER, ",".join(modules), ",".join(schemes)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+
+    # then each says what to do, and other stores go on
+    assert len(told) == len(schemes)
+    assert [line for line in told if f"pip install 'module-sdk[{extra}]'" not in line or "s3cret" in line] == []
 
 
 def test_a_plugin_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

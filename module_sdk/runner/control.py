@@ -1,10 +1,9 @@
-"""Progress, confirmation, cancellation and waiting: what may be said of a task once it is recorded."""
+"""Progress, confirmation and cancellation: what may be said of a task once it is recorded."""
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import CancelledError, Future
-from typing import Any, Final
+from typing import Any
 
 from module_sdk.errors import (
     CapabilityError,
@@ -16,20 +15,15 @@ from module_sdk.errors import (
 )
 from module_sdk.events import subscribers
 from module_sdk.payloads import decode_payload, encode_payload
-from module_sdk.rows import Row
 from module_sdk.runner.outcome import CANCELLED
 from module_sdk.runner.run import Run, live_runs
 from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sentinels import ANY, UNSET, Anything
 from module_sdk.sessions import current_session, session_scope
 from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
-from module_sdk.task import Task, check_progress
+from module_sdk.task import check_progress
 from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, plain_text
-from module_sdk.timestamps import check_timeout
 from module_sdk.writes import maximum_payload_bytes, update_task
-
-FIRST_PAUSE_SECONDS: Final = 0.01
-LONGEST_PAUSE_SECONDS: Final = 0.5
 
 
 def local_run(runtime: Runtime, task_id: str) -> Run | None:
@@ -171,25 +165,3 @@ def cancel(task_id: str) -> bool:
     if found and runtime.started_runner is not None:
         runtime.started_runner.stop(task_id)
     return moved
-
-
-def wait(task_id: str, timeout_seconds: float) -> Row:
-    deadline = time.monotonic() + check_timeout(timeout_seconds)
-    runtime = get_runtime()
-    scope = session_scope()
-    pause = FIRST_PAUSE_SECONDS
-    while True:
-        task: Task | None = runtime.manager().get(task_id, organization_id=scope)
-        if task is None:
-            raise TaskNotFoundError(f"there is no task {task_id}")
-        if not task.is_active:
-            return task.to_view()
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"task {task_id} is still {task.status} after {timeout_seconds:g} s")
-        run = local_run(runtime, task_id)
-        if run is not None:
-            run.ended.wait(min(left, LONGEST_PAUSE_SECONDS))
-        else:
-            time.sleep(min(left, pause))
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

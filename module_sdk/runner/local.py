@@ -7,8 +7,8 @@ import contextvars
 import functools
 import logging
 import threading
-import time
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from module_sdk.errors import (
     IllegalTransitionError,
     ModuleSDKError,
     TaskBackendUnavailableError,
-    TaskCancelledError,
 )
 from module_sdk.manager import TaskManager
 from module_sdk.runner.loop_thread import LoopThread
@@ -180,8 +179,7 @@ class LocalRunner:
     def forget(self, run: Run) -> None:
         with self.lock:
             self.runs.pop(run.id, None)
-        run.settle(TaskCancelledError(f"task {run.id} has ended"))
-        run.ended.set()
+        run.end()
 
     # --- Stopping ---------------------------------------------------------------------------------------------------
 
@@ -195,11 +193,10 @@ class LocalRunner:
         """Wait so long for what runs, then record the rest as interrupted and stop it."""
         with self.lock:
             self.is_stopping = True
-        deadline = time.monotonic() + timeout_seconds
-        wait_until_ended(list(self.runs.values()), deadline)
+        wait_until_ended(list(self.runs.values()), timeout_seconds)
         left = list(self.runs.values())
         self.interrupt(left)
-        wait_until_ended([run for run in left if run.is_async], time.monotonic() + UNWIND_SECONDS)
+        wait_until_ended([run for run in left if run.is_async], UNWIND_SECONDS)
         self.recorder.stop()
         self.loop_thread.stop()
         self.function_threads.close()
@@ -219,6 +216,5 @@ class LocalRunner:
             run.stop()
 
 
-def wait_until_ended(runs: list[Run], deadline: float) -> None:
-    for run in runs:
-        run.ended.wait(min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX))
+def wait_until_ended(runs: list[Run], seconds: float) -> None:
+    futures.wait([run.ended for run in runs], min(seconds, threading.TIMEOUT_MAX))

@@ -28,7 +28,9 @@ class Run:
         self.task = task
         self.work = work
         self.cancelled = threading.Event()
-        self.ended = threading.Event()
+        self.ended: Future[None] = Future()
+        # Running, so that nobody who stops waiting for it can cancel it for the others.
+        self.ended.set_running_or_notify_cancel()
         self.is_ending = False
         self.lock = threading.Lock()
         self.confirmation: Future[dict[str, Any]] | None = None
@@ -58,6 +60,13 @@ class Run:
             waiting.set_exception(response)
         else:
             waiting.set_result(response)
+
+    def end(self) -> None:
+        """What is to be recorded of it has been; a second call does nothing."""
+        self.settle(TaskCancelledError(f"task {self.id} has ended"))
+        with self.lock:
+            if not self.ended.done():
+                self.ended.set_result(None)
 
     def stop(self) -> None:
         """Tell the work to stop, as well as that can be done: a thread has to look."""
