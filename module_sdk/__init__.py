@@ -67,7 +67,7 @@ LAZY_NAMES = {
     "unregister_observer": "observers",
 }
 
-# Without `testing`, which needs pytest: a star import and `help()` work where that is not installed.
+# Without `testing`, which loads pytest where that is installed.
 __all__ = [
     "ANY",
     "CapabilityError",

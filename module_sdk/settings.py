@@ -16,6 +16,8 @@ from module_sdk.errors import ConfigurationError
 from module_sdk.options import DEFAULTS, check_seconds, check_whole
 
 ENVIRONMENT_PREFIX: Final = "MODULE_SDK_TASKS_"
+FILES: Final[dict[str, tuple[str, ...]]] = {"pyproject.toml": ("tool", "module-sdk"), "module_sdk.toml": ()}
+"""Those that may hold settings, the weaker first, each with the table that is ours."""
 MOST_THREADS: Final = 10_000
 # Given to the manager as they are, when they are set.
 MANAGER_SETTINGS: Final = ("namespace", "auto_setup", "timeout_seconds", "max_connections", "maximum_payload_bytes")
@@ -61,11 +63,11 @@ def load_settings(given: Mapping[str, Any]) -> tuple[Settings, str]:
     # Loaded here because `import module_sdk` must stay light.
     import typed_settings  # noqa: PLC0415
 
+    tables = {name: table for name, path in FILES.items() if (table := read_table(name, path)) is not None}
     formats: dict[str, typed_settings.loaders.FileFormat] = {
-        "pyproject.toml": typed_settings.TomlFormat("tool.module-sdk"),
-        "module_sdk.toml": typed_settings.TomlFormat(None),
+        name: typed_settings.TomlFormat(".".join(FILES[name]) or None) for name in tables
     }
-    files = typed_settings.FileLoader(formats, [name for name in formats if Path(name).is_file()])
+    files = typed_settings.FileLoader(formats, list(tables))
     environment = typed_settings.EnvLoader(ENVIRONMENT_PREFIX)
     try:
         settings = dataclasses.replace(typed_settings.load_settings(Settings, [files, environment]), **given)
@@ -79,9 +81,25 @@ def load_settings(given: Mapping[str, Any]) -> tuple[Settings, str]:
         return settings, "configure(url=…)"
     if f"{ENVIRONMENT_PREFIX}URL" in os.environ:
         return settings, f"the environment variable {ENVIRONMENT_PREFIX}URL"
-    if settings.url is not None:
-        return settings, "module_sdk.toml or pyproject.toml in the working folder"
+    for name in reversed(tables):
+        if "url" in tables[name]:
+            return settings, f"{name} in the working folder"
     return dataclasses.replace(settings, url=default_url()), "the default: an SQLite file in the user's data folder"
+
+
+def read_table(name: str, path: tuple[str, ...]) -> dict[str, Any] | None:
+    """Our table of a file in the working folder; `None` without that file. Raises `ConfigurationError` naming it."""
+    if not Path(name).is_file():
+        return None
+    import tomllib  # noqa: PLC0415  # as above
+
+    try:
+        table: Any = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{name} in the working folder cannot be read: {error}") from None
+    for key in path:
+        table = table.get(key, {}) if isinstance(table, dict) else {}
+    return table if isinstance(table, dict) else {}
 
 
 def default_url() -> str:

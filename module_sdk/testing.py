@@ -10,8 +10,6 @@ import dataclasses
 import threading
 from collections.abc import Iterator
 
-import pytest
-
 from module_sdk.manager import TaskManager
 from module_sdk.registry import open_manager
 from module_sdk.runtime import configure, reset
@@ -66,8 +64,11 @@ def world(user: object = None, module: str = MODULE) -> Iterator[World]:
         manager.close()
 
 
-@pytest.fixture
-def module_sdk_world() -> Iterator[World]:
-    """`module_sdk.tasks` on a fresh store in memory, as user 7 of organization 3, for one test."""
-    with world() as made:
-        yield made
+with contextlib.suppress(ImportError):  # for other test frameworks, pytest need not be installed
+    import pytest
+
+    @pytest.fixture
+    def module_sdk_world() -> Iterator[World]:
+        """`module_sdk.tasks` on a fresh store in memory, as user 7 of organization 3, for one test."""
+        with world() as made:
+            yield made

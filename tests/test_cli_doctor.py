@@ -60,7 +60,7 @@ def test_it_says_where_the_url_came_from(command_line: CommandLine, source: str)
     from_environment = command_line.read("doctor", MODULE_SDK_TASKS_URL="sqlite:///b.db")["store"]
 
     assert from_file["url"] == "sqlite:///from_file.db"
-    assert source in from_file["from"]
+    assert from_file["from"] == f"{source} in the working folder"
     assert from_environment["url"] == "sqlite:///b.db"
     assert "MODULE_SDK_TASKS_URL" in from_environment["from"]
 

@@ -228,23 +228,29 @@ def test_a_bad_namespace_in_the_url_is_refused(query: str) -> None:
 
 
 BAD_FILES = {
-    "not TOML": "url = \n",
-    "not UTF-8": b"url = '\xff'",
-    "an unknown name": 'urll = "memory://"\n',
-    "a wrong type": 'breaker = "perhaps"\n',
-    "a number out of bounds": "max_running_tasks = 0\n",
+    "not TOML": ("url = \n", "line [12]"),
+    "not UTF-8": (b"url = '\xff'", "utf-8"),
+    "an unknown name": ('urll = "memory://"\n', "urll"),
+    "a wrong type": ('breaker = "perhaps"\n', "breaker"),
+    "a number out of bounds": ("max_running_tasks = 0\n", "max_running_tasks must be an integer between 1 and 10,000"),
 }
+"""What is in the file, and what the error says of it."""
 
 
-@pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES)
-def test_a_file_that_cannot_be_read_is_a_configuration_error(content: str | bytes, empty_folder: Path) -> None:
+@pytest.mark.parametrize(("content", "reason"), BAD_FILES.values(), ids=BAD_FILES)
+@pytest.mark.parametrize("file", ["module_sdk.toml", "pyproject.toml"])
+def test_a_file_that_cannot_be_read_is_a_configuration_error(
+    file: str, content: str | bytes, reason: str, empty_folder: Path
+) -> None:
     # given
-    Path("module_sdk.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    table = b"[tool.module-sdk]\n" if file == "pyproject.toml" else b""
+    Path(file).write_bytes(table + (content if isinstance(content, bytes) else content.encode()))
 
     # then
     assert isinstance(tasks.list_user_tasks(1).error, ConfigurationError)
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=reason) as refused:
         module_sdk.configure(url="memory://")
+    assert file in str(refused.value) or "max_running_tasks" in str(refused.value)
     assert not (empty_folder / "data").exists()
 
 

@@ -62,7 +62,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert module_sdk.__version__.count(".") == 2
 
 
-def test_a_star_import_and_help_work_where_pytest_is_not_installed() -> None:
-    absent = "import sys; sys.modules['pytest'] = None"
-    used = "from module_sdk import *; import module_sdk, pydoc; pydoc.render_doc(module_sdk)"
-    assert "module_sdk.tasks" in modules_after(f"{absent}\n{used}")
+def test_a_star_import_and_help_load_no_pytest() -> None:
+    loaded = modules_after("from module_sdk import *; import module_sdk, pydoc; pydoc.render_doc(module_sdk)")
+    assert "module_sdk.tasks" in loaded
+    assert "pytest" not in loaded

@@ -6,8 +6,9 @@ A handler is any JSON value: the name of an action, or the specification of one.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
+from module_sdk.errors import InvalidInputError
 from module_sdk.payloads import HIGHEST_MAXIMUM_BYTES, encode_payload
 
 
@@ -51,14 +52,27 @@ class BackgroundTask(Component):
     on_update: Any = None
 
 
+class Describable(Protocol):
+    """A component, ours or one of your own."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        ...
+
+
 class Builder:
     """A page, or a part of one: components in order."""
 
     def __init__(self) -> None:
-        self.children: list[Component | Builder] = []
+        self.children: list[Describable] = []
 
-    def add(self, component: Component | Builder) -> Self:
-        """Append, and return the builder, so that calls chain."""
+    def add(self, component: Describable) -> Self:
+        """Append, and return the builder, so that calls chain.
+
+        Raises `InvalidInputError` for what has no `to_dict()`.
+        """
+        if isinstance(component, type) or not callable(getattr(component, "to_dict", None)):
+            raise InvalidInputError(f"component must be a component, not {component!r:.100}", field="component")
         self.children.append(component)
         return self
 
