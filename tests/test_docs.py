@@ -6,12 +6,19 @@ import os
 import re
 import subprocess
 import sysconfig
+import tomllib
 from pathlib import Path
 from typing import Final
 
 import pytest
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+import module_sdk
+from module_sdk import models, tasks, ui
+from module_sdk.hookspecs import ObserverHooks
+from module_sdk.settings import SETTING_NAMES
+from tests.test_layout import STORE_EXTRAS
 
 ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -61,6 +68,26 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
+
+
+def words_of(name: str) -> set[str]:
+    return set(re.findall(r"\w+", (ROOT / name).read_text()))
+
+
+def test_every_public_name_and_setting_is_documented() -> None:
+    public = {*module_sdk.__all__, *tasks.__all__, *ui.__all__}
+    public |= {name for name in vars(type(models.background_tasks)) if not name.startswith("_")}
+    hooks = {name for name in vars(ObserverHooks) if name.startswith("module_sdk_")}
+    assert (public | hooks) - words_of("docs/reference.md") == set()
+    assert SETTING_NAMES - words_of("docs/configuration.md") == set()
+
+
+def test_every_scheme_and_extra_of_a_store_is_in_the_readme() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "README.md").read_text()
+    schemes = project["entry-points"]["module_sdk.backends"].keys() - {"postgres"}  # another name of postgresql
+    assert {scheme for scheme in schemes if f"`{scheme}://" not in text} == set()
+    assert {extra for extra in STORE_EXTRAS if f"`module-sdk[{extra}]`" not in text} == set()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
