@@ -46,6 +46,7 @@ class Runtime:
         self.owns_manager = owns_manager
         self.problem = problem
         self.foreign_manager = manager
+        self.is_closed = False
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
         self.started_runner: LocalRunner | None = None
@@ -72,7 +73,10 @@ class Runtime:
         return cast("TaskManager", self.foreign_manager)
 
     def runner(self) -> LocalRunner:
+        """Raises `ConfigurationError` without a manager, and once another configuration is in force."""
         with self.lock:
+            if self.is_closed:
+                raise ConfigurationError("the configuration was replaced while this call was on its way")
             if self.started_runner is None:
                 from module_sdk.runner.local import LocalRunner  # noqa: PLC0415  # asyncio: lookups do without
 
@@ -97,6 +101,9 @@ class Runtime:
             runner.shutdown(timeout_seconds)
 
     def close(self) -> None:
+        with self.lock:
+            # Work that began after this would be known to nobody when the process ends.
+            self.is_closed = True
         self.shutdown(CLOSE_SECONDS)
         self.lookups.stop()
         if self.started_threads is not None:

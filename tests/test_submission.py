@@ -41,6 +41,26 @@ def test_a_task_is_recorded_run_and_completed_with_its_result(store: TaskManager
     assert task.arguments == ({"a": 1, "b": 2} if by_name else None)
 
 
+class AsyncCallable:
+    async def __call__(self, a: int, b: int) -> int:
+        return a + b
+
+
+class SyncCallable:
+    def __call__(self, a: int, b: int) -> int:
+        return a + b
+
+
+CALLABLES = [functools.partial(add, b=2), functools.partial(lambda a, b: a + b, b=2), AsyncCallable(), SyncCallable()]
+
+
+@pytest.mark.parametrize("function", CALLABLES, ids=["async partial", "partial", "async object", "object"])
+def test_whatever_can_be_called_can_be_registered(memory: World, function: Any) -> None:
+    tasks.register("callable")(function)
+    view = tasks.wait(tasks.run_background_sync("callable", a=1, b=2), 10)
+    assert (view["result"], view["error"]) == (3, None)
+
+
 def test_the_id_comes_back_while_the_work_still_runs(store: TaskManager) -> None:
     for form in ("coroutine", "function"):
         gate = Gate(result="done")
@@ -207,6 +227,16 @@ def test_a_configuration_that_is_replaced_meanwhile_closes_the_coroutine(memory:
     with pytest.raises(RuntimeError):
         asyncio.run(runner.submit_async(coroutine, "x", None, {}))
     assert is_closed(coroutine)
+
+
+def test_a_configuration_that_was_replaced_begins_no_work(memory: World) -> None:
+    # given a caller that still holds the earlier configuration
+    earlier = module_sdk.runtime.get_runtime()
+    module_sdk.configure(url="memory://")
+
+    # then it starts nothing there, which nobody would end at exit
+    with pytest.raises(RuntimeError, match="replaced"):
+        earlier.runner()
 
 
 # --- Functions by name ------------------------------------------------------------------------------------------------

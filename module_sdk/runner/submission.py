@@ -73,7 +73,8 @@ def checked_work(coro_or_name: object, kwargs: dict[str, Any], maximum: int) -> 
         inspect.signature(function).bind(**kwargs)
     except TypeError as error:
         raise InvalidInputError(f"{coro_or_name!r} does not take these arguments: {error}", field="kwargs") from None
-    return call if inspect.iscoroutinefunction(function) else lambda: call
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    return call if is_async else lambda: call
 
 
 def close_coroutine(coro_or_name: object) -> None:
