@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import pytest
+from module_sdk_memory.manager import MemoryTaskManager
 
 import module_sdk
 from module_sdk import tasks
+from module_sdk.capabilities import Capabilities
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
 from module_sdk.lookups import MOST_FOREIGN_CALLS
 from module_sdk.record import ROW_FIELDS
@@ -197,3 +199,56 @@ def test_a_store_that_is_being_opened_by_somebody_else_keeps_no_lookup_too_long(
     release.set()
     patient.join()
     assert real_empty(tasks.list_user_tasks(1))
+
+
+# --- Where a lookup runs ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_only_a_manager_that_keeps_deadlines_is_asked_in_the_callers_thread(bounded: bool) -> None:
+    # given
+    asked: list[tuple[threading.Thread, float]] = []
+
+    class Watched(MemoryTaskManager):
+        capabilities = Capabilities(bounded=bounded)
+
+        def store_find_by_user(self, *arguments: Any) -> Any:
+            asked.append((threading.current_thread(), arguments[-1] - time.monotonic()))
+            return super().store_find_by_user(*arguments)
+
+    module_sdk.configure(manager=Watched("memory://"), lookup_timeout_seconds=1.5)
+
+    # when
+    assert real_empty(tasks.list_user_tasks(1))
+
+    # then, with what is left of the caller's time where the manager is to keep it
+    ((thread, seconds),) = asked
+    assert (thread is threading.current_thread()) is bounded
+    assert not bounded or 0 < seconds <= 1.5
+
+
+def test_connecting_to_a_server_is_waited_for_no_longer_than_the_deadline_and_goes_on() -> None:
+    # given a server that takes its time to accept
+    release = threading.Event()
+    attempts: list[str] = []
+
+    class Server(MemoryTaskManager):
+        capabilities = Capabilities(server=True, bounded=True)
+
+        def store_open(self, create: bool, deadline: float) -> None:
+            attempts.append(threading.current_thread().name)
+            release.wait(30)
+            super().store_open(create, deadline)
+
+    module_sdk.configure(manager=Server("memory://"), lookup_timeout_seconds=0.05, breaker=False)
+
+    # when lookups come and go meanwhile
+    results = [tasks.list_user_tasks(1) for _ in range(3)]
+
+    # then one attempt serves them all
+    assert {type(result.error) for result in results} == {TaskBackendUnavailableError}
+    release.set()
+    with module_sdk.session(user={"id": 1}):
+        assert module_sdk.models.background_tasks.count() == 0
+    assert real_empty(tasks.list_user_tasks(1))
+    assert attempts == ["module-sdk-connect"]

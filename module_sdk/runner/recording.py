@@ -105,9 +105,10 @@ class Recorder:
         while True:
             try:
                 self.retrying(TaskBackendError, None)(self.record_late_ends)
-            except TaskBackendError as error:
+            except TaskBackendError:
+                # After `stop` only: the shutdown has recorded them, or said that it could not.
                 while not self.late_ends.empty():
-                    self.give_up(self.late_ends.get()[0], error)
+                    self.ended(self.late_ends.get()[0])
             with self.lock:
                 if self.late_ends.empty():
                     self.is_retrying = False
