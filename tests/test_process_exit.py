@@ -155,6 +155,36 @@ def test_an_interrupt_from_the_keyboard_interrupts_what_runs(file: TaskManager) 
     assert process.returncode == 0
 
 
+def test_a_result_for_which_the_disk_has_no_room_fails_the_task_and_frees_its_key(file: TaskManager) -> None:
+    # given a process that may not write large files
+    code = """
+    import resource, signal
+
+    @tasks.register("large")
+    def large():
+        return "x" * 900_000
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    # when
+    task_id = tasks.run_background_sync("large", task_key="k")
+    tasks.wait(task_id, timeout_seconds=30)
+    print(task_id, tasks.run_background_sync(coroutine(0), task_key="k"))
+    """
+    ids, errors, _ = finish(start(file, code))
+
+    # then
+    failed, after = (file.get(task_id) for task_id in ids)
+    assert failed is not None
+    assert after is not None
+    assert (failed.status, failed.result) == ("failed", None)
+    assert str(failed.error).startswith("TaskBackendError: ")
+    assert (after.status, after.result) == ("completed", "done")
+    assert errors.startswith(f"the store refused the result of task {failed.id}: ")
+    assert "Traceback" not in errors
+
+
 def test_pending_work_is_interrupted_too(file: TaskManager) -> None:
     # when
     code = """

@@ -79,6 +79,7 @@ class Recorder:
             # It may be the result that the store cannot take: its disk is nearly full, or its packets are smaller.
             if outcome.result is None:
                 raise
+            logger.warning("the store refused the result of task %s: %s", run.id, error)
             self.record(run, Outcome(FAILED, error=error_text(error)))
         else:
             if row is None:
