@@ -15,6 +15,8 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import InvalidInputError, TaskBackendError, TaskCancelledError
 from module_sdk.manager import TaskManager
+from module_sdk.record import TaskRecord
+from tests.managers import FaultyManager
 from tests.work import Gate, Stoppable, add, get, is_closed, until_status
 
 
@@ -91,10 +93,58 @@ def test_work_submitted_while_shutting_down_is_refused_and_closed(store: TaskMan
 
     # then
     assert is_closed(coroutine)
-    (late,) = store.page(filters={"label": "late"})
-    assert late["status"] == "interrupted"
+    assert store.count(filters={"label": "late"}) == 0
     gate.opened.set()
     ending.join()
+
+
+@pytest.mark.parametrize("form", ["coroutine", "function"])
+def test_a_submission_that_a_shutdown_overtakes_leaves_no_task_active(form: str) -> None:
+    # given a store that takes its time to record a task, and is closed by the next configuration
+    manager = FaultyManager()
+    module_sdk.configure(manager=manager)
+    runtime = module_sdk.runtime.get_runtime()
+    runtime.owns_manager = True
+    runner = runtime.runner()
+    recorded, release = threading.Event(), threading.Event()
+
+    def record_slowly(record: TaskRecord) -> None:
+        recorded.set()
+        assert release.wait(10)
+
+    manager.after_create = record_slowly
+    gate = Gate()
+    tasks.register("overtaken")(gate.function)
+    coroutine = gate.coroutine()
+    refused: list[Exception] = []
+
+    def submit() -> None:
+        try:
+            with module_sdk.session(user={"id": 7}):
+                tasks.run_background_sync(coroutine if form == "coroutine" else "overtaken")
+        except RuntimeError as error:
+            refused.append(error)
+
+    submitter = threading.Thread(target=submit)
+    submitter.start()
+    assert recorded.wait(10)
+
+    # when
+    ending = threading.Thread(target=module_sdk.configure, kwargs={"url": None})
+    ending.start()
+    while not runner.is_stopping:
+        time.sleep(0.001)
+    release.set()
+    submitter.join()
+    ending.join()
+
+    # then the submitter is told, nothing ran, and the record says so
+    assert [str(error) for error in refused] == ["background work is shutting down"]
+    assert not gate.begun.is_set()
+    assert [(record.status, record.error) for record in manager.tables.records.values()] == [
+        ("interrupted", "shutdown")
+    ]
+    coroutine.close()
 
 
 def test_a_task_may_shut_down_the_rest(store: TaskManager) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
 from typing import Any, Final
@@ -32,6 +33,7 @@ from module_sdk.writes import update_task
 
 # How long stopped coroutines get to unwind before their loop ends.
 UNWIND_SECONDS: Final = 1.0
+SHUTTING_DOWN: Final = "background work is shutting down"
 logger = logging.getLogger("module_sdk.tasks")
 
 
@@ -42,6 +44,8 @@ class LocalRunner:
         self.manager = manager
         self.threads = threads
         self.lock = threading.Lock()
+        self.submitted = threading.Condition(self.lock)
+        self.submissions = 0
         self.runs: dict[str, Run] = {}
         self.is_stopping = False
         self.recorder = Recorder(manager, self.forget)
@@ -80,21 +84,44 @@ class LocalRunner:
     def record(
         self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
     ) -> tuple[str, Run | None]:
-        task_id, run = record(self.manager, coro_or_name, label, task_key, kwargs)
-        if run is not None:
-            with self.lock:
-                refused = self.is_stopping
-                if not refused:
-                    self.runs[task_id] = run
-            if refused:
-                self.end_unstarted(run, SHUTDOWN)
-                raise ConfigurationError("background work is shutting down")
+        try:
+            with self.submitting():
+                task_id, run = record(self.manager, coro_or_name, label, task_key, kwargs)
+                if run is not None:
+                    self.admit(run)
+        except BaseException:
+            close_coroutine(coro_or_name)
+            raise
         return task_id, run
+
+    def admit(self, run: Run) -> None:
+        with self.lock:
+            if not self.is_stopping:
+                self.runs[run.id] = run
+                return
+        self.end_unstarted(run, SHUTDOWN)
+        raise ConfigurationError(SHUTTING_DOWN)
+
+    @contextlib.contextmanager
+    def submitting(self) -> Iterator[None]:
+        """A shutdown waits for what is inside, or a task could be recorded that nobody runs or interrupts."""
+        with self.lock:
+            if self.is_stopping:
+                raise ConfigurationError(SHUTTING_DOWN)
+            self.submissions += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.submissions -= 1
+                self.submitted.notify_all()
 
     def abandon(self, recording: Future[tuple[str, Run | None]]) -> None:
         run = None if recording.exception() is not None else recording.result()[1]
         if run is not None:
-            self.threads.submit(lambda: self.end_unstarted(run, CANCELLED), cancellable=False)
+            run.drop_work()
+            with contextlib.suppress(ConfigurationError):  # the configuration is gone, and its shutdown has recorded it
+                self.threads.submit(lambda: self.end_unstarted(run, CANCELLED), cancellable=False)
 
     def end_unstarted(self, run: Run, reason: str) -> None:
         run.drop_work()
@@ -193,6 +220,8 @@ class LocalRunner:
         """Wait so long for what runs, then record the rest as interrupted and stop it."""
         with self.lock:
             self.is_stopping = True
+            longest = min(max(timeout_seconds, UNWIND_SECONDS), threading.TIMEOUT_MAX)
+            self.submitted.wait_for(lambda: not self.submissions, longest)
         wait_until_ended(list(self.runs.values()), timeout_seconds)
         left = list(self.runs.values())
         self.interrupt(left)

@@ -77,7 +77,7 @@ class Recorder:
             raise
         except TaskBackendError as error:
             # It may be the result that the store cannot take: its disk is nearly full, or its packets are smaller.
-            if outcome.result is None:
+            if outcome.result is None or self.stopped.is_set():
                 raise
             logger.warning("the store refused the result of task %s: %s", run.id, error)
             self.record(run, Outcome(FAILED, error=error_text(error)))

@@ -26,27 +26,23 @@ def record(
     """The task's id, and the work to start; no work if an active task holds the key, whose id it then is (DEDUP-01).
 
     Raises `SessionRequiredError` without a session's user, `InvalidInputError` for arguments that no task can have or
-    an unknown name, `TaskBackendError` when the store fails. A coroutine that is not to run is closed.
+    an unknown name, `TaskBackendError` when the store fails. The coroutine of a second submission is closed.
     """
-    try:
-        make_work = checked_work(coro_or_name, kwargs, maximum_payload_bytes(manager))
-        session = current_session()
-        if session is None or session.user_id is None:
-            raise SessionRequiredError("background work needs a user: with module_sdk.session(user=…)")
-        task = Task.new(
-            user_id=session.user_id,
-            organization_id=session.organization_id,
-            module=session.module,
-            label=label,
-            task_key=task_key,
-            now=getattr(manager, "clock", system_clock)(),
-            function=coro_or_name if isinstance(coro_or_name, str) else None,
-            arguments=kwargs or None,
-        )
-        holder, created = create_task(manager, task)
-    except BaseException:
-        close_coroutine(coro_or_name)
-        raise
+    make_work = checked_work(coro_or_name, kwargs, maximum_payload_bytes(manager))
+    session = current_session()
+    if session is None or session.user_id is None:
+        raise SessionRequiredError("background work needs a user: with module_sdk.session(user=…)")
+    task = Task.new(
+        user_id=session.user_id,
+        organization_id=session.organization_id,
+        module=session.module,
+        label=label,
+        task_key=task_key,
+        now=getattr(manager, "clock", system_clock)(),
+        function=coro_or_name if isinstance(coro_or_name, str) else None,
+        arguments=kwargs or None,
+    )
+    holder, created = create_task(manager, task)
     if created:
         return task.id, Run(task, make_work())
     close_coroutine(coro_or_name)
