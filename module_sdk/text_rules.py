@@ -62,6 +62,8 @@ def identifier_text(value: object, field: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         # Python refuses to write integers of thousands of digits in decimal; in hexadecimal they are too long as well.
         return int.__repr__(value) if value.bit_length() <= MAXIMUM_IDENTIFIER_BYTES * 4 else hex(value)
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{field} must be an integer or text, not {type(value).__name__}", field=field)
     text = plain_text(value, field)
     if not text:
         raise InvalidInputError(f"{field} must not be the empty text", field=field)

@@ -53,6 +53,9 @@ def test_an_id_that_no_task_can_have_is_refused(field: str, bad: Any) -> None:
     ):
         pass
     assert refused.value.field == ("user_id" if field == "id" else field)
+    assert refused.value.field in str(refused.value)
+    assert refused.value.maximum == (255 if isinstance(bad, str | int) and len(str(bad)) > 100 else None)
+    assert refused.value.maximum is None or "at most 255 bytes" in str(refused.value)
     assert current_session() is None
 
 
