@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import module_sdk
 from module_sdk import tasks
-from module_sdk.errors import InvalidInputError, TaskCancelledError, TaskNotFoundError
+from module_sdk.errors import InvalidInputError, TaskBackendError, TaskCancelledError, TaskNotFoundError
 from module_sdk.manager import TaskManager
 from tests.managers import FaultyManager
 from tests.work import Gate, Stoppable, add, get, is_closed
@@ -183,6 +184,20 @@ def test_a_task_of_another_process_is_recorded_as_cancelled(store: TaskManager) 
 
 
 # --- Waiting ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_waiting_ends_when_the_store_is_replaced_and_says_why(tmp_path: Path, asynchronous: bool) -> None:
+    # given a task of another process
+    module_sdk.configure(url=f"sqlite:///{tmp_path / 'tasks.db'}")
+    task, _ = module_sdk.runtime.get_runtime().manager().create(module_sdk.Task.new(user_id=7, module="m"))
+    replacing = threading.Timer(0.1, module_sdk.configure, kwargs={"url": "memory://"})
+    replacing.start()
+
+    # then
+    with module_sdk.session(user={"id": 7}), pytest.raises(TaskBackendError, match="closed"):
+        asyncio.run(tasks.await_task(task.id, 30)) if asynchronous else tasks.wait(task.id, 30)
+    replacing.join()
 
 
 def test_waiting_ends_in_time_or_with_the_task(store: TaskManager) -> None:

@@ -10,7 +10,7 @@ from module_sdk import aio
 from module_sdk.errors import TaskNotFoundError
 from module_sdk.rows import Row
 from module_sdk.runner.control import local_run
-from module_sdk.runtime import get_runtime
+from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sessions import session_scope
 from module_sdk.timestamps import check_timeout
 
@@ -26,6 +26,7 @@ class Waiting:
         self.timeout_seconds = check_timeout(timeout_seconds)
         self.deadline = time.monotonic() + self.timeout_seconds
         self.pause = FIRST_PAUSE_SECONDS
+        self.runtime: Runtime | None = None
         self.run_ended: futures.Future[None] | None = None
 
     def look(self) -> Row | None:
@@ -33,7 +34,8 @@ class Waiting:
 
         Raises `TimeoutError` after the deadline, `TaskNotFoundError`, and what the store raises.
         """
-        runtime = get_runtime()
+        # The one it began with: in another store, chosen meanwhile, the task would only seem not to exist.
+        runtime = self.runtime = self.runtime or get_runtime()
         task = runtime.manager().get(self.task_id, organization_id=session_scope())
         if task is None:
             raise TaskNotFoundError(f"there is no task {self.task_id}")
