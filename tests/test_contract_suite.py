@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from module_sdk_contract import Deviation, TaskManagerContract
 from module_sdk_contract.catalogue import BINDING, CLAUSES
-from module_sdk_contract.marks import clauses_of_function, deciding_tests
+from module_sdk_contract.marks import TIER_MARKER, clauses_of_function, deciding_tests
 from module_sdk_contract.reference import Reference, canonical
 from module_sdk_contract.strict import difference
 from module_sdk_contract.verdicts import Ledger, Verdict
@@ -36,6 +36,17 @@ def test_no_two_groups_share_the_name_of_a_test() -> None:
 def test_the_clauses_of_one_test_need_the_same_capability() -> None:
     for name, test in deciding_tests(TaskManagerContract):
         assert len({CLAUSES[clause_id].capability for clause_id in clauses_of_function(test)}) == 1, name
+
+
+def test_the_quick_tier_covers_every_group() -> None:
+    sampled = {
+        CLAUSES[clause_id].group
+        for _, test in deciding_tests(TaskManagerContract)
+        if TIER_MARKER not in {mark.name for mark in getattr(test, "pytestmark", ())}
+        for clause_id in clauses_of_function(test)
+    }
+
+    assert sampled == {clause.group for clause in BINDING}
 
 
 def test_the_catalogue_is_the_contracts() -> None:

@@ -55,8 +55,9 @@ class Store:
     `ContractViolation` unless the store answers like the reference.
     """
 
-    def __init__(self, contract: StoreUnderTest, tmp_path: Path, clauses: tuple[str, ...]) -> None:
+    def __init__(self, contract: StoreUnderTest, tmp_path: Path, clauses: tuple[str, ...], *, seed: int = 0) -> None:
         self.contract = contract
+        self.seed = seed
         self.clauses = clauses
         self.tmp_path = tmp_path
         self.clock = SettableClock()
@@ -64,7 +65,7 @@ class Store:
         self.url = contract.manager_url(tmp_path)
         self.namespace = fresh_namespace()
         self.to_close = contextlib.ExitStack()
-        self.random = random.Random(0)  # noqa: S311  # the same ids in every run
+        self.random = random.Random(seed)  # noqa: S311  # the same ids in every run with this seed
         self.manager = self.open()
         self.capabilities: frozenset[str] = frozenset()
 

@@ -1,4 +1,4 @@
-"""The marker that ties a test to the clauses it decides."""
+"""The markers of a test: the clauses it decides, and the lowest tier that runs it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,24 @@ import pytest
 MARKER: Final = "module_sdk_clause"
 MARKER_LINE: Final = f"{MARKER}(*ids): the clauses of the module-sdk contract that the test decides"
 
+TIER_MARKER: Final = "contract_tier"
+TIER_MARKER_LINE: Final = f"{TIER_MARKER}(name): the lowest tier of the module-sdk contract that runs the test"
+TIERS: Final = ("quick", "core", "deep")
+"""Each runs what the one before it does, and more."""
+DEFAULT_TIER: Final = "core"
+DEFAULT_SEED: Final = 0
+
 
 def clause(*ids: str) -> pytest.MarkDecorator:
     """`@clause("SCOPE-01")`; the clauses of one test need the same capability."""
     return pytest.mark.module_sdk_clause(*ids)
+
+
+def tier(name: str) -> pytest.MarkDecorator:
+    """`@tier("deep")`: the test runs in the deep tier only; `@tier("core")` keeps a slow test out of the quick one."""
+    if name not in TIERS:
+        raise ValueError(f"tier must be one of {', '.join(TIERS)}, not {name!r}")
+    return pytest.mark.contract_tier(name)
 
 
 def clauses_of_function(function: FunctionType) -> set[str]:
@@ -37,3 +51,9 @@ def deciding_tests(suite: type) -> Iterator[tuple[str, FunctionType]]:
 def clauses_of(item: pytest.Item) -> tuple[str, ...]:
     """The ids of the clauses that a test decides, in order; empty for a test that is not of the contract."""
     return tuple(dict.fromkeys(clause_id for mark in item.iter_markers(MARKER) for clause_id in mark.args))
+
+
+def tier_of(item: pytest.Item) -> str:
+    """The lowest tier that runs a test. One without a marker may be part of the quick tier's sample."""
+    mark = item.get_closest_marker(TIER_MARKER)
+    return TIERS[0] if mark is None else str(mark.args[0])

@@ -11,6 +11,7 @@ import pytest
 from module_sdk_contract.catalogue import CLAUSES
 from module_sdk_contract.harness import Store, unknown
 from module_sdk_contract.marks import clauses_of
+from module_sdk_contract.tiers import tier_and_seed
 from module_sdk_contract.verdicts import Deviation
 
 
@@ -52,7 +53,7 @@ class StoreUnderTest:
     @pytest.fixture
     def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         clauses = clauses_of(request.node)
-        store = Store(self, tmp_path, clauses)
+        store = Store(self, tmp_path, clauses, seed=tier_and_seed(request.config)[1])
         try:
             store.begin()
             capability = CLAUSES[clauses[0]].capability

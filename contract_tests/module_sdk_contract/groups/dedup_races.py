@@ -9,7 +9,7 @@ import time
 from module_sdk.backends import TaskManager
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.races import History, race
 from module_sdk_contract.reference import Fields
 from module_sdk_contract.violations import demand
@@ -46,6 +46,7 @@ class DedupRaces:
             demand("DEDUP-05", "the ids given", {winners[0]}, {task_id for task_id, _, _ in answers})
             demand("DEDUP-05", "tasks of the key", 1, len(store.manager.get_tasks_by_key(f"job:{number}")))
 
+    @tier("core")
     @clause("DEDUP-06")
     def test_of_many_processes_one_creates(self, store: Store) -> None:
         keys = [f"job:{number}" for number in range(3 * ROUNDS)]
@@ -66,6 +67,7 @@ class DedupRaces:
             demand("DEDUP-06", f"the ids given for {key}", 1, len({task_id for task_id, _ in given}))
             demand("DEDUP-06", f"tasks of {key}", 1, len(store.manager.get_tasks_by_key(key)))
 
+    @tier("core")
     @clause("DEDUP-08")
     def test_ends_race_creates(self, store: Store) -> None:
         history = History()

@@ -16,7 +16,7 @@ import module_sdk
 from module_sdk.backends import ConfigurationError, TaskBackendError
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import LOOKUPS, Store, argument_of
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.processes import environment
 from module_sdk_contract.violations import demand, demand_error
 
@@ -62,6 +62,7 @@ def install(folder: Path, distribution: str, scheme: str, module: str) -> None:
 
 
 class DiscClauses:
+    @tier("core")
     @clause("DISC-01")
     def test_no_other_backend_is_imported(self, store: Store) -> None:
         demand("DISC-01", "other backends imported", "[]", run(OTHER_BACKENDS, store.contract.opener, store.url))
@@ -73,6 +74,7 @@ class DiscClauses:
 
         demand("DISC-02", f"the installed schemes are in: {error}", True, "memory" in str(error))
 
+    @tier("core")
     @clause("DISC-02")
     def test_two_plugins_for_one_scheme_and_a_missing_driver(self, store: Store, tmp_path: Path) -> None:
         install(tmp_path, "first-claim", "claimed", "claimed_first")
@@ -118,6 +120,7 @@ class DiscClauses:
         store.then_all_views()
         store.then_key("job")
 
+    @tier("core")
     @clause("DISC-04")
     def test_setup_from_several_processes_at_once(self, store: Store) -> None:
         store.need("shared")

@@ -17,7 +17,7 @@ from module_sdk.backends import InvalidInputError, TaskBackendError, TaskBackend
 from module_sdk_contract.faults import FaultyManager, failing_primitives, hangs, raises, returns
 from module_sdk_contract.groups.failure import FINDS, soft_lookup, then_failed
 from module_sdk_contract.harness import LOOKUPS, Store, argument_of
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.violations import demand
 
 AWAY: Final = TaskBackendUnavailableError("the store is away")
@@ -55,6 +55,7 @@ def then_no_leak(what: str, before: tuple[int, int]) -> None:
 
 
 class FailureModes:
+    @tier("core")
     @clause("FAIL-08")
     def test_lookups_work_again_after_recovery(self, store: Store) -> None:
         store.given(task_key="job:1")
@@ -145,6 +146,7 @@ class FailureModes:
             # Each came back from its gate with garbage; none ran into the deadline of a blocked loop.
             demand("FAIL-12", "the error of each answer", TaskBackendError.__name__, type(answer.error).__name__)
 
+    @tier("core")
     @clause("FAIL-13")
     def test_failures_leak_nothing(self, store: Store) -> None:
         store.given(task_key="job:1")
@@ -181,6 +183,7 @@ class FailureModes:
 
         then_no_leak("30 managers", before)
 
+    @tier("core")
     @clause("FAIL-14")
     def test_the_breaker_opens_and_closes_by_itself(self, store: Store) -> None:
         store.given(task_key="job:1")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from module_sdk.errors import IllegalTransitionError
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.races import race
 from module_sdk_contract.violations import demand
 
@@ -24,6 +24,7 @@ PROGRESS: Final = {"progress": 0.5, "checkpoint": {"at": "half"}}
 
 
 class LifeRaces:
+    @tier("core")
     @clause("LIFE-03")
     def test_of_racing_ends_one_wins(self, store: Store) -> None:
         managers = store.some_managers(3)
@@ -52,6 +53,7 @@ class LifeRaces:
             demand("LIFE-03", "the task after the race", expected, {name: getattr(task, name) for name in expected})
             demand("LIFE-03", "the key is free", True, store.creates_a_task(f"job:{number}"))
 
+    @tier("core")
     @clause("LIFE-09")
     def test_concurrent_updates_of_different_fields_all_stay(self, store: Store) -> None:
         managers = store.some_managers(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.violations import demand
 
 
@@ -81,6 +81,7 @@ class PrefixClauses:
         for prefix in ("jobs", "k" * 1_024, "k" * 1_025, "job" * 10_000, "job\x00", "\x00", "\ud800", "job\udfff"):
             assert store.then_prefix(prefix) == []
 
+    @tier("core")
     @clause("PREFIX-11")
     @pytest.mark.parametrize("limit", [None, 1, 10])
     def test_tasks_outside_the_family_cost_nothing(self, store: Store, limit: int | None) -> None:

@@ -11,7 +11,7 @@ import pytest
 from module_sdk.errors import InvalidInputError
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.races import race
 from module_sdk_contract.reference import ACTIVE, ENDED, EVERYWHERE, STATUSES
 from module_sdk_contract.violations import demand, demand_error
@@ -132,6 +132,7 @@ class KeepClauses:
         demand("KEEP-03", f"the largest of the batches {asked}", True, max(asked) <= batch_size)
         store.then_all_views()
 
+    @tier("core")
     @clause("KEEP-04")
     def test_prune_never_removes_a_live_task(self, store: Store) -> None:
         managers = store.some_managers(3)

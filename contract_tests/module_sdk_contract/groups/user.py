@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from module_sdk_contract.harness import Store, then_none
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.reference import STATUSES
 
 MANY = 5_200
@@ -45,6 +45,7 @@ class UserClauses:
         for stranger in (2, -1, "nobody", "u" * 255):
             assert store.then_user(stranger) == []
 
+    @tier("core")
     @clause("USER-05", "PREFIX-10")
     def test_answers_are_complete_beyond_any_batch(self, store: Store) -> None:
         start = store.clock()

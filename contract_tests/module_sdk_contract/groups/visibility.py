@@ -11,7 +11,7 @@ import pytest
 from module_sdk.backends import ConfigurationError, TaskManager
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.races import race
 from module_sdk_contract.reference import ENDED, STATUSES, Fields
 from module_sdk_contract.verdicts import NotApplicable
@@ -55,6 +55,7 @@ class SeeClauses:
         demand("SEE-02", "after prune", [], reader.get_tasks_by_key("job"))
         demand("SEE-02", "count after prune", 0, reader.count())
 
+    @tier("core")
     @clause("SEE-03")
     def test_a_process_that_was_reading_sees_later_writes(self, store: Store) -> None:
         worker = store.spawn()
@@ -84,6 +85,7 @@ class SeeClauses:
             store.given(task_key=f"job:{status}")
         assert len(store.then_prefix("")) == len(STATUSES) + 1 + len(ENDED)
 
+    @tier("core")
     @clause("SEE-05")
     @pytest.mark.parametrize("acknowledgements", [1, 10, 50, 131])
     def test_a_killed_writer_loses_nothing(self, store: Store, acknowledgements: int) -> None:
@@ -121,6 +123,7 @@ class SeeClauses:
         demand_error("SEE-06", "a write to it", ConfigurationError, reader.create, task_of(store.fields()))
         demand_error("SEE-06", "setup of it", ConfigurationError, reader.setup)
 
+    @tier("core")
     @clause("SEE-07")
     def test_one_manager_serves_many_threads(self, store: Store) -> None:
         def work(user: int) -> list[str]:
@@ -139,6 +142,7 @@ class SeeClauses:
             demand("SEE-07", f"the tasks of user {user}", expected, ids)
         demand("SEE-07", "how many completed", 80, store.manager.count(filters={"status": "completed"}))
 
+    @tier("core")
     @clause("SEE-07")
     def test_a_manager_survives_fork(self, store: Store) -> None:
         if not hasattr(os, "fork"):
