@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from module_sdk_contract.canaries import Canaries
 from module_sdk_contract.groups.dedup import DedupClauses
 from module_sdk_contract.groups.dedup_races import DedupRaces
 from module_sdk_contract.groups.discovery import DiscClauses
@@ -24,6 +25,7 @@ from module_sdk_contract.under_test import StoreUnderTest
 
 
 class TaskManagerContract(
+    Canaries,
     SweepClauses,
     ScopeClauses,
     UserClauses,

@@ -2,76 +2,124 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 import pytest
 
+from module_sdk_contract.canaries import SilentCanary, result_of
 from module_sdk_contract.catalogue import CLAUSES
-from module_sdk_contract.marks import MARKER, clauses_of
+from module_sdk_contract.harness import Store
+from module_sdk_contract.identity import describe, masked
+from module_sdk_contract.ledger import Findings
+from module_sdk_contract.marks import CANARY_MARKER, FACTS, MARKER, clauses_of, is_canary
+from module_sdk_contract.selection import suite_class, suite_findings, suite_id
 from module_sdk_contract.verdicts import Deviation, NotApplicable, Unknown, Verdict
 from module_sdk_contract.violations import ContractViolation
 
-if TYPE_CHECKING:
-    from module_sdk_contract.under_test import StoreUnderTest
+DESCRIBED: set[str] = set()
+"""The suites whose store has been described in this process."""
 
 
-def suite_of(item: pytest.Item) -> type[StoreUnderTest]:
-    return cast("type[StoreUnderTest]", cast("pytest.Function", item).cls)
-
-
-def prepare(items: list[pytest.Item]) -> None:
-    """Give every test its time limit; refuse declarations and markers that name no clause."""
-    for item in items:
-        suite = suite_of(item)
-        item.add_marker(pytest.mark.timeout(suite.time_limit_seconds))
-        named = (*clauses_of(item), *(deviation.clause for deviation in suite.deviations))
-        for clause_id in named:
-            if clause_id not in CLAUSES:
-                raise pytest.UsageError(f"{item.nodeid}: the contract has no clause {clause_id!r}")
+def describe_store(item: pytest.Item) -> None:
+    """Before the first test of a suite that has an open store: what it is, for the report."""
+    store = funcargs(item).get("store")
+    if isinstance(store, Store) and suite_id(item) not in DESCRIBED:
+        DESCRIBED.add(suite_id(item))
+        item.user_properties.append((FACTS, {"suite": suite_findings(item), "facts": describe(store)}))
 
 
 def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the verdicts into the report, and turn a failure that is declared as a deviation into one."""
-    if report.when != "call" and report.passed:
+    error = None if call.excinfo is None else call.excinfo.value
+    if is_canary(item):
+        judge_canary(item, report, error)
+    elif report.when == "call" or not report.passed:
+        report.user_properties.append((MARKER, findings_of(item, report, error)))
+    mask_secrets(item, report)
+
+
+def judge_canary(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> None:
+    result = result_of(report, error)
+    if result is None:
         return
+    if isinstance(error, SilentCanary):
+        report.longrepr = str(error)
+    canary: Any = cast("pytest.Function", item).callspec.params["canary"]
+    finding = {
+        "suite": suite_findings(item),
+        "canary": canary.name,
+        "test": item.name,
+        "result": result,
+        "seconds": report.duration,
+    }
+    report.user_properties.append((CANARY_MARKER, finding))
+
+
+def findings_of(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> Findings:
     clauses = clauses_of(item)
     verdicts = dict.fromkeys(clauses, Verdict.PASSED)
-    deviations = {deviation.clause: deviation for deviation in suite_of(item).deviations}
-    error = None if call.excinfo is None else call.excinfo.value
+    reason, failures = "", {}
     if isinstance(error, NotApplicable | Unknown):
         verdict = Verdict.NOT_APPLICABLE if isinstance(error, NotApplicable) else Verdict.UNKNOWN
-        verdicts = dict.fromkeys(clauses, verdict)
+        verdicts, reason = dict.fromkeys(clauses, verdict), str(error)
         path, line, _ = item.location
         report.longrepr = (path, line or 0, f"Skipped: {verdict}: {error}")
     elif report.skipped:
-        verdicts = dict.fromkeys(clauses, Verdict.UNKNOWN)
+        verdicts, reason = dict.fromkeys(clauses, Verdict.UNKNOWN), f"a test was skipped: {error}"
     elif report.failed:
-        broken = broken_clauses(error, clauses)
-        verdicts = dict.fromkeys(broken, Verdict.FAILED)
-        report.sections.append(("the clauses", "\n".join(f"{name}: {CLAUSES[name].rule}" for name in broken)))
-        excuse_or_explain(report, [deviations[name] for name in broken if name in deviations], verdicts)
-    findings = {
+        failures = failures_of(error, clauses)
+        verdicts = dict.fromkeys(failures, Verdict.FAILED)
+        report.sections.append(("the clauses", "\n".join(f"{name}: {CLAUSES[name].rule}" for name in failures)))
+        declared = [deviation for deviation in suite_class(item).deviations if deviation.clause in failures]
+        reason = excuse_or_explain(report, declared, verdicts)
+    return {
         "verdicts": {name: verdict.value for name, verdict in verdicts.items()},
-        "declared": sorted(deviations),
+        "reason": masked(item, reason),
+        "hook_missing": isinstance(error, Unknown),
+        "failures": {name: [masked(item, text) for text in texts] for name, texts in failures.items()},
         "by_assertion": isinstance(error, AssertionError),
+        "seconds": report.duration,
+        "suite": suite_findings(item),
     }
-    report.user_properties.append((MARKER, findings))
 
 
-def broken_clauses(error: BaseException | None, clauses: tuple[str, ...]) -> list[str]:
-    """The clauses that a failure breaks: those its violations name, else all that the test decides."""
-    if isinstance(error, ContractViolation):
-        return list(dict.fromkeys(violation.clause for violation in error.violations))
-    return list(clauses)
+def failures_of(error: BaseException | None, clauses: tuple[str, ...]) -> dict[str, list[str]]:
+    """What is wrong, by the clauses that it breaks: those its violations name, else all that the test decides."""
+    if not isinstance(error, ContractViolation):
+        return {name: [f"{type(error).__name__}: {error}"] for name in clauses}
+    failures: dict[str, list[str]] = {}
+    for violation in error.violations:
+        failures.setdefault(violation.clause, []).append(str(violation))
+    return failures
 
 
-def excuse_or_explain(report: pytest.TestReport, deviations: list[Deviation], verdicts: dict[str, Verdict]) -> None:
-    holding = [deviation for deviation in deviations if deviation.holds()]
-    for deviation in deviations:
+def excuse_or_explain(report: pytest.TestReport, declared: list[Deviation], verdicts: dict[str, Verdict]) -> str:
+    """Why the failure is none, if it is none: every clause it breaks is a deviation, or provisional."""
+    holding = [deviation for deviation in declared if deviation.holds()]
+    for deviation in declared:
         if not deviation.holds():
             expiry = f"the deviation of {deviation.clause} expired on {deviation.expires}: {deviation.reason}"
             report.sections.append(("expired", expiry))
     verdicts.update({deviation.clause: Verdict.DEVIATION for deviation in holding})
-    if set(verdicts.values()) == {Verdict.DEVIATION}:
-        report.outcome = "skipped"
-        report.wasxfail = "; ".join(f"deviation {deviation.clause}: {deviation.reason}" for deviation in holding)
+    failed = [name for name, verdict in verdicts.items() if verdict is Verdict.FAILED]
+    reasons = [f"deviation {deviation.clause}: {deviation.reason}" for deviation in holding]
+    reasons += [f"{name} is provisional in this version of the contract" for name in failed]
+    if not all(CLAUSES[name].provisional for name in failed):
+        return ""
+    report.outcome = "skipped"
+    report.wasxfail = "; ".join(reasons)
+    return report.wasxfail
+
+
+def mask_secrets(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Tracebacks show the arguments of functions, and so perhaps a URL with its password."""
+    if isinstance(report.longrepr, tuple):
+        path, line, reason = report.longrepr
+        report.longrepr = (path, line, masked(item, reason))
+    elif (shown := report.longreprtext) != (safe := masked(item, shown)):
+        report.longrepr = safe
+    report.sections = [(title, masked(item, text)) for title, text in report.sections]
+
+
+def funcargs(item: pytest.Item) -> dict[str, Any]:
+    return cast("dict[str, Any]", getattr(item, "funcargs", {}))

@@ -1,16 +1,21 @@
-"""The markers of a test: the clauses it decides, and the lowest tier that runs it."""
+"""The markers of a test, and the options of a run that choose among tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from types import FunctionType
-from typing import Final
+from typing import Any, Final, cast
 
 import pytest
 
 MARKER: Final = "module_sdk_clause"
 MARKER_LINE: Final = f"{MARKER}(*ids): the clauses of the module-sdk contract that the test decides"
 
+CANARY_MARKER: Final = "module_sdk_canary"
+CANARY_MARKER_LINE: Final = f"{CANARY_MARKER}: the test proves that the others of its suite look at the manager"
+FACTS: Final = "module_sdk_store"
+"""The property of a report that says what store its suite is about."""
+URL_VARIABLE: Final = "MODULE_SDK_CONTRACT_URL"
 TIER_MARKER: Final = "contract_tier"
 TIER_MARKER_LINE: Final = f"{TIER_MARKER}(name): the lowest tier of the module-sdk contract that runs the test"
 TIERS: Final = ("quick", "core", "deep")
@@ -44,12 +49,15 @@ def deciding_tests(suite: type) -> Iterator[tuple[str, FunctionType]]:
     """Name and function of every test that a class has or inherits; a name twice if two of its bases have it."""
     for base in suite.__mro__:
         for name, value in vars(base).items():
-            if name.startswith("test_") and isinstance(value, FunctionType):
+            if name.startswith("test_") and isinstance(value, FunctionType) and clauses_of_function(value):
                 yield name, value
 
 
 def clauses_of(item: pytest.Item) -> tuple[str, ...]:
-    """The ids of the clauses that a test decides, in order; empty for a test that is not of the contract."""
+    """The ids of the clauses that a test decides, in order; of a canary's test, those that must notice it."""
+    if is_canary(item):
+        probe: Any = cast("pytest.Function", item).callspec.params["probe"]
+        return (str(probe.clause),)
     return tuple(dict.fromkeys(clause_id for mark in item.iter_markers(MARKER) for clause_id in mark.args))
 
 
@@ -57,3 +65,7 @@ def tier_of(item: pytest.Item) -> str:
     """The lowest tier that runs a test. One without a marker may be part of the quick tier's sample."""
     mark = item.get_closest_marker(TIER_MARKER)
     return TIERS[0] if mark is None else str(mark.args[0])
+
+
+def is_canary(item: pytest.Item) -> bool:
+    return item.get_closest_marker(CANARY_MARKER) is not None

@@ -1,29 +1,54 @@
-"""The pytest plugin: it stands by until a test that decides a clause is collected."""
+"""The pytest plugin: it stands by until a test that decides a clause is collected.
+
+What does the work is imported then: this module and `marks` are all that other projects load.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from module_sdk_contract.marks import (
+    CANARY_MARKER,
+    CANARY_MARKER_LINE,
     DEFAULT_SEED,
     DEFAULT_TIER,
+    FACTS,
     MARKER,
     MARKER_LINE,
     TIER_MARKER_LINE,
     TIERS,
+    URL_VARIABLE,
+    is_canary,
 )
 
 if TYPE_CHECKING:
-    from module_sdk_contract.verdicts import Ledger
+    from module_sdk_contract.ledger import Ledger
+    from module_sdk_contract.reporting import Report
+
+PACKAGE = Path(__file__).parent
 
 pytest.register_assert_rewrite("module_sdk_contract.groups")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("module-sdk contract", "the contract suite of module-sdk backends")
+    group.addoption(
+        "--task-manager-url",
+        default=os.environ.get(URL_VARIABLE),
+        help="run the suite on this store without a test file, as `pytest --pyargs module_sdk_contract "
+        "--task-manager-url=mydb://…`; {tmp_path} in it is a folder of each test's own. A URL with a password belongs "
+        f"in the environment variable {URL_VARIABLE} instead",
+    )
+    group.addoption(
+        "--task-manager-opener",
+        metavar="MODULE:NAME",
+        help="what opens that URL's managers, where no entry point does",
+    )
     group.addoption(
         "--contract-tier",
         choices=TIERS,
@@ -32,71 +57,126 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--contract-quick", action="store_true", help="short for --contract-tier=quick")
     group.addoption("--contract-seed", type=int, default=DEFAULT_SEED, help="of all that is random in the tests")
+    group.addoption(
+        "--contract-clause",
+        action="append",
+        default=[],
+        metavar="NAMES",
+        help="only the tests that decide these clauses or groups, such as KEY-03,PREFIX",
+    )
+    group.addoption("--contract-report", type=Path, metavar="FOLDER", help="write report.json, report.md, badge.json")
+    group.addoption(
+        "--contract-no-canaries",
+        action="store_true",
+        help="do not try first whether the tests notice a spoilt manager; the level is then PARTIAL",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", MARKER_LINE)
-    config.addinivalue_line("markers", TIER_MARKER_LINE)
-    config.pluginmanager.register(ContractPlugin())
+    for line in (MARKER_LINE, TIER_MARKER_LINE, CANARY_MARKER_LINE):
+        config.addinivalue_line("markers", line)
+    config.pluginmanager.register(ContractPlugin(config))
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """`joining.py` is collected where its package is asked for, whatever the project calls its test files."""
+    if file_path != PACKAGE / "joining.py":
+        return None
+    from module_sdk_contract.joining import join  # noqa: PLC0415
+
+    join(parent.config)
+    module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
+    return module
+
+
+def decides(item: pytest.Item) -> bool:
+    return item.get_closest_marker(MARKER) is not None or is_canary(item)
 
 
 class ContractPlugin:
-    """Gathers verdicts from reports, which pytest-xdist brings from its workers, and prints them at the end.
+    """Gathers what reports tell, which pytest-xdist brings from its workers, and reports it at the end."""
 
-    What does the work is imported when the first test of a contract turns up.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
         self.ledgers: dict[str, Ledger] = {}
+        self.reports: list[Report] = []
+        self.folders: list[Path] = []
 
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        decisive = [item for item in items if item.get_closest_marker(MARKER)]
-        if decisive:
-            from module_sdk_contract.judging import prepare  # noqa: PLC0415
-            from module_sdk_contract.tiers import outside, tier_and_seed  # noqa: PLC0415
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        if not any(map(decides, items)):
+            yield
+            return
+        from module_sdk_contract.selection import Selection  # noqa: PLC0415
 
-            prepare(decisive)
-            left_out = set(outside(decisive, *tier_and_seed(config)))
-            if left_out:
-                config.hook.pytest_deselected(items=[item for item in items if item in left_out])
-                items[:] = [item for item in items if item not in left_out]
+        selection = Selection(config, items)
+        yield
+        selection.finish(items)
 
     def pytest_report_collectionfinish(self, config: pytest.Config, items: list[pytest.Item]) -> list[str]:
-        if not any(item.get_closest_marker(MARKER) for item in items):
+        if not any(map(decides, items)):
             return []
-        from module_sdk_contract.tiers import tier_and_seed  # noqa: PLC0415
+        from module_sdk_contract.selection import tier_and_seed  # noqa: PLC0415
 
         tier, seed = tier_and_seed(config)
         return [f"module-sdk contract: tier {tier}, seed {seed}"]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        if decides(item):
+            from module_sdk_contract.judging import describe_store  # noqa: PLC0415
+
+            describe_store(item)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if item.get_closest_marker(MARKER):
+        if decides(item):
             from module_sdk_contract.judging import judge  # noqa: PLC0415
 
             judge(item, call, report)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, findings in report.user_properties:
-            if name == MARKER and isinstance(findings, dict):
-                from module_sdk_contract.verdicts import Ledger  # noqa: PLC0415
+        for name, found in report.user_properties:
+            if isinstance(found, dict) and name in (MARKER, CANARY_MARKER, FACTS):
+                self.ledger(found).take(name, found, report.nodeid)
 
-                suite = report.nodeid.rpartition("::test_")[0]
-                self.ledgers.setdefault(suite, Ledger()).record(findings["verdicts"], findings["declared"])
+    def ledger(self, found: dict[str, Any]) -> Ledger:
+        from module_sdk_contract.ledger import Ledger  # noqa: PLC0415
 
+        suite = found["suite"]["id"]
+        return self.ledgers.setdefault(suite, Ledger(suite))
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if any(ledger.needless_deviations() for ledger in self.ledgers.values()):
+        # A worker of pytest-xdist has only a part of what happened.
+        if not self.ledgers or hasattr(session.config, "workerinput"):
+            return
+        from module_sdk_contract.reporting import report_of, write  # noqa: PLC0415
+
+        self.reports = [report_of(ledger, session.config) for ledger in self.ledgers.values()]
+        if any(report["needless_deviations"] for report in self.reports):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        folder = session.config.getoption("contract_report")
+        if folder is not None:
+            self.folders = [write(report, folder) for report in self.reports]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.ledgers:
-            from module_sdk_contract.summary import summary_lines  # noqa: PLC0415
+        if not self.reports:
+            return
+        from module_sdk_contract.summary import rendered  # noqa: PLC0415
 
-            for suite, ledger in self.ledgers.items():
-                terminalreporter.section(f"contract of {suite}")
-                for line in summary_lines(ledger):
-                    terminalreporter.write_line(line)
+        writer = terminalreporter.config.get_terminal_writer()
+        with_failures = terminalreporter.config.getoption("tbstyle", "auto") == "no"
+        for report in self.reports:
+            what = report.get("url", "") if report["joined"] else report["suite"]
+            terminalreporter.section(f"contract of {what}")
+            text = rendered(report, width=writer.fullwidth, color=writer.hasmarkup, with_failures=with_failures)
+            terminalreporter.write_line(text.strip("\n"))
+        for folder in self.folders:
+            terminalreporter.write_line(f"report: {folder / 'report.md'}")

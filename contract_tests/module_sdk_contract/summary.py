@@ -1,30 +1,113 @@
-"""The table at the end of a run: verdicts by group, and by name all that is not simply passed."""
+"""What the console shows of a report: verdicts by group, by name all that is not simply passed, and the level."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from module_sdk_contract.catalogue import BINDING, CLAUSES, TITLES
-from module_sdk_contract.verdicts import Ledger, Verdict
+from module_sdk_contract.verdicts import Verdict
 
-COLUMNS = (
+COLUMNS: Final = (
     Verdict.PASSED, Verdict.FAILED, Verdict.DEVIATION, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN, Verdict.NOT_RUN,
 )  # fmt: skip
+WIDE: Final = 120
+"""A terminal of that width also has room for the titles of the groups."""
+STYLES: Final = {
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.DEVIATION: "yellow",
+    Verdict.UNKNOWN: "yellow",
+    Verdict.NOT_RUN: "yellow",
+}
 
 
-def summary_lines(ledger: Ledger) -> Iterator[str]:
-    """Lines for a terminal of 100 columns."""
-    groups = ledger.by_group()
-    yield "        " + "".join(f"{column.value:>15}" for column in COLUMNS)
-    for group, counts in groups.items():
-        yield f"{group:<8}" + "".join(f"{counts[column] or '.':>15}" for column in COLUMNS) + f"  {TITLES[group]}"
-    totals = [sum(counts[column] for counts in groups.values()) for column in COLUMNS]
-    yield f"{'':<8}" + "".join(f"{total:>15}" for total in totals) + f"  of {len(BINDING)} clauses"
+def rendered(report: dict[str, Any], *, width: int, color: bool, with_failures: bool) -> str:
+    """The text for a terminal of that width."""
+    console = Console(
+        file=io.StringIO(), width=max(width, 80), force_terminal=color, no_color=not color, highlight=False
+    )
+    console.print(group_table(report, wide=console.width >= WIDE))
+    if with_failures:
+        for clause in report["clauses"].values():
+            for failure in clause["failures"]:
+                console.print(Text(failure), soft_wrap=True)
+    for line in summary_lines(report):
+        bad = line.startswith(("ERROR", "failed", "NOT JUDGED"))
+        console.print(Text(line, style="bold red" if bad else ""), soft_wrap=True)
+    stream = console.file
+    assert isinstance(stream, io.StringIO)
+    return stream.getvalue()
+
+
+def group_table(report: dict[str, Any], *, wide: bool) -> Table:
+    titles = ("",) if wide else ()
+    table = Table(
+        "clauses", *COLUMNS, *titles, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_footer=True
+    )
+    for column in table.columns[1 : len(COLUMNS) + 1]:
+        column.justify = "right"
+    counts = {group: dict.fromkeys(COLUMNS, 0) for group in TITLES}
+    for clause in BINDING:
+        counts[clause.group][Verdict(report["clauses"][clause.id]["verdict"])] += 1
+    for group, by_verdict in counts.items():
+        if any(by_verdict.values()):
+            cells = (Text(str(by_verdict[column] or "."), style=style_of(column, by_verdict)) for column in COLUMNS)
+            table.add_row(group, *cells, *((TITLES[group],) if wide else ()))
+    for column, verdict in zip(table.columns[1:], COLUMNS, strict=False):
+        column.footer = str(report["totals"][verdict])
+    table.columns[0].footer = str(len(BINDING))
+    return table
+
+
+def style_of(column: Verdict, counts: dict[Verdict, int]) -> str:
+    return STYLES.get(column, "") if counts[column] else "dim"
+
+
+def summary_lines(report: dict[str, Any]) -> Iterator[str]:
+    yield from verdict_lines(report)
+    for deviation in report["deviations"]:
+        state = "expired" if deviation["expired"] else "until"
+        yield f"declared deviation: {deviation['clause']}, {state} {deviation['expires']}: {deviation['reason']}"
+    for clause_id in report["needless_deviations"]:
+        yield f"ERROR: {clause_id} passes, and is declared as a deviation: delete the declaration"
+    yield canary_line(report["canaries"])
+    yield f"contract {report['contract']['version']}, tier {report['tier']}, seed {report['seed']}"
+    yield f"level: {report['level']}"
+    for level, gaps in report["gaps"].items():
+        yield from (f"  {level} lacks: {gap}" for gap in gaps)
+        break
+
+
+def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
+    found = {clause.id: report["clauses"][clause.id] for clause in BINDING}
     for verdict in COLUMNS[1:]:
-        named = ledger.clauses(verdict)
+        named = [name for name, clause in found.items() if clause["verdict"] == verdict]
         if named:
             yield f"{verdict.value}: {', '.join(named)}"
-    provisional = len(CLAUSES) - len(BINDING)
-    yield f"provisional, without a test: {provisional} clauses"
-    for clause_id in ledger.needless_deviations():
-        yield f"ERROR: {clause_id} passes, and is declared as a deviation: delete the declaration"
+        if verdict is Verdict.UNKNOWN:
+            reasons = {reason for name in named for reason in found[name]["reasons"]}
+            yield from (f"  {reason}" for reason in sorted(reasons))
+    provisional = [clause.id for clause in CLAUSES.values() if clause.provisional]
+    tested = [name for name in provisional if report["clauses"][name]["tests"]]
+    yield f"provisional: {len(provisional)} clauses, {len(provisional) - len(tested)} of them without a test yet"
+    for name in tested:
+        yield f"  {name}: {report['clauses'][name]['verdict']}"
+
+
+def canary_line(canaries: dict[str, Any]) -> str:
+    results = canaries["results"]
+    if canaries["switched_off"]:
+        return "canaries: switched off"
+    silent = [name for name, canary in results.items() if canary["result"] == "silent"]
+    if silent:
+        return f"NOT JUDGED: the tests do not notice a manager that {' or that '.join(silent)}"
+    noticed = sum(canary["result"] == "noticed" for canary in results.values())
+    others = (f"{name} {canary['result']}" for name, canary in results.items() if canary["result"] != "noticed")
+    return "; ".join([f"canaries: {noticed} of {len(results)} noticed", *others])

@@ -11,7 +11,7 @@ import pytest
 from module_sdk_contract.catalogue import CLAUSES
 from module_sdk_contract.harness import Store, unknown
 from module_sdk_contract.marks import clauses_of
-from module_sdk_contract.tiers import tier_and_seed
+from module_sdk_contract.selection import tier_and_seed
 from module_sdk_contract.verdicts import Deviation
 
 

@@ -1,0 +1,121 @@
+"""What the tests of one suite came to: closed-world, so a clause with no verdict is not run, never passed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, TypedDict
+
+from module_sdk_contract.catalogue import BINDING
+from module_sdk_contract.marks import CANARY_MARKER, FACTS
+from module_sdk_contract.verdicts import WEIGHT, Verdict
+
+CanaryResult = Literal["noticed", "silent", "crashed", "excused", "not run"]
+CANARY_WEIGHT: list[CanaryResult] = ["not run", "excused", "noticed", "crashed", "silent"]
+"""The heaviest result of a canary's tests is the canary's."""
+MOST_FAILURES = 3
+"""Kept for each clause."""
+
+
+class Findings(TypedDict):
+    """What one test tells, in plain JSON: pytest-xdist carries it from a worker."""
+
+    verdicts: dict[str, str]
+    reason: str
+    """Why the verdict is neither passed nor failed; empty otherwise."""
+    hook_missing: bool
+    failures: dict[str, list[str]]
+    by_assertion: bool
+    seconds: float
+    suite: SuiteFindings
+
+
+class SuiteFindings(TypedDict):
+    """What every test of a suite tells alike."""
+
+    id: str
+    """The node id of its class."""
+    joined: bool
+    """It is the suite of `--task-manager-url`."""
+    deviations: list[dict[str, str]]
+    tests: int
+    """How many the suite's run has, in this process's collection."""
+    left_out: list[str]
+    """Tests of the tier that were deselected, or not collected."""
+
+
+@dataclasses.dataclass(slots=True)
+class ClauseRecord:
+    """What one clause's tests came to."""
+
+    verdict: Verdict = Verdict.NOT_RUN
+    seconds: float = 0.0
+    tests: int = 0
+    reasons: list[str] = dataclasses.field(default_factory=list)
+    failures: list[str] = dataclasses.field(default_factory=list)
+    hook_missing: bool = True
+    """Whether a missing hook is all that keeps the clause unknown."""
+
+
+class Ledger:
+    """The records of one suite."""
+
+    def __init__(self, suite: str) -> None:
+        self.suite = suite
+        """The node id of its class."""
+        self.records: dict[str, ClauseRecord] = {}
+        self.deviations: dict[str, dict[str, str]] = {}
+        self.canaries: dict[str, dict[str, CanaryResult]] = {}
+        """By name, then by test."""
+        self.facts: dict[str, Any] = {}
+        self.joined = False
+        self.expected = 0
+        self.left_out: list[str] = []
+        self.decided: set[str] = set()
+        """The tests that ended."""
+        self.seconds = 0.0
+
+    def take(self, kind: str, found: Any, test: str) -> None:
+        """Add what a report tells: findings, the result of a canary's test, or facts about the store."""
+        suite: SuiteFindings = found["suite"]
+        self.deviations = {deviation["clause"]: deviation for deviation in suite["deviations"]}
+        self.joined = suite["joined"]
+        self.expected, self.left_out = suite["tests"], suite["left_out"]
+        self.seconds += found.get("seconds", 0.0)
+        if kind == FACTS:
+            self.facts = found["facts"]
+        elif kind == CANARY_MARKER:
+            self.canaries.setdefault(found["canary"], {})[found["test"]] = found["result"]
+        else:
+            self.record(found, test)
+
+    def record(self, findings: Findings, test: str) -> None:
+        """Add what one test came to, by clause."""
+        self.decided.add(test)
+        for clause_id, text in findings["verdicts"].items():
+            verdict = Verdict(text)
+            record = self.records.setdefault(clause_id, ClauseRecord())
+            record.verdict = max(verdict, record.verdict, key=WEIGHT.__getitem__)
+            record.seconds += findings["seconds"]
+            record.tests += 1
+            if verdict is Verdict.UNKNOWN:
+                record.hook_missing &= findings["hook_missing"]
+            if findings["reason"] and findings["reason"] not in record.reasons:
+                record.reasons.append(findings["reason"])
+            record.failures += findings["failures"].get(clause_id, [])
+            del record.failures[MOST_FAILURES:]
+
+    def verdict(self, clause_id: str) -> Verdict:
+        return self.record_of(clause_id).verdict
+
+    def record_of(self, clause_id: str) -> ClauseRecord:
+        return self.records.get(clause_id, ClauseRecord())
+
+    def canary(self, name: str) -> CanaryResult:
+        return max(self.canaries.get(name, {"": "not run"}).values(), key=CANARY_WEIGHT.index)
+
+    def needless_deviations(self) -> list[str]:
+        """Clauses that are declared as deviations and pass: an error, since the declaration is no longer true."""
+        return sorted(clause_id for clause_id in self.deviations if self.verdict(clause_id) is Verdict.PASSED)
+
+    def clauses(self, verdict: Verdict) -> list[str]:
+        return [clause.id for clause in BINDING if self.verdict(clause.id) is verdict]
