@@ -61,7 +61,7 @@ def core_gaps(ledger: Ledger, tier: str) -> Iterator[str]:
     if needless := ledger.needless_deviations():
         yield f"declared as deviations, and passed: {named(needless)}"
     if ledger.left_out:
-        yield f"tests left out: {named(ledger.left_out)}"
+        yield f"{len(ledger.left_out)} tests left out, such as {ledger.left_out[0]}"
     if len(ledger.decided) < ledger.expected:
         yield f"the run ended after {len(ledger.decided)} of {ledger.expected} tests"
 

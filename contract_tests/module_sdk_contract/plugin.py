@@ -82,9 +82,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
     """`joining.py` is collected where its package is asked for, whatever the project calls its test files."""
     if file_path != PACKAGE / "joining.py":
         return None
-    from module_sdk_contract.joining import join  # noqa: PLC0415
-
-    join(parent.config)
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
     return module
 
@@ -114,6 +111,10 @@ class ContractPlugin:
         selection = Selection(config, items)
         yield
         selection.finish(items)
+        if any(found["joined"] for found in selection.suites.values()):
+            from module_sdk_contract.joining import join  # noqa: PLC0415
+
+            join(config)
 
     def pytest_report_collectionfinish(self, config: pytest.Config, items: list[pytest.Item]) -> list[str]:
         if not any(map(decides, items)):

@@ -75,13 +75,13 @@ class Selection:
                 items,
                 [item for item in contract_items(items) if not chosen.intersection(clauses_of(item))],
             )
-        suites = self.config.stash[SUITES] = self.findings(contract_items(items))
+        self.suites = self.config.stash[SUITES] = self.findings(contract_items(items))
         for canary in reversed(self.canaries):
             first = next((index for index, item in enumerate(items) if suite_id(item) == suite_id(canary)), None)
             if first is not None:
                 items.insert(first, canary)
         for item in items:
-            if suite_id(item) in suites:
+            if suite_id(item) in self.suites:
                 item.add_marker(pytest.mark.timeout(suite_class(item).time_limit_seconds))
 
     def findings(self, items: list[pytest.Item]) -> dict[str, SuiteFindings]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from module_sdk_contract.catalogue import BINDING, CLAUSES, TITLES
+from module_sdk_contract.levels import named
 from module_sdk_contract.verdicts import Verdict
 
 COLUMNS: Final = (
@@ -37,7 +38,7 @@ def rendered(report: dict[str, Any], *, width: int, color: bool, with_failures: 
     if with_failures:
         for clause in report["clauses"].values():
             for failure in clause["failures"]:
-                console.print(Text(failure), soft_wrap=True)
+                console.print(Text(f"{failure}\n"), soft_wrap=True)
     for line in summary_lines(report):
         bad = line.startswith(("ERROR", "failed", "NOT JUDGED"))
         console.print(Text(line, style="bold red" if bad else ""), soft_wrap=True)
@@ -62,7 +63,7 @@ def group_table(report: dict[str, Any], *, wide: bool) -> Table:
             table.add_row(group, *cells, *((TITLES[group],) if wide else ()))
     for column, verdict in zip(table.columns[1:], COLUMNS, strict=False):
         column.footer = str(report["totals"][verdict])
-    table.columns[0].footer = str(len(BINDING))
+    table.columns[0].footer = f"of {len(BINDING)}"
     return table
 
 
@@ -88,11 +89,11 @@ def summary_lines(report: dict[str, Any]) -> Iterator[str]:
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
     found = {clause.id: report["clauses"][clause.id] for clause in BINDING}
     for verdict in COLUMNS[1:]:
-        named = [name for name, clause in found.items() if clause["verdict"] == verdict]
-        if named:
-            yield f"{verdict.value}: {', '.join(named)}"
+        names = [name for name, clause in found.items() if clause["verdict"] == verdict]
+        if names:
+            yield f"{verdict.value}: {named(names) if verdict is Verdict.NOT_RUN else ', '.join(names)}"
         if verdict is Verdict.UNKNOWN:
-            reasons = {reason for name in named for reason in found[name]["reasons"]}
+            reasons = {reason for name in names for reason in found[name]["reasons"]}
             yield from (f"  {reason}" for reason in sorted(reasons))
     provisional = [clause.id for clause in CLAUSES.values() if clause.provisional]
     tested = [name for name in provisional if report["clauses"][name]["tests"]]
