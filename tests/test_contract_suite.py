@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from module_sdk_contract.reference import Reference, canonical
 from module_sdk_contract.strict import difference
 from module_sdk_contract.verdicts import Verdict
 
-ROOT = Path(__file__).parents[1]
+from tests.contract_runs import FOLDING, pytest_run, run_suite
 
 
 def test_every_binding_clause_has_a_test() -> None:
@@ -135,34 +132,6 @@ def test_the_reference_reads_ids_as_the_design_says() -> None:
 
 # --- As pytest shows it -----------------------------------------------------------------------------------------------
 
-SUITE = """
-import datetime
-from module_sdk_contract import Deviation, TaskManagerContract
-
-class TestIt(TaskManagerContract):
-    url = "memory://it"
-    opener = "{opener}"
-    deviations = [{deviations}]
-"""
-STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey")
-FOLDING = "tests.mutants.matching:KeysFoldCase.open"
-GOOD = "module_sdk:open_manager"
-
-
-def run_suite(folder: Path, opener: str, chosen: str, *deviations: str) -> tuple[int, str]:
-    """Exit status and output of a suite in a folder of its own, of the tests that `chosen` selects."""
-    (folder / "test_it.py").write_text(SUITE.format(opener=opener, deviations=", ".join(deviations)))
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-rsxX", "-k", chosen, *STRICT],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return run.returncode, run.stdout
-
 
 def deviation(days: int) -> str:
     expires = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=days)
@@ -172,7 +141,7 @@ def deviation(days: int) -> str:
 
 
 def test_a_failure_tells_rule_question_and_both_answers(tmp_path: Path) -> None:
-    status, output = run_suite(tmp_path, FOLDING, "code_points")
+    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING)
 
     assert status == 1
     assert "KEY-01: Keys are equal by code points" in output
@@ -183,7 +152,7 @@ def test_a_failure_tells_rule_question_and_both_answers(tmp_path: Path) -> None:
 
 
 def test_a_declared_deviation_is_no_failure(tmp_path: Path) -> None:
-    status, output = run_suite(tmp_path, FOLDING, "code_points", deviation(days=1))
+    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING, deviations=[deviation(days=1)])
 
     assert status == 0
     assert "deviation: KEY-01" in output
@@ -191,21 +160,21 @@ def test_a_declared_deviation_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_an_expired_deviation_is_a_failure(tmp_path: Path) -> None:
-    status, output = run_suite(tmp_path, FOLDING, "code_points", deviation(days=-1))
+    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING, deviations=[deviation(days=-1)])
 
     assert status == 1
     assert "the deviation of KEY-01 expired" in output
 
 
 def test_a_deviation_that_passes_is_an_error(tmp_path: Path) -> None:
-    status, output = run_suite(tmp_path, GOOD, "code_points", deviation(days=1))
+    status, output, _ = run_suite(tmp_path, "code_points", deviations=[deviation(days=1)])
 
     assert status == 1
     assert "ERROR: KEY-01 passes, and is declared as a deviation" in output
 
 
 def test_what_does_not_apply_is_not_passed(tmp_path: Path) -> None:
-    status, output = run_suite(tmp_path, GOOD, "second_manager or unreadable_record")
+    status, output, _ = run_suite(tmp_path, "second_manager or unreadable_record")
 
     assert status == 0
     assert "not applicable: SEE-02" in output
@@ -214,7 +183,9 @@ def test_what_does_not_apply_is_not_passed(tmp_path: Path) -> None:
 
 
 def test_an_unknown_clause_is_refused(tmp_path: Path) -> None:
-    status, output = run_suite(tmp_path, GOOD, "code_points", "Deviation('KEY-99', 'x', datetime.date(2999, 1, 1))")
+    status, output, _ = run_suite(
+        tmp_path, "code_points", deviations=["Deviation('KEY-99', 'x', datetime.date(2999, 1, 1))"]
+    )
 
     assert status == pytest.ExitCode.USAGE_ERROR
     assert "the contract has no clause 'KEY-99'" in output
@@ -228,9 +199,8 @@ def test_the_plugin_stands_by_in_other_projects(tmp_path: Path) -> None:
         "    loaded = {name for name in sys.modules if name.startswith('module_sdk')}\n"
         "    assert loaded == {'module_sdk_contract', 'module_sdk_contract.plugin', 'module_sdk_contract.marks'}\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", *STRICT], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
 
-    assert run.returncode == 0, run.stdout
-    assert "contract" not in run.stdout.partition("test session starts")[2].partition("\n\n")[2]
+    status, output = pytest_run(tmp_path)
+
+    assert status == 0, output
+    assert "contract" not in output.partition("test session starts")[2].partition("\n\n")[2]

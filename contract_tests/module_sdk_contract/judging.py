@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 
+from module_sdk.errors import ModuleSDKError
 from module_sdk_contract.canaries import SilentCanary, result_of
 from module_sdk_contract.catalogue import CLAUSES
 from module_sdk_contract.harness import Store
@@ -18,6 +19,9 @@ from module_sdk_contract.violations import ContractViolation
 
 DESCRIBED: set[str] = set()
 """The suites whose store has been described in this process."""
+REFUSED: Final[dict[str, list[str]]] = {}
+"""Why the store of a suite did not open, by suite; only those that have never opened."""
+MOST_REFUSALS: Final = 3
 
 
 def describe_store(item: pytest.Item) -> None:
@@ -28,9 +32,18 @@ def describe_store(item: pytest.Item) -> None:
         item.user_properties.append((FACTS, {"suite": suite_findings(item), "facts": describe(store)}))
 
 
+def give_up_early(item: pytest.Item) -> None:
+    """A store that the first tests could not open is not tried by hundreds more, each to the end of its patience."""
+    refusals = REFUSED.get(suite_id(item), [])
+    if len(refusals) >= MOST_REFUSALS and suite_id(item) not in DESCRIBED:
+        pytest.fail(f"{len(refusals)} tests could not open the store, so this one does not try: {refusals[-1]}", False)
+
+
 def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Put the verdicts into the report, and turn a failure that is declared as a deviation into one."""
     error = None if call.excinfo is None else call.excinfo.value
+    if call.when == "setup" and isinstance(error, ModuleSDKError):
+        REFUSED.setdefault(suite_id(item), []).append(f"{type(error).__name__}: {error}")
     if is_canary(item):
         judge_canary(item, report, error)
     elif report.when == "call" or not report.passed:

@@ -125,6 +125,13 @@ class ContractPlugin:
         return [f"module-sdk contract: tier {tier}, seed {seed}"]
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if decides(item):
+            from module_sdk_contract.judging import give_up_early  # noqa: PLC0415
+
+            give_up_early(item)
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
         if decides(item):
             from module_sdk_contract.judging import describe_store  # noqa: PLC0415
