@@ -68,7 +68,7 @@ def test_replacing_a_test_is_refused(tmp_path: Path) -> None:
 
     status, output, _ = run_suite(tmp_path, CODE_POINTS, body=body)
 
-    assert status == pytest.ExitCode.USAGE_ERROR
+    assert status == pytest.ExitCode.INTERRUPTED
     assert "TestIt replaces test_keys_are_equal_by_code_points" in output
 
 

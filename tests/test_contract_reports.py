@@ -153,7 +153,7 @@ def test_the_report_says_what_was_run_on_what_and_how_to_run_it_again(tmp_path: 
     same = report_in(tmp_path / "again")
     assert verdicts(same) == verdicts(report)
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert f"# PARTIAL: contract {CONTRACT.version} of sqlite:///" in markdown
+    assert f"# PARTIAL: contract {CONTRACT.version} of sqlite:///{{tmp_path}}/t.db" in markdown
     assert "| KEY-03 | passed |" in markdown
     badge = (tmp_path / "report" / "badge.json").read_text(encoding="utf-8")
     assert '"message": "PARTIAL"' in badge

@@ -187,7 +187,7 @@ def test_an_unknown_clause_is_refused(tmp_path: Path) -> None:
         tmp_path, "code_points", deviations=["Deviation('KEY-99', 'x', datetime.date(2999, 1, 1))"]
     )
 
-    assert status == pytest.ExitCode.USAGE_ERROR
+    assert status == pytest.ExitCode.INTERRUPTED
     assert "the contract has no clause 'KEY-99'" in output
 
 

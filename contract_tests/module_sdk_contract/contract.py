@@ -51,3 +51,14 @@ class TaskManagerContract(
     Tests are never overridden: what a store cannot do is a capability that its manager does not declare, or a
     `Deviation`.
     """
+
+    def __init_subclass__(cls) -> None:
+        """Raises `TypeError` for a class that replaces a test, or the fixture that they stand on."""
+        super().__init_subclass__()
+        inherited = {name for base in TaskManagerContract.__mro__ for name in vars(base)}
+        replaced = {name for name in vars(cls) if name.startswith("test_") or name == "store"} & inherited
+        if replaced:
+            raise TypeError(
+                f"{cls.__name__} replaces {', '.join(sorted(replaced))} of the contract suite: declare what the store "
+                "cannot do as a Deviation instead"
+            )

@@ -27,7 +27,7 @@ def describe(store: Store) -> dict[str, Any]:
     except Exception as error:  # a report that lacks the facts says so
         facts, warnings = {}, [f"diagnose failed: {type(error).__name__}: {error}"]
     found: dict[str, Any] = {
-        "url": display_url(store.url),
+        "url": display_url(store.contract.url or store.url),
         "opener": store.contract.opener,
         "manager": f"{kind.__module__}.{kind.__qualname__}",
         "plugin": plugin_of(store),

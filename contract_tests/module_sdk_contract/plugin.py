@@ -75,12 +75,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for line in (MARKER_LINE, TIER_MARKER_LINE, CANARY_MARKER_LINE):
         config.addinivalue_line("markers", line)
+    # Here and not at collection, where pytest-xdist turns a worker's usage error into an internal one.
+    if config.getoption("contract_clause"):
+        from module_sdk_contract.selection import clauses_chosen  # noqa: PLC0415
+
+        clauses_chosen(config)
+    if config.getoption("pyargs") and any(word.partition(".")[0] == PACKAGE.name for word in config.args):
+        from module_sdk_contract.joining import join  # noqa: PLC0415
+
+        join(config)
     config.pluginmanager.register(ContractPlugin(config))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """`joining.py` is collected where its package is asked for, whatever the project calls its test files."""
-    if file_path != PACKAGE / "joining.py":
+    """`joining.py` is collected where `--pyargs` names its package, whatever the project calls its test files."""
+    if file_path != PACKAGE / "joining.py" or not parent.config.getoption("pyargs"):
         return None
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
     return module
@@ -111,10 +120,6 @@ class ContractPlugin:
         selection = Selection(config, items)
         yield
         selection.finish(items)
-        if any(found["joined"] for found in selection.suites.values()):
-            from module_sdk_contract.joining import join  # noqa: PLC0415
-
-            join(config)
 
     def pytest_report_collectionfinish(self, config: pytest.Config, items: list[pytest.Item]) -> list[str]:
         if not any(map(decides, items)):

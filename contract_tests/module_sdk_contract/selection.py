@@ -62,7 +62,7 @@ class Selection:
         if config.getoption("contract_no_canaries", False):
             self.canaries = []
         items[:] = [item for item in items if not is_canary(item)]
-        check_suites(items)
+        check_markers(items)
         drop(config, items, outside(contract_items(items), self.tier, self.seed))
         self.offered = contract_items(items)
 
@@ -75,11 +75,14 @@ class Selection:
                 items,
                 [item for item in contract_items(items) if not chosen.intersection(clauses_of(item))],
             )
-        self.suites = self.config.stash[SUITES] = self.findings(contract_items(items))
+        # Where nothing else was collected of a suite, its canaries were asked for by name.
+        asked = {suite_id(item) for item in self.canaries} - {suite_id(item) for item in self.offered}
         for canary in reversed(self.canaries):
-            first = next((index for index, item in enumerate(items) if suite_id(item) == suite_id(canary)), None)
-            if first is not None:
-                items.insert(first, canary)
+            suite = suite_id(canary)
+            first = next((index for index, item in enumerate(items) if suite_id(item) == suite), None)
+            if first is not None or suite in asked:
+                items.insert(first or 0, canary)
+        self.suites = self.config.stash[SUITES] = self.findings(items)
         for item in items:
             if suite_id(item) in self.suites:
                 item.add_marker(pytest.mark.timeout(suite_class(item).time_limit_seconds))
@@ -88,11 +91,12 @@ class Selection:
         """By suite: what all its tests tell alike."""
         left_out = collections.defaultdict(set)
         here = set(items)
+        clauses = contract_items(items)
         for item in self.offered:
             if item not in here:
                 left_out[suite_id(item)].add(item.name)
-        classes = {suite_id(item): suite_class(item) for item in items}
-        collected = collections.Counter(suite_id(item) for item in items)
+        classes = {suite_id(item): suite_class(item) for item in (*clauses, *self.canaries) if item in here}
+        collected = collections.Counter(suite_id(item) for item in clauses)
         offered = {(suite_id(item), getattr(item, "originalname", "")) for item in self.offered}
         for suite, contract in classes.items():
             for name, test in deciding_tests(contract):
@@ -123,28 +127,11 @@ def drop(config: pytest.Config, items: list[pytest.Item], dropped: Iterable[pyte
         items[:] = [item for item in items if item not in gone]
 
 
-def check_suites(items: list[pytest.Item]) -> None:
-    """Refuse markers and deviations that name no clause, and suites that override a test."""
-    for suite in {suite_class(item) for item in contract_items(items)}:
-        replaced = replaced_by(suite)
-        if replaced:
-            raise pytest.UsageError(
-                f"{suite.__name__} replaces {', '.join(replaced)} of the contract suite: declare what the store cannot "
-                "do as a Deviation instead"
-            )
+def check_markers(items: list[pytest.Item]) -> None:
     for item in contract_items(items):
-        declared = (deviation.clause for deviation in suite_class(item).deviations)
-        for clause_id in (*clauses_of(item), *declared):
+        for clause_id in clauses_of(item):
             if clause_id not in CLAUSES:
                 raise pytest.UsageError(f"{item.nodeid}: the contract has no clause {clause_id!r}")
-
-
-def replaced_by(suite: type) -> list[str]:
-    """The tests of the contract, and the fixture they stand on, that a suite or a base of it overrides."""
-    ours = {base for base in suite.__mro__ if base.__module__.partition(".")[0] == "module_sdk_contract"}
-    names = {name for base in ours for name in vars(base) if name.startswith("test_") or name == "store"}
-    theirs = {name for base in set(suite.__mro__) - ours for name in vars(base)}
-    return sorted(names & theirs)
 
 
 def clauses_chosen(config: pytest.Config) -> set[str]:

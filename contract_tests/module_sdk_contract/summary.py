@@ -106,6 +106,8 @@ def canary_line(canaries: dict[str, Any]) -> str:
     results = canaries["results"]
     if canaries["switched_off"]:
         return "canaries: switched off"
+    if {canary["result"] for canary in results.values()} == {"not run"}:
+        return "canaries: not run"
     silent = [name for name, canary in results.items() if canary["result"] == "silent"]
     if silent:
         return f"NOT JUDGED: the tests do not notice a manager that {' or that '.join(silent)}"

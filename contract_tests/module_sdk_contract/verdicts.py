@@ -8,6 +8,8 @@ import enum
 
 import pytest
 
+from module_sdk_contract.catalogue import CLAUSES
+
 
 class Verdict(enum.StrEnum):
     """In falling order of weight: the heaviest verdict of a clause's tests is the clause's."""
@@ -33,11 +35,18 @@ class Unknown(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # as 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deviation:
-    """A declared exception to a clause. Once it has expired, or the clause passes, it is an error."""
+    """A declared exception to a clause. Once it has expired, or the clause passes, it is an error.
+
+    Raises `ValueError` for an id that no clause has.
+    """
 
     clause: str
     reason: str
     expires: datetime.date
+
+    def __post_init__(self) -> None:
+        if self.clause not in CLAUSES:
+            raise ValueError(f"the contract has no clause {self.clause!r}")
 
     def holds(self) -> bool:
         return datetime.datetime.now(datetime.UTC).date() <= self.expires
