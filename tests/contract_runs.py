@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from module_sdk_contract.ledger import Ledger
+
 ROOT = Path(__file__).parents[1]
 SUITE = """
 import datetime
@@ -64,3 +66,26 @@ def report_in(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return report
+
+
+def record(ledger: Ledger, verdicts: dict[str, str], *, reason: str = "", hook_missing: bool = False) -> None:
+    """One more test, which takes a second."""
+    ledger.record(
+        {
+            "verdicts": verdicts,
+            "reason": reason,
+            "hook_missing": hook_missing,
+            "failures": {},
+            "by_assertion": False,
+            "seconds": 1.0,
+            "suite": {
+                "id": ledger.suite,
+                "joined": False,
+                "deviations": [],
+                "tests": 1,
+                "left_out": [],
+                "half_decided": [],
+            },
+        },
+        f"test {len(ledger.decided)}",
+    )

@@ -14,7 +14,7 @@ from module_sdk_contract.ledger import CanaryResult, Ledger
 from module_sdk_contract.levels import level_of
 from module_sdk_contract.verdicts import Verdict
 
-from tests.contract_runs import FOLDING, pytest_run, report_in, run_suite
+from tests.contract_runs import FOLDING, pytest_run, record, report_in, run_suite
 
 # --- The version of the contract --------------------------------------------------------------------------------------
 
@@ -59,17 +59,11 @@ def ledger_of(verdict: str = "passed", canary: CanaryResult = "noticed", **verdi
     ledger.expected = 1
     by_clause = {clause.id: verdict for clause in BINDING}
     by_clause |= {name.replace("_", "-"): other for name, other in verdicts.items()}
-    ledger.record(
-        {
-            "verdicts": {name: given for name, given in by_clause.items() if given != "not run"},
-            "reason": "no hook" if "unknown" in by_clause.values() else "",
-            "hook_missing": True,
-            "failures": {},
-            "by_assertion": False,
-            "seconds": 1.0,
-            "suite": {"id": ledger.suite, "joined": False, "deviations": [], "tests": 1, "left_out": []},
-        },
-        "test",
+    record(
+        ledger,
+        {name: given for name, given in by_clause.items() if given != "not run"},
+        reason="no hook" if "unknown" in by_clause.values() else "",
+        hook_missing=True,
     )
     ledger.canaries = {"folds case": {"test": canary}}
     return ledger

@@ -16,7 +16,7 @@ from module_sdk_contract.reference import Reference, canonical
 from module_sdk_contract.strict import difference
 from module_sdk_contract.verdicts import Verdict
 
-from tests.contract_runs import FOLDING, pytest_run, run_suite
+from tests.contract_runs import FOLDING, pytest_run, record, run_suite
 
 
 def test_every_binding_clause_has_a_test() -> None:
@@ -84,22 +84,6 @@ def test_comparison_says_where() -> None:
     assert difference({"a": [1, 2.0]}, {"a": [1, 2]}) == "at ['a'][1]: expected 2.0 (float), found 2 (int)"
 
 
-def record(ledger: Ledger, verdicts: dict[str, str]) -> None:
-    """One more test, which takes a second."""
-    ledger.record(
-        {
-            "verdicts": verdicts,
-            "reason": "",
-            "hook_missing": False,
-            "failures": {},
-            "by_assertion": False,
-            "seconds": 1.0,
-            "suite": {"id": ledger.suite, "joined": False, "deviations": [], "tests": 1, "left_out": []},
-        },
-        f"test {len(ledger.decided)}",
-    )
-
-
 def test_the_heaviest_verdict_is_a_clauses() -> None:
     ledger = Ledger("test_it.py::TestIt")
     for verdict in ("passed", "not applicable", "passed"):
@@ -133,11 +117,9 @@ def test_the_reference_reads_ids_as_the_design_says() -> None:
 # --- As pytest shows it -----------------------------------------------------------------------------------------------
 
 
-def deviation(days: int) -> str:
+def deviation(days: int, clause: str = "KEY-01") -> str:
     expires = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=days)
-    return (
-        f"Deviation('KEY-01', 'this store folds case', datetime.date({expires.year}, {expires.month}, {expires.day}))"
-    )
+    return f"Deviation('{clause}', 'this store folds case', datetime.date.fromisoformat('{expires}'))"
 
 
 def test_a_failure_tells_rule_question_and_both_answers(tmp_path: Path) -> None:
@@ -167,10 +149,19 @@ def test_an_expired_deviation_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_deviation_that_passes_is_an_error(tmp_path: Path) -> None:
-    status, output, _ = run_suite(tmp_path, "code_points", deviations=[deviation(days=1)])
+    status, output, _ = run_suite(
+        tmp_path, "", "--contract-clause=ROW-01", deviations=[deviation(days=1, clause="ROW-01")]
+    )
 
     assert status == 1
-    assert "ERROR: KEY-01 passes, and is declared as a deviation" in output
+    assert "ERROR: ROW-01 passes, and is declared as a deviation" in output
+
+
+def test_a_deviation_that_passes_in_some_of_its_tests_only_is_none(tmp_path: Path) -> None:
+    status, output, report = run_suite(tmp_path, "code_points", deviations=[deviation(days=1)])
+
+    assert status == 0, output
+    assert report["clauses"]["KEY-01"]["verdict"] == "passed"
 
 
 def test_what_does_not_apply_is_not_passed(tmp_path: Path) -> None:

@@ -16,8 +16,23 @@ from module_sdk.tasks import LookupResult
 from module_sdk_contract.harness import Store
 from module_sdk_contract.reference import Row
 
-Lookup = Callable[..., LookupResult]
 PAYLOADS = ("checkpoint", "result", "confirmation", "arguments")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """A lookup that a test makes, and the manager's own method for it."""
+
+    method: Callable[..., LookupResult]
+    operation: str
+    argument: Any
+    organization_id: Any
+    limit: int | None
+
+    def ask(self, **other: Any) -> LookupResult:
+        """The manager's own answer, to the question or to one that is the same but for `other`."""
+        asked = dataclasses.replace(self, **other)
+        return self.method(asked.argument, asked.organization_id, limit=asked.limit)
 
 
 class Saboteur:
@@ -56,10 +71,21 @@ class Saboteur:
     def update(self, original: Callable[..., Row | None], task_id: str, **changes: Any) -> Row | None:
         return original(task_id, **changes)
 
+    def answer(self, question: Question) -> LookupResult:
+        return question.ask()
+
     def lookup(
-        self, operation: str, original: Lookup, argument: Any, organization_id: Any = None, **options: Any
+        self,
+        operation: str,
+        original: Callable[..., LookupResult],
+        argument: Any,
+        organization_id: Any = None,
+        *,
+        limit: int | None = None,
+        timeout_seconds: float | None = None,
     ) -> LookupResult:
-        return original(argument, organization_id, **options)
+        method = functools.partial(original, timeout_seconds=timeout_seconds)
+        return self.answer(Question(method, operation, argument, organization_id, limit))
 
 
 def newest_first(rows: Iterable[Row], limit: int | None, *, ties_reversed: bool = False) -> LookupResult:
@@ -77,35 +103,17 @@ class DropsScope(Saboteur):
         self.organizations[task.organization_id] = None
         return task
 
-    def lookup(
-        self,
-        operation: str,
-        original: Lookup,
-        argument: Any,
-        organization_id: Any = None,
-        *,
-        limit: int | None = None,
-        **options: Any,
-    ) -> LookupResult:
-        scopes = dict.fromkeys([organization_id, *self.organizations])
-        found = {row["id"]: row for scope in scopes for row in original(argument, scope, **options)}
-        return newest_first(found.values(), limit)
+    def answer(self, question: Question) -> LookupResult:
+        scopes = dict.fromkeys([question.organization_id, *self.organizations])
+        found = {row["id"]: row for scope in scopes for row in question.ask(organization_id=scope, limit=None)}
+        return newest_first(found.values(), question.limit)
 
 
 class SwapsTies(Saboteur):
     """Rows of equal time come oldest id first."""
 
-    def lookup(
-        self,
-        operation: str,
-        original: Lookup,
-        argument: Any,
-        organization_id: Any = None,
-        *,
-        limit: int | None = None,
-        **options: Any,
-    ) -> LookupResult:
-        return newest_first(original(argument, organization_id, **options), limit, ties_reversed=True)
+    def answer(self, question: Question) -> LookupResult:
+        return newest_first(question.ask(limit=None), question.limit, ties_reversed=True)
 
 
 class RoundsTimes(Saboteur):
@@ -121,11 +129,9 @@ class FoldsCase(Saboteur):
     def written(self, task: Task) -> Task:
         return dataclasses.replace(task, task_key=task.task_key and task.task_key.lower())
 
-    def lookup(
-        self, operation: str, original: Lookup, argument: Any, organization_id: Any = None, **options: Any
-    ) -> LookupResult:
-        folded = argument.lower() if operation != "list_user_tasks" and isinstance(argument, str) else argument
-        return original(folded, organization_id, **options)
+    def answer(self, question: Question) -> LookupResult:
+        by_key = question.operation != "list_user_tasks"
+        return question.ask(argument=question.argument.lower()) if by_key else question.ask()
 
 
 class SwallowsWrites(Saboteur):
@@ -160,10 +166,8 @@ def without_true(payload: Any) -> Any:
 class HidesFailures(Saboteur):
     """A failed lookup is an empty answer."""
 
-    def lookup(
-        self, operation: str, original: Lookup, argument: Any, organization_id: Any = None, **options: Any
-    ) -> LookupResult:
+    def answer(self, question: Question) -> LookupResult:
         try:
-            return original(argument, organization_id, **options)
+            return question.ask()
         except TaskBackendError:
             return LookupResult()

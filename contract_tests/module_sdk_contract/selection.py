@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable
+from types import FunctionType
 from typing import TYPE_CHECKING, Final, cast
 
 import pytest
@@ -17,6 +18,7 @@ from module_sdk_contract.marks import (
     TIER_MARKER,
     TIERS,
     clauses_of,
+    clauses_of_function,
     deciding_tests,
     is_canary,
     tier_of,
@@ -63,18 +65,18 @@ class Selection:
             self.canaries = []
         items[:] = [item for item in items if not is_canary(item)]
         check_markers(items)
-        drop(config, items, outside(contract_items(items), self.tier, self.seed))
+        outside_tier = outside(contract_items(items), self.tier, self.seed)
+        drop(config, items, outside_tier)
+        self.unsampled = [item for item in outside_tier if tier_of(item) != TIERS[-1]]
+        """What the quick tier leaves out of the core."""
         self.offered = contract_items(items)
 
     def finish(self, items: list[pytest.Item]) -> None:
         """Choose by clause, put the canaries back before their suites, and give every test its time limit."""
         chosen = clauses_chosen(self.config)
         if chosen:
-            drop(
-                self.config,
-                items,
-                [item for item in contract_items(items) if not chosen.intersection(clauses_of(item))],
-            )
+            others = [item for item in contract_items(items) if not chosen.intersection(clauses_of(item))]
+            drop(self.config, items, others)
         # Where nothing else was collected of a suite, its canaries were asked for by name.
         asked = {suite_id(item) for item in self.canaries} - {suite_id(item) for item in self.offered}
         for canary in reversed(self.canaries):
@@ -89,31 +91,40 @@ class Selection:
 
     def findings(self, items: list[pytest.Item]) -> dict[str, SuiteFindings]:
         """By suite: what all its tests tell alike."""
-        left_out = collections.defaultdict(set)
         here = set(items)
-        clauses = contract_items(items)
+        left_out: dict[str, set[str]] = collections.defaultdict(set)
+        half_decided: dict[str, set[str]] = collections.defaultdict(set)
+        for item in (*self.offered, *self.unsampled):
+            if item not in here:
+                half_decided[suite_id(item)].update(clauses_of(item))
         for item in self.offered:
             if item not in here:
                 left_out[suite_id(item)].add(item.name)
-        classes = {suite_id(item): suite_class(item) for item in (*clauses, *self.canaries) if item in here}
-        collected = collections.Counter(suite_id(item) for item in clauses)
-        offered = {(suite_id(item), getattr(item, "originalname", "")) for item in self.offered}
+        decisive = contract_items(items)
+        classes = {suite_id(item): suite_class(item) for item in (*decisive, *self.canaries) if item in here}
+        known = {(suite_id(item), getattr(item, "originalname", "")) for item in (*self.offered, *self.unsampled)}
         for suite, contract in classes.items():
             for name, test in deciding_tests(contract):
-                marks = [mark.args[0] for mark in getattr(test, "pytestmark", ()) if mark.name == TIER_MARKER]
-                runs = all(TIERS.index(tier) <= TIERS.index(self.tier) for tier in marks)
-                if runs and (suite, name) not in offered:
+                if (suite, name) not in known and self.runs(test):
                     left_out[suite].add(name)
+                    half_decided[suite].update(clauses_of_function(test))
+        tests = collections.Counter(suite_id(item) for item in decisive)
         return {
             suite: {
                 "id": suite,
                 "joined": contract.__module__ == JOINED,
                 "deviations": [deviation.to_dict() for deviation in contract.deviations],
-                "tests": collected[suite],
+                "tests": tests[suite],
                 "left_out": sorted(left_out[suite]),
+                "half_decided": sorted(half_decided[suite]),
             }
             for suite, contract in classes.items()
         }
+
+    def runs(self, test: FunctionType) -> bool:
+        """Whether the tier runs a test that was not even collected."""
+        marks = [mark.args[0] for mark in getattr(test, "pytestmark", ()) if mark.name == TIER_MARKER]
+        return all(TIERS.index(tier) <= TIERS.index(self.tier) for tier in marks)
 
 
 def contract_items(items: Iterable[pytest.Item]) -> list[pytest.Item]:
