@@ -71,8 +71,8 @@ def ledger_of(verdict: str = "passed", canary: CanaryResult = "noticed", **verdi
 
 def skipped(ledger: Ledger) -> Ledger:
     """The same, where the unknown clauses are so since tests were skipped."""
-    for record in ledger.records.values():
-        record.hook_missing = False
+    for decided in ledger.records.values():
+        decided.hook_missing = False
     return ledger
 
 
