@@ -21,9 +21,21 @@ from module_sdk.primitives import StoredRows
 from module_sdk.query import Condition, Query, Sort
 from module_sdk.record import RECORD_FIELDS, ROW_FIELDS, StoredRow, TaskRecord
 from module_sdk.task import Task
+from module_sdk.text_rules import (
+    MAXIMUM_ERROR_BYTES,
+    MAXIMUM_IDENTIFIER_BYTES,
+    MAXIMUM_KEY_BYTES,
+    MAXIMUM_LABEL_BYTES,
+    MAXIMUM_MODULE_BYTES,
+)
 from module_sdk.urls import StoreURL
 
 __all__ = [
+    "MAXIMUM_ERROR_BYTES",
+    "MAXIMUM_IDENTIFIER_BYTES",
+    "MAXIMUM_KEY_BYTES",
+    "MAXIMUM_LABEL_BYTES",
+    "MAXIMUM_MODULE_BYTES",
     "RECORD_FIELDS",
     "ROW_FIELDS",
     "Capabilities",

@@ -14,13 +14,18 @@ from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.types import TypeEngine
 
+from module_sdk.backends import (
+    MAXIMUM_IDENTIFIER_BYTES,
+    MAXIMUM_KEY_BYTES,
+    MAXIMUM_LABEL_BYTES,
+    MAXIMUM_MODULE_BYTES,
+)
+
 SCHEMA_VERSION: Final = 1
 
 PAYLOAD_COLUMNS: Final = ("checkpoint", "result", "error", "confirmation", "function_name", "arguments")
 """What no lookup reads; `function` is a reserved word of MySQL."""
 
-IDENTIFIER_BYTES: Final = 255
-KEY_BYTES: Final = 1_024
 TASK_ID_BYTES: Final = 36
 
 
@@ -77,16 +82,16 @@ class Tables:
     def task_columns(self) -> Iterator[tuple[int, Column[Any]]]:
         text, integer = self.types.key_text, self.types.integer
         yield 1, Column("id", text(TASK_ID_BYTES), primary_key=True)
-        yield 1, Column("module", text(IDENTIFIER_BYTES), nullable=False)
-        yield 1, Column("label", text(KEY_BYTES), nullable=False)
+        yield 1, Column("module", text(MAXIMUM_MODULE_BYTES), nullable=False)
+        yield 1, Column("label", text(MAXIMUM_LABEL_BYTES), nullable=False)
         yield 1, Column("status", text(32), nullable=False)
         yield 1, Column("progress", self.types.real, nullable=False)
-        yield 1, Column("task_key", text(KEY_BYTES))
-        yield 1, Column("user_id", text(IDENTIFIER_BYTES), nullable=False)
-        yield 1, Column("organization_id", text(IDENTIFIER_BYTES), nullable=False)
+        yield 1, Column("task_key", text(MAXIMUM_KEY_BYTES))
+        yield 1, Column("user_id", text(MAXIMUM_IDENTIFIER_BYTES), nullable=False)
+        yield 1, Column("organization_id", text(MAXIMUM_IDENTIFIER_BYTES), nullable=False)
         yield 1, Column("created_at", integer, nullable=False)
         yield 1, Column("updated_at", integer, nullable=False)
-        yield 1, Column("active_key", text(KEY_BYTES))
+        yield 1, Column("active_key", text(MAXIMUM_KEY_BYTES))
         yield 1, Column("started_at", integer)
         yield 1, Column("finished_at", integer)
 
