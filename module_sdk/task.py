@@ -172,6 +172,8 @@ class Task:
     @classmethod
     def from_record(cls, record: TaskRecord) -> Self:
         """The task of a stored form. Raises `TaskBackendError` for a record that no version of this code wrote."""
+        if not isinstance(record, TaskRecord):
+            raise TaskBackendError(f"the store gave {type(record).__name__} where a TaskRecord belongs")
         try:
             fields = row_from_stored(record.row())
             fields |= {name: getattr(record, name) for name in (*TIME_FIELDS, "error", "function")}
