@@ -11,6 +11,7 @@ import module_sdk
 from module_sdk.manager import TaskManager
 from module_sdk.runner.functions import functions
 from module_sdk.testing import MODULE, USER, World, world
+from tests.environments import ROOT, build
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +41,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManage
         yield manager
     module_sdk.reset()
     manager.close()
+
+
+@pytest.fixture(scope="session")
+def built_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of module-sdk, built once a run."""
+    return build(ROOT, tmp_path_factory.mktemp("built"))

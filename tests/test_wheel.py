@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parents[1]
+from tests.environments import ROOT, Environment
+
 PACKAGES: Final = {
     "module_sdk",
     "module_sdk_contract",
@@ -47,54 +44,32 @@ print(sys.modules["module_sdk"].__file__, sys.modules[type(manager).__module__].
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment that holds the wheel, built from the source distribution, and sees our dependencies."""
-    built, folder = tmp_path_factory.mktemp("built"), tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", built, ROOT)
-    (wheel,) = built.glob("*.whl")
-    venv.create(folder)
-    run(sys.executable, "-m", "pip", "--python", python(folder), "install", "--no-deps", "--no-index", wheel)
-    # A plain path: the editable install, which is a `.pth` file too, is not followed from there.
-    (site_packages(folder) / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    return folder
+def environment(built_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    return Environment(tmp_path_factory.mktemp("environment"), built_wheel)
 
 
-def python(environment: Path) -> Path:
-    return environment / "bin" / "python"
-
-
-def site_packages(environment: Path) -> Path:
-    return Path(sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)}))
-
-
-def run(*command: str | Path) -> str:
-    done = subprocess.run(command, cwd="/", check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_the_wheel_holds_our_packages_and_nothing_else(environment: Path) -> None:
-    folders = {path.name for path in site_packages(environment).iterdir() if path.is_dir()}
+def test_the_wheel_holds_our_packages_and_nothing_else(environment: Environment) -> None:
+    folders = {path.name for path in environment.site_packages.iterdir() if path.is_dir()}
     assert {name for name in folders if not name.endswith(".dist-info")} == PACKAGES
 
 
-def test_every_package_is_typed(environment: Path) -> None:
-    untyped = {name for name in PACKAGES if not (site_packages(environment) / name / "py.typed").is_file()}
+def test_every_package_is_typed(environment: Environment) -> None:
+    untyped = {name for name in PACKAGES if not (environment.site_packages / name / "py.typed").is_file()}
     assert untyped == set()
 
 
-def test_importing_module_sdk_loads_no_driver(environment: Path) -> None:
-    loaded = run(python(environment), "-I", "-c", "import sys, module_sdk; print(*sys.modules)").split()
+def test_importing_module_sdk_loads_no_driver(environment: Environment) -> None:
+    loaded = environment.run("python", "-I", "-c", "import sys, module_sdk; print(*sys.modules)").split()
     assert "module_sdk" in loaded
     assert NOT_LOADED & set(loaded) == set()
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///{folder}/tasks.db"], ids=["memory", "sqlite"])
-def test_a_store_is_found_through_its_installed_entry_point(environment: Path, url: str, tmp_path: Path) -> None:
-    files = run(python(environment), "-I", "-c", CREATE_AND_FIND, url.format(folder=tmp_path)).split()
+def test_a_store_is_found_through_its_installed_entry_point(environment: Environment, url: str, tmp_path: Path) -> None:
+    files = environment.run("python", "-I", "-c", CREATE_AND_FIND, url.format(folder=tmp_path)).split()
     assert len(files) == 2
-    assert all(Path(file).is_relative_to(environment) for file in files)
+    assert all(Path(file).is_relative_to(environment.folder) for file in files)
 
 
-def test_the_command_is_installed(environment: Path) -> None:
-    assert "tasks" in run(environment / "bin" / "module-sdk", "--help")
+def test_the_command_is_installed(environment: Environment) -> None:
+    assert "tasks" in environment.run("module-sdk", "--help")
