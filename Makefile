@@ -2,7 +2,7 @@
 
 check:       ## style, format and types
 	ruff check . && ruff format --check . && mypy
-	for folder in backends/*/tests; do mypy $$folder/*.py || exit; done
+	for folder in backends/*/tests examples/*/tests; do mypy $$folder/*.py || exit; done
 
 test:        ## everything
 	pytest

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from module_sdk_contract.contract import TaskManagerContract
+    from module_sdk_contract.harness import Store
     from module_sdk_contract.verdicts import Deviation
 
 LAZY_NAMES = {
     "Deviation": "module_sdk_contract.verdicts",
+    "Store": "module_sdk_contract.harness",
     "TaskManagerContract": "module_sdk_contract.contract",
 }
 
-__all__ = ["Deviation", "TaskManagerContract"]
+__all__ = ["Deviation", "Store", "TaskManagerContract"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,1 @@
+"""Task state of module-sdk in a DuckDB file."""

@@ -1,0 +1,43 @@
+"""The DuckDB backend meets the contract of every store of module-sdk."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from module_sdk_contract import Deviation, Store, TaskManagerContract
+from module_sdk_duckdb.manager import DuckDBTaskManager
+
+
+class TestDuckDB(TaskManagerContract):
+    """The deviation and the hooks below make it a full suite; to join, `manager_url` is enough."""
+
+    deviations = (
+        Deviation("SEE-07", "DuckDB locks its file for the parent: a forked child fails", datetime.date(2030, 1, 1)),
+    )
+
+    def manager_url(self, tmp_path: Path) -> str:
+        return f"duckdb:///{tmp_path / 'tasks.duckdb'}"
+
+    def dump(self, store: Store) -> Iterable[object]:
+        return run(store, f"FROM {store.namespace}__tasks")
+
+    def corrupt(self, store: Store, task_id: str) -> None:
+        run(store, f"UPDATE {store.namespace}__tasks SET status = 'lost' WHERE id = '{task_id}'")
+
+    def dead_url(self, store: Store) -> str:
+        path = store.tmp_path / "dead.duckdb"
+        path.write_bytes(b"no database" * 1_000)
+        return f"duckdb:///{path}"
+
+    def write_newer_schema(self, store: Store) -> None:
+        run(store, f"UPDATE {store.namespace}__meta SET version = 99")
+
+
+def run(store: Store, sql: str) -> list[tuple[object, ...]]:
+    """Past the manager, on its connection: another process could not open the file."""
+    connection = cast("DuckDBTaskManager", store.manager).database.connection
+    assert connection is not None
+    return connection.execute(sql).fetchall()
