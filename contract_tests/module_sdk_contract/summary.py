@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ COLUMNS: Final = (
 )  # fmt: skip
 WIDE: Final = 120
 """A terminal of that width also has room for the titles of the groups."""
+NOT_WRITTEN: Final = re.compile(r"\bNotImplementedError: (store_\w+)")
+"""How a primitive of the skeleton fails that `module-sdk new-backend` writes."""
 STYLES: Final = {
     Verdict.PASSED: "green",
     Verdict.FAILED: "bold red",
@@ -95,11 +98,22 @@ def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
         if verdict is Verdict.UNKNOWN:
             reasons = {reason for name in names for reason in found[name]["reasons"]}
             yield from (f"  {reason}" for reason in sorted(reasons))
+    yield from unwritten_lines(found)
     provisional = [clause.id for clause in CLAUSES.values() if clause.provisional]
     tested = [name for name in provisional if report["clauses"][name]["tests"]]
     yield f"provisional: {len(provisional)} clauses, {len(provisional) - len(tested)} of them without a test yet"
     for name in tested:
         yield f"  {name}: {report['clauses'][name]['verdict']}"
+
+
+def unwritten_lines(clauses: dict[str, Any]) -> Iterator[str]:
+    """For the author of a backend that is growing: the primitives that tests have run into, and who waits for them."""
+    waiting: dict[str, list[str]] = {}
+    for name, clause in clauses.items():
+        for primitive in sorted(set(NOT_WRITTEN.findall("\n".join(clause["failures"])))):
+            waiting.setdefault(primitive, []).append(name)
+    for primitive, names in sorted(waiting.items(), key=lambda item: -len(item[1])):
+        yield f"not written yet: {primitive}; clauses that wait for it: {named(names)}"
 
 
 def canary_line(canaries: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from module_sdk import __version__
-from module_sdk.cli import contract, demo, doctor, tables, tasks
+from module_sdk.cli import contract, demo, doctor, new_backend, tables, tasks
 from module_sdk.cli.store import StoreOptions
 from module_sdk.errors import InvalidInputError, ModuleSDKError
 from module_sdk.runtime import reset
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command("contract")(contract.contract)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("new-backend")(new_backend.new_backend)
 app.add_typer(tasks.app, name="tasks")
 
 
