@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-import operator
 import os
 import re
 import subprocess
 import sysconfig
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from sybil import Example, Sybil
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser
 
-import module_sdk
-from module_sdk import models, tasks, ui
-from module_sdk.hookspecs import ObserverHooks
-from module_sdk.settings import SETTING_NAMES, Settings
-from tests.test_layout import STORE_EXTRAS
+from tests.environments import ROOT, Environment
+from tests.placing import place
 
-ROOT: Final = Path(__file__).parents[1]
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+INSTALLING: Final = [ROOT / "docs" / "write-a-backend.md"]
+"""Their reader installs into an environment of their own, and runs the contract suite there some times."""
 PROMPT: Final = "$ "
 ANYTHING: Final = "…"
 
@@ -51,7 +46,18 @@ def run_console(example: Example) -> str | None:
     return None
 
 
-SYBIL: Final = Sybil([PythonCodeBlockParser(), CodeBlockParser("console", run_console)])
+class PythonBlocks:
+    """Runs a block, or puts it into the file that it names."""
+
+    def __init__(self) -> None:
+        self.run = PythonEvaluator()
+
+    def __call__(self, example: Example) -> None:
+        if not place(example.parsed, Path()):
+            self.run(example)
+
+
+SYBIL: Final = Sybil([CodeBlockParser("python", PythonBlocks()), CodeBlockParser("console", run_console)])
 
 
 def run_document(path: Path) -> int:
@@ -73,57 +79,24 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def words_of(name: str) -> set[str]:
-    return set(re.findall(r"\w+", (ROOT / name).read_text()))
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
-def test_every_public_name_and_setting_is_documented() -> None:
-    public = {*module_sdk.__all__, *tasks.__all__, *ui.__all__}
-    public |= {name for name in vars(type(models.background_tasks)) if not name.startswith("_")}
-    hooks = {name for name in vars(ObserverHooks) if name.startswith("module_sdk_")}
-    assert (public | hooks) - words_of("docs/reference.md") == set()
-    assert SETTING_NAMES - words_of("docs/configuration.md") == set()
-
-
-def shape(call: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
-    return [(each.name, each.kind, each.default) for each in inspect.signature(call).parameters.values()]
-
-
-def test_the_calls_of_the_reference_take_what_it_says() -> None:
-    # given the calls in its tables, and the components
-    text = (ROOT / "docs" / "reference.md").read_text()
-    calls = re.findall(r"^\| (?:.*, )?`(tasks\.\w+)\(([^`]*)\)`", text, re.MULTILINE)
-    calls += re.findall(r"`(ui\.BackgroundTask)\(([^`]*)\)`", text.replace("`BackgroundTask(", "`ui.BackgroundTask("))
-    assert len(calls) > 10
-
-    # then each has these parameters, in this order, with these defaults
-    for name, parameters in calls:
-        documented = eval(f"lambda {' '.join(parameters.split())}: None")
-        assert shape(documented) == shape(operator.attrgetter(name)(module_sdk)), name
-
-
-def test_the_defaults_of_settings_are_the_documented_ones() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE)
-    documented = {name: text.strip("` ") for name, text in rows if name != "url"}
-    values = {name: getattr(Settings(), name) for name in SETTING_NAMES - {"url"}}
-    written = {
-        name: f"{value:,g}" if isinstance(value, float) else f"{value:,}"
-        for name, value in values.items()
-        if not isinstance(value, bool | str)
-    }
-    assert documented == {name: str(value).lower() for name, value in values.items()} | written
-
-
-def test_every_scheme_and_extra_of_a_store_is_in_the_readme() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    text = (ROOT / "README.md").read_text()
-    schemes = project["entry-points"]["module_sdk.backends"].keys() - {"postgres"}  # another name of postgresql
-    assert {scheme for scheme in schemes if f"`{scheme}://" not in text} == set()
-    assert {extra for extra in STORE_EXTRAS if f"`module-sdk[{extra}]`" not in text} == set()
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path not in INSTALLING], ids=named)
 def test_the_examples_of_a_document_work(path: Path) -> None:
+    run_document(path)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", INSTALLING, ids=named)
+def test_the_examples_of_a_document_that_installs_work(
+    path: Path, built_wheel: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = Environment(tmp_path_factory.mktemp("environment"), built_wheel)
+    for name, value in environment.variables().items():
+        monkeypatch.setenv(name, value)
+
     run_document(path)
 
 
@@ -154,3 +127,16 @@ def test_a_console_block_runs_its_commands_and_compares_what_is_shown() -> None:
 def test_a_console_block_that_is_wrong_fails(block: str) -> None:
     with pytest.raises(AssertionError):
         run_document(write(f"```console\n{block}\n```\n"))
+
+
+def test_a_block_that_names_a_file_goes_there() -> None:
+    page = write(
+        "```python\n# one.py\nimport re\n\n\nclass One:\n    x = 1\n\n    def f(self):\n        return 1\n```\n"
+        "```python\n# one.py, in One\nimport os\n\nx = 2\n\n\ndef f(self):\n    return os.sep\n\n\n"
+        "def g(self):\n    pass\n```\n"
+    )
+    assert run_document(page) == 2
+    assert Path("one.py").read_text() == (
+        "import re\nimport os\n\n\nclass One:\n    x = 2\n\n    def f(self):\n        return os.sep\n"
+        "    def g(self):\n        pass\n"
+    )

@@ -11,11 +11,16 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final
 
+import module_sdk_contract
 import pytest
+
+import module_sdk.backends
 
 ROOT: Final = Path(__file__).parents[1]
 MAXIMUM_LINES: Final = 400
 BACKENDS: Final = {folder.name: f"module_sdk_{folder.name}" for folder in sorted((ROOT / "backends").glob("[a-z]*"))}
+PLUGINS: Final = sorted([*ROOT.glob("backends/*/module_sdk_*"), *ROOT.glob("examples/*/module_sdk_*")])
+"""The packages of our backends, and of the one that stands for everybody's."""
 STORE_EXTRAS: Final = ("postgres", "mysql", "redis", "mongo")
 # What the core dependencies that stand for one backend are imported as.
 STORE_LIBRARIES: Final = {"sqlalchemy", "sortedcontainers", "sqlite3"}
@@ -66,15 +71,31 @@ def test_no_module_looks_private() -> None:
     assert private == []
 
 
-@pytest.mark.parametrize("package", BACKENDS.values(), ids=BACKENDS)
-def test_a_backend_uses_the_published_surface_alone(package: str) -> None:
-    (folder,) = ROOT.glob(f"backends/*/{package}")
-    used = imports_of(folder)
-    assert used, "the backend has no code"
-    others = {other for other in BACKENDS.values() if other != package}
-    assert {name for _, name in used if name.split(".")[0] in others} == set()
-    core = {name for _, name in used if name.split(".")[0] == "module_sdk"}
-    assert {name for name in core if name.split(".")[1] != "backends"} == set()
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_a_backend_uses_the_published_surface_alone(folder: Path) -> None:
+    used = {name for _, name in imports_of(folder)}
+    others = {plugin.name for plugin in PLUGINS} - {folder.name}
+    assert {name for name in used if name.split(".")[0] in others} == set()
+    core = {name for name in used if name.split(".")[0] == "module_sdk"}
+    assert core, "the backend has no code"
+    assert core - {f"module_sdk.backends.{name}" for name in module_sdk.backends.__all__} == set()
+
+
+def test_the_example_of_a_backend_uses_the_published_suite_alone() -> None:
+    used = {name for _, name in imports_of(ROOT / "examples" / "module-sdk-duckdb" / "tests")}
+    published = {
+        f"{module.__name__}.{name}" for module in (module_sdk_contract, module_sdk.backends) for name in module.__all__
+    }
+    ours = {name for name in used if name.split(".")[0] in ("module_sdk", "module_sdk_contract")}
+    assert ours & published
+    assert ours - published == set()
+
+
+def test_what_plugins_import_is_sorted_and_explained_to_their_authors() -> None:
+    names = module_sdk.backends.__all__
+    page = (ROOT / "docs" / "write-a-backend.md").read_text()
+    assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert [name for name in names if not re.search(rf"\b{name}\b", page)] == []
 
 
 def test_the_core_knows_no_backend_and_no_driver() -> None:

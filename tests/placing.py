@@ -1,0 +1,55 @@
+"""Code blocks of a document that belong into files: what a reader does who follows it with an editor."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from pathlib import Path
+from typing import Final
+
+HEAD: Final = re.compile(r"# (?P<file>[\w./-]+\.py)(?:, in (?P<class>\w+))?\n")
+
+
+def place(block: str, folder: Path) -> bool:
+    """Put a block whose first line names its file there; whether it is one.
+
+    `# package/module.py` is the whole file. `# package/module.py, in Class` has members of that class, each of which
+    takes the place of the one of its name or comes last, and imports, which go to the head of the file.
+    """
+    head = HEAD.match(block)
+    if head is None:
+        return False
+    file, body = folder / head["file"], block[head.end() :]
+    if head["class"] is None:
+        file.write_text(body)
+    else:
+        source = file.read_text()
+        for statement in ast.parse(body).body:
+            source = place_statement(source, ast.get_source_segment(body, statement) or "", head["class"])
+        file.write_text(source)
+    return True
+
+
+def place_statement(source: str, statement: str, class_name: str) -> str:
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    (new,) = ast.parse(statement).body
+    if isinstance(new, ast.Import | ast.ImportFrom):
+        last = max(node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+        return "\n".join([*lines[:last], statement, *lines[last:], ""])
+    (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name)
+    first, last = (owner.end_lineno or 0) + 1, owner.end_lineno or 0
+    for member in owner.body:
+        if name_of(member) == name_of(new):
+            first, last = member.lineno, member.end_lineno or 0
+    return "\n".join([*lines[: first - 1], textwrap.indent(statement, "    "), *lines[last:], ""])
+
+
+def name_of(member: ast.stmt) -> str | None:
+    """What a method or an attribute of a class is called."""
+    if isinstance(member, ast.Assign):
+        return ast.unparse(member.targets[0])
+    if isinstance(member, ast.AnnAssign):
+        return ast.unparse(member.target)
+    return getattr(member, "name", None)
