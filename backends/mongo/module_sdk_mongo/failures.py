@@ -17,6 +17,8 @@ from pymongo.errors import (
 UNAUTHORIZED: Final = 13
 # AuthenticationFailed, and the same of a hosted MongoDB.
 WRONG_CREDENTIALS: Final = (18, 8000)
+# In the text of a BadValue; it has no code of its own.
+NO_JOURNAL: Final = "does not have journaling enabled"
 
 
 def is_unavailable(error: Exception) -> bool:
@@ -42,6 +44,8 @@ def configuration_fault(error: Exception, database: str) -> str | None:
         return None
     if error.code in WRONG_CREDENTIALS:
         return "the server refuses the user or the password"
+    if NO_JOURNAL in str(error):
+        return "the server keeps no journal, so nothing that it acknowledges is safe: start it with one"
     if error.code == UNAUTHORIZED:
         return (
             "the user may not do what the store needs; run "

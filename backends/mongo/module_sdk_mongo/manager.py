@@ -47,7 +47,7 @@ inherited: list[Connection] = []
 
 
 class MongoTaskManager(TaskManager):
-    """Tasks in a MongoDB database; README.md beside the package says which options there are, and the limits."""
+    """Tasks in a MongoDB database; docs/choosing-a-store.md says which options there are, and the limits."""
 
     capabilities = Capabilities(shared=True, durable=True, server=True, explain=True, bounded=True)
 

@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
-import secrets
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from module_sdk_mongo.manager import MongoTaskManager
 
-from module_sdk import open_manager
-from module_sdk.backends import Task
+from conftest import require
+from module_sdk.backends import TaskManager
 from tests.replica_set import ReplicaSet, replica_set
+from tests.servers import MongoDB
 
 Opener = Callable[..., MongoTaskManager]
-TaskMaker = Callable[..., Task]
-
-RUN: Final = secrets.token_hex(4)
-numbers: Final = itertools.count()
 
 
 @pytest.fixture
-def namespace() -> str:
-    """One that no other test has."""
-    return f"t{RUN}_{next(numbers)}"
-
-
-@pytest.fixture
-def opener(request: pytest.FixtureRequest, namespace: str) -> Iterator[Opener]:
+def opener(request: pytest.FixtureRequest, namespace: str, opened: Callable[..., TaskManager]) -> Opener:
     """Opens managers, all on the namespace of the test, on the shared server unless a URL is given."""
-    opened: list[MongoTaskManager] = []
 
     def open_mongo(url: str | None = None, **options: Any) -> MongoTaskManager:
         place = url or request.getfixturevalue("mongodb_url")
-        manager = open_manager(place, **{"namespace": namespace, **options})
+        manager = opened(place, **{"namespace": namespace, **options})
         assert isinstance(manager, MongoTaskManager)
-        opened.append(manager)
         return manager
 
-    yield open_mongo
-    for manager in opened:
-        manager.close()
+    return open_mongo
 
 
 @pytest.fixture
@@ -49,19 +34,10 @@ def manager(opener: Opener) -> MongoTaskManager:
     return opener()
 
 
-@pytest.fixture
-def new_task() -> TaskMaker:
-    """Makes tasks; what a test does not care about has a value."""
-
-    def make(**fields: Any) -> Task:
-        return Task.new(**{"user_id": 1, "organization_id": 7, "module": "tests", **fields})
-
-    return make
-
-
 @pytest.fixture(scope="module")
 def one_member() -> Iterator[ReplicaSet]:
     """A replica set of one, which has no other to elect."""
+    require(MongoDB)
     with replica_set(1) as made:
         yield made
 
@@ -69,5 +45,6 @@ def one_member() -> Iterator[ReplicaSet]:
 @pytest.fixture(scope="module")
 def three_members() -> Iterator[ReplicaSet]:
     """A replica set of three; a test that kills one starts it again."""
+    require(MongoDB)
     with replica_set(3) as made:
         yield made

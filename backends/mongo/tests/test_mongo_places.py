@@ -15,6 +15,7 @@ from module_sdk_mongo.connection import DEFAULT_DATABASE
 from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import BY_ACTIVE_KEY, BY_USER, INDEXES
 
+from conftest import running
 from module_sdk import open_manager
 from module_sdk.backends import ConfigurationError, Task, TaskBackendUnavailableError
 from tests.servers import PASSWORD, MongoDB
@@ -28,9 +29,10 @@ SECRET: Final = quote(PASSWORD, safe="")
 @pytest.fixture(scope="module")
 def guarded_port() -> Iterator[int]:
     """A server that asks for a password: `owner` may read and write, `reader` only read."""
-    with MongoDB("--auth") as server, pymongo.MongoClient[dict[str, Any]](server.base_url) as client:
-        # The first user may be made without a login.
-        client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
+    with running(MongoDB, "--auth") as server:
+        with pymongo.MongoClient[dict[str, Any]](server.base_url) as client:
+            # The first user may be made without a login.
+            client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
         with pymongo.MongoClient[dict[str, Any]](f"mongodb://root:{SECRET}@127.0.0.1:{server.port}/") as root:
             for name, role in (("owner", "readWrite"), ("reader", "read")):
                 roles = [{"role": role, "db": "guarded"}]
@@ -70,6 +72,13 @@ def test_a_user_of_one_database_needs_no_more(guarded_port: int, opener: Opener,
     assert diagnosis.facts["storage engine"].startswith("unknown")
     # and who may only read finds the schema there
     assert opener(f"mongodb://reader:{SECRET}@127.0.0.1:{guarded_port}/guarded").count() == 1
+
+
+@pytest.mark.parametrize("option", ["--nojournal", "--storageEngine=ephemeralForTest"])
+def test_a_server_without_a_journal_is_refused(option: str, opener: Opener) -> None:
+    # given a server that would lose what it acknowledges, when it is used, then the error says why it will not do
+    with running(MongoDB, option) as server, pytest.raises(ConfigurationError, match="keeps no journal"):
+        opener(server.url).count()
 
 
 def test_an_unknown_host_is_unavailable(opener: Opener) -> None:

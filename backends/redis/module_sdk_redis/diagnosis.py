@@ -85,7 +85,9 @@ def settings_warnings(facts: Facts) -> list[str]:
             f"appendfsync is {facts['appendfsync']!r}: a loss of power, and at a bad moment a crash of the server, "
             "takes the tasks acknowledged in the last seconds with it"
         )
-    if facts["maxmemory-policy"] != "noeviction":
+    if facts["maxmemory-policy"] == UNKNOWN:
+        warnings.append("the user may not ask for maxmemory-policy; anything but 'noeviction' makes tasks vanish")
+    elif facts["maxmemory-policy"] != "noeviction":
         warnings.append(f"maxmemory-policy is {facts['maxmemory-policy']!r}, not 'noeviction': tasks may vanish")
     difference = float(facts["clock difference"].removesuffix(" s"))
     if abs(difference) > 1:

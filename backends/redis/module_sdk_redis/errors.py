@@ -21,6 +21,13 @@ from redis.exceptions import (
 PASSING_STATES: Final = ("NOREPLICAS", "BUSY ", "READONLY", "MASTERDOWN", "LOADING", "CLUSTERDOWN")
 # What a script gets from a key that is on its way to another node; nothing was written before it.
 ON_ITS_WAY: Final = "non local key"
+# Of these only doctor and the check for durability want the last line, and only a cluster the one before it.
+RIGHTS: Final = (
+    "+get +set +mget +exists +unlink +del +hset +hsetnx +hdel +hgetall +zadd +zrem +zrange +zcard "
+    "+eval +evalsha +ping +time +select "
+    "+asking +cluster|slots "
+    "+info +config|get"
+)
 WRONG_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode")
 
 
@@ -37,13 +44,13 @@ def is_unavailable(error: Exception) -> bool:
     return isinstance(error, kinds) or is_slot_moving(error) or any(state in str(error) for state in PASSING_STATES)
 
 
-def configuration_fault(error: Exception) -> str | None:
+def configuration_fault(error: Exception, namespace: str) -> str | None:
     """What must be set right before the store can be used; `None` if the error is no matter of configuration."""
     text = str(error)
     if isinstance(error, AuthenticationError | AuthorizationError):
         return "the server refuses the user name or the password"
     if isinstance(error, NoPermissionError):
-        return "the user lacks a right that README.md lists"
+        return f"the user lacks a right: run ACL SETUSER <user> ~{{{namespace}}}:* {RIGHTS}"
     if any(sign in text for sign in WRONG_DATABASE):
         return "the server has no such database (a cluster has only 0)"
     if "certificate verify failed" in text:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -37,15 +36,13 @@ from module_sdk_redis.reading import CHUNK, Reader, Rows
 from module_sdk_redis.routing import Router
 from module_sdk_redis.scripts import CREATE, GET, IMPORT, PRUNE, UPDATE
 
-logger = logging.getLogger("module_sdk.tasks")
-
 # What one script of an import may hold, so that it neither fills the server's buffers nor keeps other clients waiting.
 IMPORT_RECORDS: Final = 250
 IMPORT_BYTES: Final = 1_048_576
 
 
 class RedisTaskManager(TaskManager):
-    """Tasks in Redis or Valkey; README.md beside the package says what they offer and where their limits are."""
+    """Tasks in Redis or Valkey; docs/choosing-a-store.md says what they offer and where their limits are."""
 
     capabilities = Capabilities(shared=True, server=True, explain=True, bounded=True)
 
@@ -66,7 +63,7 @@ class RedisTaskManager(TaskManager):
             self.check_server(deadline)
             self.check_schema(create, deadline)
         except Exception as error:
-            fault = configuration_fault(error)
+            fault = configuration_fault(error, self.options.namespace)
             if fault is None:
                 raise
             raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
@@ -83,10 +80,7 @@ class RedisTaskManager(TaskManager):
             raise TaskBackendUnavailableError(f"{self.url} is a replica; tasks are kept on the primary")
         if information.get("cluster_enabled") == "1":
             self.router.learn_nodes(deadline)
-        durable = has_append_only_file(information)
-        if not durable:
-            logger.warning("%s keeps no append-only file that we know of: its tasks may not outlive it", self.url)
-        self.capabilities = Capabilities(shared=True, server=True, explain=True, bounded=True, durable=durable)
+        self.settle_durability(has_append_only_file(information))
 
     def check_schema(self, create: bool, deadline: float) -> None:
         if create:

@@ -1,4 +1,4 @@
-"""The Redis backend meets the contract."""
+"""The Redis backend meets the contract, on Valkey, and on an older Redis over TLS for a user of few rights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from module_sdk_contract.harness import Store
 from module_sdk_redis.layout import SCHEMA_VERSION
 from module_sdk_redis.manager import RedisTaskManager
 
+from conftest import running
+from tests.redis_over_tls import RedisOverTLS
 
-class TestValkey(TaskManagerContract):
-    @pytest.fixture(autouse=True)
-    def client(self, valkey_url: str) -> Iterator[redis.Redis]:
-        type(self).url = valkey_url
-        with redis.Redis.from_url(valkey_url) as client:
-            type(self).server = client
-            yield client
+
+class RedisContract(TaskManagerContract):
+    """The side doors, which are the same for both."""
+
+    __test__ = False
 
     server: redis.Redis
-    """Past the manager, for the side doors."""
+    """Past the manager."""
 
     def dump(self, store: Store) -> Iterable[object]:
         for key in self.server.scan_iter(f"{{{store.namespace}}}:*"):
@@ -33,6 +33,28 @@ class TestValkey(TaskManagerContract):
 
     def write_newer_schema(self, store: Store) -> None:
         self.server.set(manager_of(store).layout.schema, SCHEMA_VERSION + 1)
+
+
+class TestValkey(RedisContract):
+    __test__ = True
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def client(cls, valkey_url: str) -> Iterator[None]:
+        cls.url = valkey_url
+        with redis.Redis.from_url(valkey_url) as cls.server:
+            yield
+
+
+class TestRedisOverTLS(RedisContract):
+    __test__ = True
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def client(cls) -> Iterator[None]:
+        with running(RedisOverTLS) as server, redis.Redis.from_url(server.url_of("default")) as cls.server:
+            cls.url = server.url
+            yield
 
 
 def manager_of(store: Store) -> RedisTaskManager:

@@ -13,7 +13,7 @@ from module_sdk_redis.manager import RedisTaskManager
 
 from module_sdk.backends import Task
 from module_sdk.timestamps import FIRST, LAST
-from tests.servers import Valkey
+from tests.server_process import Server
 
 Opener = Callable[..., RedisTaskManager]
 TaskMaker = Callable[..., Task]
@@ -49,18 +49,18 @@ def test_scripts_are_sent_again_when_the_server_has_lost_them(
         assert call() == expected
 
 
-def test_a_restarted_server_costs_no_call(opener: Opener, new_task: TaskMaker) -> None:
+def test_a_restarted_server_costs_no_call(
+    valkey_server: Server, manager: RedisTaskManager, new_task: TaskMaker
+) -> None:
     # given connections, one of them idle, to a server
-    with Valkey() as server:
-        manager = opener(server.url)
-        task = new_task(task_key="job")
-        manager.create(task)
-        # when it is killed and started again, without its scripts and behind the back of the connections
-        server.restart()
-        # then the next write and the next lookup succeed at once, and the task is there
-        assert manager.update(task.id, progress=0.5) is not None
-        server.restart()
-        assert [row["progress"] for row in manager.get_tasks_by_key("job", 7)] == [0.5]
+    task = new_task(task_key="job")
+    manager.create(task)
+    # when it is killed and started again, without its scripts and behind the back of the connections
+    valkey_server.restart()
+    # then the next write and the next lookup succeed at once, and the task is there
+    assert manager.update(task.id, progress=0.5) is not None
+    valkey_server.restart()
+    assert [row["progress"] for row in manager.get_tasks_by_key("job", 7)] == [0.5]
 
 
 def test_keys_of_any_bytes_keep_apart_and_in_order(manager: RedisTaskManager, new_task: TaskMaker) -> None:
@@ -161,7 +161,7 @@ def test_entries_whose_record_is_gone_break_nothing(
     assert [row["id"] for row in manager.page(filters={"status": "pending"}, limit=5)] == kept[:5]
     assert manager.get(tasks[1].id) is None
     assert manager.update(tasks[1].id, progress=0.5) is None
-    # and the key of a task that is gone is free
+    # and the key of a task that is gone is free, and stays with whoever takes it
     again = new_task(task_key="job.1")
     assert manager.create(again) == (again, True)
     # and what is left can be pruned

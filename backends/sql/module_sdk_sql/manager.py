@@ -36,7 +36,7 @@ LONGEST_PAUSE_SECONDS: Final = 0.01
 
 
 class SQLTaskManager(TaskManager):
-    """Tasks in a SQL database; README.md beside the package says what each offers and where its limits are."""
+    """Tasks in a SQL database; docs/choosing-a-store.md says what each offers and where its limits are."""
 
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
         super().__init__(url, options)
@@ -56,6 +56,7 @@ class SQLTaskManager(TaskManager):
         try:
             with self.pool.link(deadline) as link:
                 self.check_schema(link, create, deadline)
+                self.settle_durability(self.dialect.is_durable(link, deadline))
         except Exception as error:
             fault = self.dialect.configuration_fault(error)
             if fault is None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
+from conftest import running
 from module_sdk.backends import ConfigurationError, Task
-from tests.servers import MariaDB, PostgreSQL
+from tests.servers import ICUPostgreSQL, MariaDB, PostgreSQL
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
@@ -36,34 +35,28 @@ def then_keys_are_told_apart(manager: SQLTaskManager, new_task: TaskMaker) -> No
 
 
 @pytest.fixture(scope="module")
-def icu_server() -> Iterator[PostgreSQL]:
-    """PostgreSQL with an ICU locale that ignores case and accents as far as one can, and old string rules."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not found:
-        refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        refuse("no PostgreSQL with ICU is installed: apt-get install postgresql")
-    options = ["--locale-provider=icu", "--icu-locale=und-u-ks-level1-ka-shifted"]
-    with PostgreSQL("--standard_conforming_strings=off", binary=found[-1], preparation_options=options) as server:
+def icu_server() -> Iterator[ICUPostgreSQL]:
+    """With old string rules too."""
+    with running(ICUPostgreSQL, "--standard_conforming_strings=off") as server:
         yield server
 
 
-def test_postgresql_with_an_icu_locale(icu_server: PostgreSQL, opener: Opener, new_task: TaskMaker) -> None:
+def test_postgresql_with_an_icu_locale(icu_server: ICUPostgreSQL, opener: Opener, new_task: TaskMaker) -> None:
     then_keys_are_told_apart(opener(icu_server.url), new_task)
 
 
 @pytest.fixture(scope="module")
 def folding_server() -> Iterator[MariaDB]:
     """MariaDB as old guides set it up."""
-    if MariaDB.find_binary() is None:
-        pytest.skip(MariaDB.missing())
-    with MariaDB(
+    options = [
         "--character-set-server=utf8mb4",
         "--collation-server=utf8mb4_unicode_ci",
         "--sql-mode=",
         "--transaction-isolation=REPEATABLE-READ",
         "--innodb-strict-mode=OFF",
         "--lower-case-table-names=1",
-    ) as server:
+    ]
+    with running(MariaDB, *options) as server:
         yield server
 
 

@@ -65,7 +65,8 @@ if has_payloads then
   end
   if ends then
     redis.call('HSET', keys.payloads, 'finished_at', moment)
-    if record.key ~= '' then
+    -- Where an evicting server has taken this entry, another task may hold the key by now.
+    if record.key ~= '' and redis.call('GET', keys.active) == record.id then
       redis.call('DEL', keys.active)
     end
   end

@@ -166,6 +166,10 @@ class Dialect(abc.ABC):
     # --- Insight ----------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
+    def is_durable(self, link: Link, deadline: float) -> bool:
+        """Whether what was committed outlives the database's process, however that ends; power is another matter."""
+
+    @abc.abstractmethod
     def diagnose(self, link: Link, deadline: float) -> Diagnosis:
         """Versions, and the settings that decide durability."""
 

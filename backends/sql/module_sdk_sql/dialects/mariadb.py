@@ -30,6 +30,10 @@ FOUND_ROWS: Final = 1 << 1  # an unchanged row counts as changed
 MULTI_STATEMENTS: Final = 1 << 16  # several statements in one trip
 DEFAULT_PORT: Final = 3306
 
+# What innodb_flush_log_at_trx_commit may be: on the disk at once (3 is an older way), or up to a second later.
+FLUSHED: Final = (1, 3)
+FLUSH_LATER: Final = 0
+
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 UNAVAILABLE: Final = frozenset(
     (0, 1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969, 3024)
@@ -180,6 +184,10 @@ class MariaDBDialect(ServerDialect):
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
+    def is_durable(self, link: Link, deadline: float) -> bool:
+        rows = link.fetch("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit", (), deadline)
+        return rows[0] != (FLUSH_LATER,)
+
     def diagnose(self, link: Link, deadline: float) -> Diagnosis:
         query = """
             SELECT VERSION(), @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.innodb_doublewrite,
@@ -202,10 +210,13 @@ class MariaDBDialect(ServerDialect):
             "clock": f"{difference:+.3f} seconds",
         }
         warnings = []
-        if flush != 1:
+        if flush not in FLUSHED:
+            what = "a crash of the server" if flush == FLUSH_LATER else "a power failure"
             warnings.append(
-                f"innodb_flush_log_at_trx_commit is {flush}, not 1: a crash can lose tasks that were acknowledged"
+                f"innodb_flush_log_at_trx_commit is {flush}, not 1: {what} can lose tasks that were acknowledged"
             )
+        if str(double_write) in ("0", "OFF"):
+            warnings.append("innodb_doublewrite is off: a power failure can destroy the database")
         if abs(difference) > 1:
             warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
         return Diagnosis(facts, warnings)

@@ -162,6 +162,9 @@ class PostgreSQLDialect(ServerDialect):
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
+    def is_durable(self, link: Link, deadline: float) -> bool:
+        return link.fetch("SELECT current_setting('synchronous_commit')", (), deadline)[0] != ("off",)
+
     def diagnose(self, link: Link, deadline: float) -> Diagnosis:
         query = """
             SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
@@ -184,8 +187,11 @@ class PostgreSQLDialect(ServerDialect):
             "clock": f"{difference:+.3f} seconds",
         }
         warnings = []
-        if fsync != "on" or full_pages != "on":
-            warnings.append("fsync or full_page_writes is off: a power failure can destroy the database")
+        warnings += [
+            f"{name} is off: a power failure can destroy the database"
+            for name in ("fsync", "full_page_writes")
+            if facts[name] != "on"
+        ]
         if commit == "off":
             warnings.append("synchronous_commit is off: a crash of the server can lose tasks that were acknowledged")
         if abs(difference) > 1:

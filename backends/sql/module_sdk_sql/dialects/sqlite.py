@@ -156,6 +156,9 @@ class SQLiteDialect(Dialect):
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
+    def is_durable(self, link: Link, deadline: float) -> bool:
+        return self.path is not None
+
     def diagnose(self, link: Link, deadline: float) -> Diagnosis:
         journal = str(pragma(link, "journal_mode", deadline))
         synchronous = ("off", "normal", "full", "extra")[pragma(link, "synchronous", deadline)]

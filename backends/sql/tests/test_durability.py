@@ -1,0 +1,94 @@
+"""What is said of settings that weaken what a commit means; nothing is said of others."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from module_sdk_sql.manager import SQLTaskManager
+
+from tests.server_process import Server
+from tests.servers import MariaDB
+
+Opener = Callable[..., SQLTaskManager]
+
+
+@pytest.mark.parametrize(("setting", "warned"), [("off", True), ("normal", True), ("full", False), ("extra", False)])
+def test_synchronous_of_sqlite(opener: Opener, setting: str, warned: bool) -> None:
+    # given a file of which a killed process spoils nothing, whatever the setting
+    manager = opener(synchronous=setting)
+    # when it is examined, then the setting is told, and what the weak ones cost is said
+    diagnosis = manager.diagnose()
+    assert manager.capabilities.durable
+    assert diagnosis.facts["synchronous"] == setting
+    assert [f"synchronous is {setting}: a power failure" in warning for warning in diagnosis.warnings] == [
+        True
+    ] * warned
+
+
+def test_sqlite_waits_for_the_disk_by_default(manager: SQLTaskManager) -> None:
+    facts = manager.diagnose().facts
+    assert (facts["journal mode"], facts["synchronous"]) == ("wal", "full")
+
+
+@contextlib.contextmanager
+def mariadb_set(server: Server, name: str, value: str, usual: str) -> Iterator[None]:
+    MariaDB.execute(server.url, f"SET GLOBAL {name} = {value}")
+    try:
+        yield
+    finally:
+        MariaDB.execute(server.url, f"SET GLOBAL {name} = {usual}")
+
+
+@pytest.mark.parametrize(("value", "words"), [("1", ""), ("3", ""), ("2", "a power failure"), ("0", "a crash")])
+def test_the_flush_setting_of_mariadb(mariadb_server: Server, opener: Opener, value: str, words: str) -> None:
+    # given a server with the setting
+    with mariadb_set(mariadb_server, "innodb_flush_log_at_trx_commit", value, "1"):
+        # when the store is opened and examined
+        manager = opener(mariadb_server.url)
+        warnings = manager.diagnose().warnings
+        # then what a crash of the server can take decides what is declared, and each weak setting is named
+        assert manager.capabilities.durable is (value != "0")
+        assert [words in warning for warning in warnings] == [True] * (words != "")
+
+
+def test_a_later_flush_of_postgresql_makes_it_not_durable(
+    postgresql_server: Server, opener: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given a URL that asks for commits that nobody waits for
+    url = urlsplit(postgresql_server.url)._replace(query="options=-csynchronous_commit%3Doff").geturl()
+    manager = opener(url)
+    # when the store is examined, then it is said what that costs
+    (warning,) = manager.diagnose().warnings
+    assert "synchronous_commit is off: a crash of the server" in warning
+    assert not manager.capabilities.durable
+    assert "is not known to be durable" in caplog.text
+    # and the server's own setting is as it should be
+    usual = opener(postgresql_server.url)
+    assert usual.diagnose().warnings == []
+    assert usual.capabilities.durable
+
+
+@pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
+def test_postgresql_that_does_not_wait_for_the_disk(postgresql_server: Server, opener: Opener, name: str) -> None:
+    # given a server that leaves writing to the system
+    with psycopg.connect(postgresql_server.url, autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET {name} = off")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            # when the store is examined, once the server has taken notice
+            manager = opener(postgresql_server.url)
+            end = time.monotonic() + 30
+            while (diagnosis := manager.diagnose()).facts[name] != "off":
+                assert time.monotonic() < end, diagnosis
+                time.sleep(0.02)
+            # then it is said what that costs; a killed server loses nothing by it
+            assert [warning.partition(":")[0] for warning in diagnosis.warnings] == [f"{name} is off"]
+            assert manager.capabilities.durable
+        finally:
+            connection.execute(f"ALTER SYSTEM RESET {name}")
+            connection.execute("SELECT pg_reload_conf()")
