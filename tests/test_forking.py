@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +13,8 @@ import module_sdk
 from module_sdk import failures, observers, registry, tasks
 from module_sdk.manager import TaskManager
 from module_sdk.testing import USER
+from tests.children import in_a_child
 from tests.work import Gate, add, get
-
-
-def in_a_child(check: Callable[[], object]) -> None:
-    """Fork, run it in the child, and fail with what it raised there."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            check()
-            said = b"fine"
-        except BaseException:  # told to the parent
-            said = traceback.format_exc().encode()
-        os.write(writing, said)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    assert said.decode() == "fine"
 
 
 @pytest.fixture

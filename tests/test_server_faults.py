@@ -9,6 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import psutil
@@ -19,6 +20,7 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.backends import Task, TaskManager
 from module_sdk.errors import TaskBackendUnavailableError
+from tests.children import in_a_child
 from tests.server_process import Server
 
 SERVERS: Final = {"postgresql": 5432, "mariadb": 3306, "valkey": 6379, "mongodb": 27017}
@@ -69,12 +71,13 @@ def managed(
         manager.close()
 
 
+def new_task(key: str | None) -> Task:
+    return Task.new(user_id=7, organization_id=3, module="faults", task_key=key)
+
+
 def given_tasks(manager: TaskManager, count: int, key: str = "job") -> list[str]:
     """Acknowledged tasks; their ids, newest first."""
-    created = [
-        manager.create(Task.new(user_id=7, organization_id=3, module="faults", task_key=f"{key}.{number}"))[0].id
-        for number in range(count)
-    ]
+    created = [manager.create(new_task(f"{key}.{number}"))[0].id for number in range(count)]
     return created[::-1]
 
 
@@ -87,7 +90,7 @@ def then_soft_and_in_time(call: Callable[[], Any]) -> None:
 
 
 def then_write_fails_in_time(manager: TaskManager, key: str) -> Task:
-    task = Task.new(user_id=7, organization_id=3, module="faults", task_key=key)
+    task = new_task(key)
     started = time.monotonic()
     with pytest.raises(TaskBackendUnavailableError) as raised:
         manager.create(task)
@@ -129,7 +132,7 @@ def test_a_kill_among_writers_loses_no_acknowledged_write(server: Server, namesp
     def write(manager: TaskManager) -> None:
         while not stop.is_set():
             with contextlib.suppress(module_sdk.ModuleSDKError):
-                task, _ = manager.create(Task.new(user_id=7, organization_id=3, module="faults"))
+                task, _ = manager.create(new_task(None))
                 acknowledged.append(task.id)
 
     with managed(server.url, namespace) as manager:
@@ -213,9 +216,61 @@ def test_a_lost_reply_and_a_retry_leave_one_active_task(proxy: tuple[FaultProxy,
 
         again, created = manager.create(lost)
         assert (again.id, created) == (lost.id, True)
-        other, created = manager.create(Task.new(user_id=7, organization_id=3, module="faults", task_key="lost"))
+        other, created = manager.create(new_task("lost"))
         assert (other.id, created) == (lost.id, False)
         assert [row["id"] for row in tasks.get_tasks_by_key("lost", 3)] == [lost.id]
+
+
+def test_a_lost_reply_is_retried_in_a_forked_child(proxy: tuple[FaultProxy, str], namespace: str) -> None:
+    network, url = proxy
+    with managed(url, namespace) as manager:
+        given_tasks(manager, 1)
+        network.set(Kind.SWALLOW)
+        lost = then_write_fails_in_time(manager, "lost")
+        network.set(Kind.NONE)
+
+        def retry_and_end() -> None:
+            again, created = manager.create(lost)
+            assert (again.id, created) == (lost.id, True)
+            assert manager.update(lost.id, status="failed", error="in the child") is not None
+
+        in_a_child(retry_and_end)
+
+        # The parent's connections are its own still, and it sees what the child did.
+        assert [row["status"] for row in tasks.get_tasks_by_key("lost", 3)] == ["failed"]
+        again, created = manager.create(new_task("lost"))
+        assert created
+        assert [row["id"] for row in tasks.get_tasks_by_key("lost", 3)] == [again.id, lost.id]
+
+
+@pytest.mark.parametrize("turn", range(2))
+def test_an_end_and_a_create_that_both_lose_their_reply(
+    proxy: tuple[FaultProxy, str], namespace: str, turn: int
+) -> None:
+    network, url = proxy
+    with managed(url, namespace) as manager:
+        (first,) = given_tasks(manager, 1)
+        second = new_task("job.0")
+        calls: list[Callable[[], object]] = [
+            lambda: manager.update(first, status="failed", error="lost"),
+            lambda: manager.create(second),
+        ]
+        # Both connections are there before the replies are lost.
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(lambda _: manager.get(first), range(2)))
+            network.set(Kind.SWALLOW)
+            racing = [threads.submit(call) for call in calls[:: 1 if turn else -1]]
+            errors = [type(one.exception()) for one in racing]
+            network.set(Kind.NONE)
+        assert errors == [TaskBackendUnavailableError] * 2
+
+        # Whichever came first, the retry has the key, and nobody else.
+        again, created = manager.create(second)
+        assert (again.id, created) == (second.id, True)
+        holder, created = manager.create(new_task("job.0"))
+        assert (holder.id, created) == (second.id, False)
+        found = {row["id"]: row["status"] for row in tasks.get_tasks_by_key("job.0", 3)}
+        assert found == {first: "failed", second.id: "pending"}
 
 
 def test_a_lost_reply_to_an_end_is_recorded_once(proxy: tuple[FaultProxy, str], namespace: str) -> None:
@@ -232,7 +287,7 @@ def test_a_lost_reply_to_an_end_is_recorded_once(proxy: tuple[FaultProxy, str], 
         task = manager.get(task_id)
         assert task is not None
         assert (task.status, task.result) == ("completed", {"rows": 3})
-        assert manager.create(Task.new(user_id=7, organization_id=3, module="faults", task_key="job.0"))[1]
+        assert manager.create(new_task("job.0"))[1]
 
 
 def test_failures_leak_nothing(proxy: tuple[FaultProxy, str], namespace: str) -> None:

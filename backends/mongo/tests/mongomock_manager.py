@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable
@@ -48,8 +49,10 @@ class MongomockCollection:
         method = getattr(self.collection, name)
 
         def call(*args: Any, hint: str | None = None, **kwargs: Any) -> Any:
+            # It changes projections in place: its own copies, or every later query of this process has them too.
+            own, named = copy.deepcopy((args, kwargs))
             with LOCK:
-                answer = method(*args, **kwargs)
+                answer = method(*own, **named)
                 return Documents(answer) if name == "find" else answer
 
         return call

@@ -15,7 +15,7 @@ from module_sdk.backends import ROW_FIELDS, Explanation, Task
 
 TaskMaker = Callable[..., Task]
 
-TASKS: Final = 20_000
+TASKS: Final = 50_000
 RARE: Final = 10
 LIMITS: Final = [1, 10]
 START: Final = 1_767_225_600_000_000
@@ -23,7 +23,7 @@ START: Final = 1_767_225_600_000_000
 
 @pytest.fixture(scope="module")
 def manager(mongodb_url: str) -> Iterator[MongoTaskManager]:
-    """One organization of 20,000 tasks: half of the keys begin with `half`, ten with `rare`; user `busy` has half.
+    """One organization of 50,000 tasks: half of the keys begin with `half`, ten with `rare`; user `busy` has half.
 
     The rare ones are the oldest, so that whoever walks by time meets them last.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -77,3 +78,14 @@ class TestMariaDB(SQLContract):
     @classmethod
     def server(cls, mariadb_url: str) -> None:
         cls.url = mariadb_url.replace("mariadb:", "mariadb+pymysql:")
+
+
+class TestMariaDBThroughMysqlclient(SQLContract):
+    """Where it is installed, as .ci/run does: it needs a compiler."""
+
+    __test__ = importlib.util.find_spec("MySQLdb") is not None
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, mariadb_url: str) -> None:
+        cls.url = mariadb_url.replace("mariadb:", "mariadb+mysqldb:")
