@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from module_sdk import Task, TaskManager, open_manager
-from tests.redis_over_tls import RedisOverTLS
 from tests.server_process import Server
 from tests.servers import KINDS, ICUPostgreSQL, MariaDB, MongoDB, PostgreSQL, Valkey
+from tests.tls_servers import RedisOverTLS
 
 Kind = TypeVar("Kind", bound=Server)
 

@@ -13,7 +13,7 @@ from module_sdk_redis.layout import SCHEMA_VERSION
 from module_sdk_redis.manager import RedisTaskManager
 
 from conftest import running
-from tests.redis_over_tls import RedisOverTLS
+from tests.tls_servers import RedisOverTLS
 
 
 class RedisContract(TaskManagerContract):

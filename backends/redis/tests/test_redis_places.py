@@ -14,8 +14,8 @@ from module_sdk_redis.manager import RedisTaskManager
 
 from conftest import running
 from module_sdk.backends import ConfigurationError, Task
-from tests.redis_over_tls import RedisOverTLS
 from tests.servers import Valkey
+from tests.tls_servers import RedisOverTLS
 
 Opener = Callable[..., RedisTaskManager]
 TaskMaker = Callable[..., Task]

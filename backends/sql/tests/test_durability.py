@@ -56,6 +56,12 @@ def test_the_flush_setting_of_mariadb(mariadb_server: Server, opener: Opener, va
         assert [words in warning for warning in warnings] == [True] * (words != "")
 
 
+def test_doctor_warns_of_a_packet_that_is_too_small(mariadb_server: Server, opener: Opener) -> None:
+    with mariadb_set(mariadb_server, "max_allowed_packet", "1048576", "16777216"):
+        (warning,) = opener(mariadb_server.url).diagnose().warnings
+    assert "max_allowed_packet is 1,048,576 bytes" in warning
+
+
 def test_a_later_flush_of_postgresql_makes_it_not_durable(
     postgresql_server: Server, opener: Opener, caplog: pytest.LogCaptureFixture
 ) -> None:

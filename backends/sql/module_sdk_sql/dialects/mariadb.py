@@ -33,6 +33,8 @@ DEFAULT_PORT: Final = 3306
 # What innodb_flush_log_at_trx_commit may be: on the disk at once (3 is an older way), or up to a second later.
 FLUSHED: Final = (1, 3)
 FLUSH_LATER: Final = 0
+# MariaDB's default; a longer statement costs the connection, which looks like a server that is away.
+LEAST_PACKET_BYTES: Final = 16_777_216
 
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 UNAVAILABLE: Final = frozenset(
@@ -179,7 +181,7 @@ class MariaDBDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
 
-    def configuration_fault(self, error: BaseException) -> str | None:
+    def place_fault(self, error: BaseException) -> str | None:
         return PLACE_FAULTS.get(number_of(error)) if isinstance(error, self.driver.Error) else None
 
     # --- Insight ----------------------------------------------------------------------------------------------------
@@ -217,6 +219,11 @@ class MariaDBDialect(ServerDialect):
             )
         if str(double_write) in ("0", "OFF"):
             warnings.append("innodb_doublewrite is off: a power failure can destroy the database")
+        if packet < LEAST_PACKET_BYTES:
+            warnings.append(
+                f"max_allowed_packet is {packet:,} bytes, less than {LEAST_PACKET_BYTES:,}: a task with large payloads "
+                "may not fit, and the error says that the server has gone away"
+            )
         if abs(difference) > 1:
             warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
         return Diagnosis(facts, warnings)

@@ -152,7 +152,7 @@ class PostgreSQLDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.Error) and error.sqlstate == LACKS_RIGHT
 
-    def configuration_fault(self, error: BaseException) -> str | None:
+    def place_fault(self, error: BaseException) -> str | None:
         if not isinstance(error, psycopg.Error):
             return None
         if error.sqlstate is not None:

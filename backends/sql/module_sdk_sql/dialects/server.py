@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 # An idle connection older than this is replaced: a firewall may have dropped it without a word.
 MAXIMUM_IDLE_SECONDS: Final = 60.0
 ROLLBACK_SECONDS: Final = 1.0
+# The words of OpenSSL, which reach us through every driver.
+UNTRUSTED: Final = ("certificate verify failed", "self-signed certificate", "unable to get local issuer certificate")
 
 
 class ServerLink(Link):
@@ -122,6 +124,15 @@ class ServerDialect(Dialect):
     @abc.abstractmethod
     def connect_now(self, deadline: float) -> Link:
         """A new connection, made in the calling thread."""
+
+    @abc.abstractmethod
+    def place_fault(self, error: BaseException) -> str | None:
+        """`configuration_fault`, as the database's own codes tell it."""
+
+    def configuration_fault(self, error: BaseException) -> str | None:
+        if any(words in str(error) for words in UNTRUSTED):
+            return "the server's certificate is not trusted"
+        return self.place_fault(error)
 
     @abc.abstractmethod
     def lacks_right(self, error: BaseException) -> bool:
