@@ -37,12 +37,29 @@ class Condition(NamedTuple):
     value: Any
     """A tuple of stored values (`any_of`, never empty, `None` for *has none*), otherwise one stored value."""
 
+    def is_met_by(self, stored: Any) -> bool:
+        """For stores that filter in Python: whether the stored value of the field meets it."""
+        if self.operator == "any_of":
+            return stored in self.value
+        if stored is None:
+            return False
+        if self.operator == "contains":
+            return self.value in stored
+        return bool(stored >= self.value if self.operator == "at_least" else stored < self.value)
+
 
 class Sort(NamedTuple):
     """Absent values come first ascending; ties are broken by id in the same direction, so the order is total."""
 
     field: str
     descending: bool
+
+    def key(self, stored: Any, task_id: str) -> tuple[bool, Any, str]:
+        """For stores that sort in Python, ascending: the key of a task with that value in the field.
+
+        Python compares text by code points, which is the order of UTF-8 bytes.
+        """
+        return (False, 0, task_id) if stored is None else (True, stored, task_id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ LOOKUP_SECONDS: Final = 1.0
 WRITE_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 1.0
 BACK_SECONDS: Final = 10.0
+RECOVERY_SECONDS: Final = 1.5
 
 HURTS: Final[dict[str, tuple[Kind, dict[str, Any]]]] = {
     "reset": (Kind.RESET, {}),
@@ -203,6 +204,27 @@ def test_a_bad_network_is_soft_and_heals(proxy: tuple[FaultProxy, str], namespac
 
         network.set(Kind.NONE)
         then_back(expected)
+
+
+@pytest.mark.parametrize("hurt", ["swallow", "delay"])
+def test_lookups_come_back_soon_after_the_breaker_has_opened(
+    proxy: tuple[FaultProxy, str], namespace: str, hurt: str
+) -> None:
+    network, url = proxy
+    kind, how = HURTS[hurt]
+    with managed(url, namespace, lookup_seconds=0.3) as manager:
+        expected = given_tasks(manager, 3)
+        for moment in (0.1, 0.5, 0.9):
+            # The breaker pings each second, and the network heals in the middle of a ping.
+            network.set(kind, **how)
+            end = time.monotonic() + 3 + moment
+            while time.monotonic() < end:
+                assert tasks.list_user_tasks(7, 3).error is not None
+                time.sleep(0.01)
+            network.set(Kind.NONE)
+            healed = time.monotonic()
+            then_back(expected)
+            assert time.monotonic() - healed < RECOVERY_SECONDS + GRACE_SECONDS
 
 
 def test_a_lost_reply_and_a_retry_leave_one_active_task(proxy: tuple[FaultProxy, str], namespace: str) -> None:

@@ -11,13 +11,13 @@ import itertools
 from collections.abc import Iterator
 from typing import Final
 
-from module_sdk.backends import Query, Sort, StoredRows
+from module_sdk.backends import ROW_FIELDS, Query, Sort, StoredRows
 from module_sdk_redis.layout import time_text
 from module_sdk_redis.lookups import Lookups, joined
 from module_sdk_redis.packing import Row
 from module_sdk_redis.reading import Reader, Rows
-from module_sdk_redis.selection import PLACES, matches, sort_key
 
+PLACES: Final = {field: place for place, field in enumerate(ROW_FIELDS)}
 NEWEST_FIRST: Final = Sort("updated_at", descending=True)
 
 
@@ -35,7 +35,8 @@ class ReadModel:
         if sort == NEWEST_FIRST and is_walked_in_order(query):
             return list(itertools.islice(found, offset, offset + limit))
         choose = heapq.nlargest if sort.descending else heapq.nsmallest
-        return choose(offset + limit, found, key=lambda row: sort_key(row, sort))[offset:]
+        place = PLACES[sort.field]
+        return choose(offset + limit, found, key=lambda row: sort.key(row[place], row[PLACES["id"]]))[offset:]
 
     def plain_page(self, organization: str | None, offset: int, limit: int, deadline: float) -> Rows:
         index = self.reader.layout.pages(organization)
@@ -74,7 +75,9 @@ NARROW_FIELDS: Final = ("id", "user_id", "task_key")
 
 
 def meets(row: Row, query: Query) -> bool:
-    return query.organization in (None, row[PLACES["organization_id"]]) and matches(row, query.conditions)
+    return query.organization in (None, row[PLACES["organization_id"]]) and all(
+        condition.is_met_by(row[PLACES[condition.field]]) for condition in query.conditions
+    )
 
 
 def values_of(query: Query, field: str) -> list[str] | None:

@@ -5,63 +5,98 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from module_sdk.backends import TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Link
 
+# Resolving a name heeds no deadline, nor does libpq below two seconds: so many threads at most may hang there.
+MOST_OVERDUE: Final = 4
+
 
 class Connector:
-    """At most one attempt is under way; a caller who comes while one hangs waits for that one."""
+    """One caller at a time connects. Who comes while an attempt hangs waits for it, until its own deadline has passed.
+
+    Then nothing can come of it, even if the server is back by now, so another is begun; and what fails for the caller
+    who has left is tried again for the one who waits.
+    """
 
     def __init__(self, connect: Callable[[float], Link]) -> None:
         self.connect_now = connect
         self.turn = threading.Lock()
         self.attempt: Attempt | None = None
+        self.overdue: list[Attempt] = []
 
     def connect(self, deadline: float) -> Link:
         """A new connection. Raises what connecting raised, or `TaskBackendUnavailableError` when late."""
         if not self.turn.acquire(timeout=remaining(deadline)):
             raise TaskBackendUnavailableError("others wait for a connection too: no answer in time")
         try:
-            attempt = self.attempt
-            if attempt is None or attempt.is_useless():
-                attempt = self.attempt = Attempt()
-                arguments = (self.connect_now, deadline)
-                threading.Thread(target=attempt.run, args=arguments, name="module-sdk-connect", daemon=True).start()
-            if not attempt.done.wait(remaining(deadline)):
-                raise TaskBackendUnavailableError("the server did not accept a connection in time")
-            self.attempt = None
+            own: Attempt | None = None
+            while True:
+                if self.attempt is None:
+                    own = self.attempt = self.begin(deadline)
+                attempt = self.attempt
+                if attempt.done.wait(remaining(min(deadline, attempt.deadline))):
+                    self.attempt = None
+                    link = attempt.take()
+                    if link is not None:
+                        return link
+                    if attempt is own:
+                        raise attempt.error or TaskBackendUnavailableError("the connection was lost at once")
+                elif not remaining(deadline):
+                    raise TaskBackendUnavailableError("the server did not accept a connection in time")
+                else:
+                    self.leave(attempt, deadline)
         finally:
             self.turn.release()
-        if attempt.link is None:
-            assert attempt.error is not None  # noqa: S101  # an attempt that is done has one or the other
-            raise attempt.error
-        return attempt.link
+
+    def begin(self, deadline: float) -> Attempt:
+        attempt = Attempt(deadline)
+        arguments = (self.connect_now,)
+        threading.Thread(target=attempt.run, args=arguments, name="module-sdk-connect", daemon=True).start()
+        return attempt
+
+    def leave(self, attempt: Attempt, deadline: float) -> None:
+        """Give up an attempt that is overdue; while too many hang, wait for it instead."""
+        for one in self.overdue:
+            one.close()
+        self.overdue = [one for one in self.overdue if not one.done.is_set()]
+        if len(self.overdue) < MOST_OVERDUE:
+            self.overdue.append(attempt)
+            self.attempt = None
+        else:
+            attempt.done.wait(remaining(deadline))
 
 
 class Attempt:
-    """One run of connecting; whoever started it may be gone when it ends."""
+    """One run of connecting, for a caller who may be gone when it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.done = threading.Event()
         self.link: Link | None = None
         self.error: Exception | None = None
 
-    def run(self, connect: Callable[[float], Link], deadline: float) -> None:
+    def run(self, connect: Callable[[float], Link]) -> None:
         try:
-            self.link = connect(deadline)
+            self.link = connect(self.deadline)
         except Exception as error:  # raised by whoever waits
             self.error = error
         self.done.set()
 
-    def is_useless(self) -> bool:
-        """Whether it ended before anybody asked, in a failure or with a connection that has been lost since."""
-        if not self.done.is_set():
-            return False
-        if self.link is not None and not self.link.is_current():
+    def take(self) -> Link | None:
+        """The connection, once it is done; `None` if there is none, or if it has been lost since."""
+        if self.link is not None and self.link.is_current():
+            return self.link
+        self.close()
+        return None
+
+    def close(self) -> None:
+        """Give up the connection, if it is done and has one."""
+        if self.done.is_set() and self.link is not None:
             self.link.close()
             self.link = None
-        return self.link is None
 
 
 def remaining(deadline: float) -> float:
