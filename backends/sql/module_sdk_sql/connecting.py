@@ -26,6 +26,7 @@ class Connector:
         self.turn = threading.Lock()
         self.attempt: Attempt | None = None
         self.overdue: list[Attempt] = []
+        self.last_error: Exception | None = None
 
     def connect(self, deadline: float) -> Link:
         """A new connection. Raises what connecting raised, or `TaskBackendUnavailableError` when late."""
@@ -45,7 +46,10 @@ class Connector:
                     if attempt is own:
                         raise attempt.error or TaskBackendUnavailableError("the connection was lost at once")
                 elif not remaining(deadline):
-                    raise TaskBackendUnavailableError("the server did not accept a connection in time")
+                    self.forget_ended()
+                    raise TaskBackendUnavailableError(
+                        "the server did not accept a connection in time"
+                    ) from self.last_error
                 else:
                     self.leave(attempt, deadline)
         finally:
@@ -59,14 +63,19 @@ class Connector:
 
     def leave(self, attempt: Attempt, deadline: float) -> None:
         """Give up an attempt that is overdue; while too many hang, wait for it instead."""
-        for one in self.overdue:
-            one.close()
-        self.overdue = [one for one in self.overdue if not one.done.is_set()]
+        self.forget_ended()
         if len(self.overdue) < MOST_OVERDUE:
             self.overdue.append(attempt)
             self.attempt = None
         else:
             attempt.done.wait(remaining(deadline))
+
+    def forget_ended(self) -> None:
+        """Of attempts that were overdue, what the driver said stays, as the cause of a later failure in time."""
+        for one in [one for one in self.overdue if one.done.is_set()]:
+            self.overdue.remove(one)
+            self.last_error = one.error or self.last_error
+            one.close()
 
 
 class Attempt:

@@ -86,6 +86,25 @@ def test_a_failure_of_an_attempt_for_another_is_not_ones_own(network: Network) -
     healing.join()
 
 
+def test_a_late_failure_has_the_drivers_error_as_its_cause(network: Network) -> None:
+    # given an attempt whose caller has left, and which the driver gives up after that
+    connector = Connector(network.connect)
+    network.error = ConnectionResetError("reset")
+    with pytest.raises(TaskBackendUnavailableError):
+        within(connector, SOON)
+    threading.Timer(2 * SOON, network.let_go.set).start()
+    first = connector.attempt
+    assert first is not None
+    # when the next caller, whose attempt hangs too, is late
+    later = Network()
+    connector.connect_now = later.connect
+    with pytest.raises(TaskBackendUnavailableError) as raised:
+        within(connector, 10 * SOON)
+    # then what the driver said is told
+    assert raised.value.__cause__ is first.error is network.error
+    later.let_go.set()
+
+
 def test_ones_own_failure_is_raised(network: Network) -> None:
     network.hangs, network.error = False, ConnectionRefusedError("refused")
     with pytest.raises(ConnectionRefusedError):

@@ -78,7 +78,18 @@ def test_postgresql_that_is_not_utf_8_is_refused(postgresql_server: PostgreSQL, 
         opener(urlsplit(postgresql_server.url)._replace(path=f"/{name}").geturl()).count()
 
 
-def test_a_postgresql_user_who_may_not_create_tables(postgresql_server: PostgreSQL, opener: Opener) -> None:
+def then_reading_and_writing_is_enough(manager: SQLTaskManager, new_task: TaskMaker) -> None:
+    """On tables that another user has made."""
+    task, created = manager.create(new_task(task_key="job", arguments=[1]))
+    assert created
+    manager.update(task.id, status="failed", error="no")
+    assert (manager.count(), manager.prune(0), manager.diagnose().warnings) == (1, 1, [])
+    assert manager.import_tasks([task]) == 1
+
+
+def test_a_postgresql_user_who_may_not_create_tables(
+    postgresql_server: PostgreSQL, opener: Opener, new_task: TaskMaker
+) -> None:
     # given a user with no right but to connect
     user = f"reader_{secrets.token_hex(4)}"
     with psycopg.connect(postgresql_server.url, autocommit=True) as connection:
@@ -89,9 +100,14 @@ def test_a_postgresql_user_who_may_not_create_tables(postgresql_server: PostgreS
     # when it is used, then the error names the statement
     with pytest.raises(ConfigurationError, match="CREATE TABLE rights__tasks"):
         opener(url, namespace="rights").count()
+    # and once another has made the tables, the right to read and write them is enough
+    opener(postgresql_server.url, namespace="rights").setup()
+    with psycopg.connect(postgresql_server.url, autocommit=True) as connection:
+        connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}")
+    then_reading_and_writing_is_enough(opener(url, namespace="rights"), new_task)
 
 
-def test_a_mariadb_user_who_may_not_create_tables(mariadb_server: MariaDB, opener: Opener) -> None:
+def test_a_mariadb_user_who_may_not_create_tables(mariadb_server: MariaDB, opener: Opener, new_task: TaskMaker) -> None:
     # given a user who may only read and write
     parts = urlsplit(mariadb_server.url)
     user, database = f"writer_{secrets.token_hex(4)}", parts.path[1:]
@@ -101,6 +117,9 @@ def test_a_mariadb_user_who_may_not_create_tables(mariadb_server: MariaDB, opene
     # when it is used, then the error names the statement
     with pytest.raises(ConfigurationError, match="CREATE TABLE rights__tasks"):
         opener(url, namespace="rights").count()
+    # and once another has made the tables, what the user has is enough
+    opener(mariadb_server.url, namespace="rights").setup()
+    then_reading_and_writing_is_enough(opener(url, namespace="rights"), new_task)
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
