@@ -70,8 +70,12 @@ def mariadb_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Server]:
-    """A Valkey, as `postgresql_server`."""
-    with running(Valkey) as server:
+    """A Valkey, as `postgresql_server`.
+
+    With its default, `everysec`, it holds writes back in memory while the disk is busy with the last ones, for up to
+    two seconds: a kill then loses what it has acknowledged.
+    """
+    with running(Valkey, "--appendfsync", "always") as server:
         yield server
 
 
