@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from module_sdk.manager import TaskManager
 from module_sdk.runner.functions import functions
 from module_sdk.testing import MODULE, USER, World, world
 from tests.environments import ROOT, build
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So shells start what is to run in the background, and the processes that tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
