@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
+from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -32,6 +33,10 @@ START_SECONDS: Final = 60
 PORTS: Final = range(20_000, 32_000)
 UNPRIVILEGED_USER: Final = "nobody"
 NOT_READY: Final = (OSError, psycopg.Error, pymysql.Error, redis.RedisError, pymongo.errors.PyMongoError)
+
+
+running: Final[dict[int, Server]] = {}
+"""Those of this process, by port."""
 
 
 class Server(abc.ABC):
@@ -125,6 +130,7 @@ class Server(abc.ABC):
         with self.log.open("ab") as log:
             self.process = psutil.Popen(self.command(), stdout=log, **self.surroundings)
         self.tell_guard(self.process.pid)
+        running[self.port] = self
         end = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -160,6 +166,7 @@ class Server(abc.ABC):
 
     def close(self) -> None:
         """End the process and remove its data."""
+        running.pop(self.port, None)
         if self.process is not None:
             server_guard.end_tree(self.process)
             self.process = None
@@ -240,3 +247,11 @@ def free_port() -> int:
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def restart_server_of(url: str) -> bool:
+    """Kill the server of that URL and start it again; false if it is not one of ours."""
+    server = running.get(urlsplit(url).port or 0)
+    if server is not None:
+        server.restart()
+    return server is not None

@@ -56,6 +56,7 @@ def test_a_provisional_clause_that_fails_breaks_nobodys_build(tmp_path: Path) ->
 def ledger_of(verdict: str = "passed", canary: CanaryResult = "noticed", **verdicts: str) -> Ledger:
     """A whole run: every binding clause with that verdict, but for those named as in `KEY_01`."""
     ledger = Ledger("test_it.py::TestIt")
+    ledger.facts = {"capabilities": ["durable"]}
     ledger.expected = 1
     by_clause = {clause.id: verdict for clause in BINDING}
     by_clause |= {name.replace("_", "-"): other for name, other in verdicts.items()}
@@ -76,6 +77,11 @@ def skipped(ledger: Ledger) -> Ledger:
     return ledger
 
 
+def of_a_server(ledger: Ledger) -> Ledger:
+    ledger.facts = {"capabilities": ["server"]}
+    return ledger
+
+
 def left_out(ledger: Ledger) -> Ledger:
     ledger.left_out = ["test_it"]
     return ledger
@@ -93,6 +99,9 @@ def interrupted(ledger: Ledger) -> Ledger:
         (ledger_of(), "core", "CORE", "the deep tier was not run"),
         (ledger_of(), "quick", "PARTIAL", "the quick tier runs a sample"),
         (ledger_of(SEE_05="not applicable"), "deep", "FULL", "SEE-05 is not applicable"),
+        (ledger_of(SEE_08="not applicable"), "deep", "DURABLE", ""),
+        (of_a_server(ledger_of(SEE_08="not applicable")), "deep", "FULL", "SEE-08 is not applicable"),
+        (ledger_of(SEE_08="unknown"), "deep", "CORE", "SEE-08 is unknown"),
         (ledger_of(FAIL_10="unknown"), "deep", "CORE", "clauses unknown: FAIL-10"),
         (skipped(ledger_of(FAIL_10="unknown")), "deep", "PARTIAL", "since tests were skipped: FAIL-10"),
         (ledger_of(KEY_01="deviation"), "deep", "DURABLE", ""),

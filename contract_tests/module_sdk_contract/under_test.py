@@ -46,6 +46,10 @@ class StoreUnderTest:
             unknown("dead_url")
         return store.dead_server_url()
 
+    def restart_server(self, store: Store) -> None:
+        """Kill the server with SIGKILL, start it again on the same data and URL, and return once it answers."""
+        unknown("restart_server")
+
     def write_newer_schema(self, store: Store) -> None:
         """Make the store in `store.namespace` look as if a later version of the backend had written it."""
         unknown("write_newer_schema")

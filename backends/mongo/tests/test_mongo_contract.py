@@ -12,8 +12,10 @@ from module_sdk_contract.harness import Store
 from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import SCHEMA_ID, SCHEMA_VERSION
 
+from tests.restarting import RestartsServer
 
-class MongoContract(TaskManagerContract):
+
+class MongoContract(RestartsServer, TaskManagerContract):
     """The side doors, which are the same for both."""
 
     __test__ = False

@@ -13,10 +13,11 @@ from module_sdk_redis.layout import SCHEMA_VERSION
 from module_sdk_redis.manager import RedisTaskManager
 
 from conftest import running
+from tests.restarting import RestartsServer
 from tests.tls_servers import RedisOverTLS
 
 
-class RedisContract(TaskManagerContract):
+class RedisContract(RestartsServer, TaskManagerContract):
     """The side doors, which are the same for both."""
 
     __test__ = False

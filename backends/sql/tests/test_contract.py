@@ -15,8 +15,10 @@ from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.harness import Store
 from module_sdk_sql.manager import SQLTaskManager
 
+from tests.restarting import RestartsServer
 
-class SQLContract(TaskManagerContract):
+
+class SQLContract(RestartsServer, TaskManagerContract):
     """The side doors, which are the same for all."""
 
     __test__ = False

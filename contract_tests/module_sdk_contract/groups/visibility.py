@@ -89,27 +89,23 @@ class SeeClauses:
     @clause("SEE-05")
     @pytest.mark.parametrize("acknowledgements", [1, 10, 50, 131])
     def test_a_killed_writer_loses_nothing(self, store: Store, acknowledgements: int) -> None:
-        tasks = [store.fields(task_key=f"job:{number}", checkpoint={"n": number}) for number in range(1_000)]
-        worker = store.spawn()
-        worker.start("flood", tasks=tasks)
-        acknowledged: dict[str, str] = {}
-        for _ in range(acknowledgements):
-            line = worker.read()
-            demand("SEE-05", f"the writer goes on, with {line!r}", True, isinstance(line, list))
-            acknowledged[line[1]] = line[0]
-        worker.kill()
-        while isinstance(line := worker.read(), list):
-            acknowledged[line[1]] = line[0]
+        writer = Writer(store)
+        writer.go_on(acknowledgements)
 
-        reader = store.open()
-        found = {row["id"]: row for row in reader.get_tasks_by_key_prefix("job:")}
+        writer.worker.kill()
 
-        states = ("created", "running", "completed")
-        for task_id, state in acknowledged.items():
-            status = found.get(task_id, {}).get("status")
-            allowed = ("pending", "running", "completed")[states.index(state) :]
-            demand("SEE-05", f"{task_id} was acknowledged as {state} and is {status}", True, status in allowed)
-        then_whole(reader, tasks, found)
+        then_nothing_is_lost(store, writer)
+
+    @tier("core")
+    @clause("SEE-08")
+    def test_a_killed_server_loses_nothing(self, store: Store) -> None:
+        store.need("durable")
+        writer = Writer(store)
+        writer.go_on(40)
+
+        store.contract.restart_server(store)
+
+        then_nothing_is_lost(store, writer)
 
     @clause("SEE-06")
     def test_a_newer_store_is_refused(self, store: Store) -> None:
@@ -158,21 +154,57 @@ class SeeClauses:
             demand("SEE-07", "tasks in the store", 7, store.manager.count())
 
 
-def then_whole(reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
+class Writer:
+    """A process that creates, starts and completes tasks, and tells each acknowledgement."""
+
+    def __init__(self, store: Store) -> None:
+        self.clause = store.clauses[0]
+        self.tasks = [store.fields(task_key=f"job:{number}", checkpoint={"n": number}) for number in range(1_000)]
+        self.acknowledged: dict[str, str] = {}
+        """The last state of each task."""
+        self.worker = store.spawn()
+        self.worker.start("flood", tasks=self.tasks)
+
+    def go_on(self, acknowledgements: int) -> None:
+        for _ in range(acknowledgements):
+            line = self.worker.read()
+            demand(self.clause, f"the writer goes on, with {line!r}", True, isinstance(line, list))
+            self.acknowledged[line[1]] = line[0]
+
+    def end(self) -> None:
+        """Hear what else was acknowledged, until the writer fails or is done."""
+        while isinstance(line := self.worker.read(), list):
+            self.acknowledged[line[1]] = line[0]
+
+
+def then_nothing_is_lost(store: Store, writer: Writer) -> None:
+    """What was acknowledged is there, and what is there is whole."""
+    writer.end()
+    reader = store.open()
+    found = {row["id"]: row for row in reader.get_tasks_by_key_prefix("job:")}
+    states = ("created", "running", "completed")
+    for task_id, state in writer.acknowledged.items():
+        status = found.get(task_id, {}).get("status")
+        allowed = ("pending", "running", "completed")[states.index(state) :]
+        demand(writer.clause, f"{task_id} was acknowledged as {state} and is {status}", True, status in allowed)
+    then_whole(writer.clause, reader, writer.tasks, found)
+
+
+def then_whole(clause_id: str, reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
     """Every task is there as a whole, in every index, or not at all; and those that are active hold their keys."""
     for fields in tasks[: len(found) + 2]:
         task = reader.get(fields["id"])
         present = task is not None
         by_key = [row["id"] for row in reader.get_tasks_by_key(fields["task_key"])]
-        demand("SEE-05", f"{fields['id']} in the list and by id", fields["id"] in found, present)
-        demand("SEE-05", f"{fields['task_key']} by key", [fields["id"]] if present else [], by_key)
+        demand(clause_id, f"{fields['id']} in the list and by id", fields["id"] in found, present)
+        demand(clause_id, f"{fields['task_key']} by key", [fields["id"]] if present else [], by_key)
         if task is None:
             continue
-        demand("SEE-05", "its checkpoint", fields["checkpoint"], task.checkpoint)
+        demand(clause_id, "its checkpoint", fields["checkpoint"], task.checkpoint)
         if task.status == "completed":
-            demand("SEE-05", "its result", {"of": task.id}, task.result)
+            demand(clause_id, "its result", {"of": task.id}, task.result)
         holder, created = reader.create(task_of({**fields, "id": fields["id"][:-12] + "f" * 12}))
-        demand("SEE-05", f"a new create of {fields['task_key']}, {task.status}", not task.is_active, created)
-        demand("SEE-05", "the holder", task.id if task.is_active else holder.id, holder.id)
+        demand(clause_id, f"a new create of {fields['task_key']}, {task.status}", not task.is_active, created)
+        demand(clause_id, "the holder", task.id if task.is_active else holder.id, holder.id)
     listed = {row["id"] for row in reader.list_user_tasks(1)}
-    demand("SEE-05", "tasks by key that the user's list lacks", [], sorted(found.keys() - listed))
+    demand(clause_id, "tasks by key that the user's list lacks", [], sorted(found.keys() - listed))
