@@ -5,6 +5,7 @@ from __future__ import annotations
 from module_sdk_contract.canaries import Canaries
 from module_sdk_contract.groups.dedup import DedupClauses
 from module_sdk_contract.groups.dedup_races import DedupRaces
+from module_sdk_contract.groups.deep import DeepClauses
 from module_sdk_contract.groups.discovery import DiscClauses
 from module_sdk_contract.groups.failure import FailClauses
 from module_sdk_contract.groups.failure_modes import FailureModes
@@ -44,6 +45,7 @@ class TaskManagerContract(
     BadClauses,
     ModelClauses,
     KeepClauses,
+    DeepClauses,
     StoreUnderTest,
 ):
     """Every clause of the contract. `class TestMine(TaskManagerContract): url = "mydb://localhost"` joins.

@@ -42,6 +42,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "function": None,
     "arguments": None,
 }
+DEFAULT_SORT: Final = ("updated_at", "desc")
 EVERYWHERE: Final = object()
 """For `organization_id`: whatever the organization."""
 
@@ -72,6 +73,19 @@ class Reference:
             return holder, False
         self.tasks.append(task)
         return task, True
+
+    def import_all(self, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, Fields | None]:
+        """How many went in before the first active task whose key is held, and that one."""
+        written = 0
+        for fields in tasks:
+            task = recorded(fields)
+            if self.find(task["id"]) is not None:
+                continue
+            if self.holder(task) is not None:
+                return written, task
+            self.tasks.append(task)
+            written += 1
+        return written, None
 
     def holder(self, task: Fields) -> Fields | None:
         """The active task that holds the key of an active task."""
@@ -105,15 +119,15 @@ class Reference:
         task.update(as_json(changes), updated_at=moment)
         return task
 
-    def prune(self, before: int, organization_id: object = EVERYWHERE, user_id: object = EVERYWHERE) -> int:
+    def prune(self, before: int, organization_id: Any = EVERYWHERE, user_id: Any = EVERYWHERE) -> int:
         """How many tasks went."""
         gone = [
             task
             for task in self.tasks
             if task["status"] in ENDED
             and task["updated_at"] < before
-            and organization_id in (EVERYWHERE, task["organization_id"])
-            and user_id in (EVERYWHERE, task["user_id"])
+            and in_scope(task, organization_id)
+            and (user_id is EVERYWHERE or task["user_id"] == canonical(user_id))
         ]
         self.tasks = [task for task in self.tasks if task not in gone]
         return len(gone)
@@ -122,7 +136,7 @@ class Reference:
 
     def find(self, task_id: str, organization_id: object = EVERYWHERE) -> Fields | None:
         for task in self.tasks:
-            if task["id"] == task_id and organization_id in (EVERYWHERE, task["organization_id"]):
+            if task["id"] == task_id and in_scope(task, organization_id):
                 return task
         return None
 
@@ -133,19 +147,14 @@ class Reference:
 
     def lookup(self, operation: str, argument: Any, organization_id: Any = None, limit: int | None = None) -> list[Row]:
         """The answer of `list_user_tasks`, `get_tasks_by_key` or `get_tasks_by_key_prefix`."""
-        organization = None if organization_id is None else canonical(organization_id)
-        tasks = [
-            task
-            for task in self.tasks
-            if task["organization_id"] == organization and answers(task, operation, argument)
-        ]
+        tasks = [task for task in self.tasks if in_scope(task, organization_id) and answers(task, operation, argument)]
         tasks.sort(key=lambda task: (task["created_at"], task["id"]), reverse=True)
         return [row_of(task) for task in tasks][:limit]
 
     def page(
         self,
         filters: Mapping[str, Any] | None = None,
-        sort: tuple[str, str] = ("updated_at", "desc"),
+        sort: tuple[str, str] = DEFAULT_SORT,
         offset: int = 0,
         limit: int = 25,
         organization_id: object = EVERYWHERE,
@@ -162,8 +171,7 @@ class Reference:
 
     def passing(self, filters: Mapping[str, Any], organization_id: object) -> Iterator[Fields]:
         for task in self.tasks:
-            in_scope = organization_id in (EVERYWHERE, task["organization_id"])
-            if in_scope and all(passes(task, name, value) for name, value in filters.items()):
+            if in_scope(task, organization_id) and all(passes(task, name, value) for name, value in filters.items()):
                 yield task
 
 
@@ -190,6 +198,12 @@ def canonical(identifier: int | str) -> int | str:
     except ValueError:
         return identifier
     return number if str(number) == str(identifier) else identifier
+
+
+def in_scope(task: Fields, organization_id: Any) -> bool:
+    if organization_id is EVERYWHERE or organization_id is None:
+        return organization_id is EVERYWHERE or task["organization_id"] is None
+    return bool(task["organization_id"] == canonical(organization_id))
 
 
 def answers(task: Fields, operation: str, argument: Any) -> bool:

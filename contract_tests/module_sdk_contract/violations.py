@@ -35,10 +35,10 @@ class Violation:
 class ContractViolation(AssertionError):  # noqa: N818  # a broken promise, not an error of the suite
     """One or more clauses are broken; `violations` says which."""
 
-    def __init__(self, violations: list[Violation]) -> None:
+    def __init__(self, violations: list[Violation], note: str = "") -> None:
         shown = "\n".join(str(violation) for violation in violations[:5])
         more = f"\n… and {len(violations) - 5} more" if len(violations) > 5 else ""
-        super().__init__(f"\n{shown}{more}")
+        super().__init__(f"\n{shown}{more}" + (f"\n\n{note}" if note else ""))
         self.violations = violations
 
 

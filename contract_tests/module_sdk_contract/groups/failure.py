@@ -12,6 +12,7 @@ import pytest
 import module_sdk
 from module_sdk import tasks
 from module_sdk.backends import ConfigurationError, TaskBackendError, TaskBackendUnavailableError
+from module_sdk_contract.asking import LOOKUPS, argument_of
 from module_sdk_contract.building import task_of
 from module_sdk_contract.faults import (
     CUT_ANSWER,
@@ -25,7 +26,7 @@ from module_sdk_contract.faults import (
     raises,
     returns,
 )
-from module_sdk_contract.harness import LOOKUPS, Store, argument_of
+from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.violations import demand, demand_error
 

@@ -12,8 +12,9 @@ import pytest
 from module_sdk import tasks
 from module_sdk.backends import InvalidInputError
 from module_sdk.errors import PayloadError
+from module_sdk_contract.asking import LOOKUPS
 from module_sdk_contract.building import task_of
-from module_sdk_contract.harness import LOOKUPS, Store
+from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.violations import demand, demand_error
 

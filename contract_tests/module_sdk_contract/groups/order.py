@@ -9,7 +9,8 @@ from typing import Any, Final
 import pytest
 
 from module_sdk.errors import InvalidInputError
-from module_sdk_contract.harness import LOOKUPS, Store
+from module_sdk_contract.asking import LOOKUPS
+from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.reference import ROW_FIELDS
 from module_sdk_contract.violations import demand_error

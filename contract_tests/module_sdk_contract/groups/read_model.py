@@ -8,8 +8,9 @@ from typing import Any, Final
 import module_sdk
 from module_sdk.backends import TaskBackendError
 from module_sdk.models import background_tasks
+from module_sdk_contract.asking import UNKNOWN_ID
 from module_sdk_contract.faults import failing_primitives
-from module_sdk_contract.harness import UNKNOWN_ID, Store
+from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.reference import STATUSES, time_text
 from module_sdk_contract.violations import demand, demand_error

@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any, Final
 
-from module_sdk_contract.harness import LOOKUPS, Store
+from module_sdk_contract.asking import LOOKUPS
+from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.reference import ROW_FIELDS, VIEW_FIELDS
 from module_sdk_contract.violations import demand

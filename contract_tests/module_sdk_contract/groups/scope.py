@@ -10,7 +10,8 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import InvalidInputError, SessionRequiredError, TaskNotFoundError
 from module_sdk.models import background_tasks
-from module_sdk_contract.harness import LOOKUPS, UNKNOWN_ID, Store, argument_of
+from module_sdk_contract.asking import LOOKUPS, UNKNOWN_ID, argument_of
+from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.violations import demand, demand_error
 
