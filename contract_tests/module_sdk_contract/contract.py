@@ -17,6 +17,7 @@ from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
 from module_sdk_contract.groups.read_model import ModelClauses
 from module_sdk_contract.groups.retention import KeepClauses
+from module_sdk_contract.groups.retention_races import KeepRaces
 from module_sdk_contract.groups.row import RowClauses
 from module_sdk_contract.groups.scope import ScopeClauses
 from module_sdk_contract.groups.sweeping import SweepClauses
@@ -45,6 +46,7 @@ class TaskManagerContract(
     BadClauses,
     ModelClauses,
     KeepClauses,
+    KeepRaces,
     DeepClauses,
     StoreUnderTest,
 ):

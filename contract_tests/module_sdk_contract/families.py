@@ -157,6 +157,14 @@ FAMILIES: Final = (
         prefix="PREFIX-05",
     ),
     Family(
+        name="control characters",
+        texts=(
+            "a", "a\x01", "a\x02", "a\x08", "a\x1f", "a\x7f", "a\x80", "a\x9f", "\x01", "\x02", "\x01a", "\x1f",
+            "a\x01b", "a\x02b", "ab", "a\ufeff", "a\u200d", "a\u202e", "a\xad",
+        ),
+        probes=("a\x01", "a\x1f"),
+    ),
+    Family(
         name="segments",
         texts=(
             "a", "a.", "a.b", "a.bc", "a.b.c", "a.b.", "ab", "a/b", "a/bc", "a-b", "job:1", "job:10", "job:1:x",

@@ -32,7 +32,7 @@ from module_sdk_contract.reference import (
 )
 from module_sdk_contract.strict import shortened
 from module_sdk_contract.verdicts import NotApplicable, Unknown
-from module_sdk_contract.violations import ContractViolation, Violation, compare, demand
+from module_sdk_contract.violations import ContractViolation, Violation, compare, demand, raised
 
 if TYPE_CHECKING:
     from module_sdk_contract.under_test import StoreUnderTest
@@ -63,6 +63,7 @@ class Store:
         self.url = contract.manager_url(tmp_path)
         self.namespace = fresh_namespace()
         self.to_close = contextlib.ExitStack()
+        self.workers: list[WorkerProcess] = []
         self.random = random.Random(seed)  # noqa: S311  # the same ids in every run with this seed
         self.manager = self.open()
         self.capabilities: frozenset[str] = frozenset()
@@ -107,10 +108,14 @@ class Store:
     def spawn(self) -> WorkerProcess:
         """Another process with a manager of its own; killed at the end of the test."""
         worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0])
+        self.workers.append(worker)
         return self.to_close.enter_context(worker)
 
     def close(self) -> None:
         module_sdk.reset()
+        # All at once: each takes a while to end.
+        for worker in self.workers:
+            worker.end_input()
         self.to_close.close()
 
     def open_dead(self) -> TaskManager:
@@ -360,10 +365,6 @@ def then_none(violations: Iterable[Violation | None]) -> None:
     found = [violation for violation in violations if violation is not None]
     if found:
         raise ContractViolation(found)
-
-
-def raised(clause: str, asked: str, expected: object, error: Exception) -> Violation:
-    return Violation(clause, asked, shortened(expected, 1_000), f"raised {type(error).__name__}: {error}")
 
 
 def unknown(hook: str) -> NoReturn:

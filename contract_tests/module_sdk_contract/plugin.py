@@ -24,6 +24,7 @@ from module_sdk_contract.marks import (
     TIERS,
     URL_VARIABLE,
     is_canary,
+    clauses_of,
 )
 
 if TYPE_CHECKING:
@@ -142,6 +143,21 @@ class ContractPlugin:
             from module_sdk_contract.judging import describe_store  # noqa: PLC0415
 
             describe_store(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Where a manager raises and a test wants an answer, the store has broken a clause: that is no crash."""
+        try:
+            return (yield)
+        except Exception as error:
+            if not pyfuncitem.get_closest_marker(MARKER):
+                raise
+            from module_sdk_contract.violations import blaming_the_store  # noqa: PLC0415
+
+            violation = blaming_the_store(error, clauses_of(pyfuncitem))
+            if violation is None:
+                raise
+            raise violation from error
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

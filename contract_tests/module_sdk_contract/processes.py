@@ -41,15 +41,19 @@ class WorkerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self.process.stdin is not None
         assert self.process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+        self.end_input()
         try:
             self.process.wait(0 if error else 10)
         except subprocess.TimeoutExpired:
             self.kill()
         self.process.stdout.close()
+
+    def end_input(self) -> None:
+        """Let the process end by itself, and do not wait for it."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
 
     def write(self, line: object) -> None:
         assert self.process.stdin is not None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from module_sdk.backends import TaskManager
 from module_sdk_contract.catalogue import CLAUSES
 from module_sdk_contract.strict import difference, shortened
 
@@ -53,6 +55,29 @@ def demand(clause: str, asked: str, expected: Any, found: Any) -> None:
     violation = compare(clause, asked, expected, found)
     if violation is not None:
         raise ContractViolation([violation])
+
+
+def demand_answer(clause: str, asked: str, expected: Any, call: Callable[..., object], *args: Any) -> None:
+    """The call returns this, and does not raise."""
+    try:
+        found = call(*args)
+    except Exception as error:
+        raise ContractViolation([raised(clause, asked, expected, error)]) from error
+    demand(clause, asked, expected, found)
+
+
+def raised(clause: str, asked: str, expected: object, error: BaseException) -> Violation:
+    return Violation(clause, asked, shortened(expected, 1_000), f"raised {type(error).__name__}: {error}")
+
+
+def blaming_the_store(error: Exception, clauses: tuple[str, ...]) -> ContractViolation | None:
+    """The violation that an error is which left a manager where a test asked for an answer; `None` for any other."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    places = [place for place, frame in enumerate(frames) if isinstance(frame.f_locals.get("self"), TaskManager)]
+    if isinstance(error, AssertionError) or not places:
+        return None
+    asked = frames[places[0]].f_code.co_name
+    return ContractViolation([raised(clauses[0], asked, "an answer", error)])
 
 
 def demand_error(

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from module_sdk.backends import TaskManager
+from module_sdk.errors import IllegalTransitionError
 from module_sdk_contract.building import task_of
 
 
@@ -32,6 +33,19 @@ def look(manager: TaskManager, operation: str, argument: Any, organization_id: A
 
 def update(manager: TaskManager, task_id: str, changes: dict[str, Any]) -> dict[str, Any] | None:
     return manager.update(task_id, **changes)
+
+
+def end_each(manager: TaskManager, task_ids: list[str], changes: dict[str, Any], at: float) -> list[str]:
+    """End the tasks in order, from the moment `at`; `won` or `lost`, of each."""
+    time.sleep(max(0.0, at - time.time()))
+    told = []
+    for task_id in task_ids:
+        try:
+            manager.update(task_id, **changes)
+            told.append("won")
+        except IllegalTransitionError:
+            told.append("lost")
+    return told
 
 
 def setup(manager: TaskManager, at: float) -> None:
@@ -104,7 +118,7 @@ def wait_for(child: int, seconds: float) -> int:
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (create, look, update, setup, flood, fork)
+    function.__name__: function for function in (create, look, update, end_each, setup, flood, fork)
 }
 
 

@@ -104,7 +104,13 @@ class DedupClauses:
             store.reference.create(fields)
 
         demand("DEDUP-09", "the first import of 5", 5, store.manager.import_tasks(map(task_of, tasks)))
+        store.when_updated(tasks[2]["id"], label="changed since", checkpoint=[1])
+        store.when_updated(tasks[4]["id"], status="completed")
         demand("DEDUP-09", "the second import of the same 5", 0, store.manager.import_tasks(map(task_of, tasks)))
+        twice = store.fields(task_key="twice")
+        store.reference.create(twice)
+        batch = [task_of({**twice, "label": label}) for label in ("Background Task", "again")]
+        demand("DEDUP-09", "an import of one id twice", 1, store.manager.import_tasks(batch))
 
         store.then_all_views()
         assert store.given(task_key="job:3")["id"] == tasks[3]["id"]

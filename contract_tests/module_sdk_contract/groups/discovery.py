@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import subprocess
 import sys
@@ -19,16 +20,19 @@ from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.processes import environment
-from module_sdk_contract.violations import demand, demand_error
+from module_sdk_contract.violations import demand, demand_answer, demand_error
 
-OTHER_BACKENDS = """
-import pkgutil, sys
+IMPORTED = """
+import json, pkgutil, sys
 from importlib.metadata import entry_points
 opener, url = sys.argv[1:]
 manager = pkgutil.resolve_name(opener)(url)
-own = type(manager).__module__.partition(".")[0]
-others = {entry.module.partition(".")[0] for entry in entry_points(group="module_sdk.backends")} - {own}
-print(sorted(others & set(sys.modules)))
+modules = {entry.name: entry.module for entry in entry_points(group="module_sdk.backends")}
+registered = modules.get(url.partition(":")[0].partition("+")[0])
+own = {type(manager).__module__.partition(".")[0], str(registered).partition(".")[0]}
+others = {module.partition(".")[0] for module in modules.values()} - own
+served = opener != "module_sdk:open_manager" or registered in sys.modules
+print(json.dumps({"others": sorted(others & set(sys.modules)), "the registered one": served}))
 """
 OPEN = """
 import sys, module_sdk
@@ -65,8 +69,9 @@ def install(folder: Path, distribution: str, scheme: str, module: str) -> None:
 class DiscClauses:
     @tier("core")
     @clause("DISC-01")
-    def test_no_other_backend_is_imported(self, store: Store) -> None:
-        demand("DISC-01", "other backends imported", "[]", run(OTHER_BACKENDS, store.contract.opener, store.url))
+    def test_the_registered_backend_and_no_other_is_imported(self, store: Store) -> None:
+        expected = json.dumps({"others": [], "the registered one": True})
+        demand("DISC-01", "backends imported", expected, run(IMPORTED, store.contract.opener, store.url))
 
     @clause("DISC-02")
     def test_an_unknown_scheme_names_what_is_installed(self, store: Store) -> None:
@@ -155,12 +160,14 @@ class DiscClauses:
             demand("DISC-05", f"update in {name}", None, manager.update(fields["id"], label="x"))
             other = task_of({**fields, "label": name})
             demand("DISC-05", f"create of the same id and key in {name}", (other, True), manager.create(other))
+        for name, manager in managers.items():
+            demand("DISC-05", f"label in {name}", [name], [row["label"] for row in manager.get_tasks_by_key("job")])
+            demand("DISC-05", f"import of what {name} has", 0, manager.import_tasks([task_of(fields)]))
+            manager.update(fields["id"], status="failed")
         store.clock.advance(10)
         for name, manager in managers.items():
-            manager.update(fields["id"], status="failed")
-            demand("DISC-05", f"label in {name}", [name], [row["label"] for row in manager.get_tasks_by_key("job")])
-            store.clock.advance(10)
             demand("DISC-05", f"prune in {name}", 1, manager.prune(1))
+            demand("DISC-05", f"count in {name} after it", 0, manager.count())
         store.then_all_views()
         store.then_key("job")
 
@@ -168,8 +175,8 @@ class DiscClauses:
     def test_a_closed_manager_refuses_all_use(self, store: Store) -> None:
         task = store.given(task_key="job")
         manager = store.manager
-        manager.close()
-        manager.close()
+        for times in ("once", "twice"):
+            demand_answer("DISC-06", f"close, {times}", None, manager.close)
 
         for asked, call in (
             ("list_user_tasks", functools.partial(manager.list_user_tasks, 1)),
@@ -189,7 +196,7 @@ class DiscClauses:
 
     @clause("DISC-07")
     def test_a_healthy_store_answers_a_ping(self, store: Store) -> None:
-        store.manager.ping()
         fresh = store.open()
-        fresh.ping()
+        for manager in (store.manager, fresh):
+            demand_answer("DISC-07", "ping", None, manager.ping)
         demand("DISC-07", "a lookup after the ping", [], fresh.list_user_tasks(1))

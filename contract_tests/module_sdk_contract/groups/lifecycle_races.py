@@ -1,9 +1,10 @@
-"""LIFE-03 and LIFE-09: racing updates."""
+"""LIFE-03 and LIFE-09: racing updates, of threads and of processes."""
 
 from __future__ import annotations
 
 import functools
 import itertools
+import time
 from typing import Any, Final
 
 from module_sdk.errors import IllegalTransitionError
@@ -13,6 +14,7 @@ from module_sdk_contract.races import race
 from module_sdk_contract.violations import demand
 
 ROUNDS: Final = 20
+STEPS: Final = 64
 ENDS: Final[tuple[dict[str, Any], ...]] = (
     {"status": "completed", "result": {"by": "first"}},
     {"status": "failed", "error": "ValueError: second"},
@@ -52,6 +54,62 @@ class LifeRaces:
             task = store.manager.get(task_id)
             demand("LIFE-03", "the task after the race", expected, {name: getattr(task, name) for name in expected})
             demand("LIFE-03", "the key is free", True, store.creates_a_task(f"job:{number}"))
+
+    @tier("core")
+    @clause("LIFE-03")
+    def test_progress_never_undoes_a_cancel(self, store: Store) -> None:
+        managers = store.some_managers(2)
+
+        def report_progress(task_id: str) -> float:
+            """The last progress that was acknowledged before the cancel was met."""
+            acknowledged = 0.0
+            for number in range(1, STEPS):
+                try:
+                    managers[0].update(task_id, progress=number / STEPS, checkpoint={"at": number})
+                except IllegalTransitionError:
+                    return acknowledged
+                acknowledged = number / STEPS
+            return acknowledged
+
+        def cancel(task_id: str) -> float:
+            time.sleep(0.003)
+            managers[-1].update(task_id, status="interrupted", error="cancelled")
+            return 0.0
+
+        for number in range(ROUNDS):
+            task_id = store.given(task_key=f"job:{number}", status="running")["id"]
+
+            outcomes = race([functools.partial(report_progress, task_id), functools.partial(cancel, task_id)])
+
+            acknowledged = store.then_no_errors("LIFE-03", outcomes)[0]
+            task = store.manager.get(task_id)
+            assert task is not None
+            found = (task.status, task.error, task.progress, task.finished_at)
+            expected = ("interrupted", "cancelled", acknowledged, task.updated_at)
+            demand("LIFE-03", "status, error, progress and finished_at after a cancel", expected, found)
+            demand("LIFE-03", "the key is free", True, store.creates_a_task(f"job:{number}"))
+
+    @tier("core")
+    @clause("LIFE-03")
+    def test_of_racing_ends_of_processes_one_wins(self, store: Store) -> None:
+        store.need("shared")
+        task_ids = [store.given(status="running")["id"] for _ in range(2 * ROUNDS)]
+        ends = ENDS[:3]
+        workers = [store.spawn() for _ in ends]
+        for worker in workers:
+            worker.ask("look", operation="list_user_tasks", argument=1)
+
+        start = time.time() + 0.1
+        for worker, changes in zip(workers, ends, strict=True):
+            worker.start("end_each", task_ids=task_ids, changes=changes, at=start)
+        answers = [worker.answer() for worker in workers]
+
+        for task_id, *told in zip(task_ids, *answers, strict=True):
+            won = [changes for changes, outcome in zip(ends, told, strict=True) if outcome == "won"]
+            demand("LIFE-03", "how many processes were told that they won", 1, len(won))
+            expected = {"result": None, "error": None, "progress": 1.0 if "result" in won[0] else 0.0} | won[0]
+            task = store.manager.get(task_id)
+            demand("LIFE-03", "the task after the race", expected, {name: getattr(task, name) for name in expected})
 
     @tier("core")
     @clause("LIFE-09")

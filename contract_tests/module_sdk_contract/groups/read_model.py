@@ -8,7 +8,7 @@ from typing import Any, Final
 import module_sdk
 from module_sdk.backends import TaskBackendError
 from module_sdk.models import background_tasks
-from module_sdk_contract.asking import UNKNOWN_ID
+from module_sdk_contract.asking import UNKNOWN_ID, ordered_view
 from module_sdk_contract.faults import failing_primitives
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
@@ -83,6 +83,9 @@ class ModelClauses:
         for other in store.reference.tasks:
             for field in TEXT_FILTERS:
                 store.then_page({field: other[field]})
+        for field, value in {**exact, **ranged}.items():
+            store.then_count({field: value})
+            store.then_count({field: value, "module__contains": "i"})
         for pair in itertools.combinations({**exact, **ranged}.items(), 2):
             store.then_page(dict(pair))
         store.then_page({**exact, **ranged, "label__contains": task["label"], "module__startswith": task["module"][:3]})
@@ -265,7 +268,7 @@ class ModelClauses:
         expected = store.reference.view(task["id"])
         assert view is not None
         assert expected is not None
-        demand("MODEL-10", "view of a known id", expected, {name: view.get(name) for name in expected})
+        demand("MODEL-10", "view of a known id", expected, ordered_view(view))
 
     @clause("MODEL-11")
     def test_the_read_model_is_read_only(self, store: Store) -> None:

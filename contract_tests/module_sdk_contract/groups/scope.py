@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -104,6 +106,24 @@ class ScopeClauses:
             then_refused(store, operation, argument_of(operation), wrong)
         for wrong in (None, *WRONG_IDS) if operation == "list_user_tasks" else WRONG_TEXTS:
             then_refused(store, operation, wrong, 1)
+
+    @clause("SCOPE-07")
+    def test_calls_by_id_and_pages_refuse_organizations_of_a_wrong_type(self, store: Store) -> None:
+        task_id = store.given(task_key="job", status="failed")["id"]
+        store.clock.advance(10)
+        calls: dict[str, Callable[..., object]] = {
+            "get": functools.partial(store.manager.get, task_id),
+            "update": functools.partial(store.manager.update, task_id, label="x"),
+            "page": store.manager.page,
+            "count": store.manager.count,
+            "prune": functools.partial(store.manager.prune, 1),
+        }
+
+        for wrong in WRONG_IDS:
+            for asked, call in calls.items():
+                shown = f"{asked}(organization_id={wrong!a})"
+                demand_error("SCOPE-07", shown, InvalidInputError, call, organization_id=wrong)
+        store.then_all_views()
 
     @clause("SCOPE-08")
     def test_an_empty_list_of_organizations_matches_nothing(self, store: Store) -> None:

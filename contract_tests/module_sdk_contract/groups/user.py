@@ -59,11 +59,16 @@ class UserClauses:
             for index in range(MANY)
         )
 
+        # Limits below, at and above the batches that a store may read in.
+        limits = (None, 7, 1_000, 2_501, MANY - 1)
         violations = [
-            store.try_lookup("USER-05", "list_user_tasks", 1),
-            store.try_lookup("PREFIX-10", "get_tasks_by_key_prefix", "job"),
-            store.try_lookup("PREFIX-10", "get_tasks_by_key_prefix", "job", limit=MANY - 1),
-            store.try_lookup("USER-05", "get_tasks_by_key", "job"),
+            store.try_lookup(clause_id, operation, argument, limit=limit)
+            for clause_id, operation, argument in (
+                ("USER-05", "list_user_tasks", 1),
+                ("USER-05", "get_tasks_by_key", "job"),
+                ("PREFIX-10", "get_tasks_by_key_prefix", "job"),
+            )
+            for limit in limits
         ]
 
         then_none(violations)

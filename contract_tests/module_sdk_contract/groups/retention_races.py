@@ -1,0 +1,88 @@
+"""KEEP-04: pruning races updates, ends and creates."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import Final
+
+from module_sdk_contract.building import task_of
+from module_sdk_contract.harness import Store
+from module_sdk_contract.marks import clause, tier
+from module_sdk_contract.races import race
+from module_sdk_contract.reference import ACTIVE
+from module_sdk_contract.violations import demand
+
+ENDING: Final = 24
+LIVE: Final = 6
+PATIENCE_SECONDS: Final = 1.0
+
+
+class PruneRace:
+    """Four writers and two pruners of one store, and what the writers were told."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.managers = store.some_managers(4)
+        self.live = [store.given(task_key=f"live:{n}", status=ACTIVE[n % 2])["id"] for n in range(LIVE)]
+        self.ending = [store.given(task_key=f"ending:{n}", status="running")["id"] for n in range(ENDING)]
+        self.new = [store.fields(task_key=f"new:{n}") for n in range(200)]
+        self.done = threading.Event()
+        self.removed: list[int] = []
+        self.labels: dict[str, str] = {}
+        self.submitted: list[str] = []
+
+    def run(self) -> list[Exception | None]:
+        return race([self.end_all, self.keep_alive, self.submit, self.prune_on, self.prune_on])
+
+    def end_all(self) -> None:
+        """End one task after another, each in another prune than the one before."""
+        manager = self.managers[-1]
+        try:
+            for task_id in self.ending:
+                prunes, until = len(self.removed), time.monotonic() + PATIENCE_SECONDS
+                manager.update(task_id, progress=0.5)
+                manager.update(task_id, status="completed")
+                while len(self.removed) == prunes and time.monotonic() < until:
+                    time.sleep(0.0005)
+        finally:
+            self.done.set()
+
+    def keep_alive(self) -> None:
+        for number in itertools.count():
+            for task_id in self.live:
+                if self.managers[0].update(task_id, label=str(number)) is None:
+                    raise LookupError(f"the live task {task_id} is gone")
+                self.labels[task_id] = str(number)
+            if self.done.is_set():
+                return
+
+    def submit(self) -> None:
+        for fields in itertools.takewhile(lambda _: not self.done.is_set(), self.new):
+            self.managers[1 % len(self.managers)].create(task_of(fields))
+            self.submitted.append(fields["id"])
+            time.sleep(0.001)
+
+    def prune_on(self) -> None:
+        while not self.done.is_set():
+            self.store.clock.advance(1)
+            self.removed.append(self.managers[len(self.managers) // 2].prune(0, batch_size=3))
+
+
+class KeepRaces:
+    @tier("core")
+    @clause("KEEP-04")
+    def test_prune_never_removes_a_live_task_or_what_is_written_to_it(self, store: Store) -> None:
+        racing = PruneRace(store)
+        store.clock.advance(100)
+
+        store.then_no_errors("KEEP-04", racing.run())
+
+        store.clock.advance(1)
+        removed = sum(racing.removed) + store.manager.prune(0)
+        demand("KEEP-04", "how many prune says it removed", ENDING, removed)
+        left = {row["id"]: row["label"] for row in store.manager.list_user_tasks(1)}
+        demand("KEEP-04", "the tasks that are left", sorted((*racing.live, *racing.submitted)), sorted(left))
+        found = {task_id: left[task_id] for task_id in racing.labels}
+        demand("KEEP-04", "the last label that each live task was given", racing.labels, found)
