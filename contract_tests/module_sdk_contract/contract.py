@@ -13,6 +13,7 @@ from module_sdk_contract.groups.input import BadClauses
 from module_sdk_contract.groups.key import KeyClauses
 from module_sdk_contract.groups.lifecycle import LifeClauses
 from module_sdk_contract.groups.lifecycle_races import LifeRaces
+from module_sdk_contract.groups.network import NetworkClauses
 from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
 from module_sdk_contract.groups.read_model import ModelClauses
@@ -43,6 +44,7 @@ class TaskManagerContract(
     DiscClauses,
     FailClauses,
     FailureModes,
+    NetworkClauses,
     BadClauses,
     ModelClauses,
     KeepClauses,

@@ -56,7 +56,7 @@ class FaultProxy:
         self.run(self.listen())
 
     @classmethod
-    def in_front_of(cls, url: str, default_port: int) -> tuple[Self, str]:
+    def in_front_of(cls, url: str, default_port: int = 0) -> tuple[Self, str]:
         """A proxy before the server of a URL with one host, and the URL that leads through it."""
         parts = urlsplit(url)
         proxy = cls(parts.hostname or "127.0.0.1", parts.port or default_port)

@@ -86,6 +86,17 @@ def dead_server() -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def deaf_server() -> Iterator[int]:
+    """A port whose queue of connections is full: connecting to it takes for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
+        for _ in range(4):
+            connection = waiting.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
 def broken_server(answer: bytes | None) -> Iterator[int]:
     """A port that accepts connections and says nothing, or sends `answer` to each request and hangs up."""
     stop = threading.Event()

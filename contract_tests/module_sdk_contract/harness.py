@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 import module_sdk
 from module_sdk.backends import TaskManager
@@ -18,6 +19,7 @@ from module_sdk.models import background_tasks
 from module_sdk.testing import SettableClock
 from module_sdk_contract.asking import ordered_view, scope, session_of
 from module_sdk_contract.building import task_of
+from module_sdk_contract.fault_proxy import FaultProxy
 from module_sdk_contract.faults import at_port, dead_server
 from module_sdk_contract.processes import WorkerProcess
 from module_sdk_contract.reference import (
@@ -127,6 +129,14 @@ class Store:
     def dead_server_url(self) -> str:
         """The URL with a port that refuses connections."""
         return at_port(self.url, self.to_close.enter_context(dead_server()))
+
+    def proxied_url(self) -> tuple[FaultProxy, str]:
+        """A proxy in front of the server, and the URL that leads through it."""
+        if "," in urlsplit(self.url).netloc or urlsplit(self.url).port is None:
+            raise Unknown("the URL names no single host and port to put a proxy before")
+        proxy, url = FaultProxy.in_front_of(self.url)
+        self.to_close.enter_context(proxy)
+        return proxy, self.contract.direct_url(url)
 
     def outlives_its_process(self) -> bool:
         """Whether there is a store that can be dead, newer, or looked at from outside."""

@@ -49,6 +49,9 @@ class StoreUnderTest:
     def restart_server(self, store: Store) -> None:
         """Kill the server with SIGKILL, start it again on the same data and URL, and return once it answers."""
         unknown("restart_server")
+    def direct_url(self, url: str) -> str:
+        """The URL of a proxy before the server, with what keeps the driver from looking for servers past it."""
+        return url
 
     def write_newer_schema(self, store: Store) -> None:
         """Make the store in `store.namespace` look as if a later version of the backend had written it."""

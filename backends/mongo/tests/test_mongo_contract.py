@@ -29,6 +29,9 @@ class MongoContract(RestartsServer, TaskManagerContract):
     def corrupt(self, store: Store, task_id: str) -> None:
         manager_of(store).connection.tasks.update_one({"_id": task_id}, {"$set": {"created_at": "yesterday"}})
 
+    def direct_url(self, url: str) -> str:
+        return f"{url}?directConnection=true"
+
     def write_newer_schema(self, store: Store) -> None:
         newer = {"$set": {"version": SCHEMA_VERSION + 1}}
         manager_of(store).connection.meta.update_one({"_id": SCHEMA_ID}, newer)

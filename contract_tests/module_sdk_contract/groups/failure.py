@@ -21,6 +21,7 @@ from module_sdk_contract.faults import (
     at_port,
     broken_server,
     dead_server,
+    deaf_server,
     failing_primitives,
     outcome_within,
     raises,
@@ -28,6 +29,7 @@ from module_sdk_contract.faults import (
 )
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
+from module_sdk_contract.races import race
 from module_sdk_contract.violations import demand, demand_error
 
 FINDS: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")
@@ -104,8 +106,9 @@ class FailClauses:
 
     @clause("FAIL-05")
     def test_a_dead_server_is_unavailable(self, store: Store) -> None:
-        with dead_server() as port:
-            then_unavailable(store, "FAIL-05", port)
+        for server in (dead_server(), deaf_server()):
+            with server as port:
+                then_unavailable(store, "FAIL-05", port)
 
     @clause("FAIL-06")
     def test_a_silent_server_is_unavailable_within_the_deadline(self, store: Store) -> None:
@@ -191,14 +194,19 @@ def then_unavailable(store: Store, clause_id: str, port: int) -> None:
     """On a manager at that port reads and writes raise in time, and soft lookups are empty in time."""
     manager = store.open(url=at_port(store.url, port), timeout_seconds=SOON)
     module_sdk.configure(manager=manager, lookup_timeout_seconds=SOON, breaker=False)
-    calls: dict[str, Callable[[], object]] = {
-        operation: functools.partial(getattr(manager, operation), argument_of(operation)) for operation in LOOKUPS
-    }
-    calls["create"] = functools.partial(manager.create, task_of(store.fields()))
-    for asked, call in calls.items():
-        outcome = outcome_within(SOON + GRACE, call)
-        demand(clause_id, asked, TaskBackendUnavailableError.__name__, type(outcome).__name__)
+    calls: dict[str, Callable[[], object]] = {"create": functools.partial(manager.create, task_of(store.fields()))}
     for operation in LOOKUPS:
-        answer = outcome_within(SOON + GRACE, functools.partial(soft_lookup, operation))
-        demand(clause_id, f"type of tasks.{operation}", tasks.LookupResult.__name__, type(answer).__name__)
-        then_failed(clause_id, f"tasks.{operation}", answer, TaskBackendUnavailableError)
+        calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
+        calls[f"tasks.{operation}"] = functools.partial(soft_lookup, operation)
+    then_unavailable_at_once(clause_id, SOON, calls)
+
+
+def then_unavailable_at_once(clause_id: str, seconds: float, calls: dict[str, Callable[[], object]]) -> None:
+    """All together, since each may take its whole time: managers raise, and soft lookups (`tasks.…`) are empty."""
+    outcomes: list[Any] = race([functools.partial(outcome_within, seconds + GRACE, call) for call in calls.values()])
+    for asked, outcome in zip(calls, outcomes, strict=True):
+        if asked.startswith("tasks."):
+            demand(clause_id, f"type of {asked}", tasks.LookupResult.__name__, type(outcome).__name__)
+            then_failed(clause_id, asked, outcome, TaskBackendUnavailableError)
+        else:
+            demand(clause_id, asked, TaskBackendUnavailableError.__name__, type(outcome).__name__)

@@ -46,13 +46,15 @@ def held_resources() -> tuple[int, int]:
     return threading.active_count(), len(list(Path("/dev/fd").iterdir()))
 
 
-def then_no_leak(what: str, before: tuple[int, int]) -> None:
-    """Threads and descriptors are soon as many as before, give or take two."""
+def then_no_leak(what: str, before: tuple[int, int], *, grace: int = 2) -> None:
+    """Threads and descriptors are soon as many as before, give or take a few."""
     until = time.monotonic() + 3
-    while any(now > then + 2 for now, then in zip(held_resources(), before, strict=True)) and time.monotonic() < until:
+    while time.monotonic() < until and any(
+        now > then + grace for now, then in zip(held_resources(), before, strict=True)
+    ):
         time.sleep(0.02)
     for name, now, then in zip(("threads", "descriptors"), held_resources(), before, strict=True):
-        demand("FAIL-13", f"{name} before and after {what}: {then}, {now}", True, now <= then + 2)
+        demand("FAIL-13", f"{name} before and after {what}: {then}, {now}", True, now <= then + grace)
 
 
 class FailureModes:
