@@ -1,4 +1,4 @@
-.PHONY: check test contract servers wheel-test
+.PHONY: check test contract deep bites servers wheel-test
 
 check:       ## style, format and types
 	ruff check . && ruff format --check . && mypy
@@ -9,6 +9,13 @@ test:        ## everything
 
 contract:    ## the contract suite, on every store
 	pytest backends -k contract
+
+deep:        ## what the check leaves out: searches and bad networks on every store, and how surely races are caught
+	pytest backends -k contract --contract-tier=deep --durations=20
+	python -m tests.mutants.races
+
+bites:       ## the kill matrix of docs/contract-bites.md, written anew
+	python -m tests.mutants.matrix
 
 servers:     ## one real server of each kind until Ctrl-C, their URLs as lines for the shell
 	python -m tests.servers

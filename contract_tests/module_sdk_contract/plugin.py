@@ -23,8 +23,8 @@ from module_sdk_contract.marks import (
     TIER_MARKER_LINE,
     TIERS,
     URL_VARIABLE,
-    is_canary,
     clauses_of,
+    is_canary,
 )
 
 if TYPE_CHECKING:

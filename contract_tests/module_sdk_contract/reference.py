@@ -149,7 +149,7 @@ class Reference:
         """The answer of `list_user_tasks`, `get_tasks_by_key` or `get_tasks_by_key_prefix`."""
         tasks = [task for task in self.tasks if in_scope(task, organization_id) and answers(task, operation, argument)]
         tasks.sort(key=lambda task: (task["created_at"], task["id"]), reverse=True)
-        return [row_of(task) for task in tasks][:limit]
+        return [row_of(task) for task in tasks[:limit]]
 
     def page(
         self,

@@ -37,6 +37,6 @@ def named(arguments: dict[str, Any]) -> list[str]:
 
 def shown_task(fields: Fields) -> str:
     given = task_of(fields)
-    plain = {"status": "pending", "progress": 0.0, "label": "Background Task"}
+    plain = {"status": "pending", "progress": 0.0}
     names = [name for name in type(given).__dataclass_fields__ if getattr(given, name) not in (None, plain.get(name))]
     return f"Task({', '.join(named({name: getattr(given, name) for name in names}))})"

@@ -49,6 +49,7 @@ class StoreUnderTest:
     def restart_server(self, store: Store) -> None:
         """Kill the server with SIGKILL, start it again on the same data and URL, and return once it answers."""
         unknown("restart_server")
+
     def direct_url(self, url: str) -> str:
         """The URL of a proxy before the server, with what keeps the driver from looking for servers past it."""
         return url

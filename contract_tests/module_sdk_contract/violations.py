@@ -11,7 +11,7 @@ from module_sdk.backends import TaskManager
 from module_sdk_contract.catalogue import CLAUSES
 from module_sdk_contract.strict import difference, shortened
 
-Failure = TypeVar("Failure", bound=Exception)
+Failure = TypeVar("Failure", bound=BaseException)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -48,6 +48,10 @@ def end_each(manager: TaskManager, task_ids: list[str], changes: dict[str, Any],
     return told
 
 
+def ready(manager: TaskManager) -> None:
+    """The process is up, and has not touched the store."""
+
+
 def setup(manager: TaskManager, at: float) -> None:
     time.sleep(max(0.0, at - time.time()))
     manager.setup()
@@ -118,7 +122,7 @@ def wait_for(child: int, seconds: float) -> int:
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (create, look, update, end_each, setup, flood, fork)
+    function.__name__: function for function in (create, look, update, end_each, ready, setup, flood, fork)
 }
 
 

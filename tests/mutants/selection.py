@@ -14,24 +14,30 @@ from pathlib import Path
 import pytest
 from module_sdk_contract.marks import MARKER, clauses_of
 
-from tests.mutants.registry import STORES, clauses_named
+from tests.mutants.registry import MUTANTS, STORES, clauses_named
 
 Ends = dict[str, dict[str, list[str]]]
 """How the tests ended, by store and clause."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mutants", choices=("all", "races"), default="all", help="which of them to run")
     parser.addoption("--mutant-verdicts", type=Path, help="where to write how the tests of each mutant ended")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(Selection(config.getoption("--mutant-verdicts")))
+    config.pluginmanager.register(
+        Selection(config.getoption("--mutant-verdicts"), only_races=config.getoption("--mutants") == "races")
+    )
 
 
 class Selection:
-    def __init__(self, verdicts: Path) -> None:
+    def __init__(self, verdicts: Path, *, only_races: bool) -> None:
         self.verdicts = verdicts
-        self.named = {store.__name__: clauses_named(store) for store in STORES}
+        self.named = {placed.name: clauses_named(placed) for placed in STORES}
+        if only_races:
+            racing = {(mutant.placed.name, mutant.clause) for mutant in MUTANTS if mutant.is_race}
+            self.named = {name: {c for c in named if (name, c) in racing} for name, named in self.named.items()}
         self.ends: Ends = defaultdict(lambda: defaultdict(list))
 
     @pytest.hookimpl(tryfirst=True)
@@ -58,5 +64,5 @@ class Selection:
 
 
 def store_name(nodeid: str) -> str:
-    """The store's class of a test's id, whose suite is called `TestSQL…` or `TestMemory…`."""
-    return nodeid.split("::")[1].removeprefix("TestSQL_").removeprefix("TestMemory_")
+    """The name of the store and its place in a test's id."""
+    return nodeid.split("::")[1].removeprefix("Test_")

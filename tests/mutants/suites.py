@@ -3,46 +3,114 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, ClassVar
 
+import pytest
 from module_sdk_contract import TaskManagerContract
+from module_sdk_contract.groups.deep import DeepClauses
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clauses_of_function, deciding_tests
 from module_sdk_contract.under_test import StoreUnderTest
-from module_sdk_memory.manager import MemoryTaskManager
-from module_sdk_sql.manager import SQLTaskManager
 
-from tests.mutants.bases import Opened, SQLMutant
-from tests.mutants.registry import STORES, clauses_named, opener_of
+from tests.mutants.registry import STORES, Placed, clauses_named
+from tests.mutants.wire import answering_server
+from tests.restarting import RestartsServer
 
 
 class MutantUnderTest(StoreUnderTest):
-    time_limit_seconds = 30
+    """In memory."""
 
-    def manager_url(self, tmp_path: Path) -> str:
-        return f"sqlite:///{tmp_path / 'tasks.db'}" if "SQL" in type(self).__name__ else "memory://mutants"
+    time_limit_seconds = 60
+    url = "memory://mutants"
 
     def dump(self, store: Store) -> Iterable[object]:
-        tables = cast("MemoryTaskManager", store.manager).tables
+        tables = manager_of(store).tables
         return [tables.records, tables.active, tables.by_user, tables.by_key]
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        records = cast("MemoryTaskManager", store.manager).tables.records
+        records = manager_of(store).tables.records
         records[task_id] = records[task_id]._replace(status="no such status")
 
+
+class WireMutant(MutantUnderTest):
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls) -> Iterator[None]:
+        with answering_server() as port:
+            cls.url = f"memory://127.0.0.1:{port}/mutants"
+            yield
+
+
+class SQLMutantUnderTest(StoreUnderTest):
+    time_limit_seconds = 60
+
+    def dump(self, store: Store) -> Iterable[object]:
+        manager = manager_of(store)
+        for table in manager.tables.metadata.tables:
+            yield from manager.pool.fetch(f"SELECT * FROM {table}", (), time.monotonic() + 10)
+
     def write_newer_schema(self, store: Store) -> None:
-        manager = cast("SQLTaskManager", store.manager)
+        manager = manager_of(store)
         manager.pool.execute(f"UPDATE {manager.tables.meta_name} SET value = '99'", (), time.monotonic() + 10)
 
 
-def suite(store: type[Opened]) -> type[MutantUnderTest]:
-    """A class of the tests that decide the clauses named for the store."""
-    kind = "SQL" if issubclass(store, SQLMutant) else "Memory"
-    named = clauses_named(store)
-    chosen = {name: test for name, test in deciding_tests(TaskManagerContract) if named & clauses_of_function(test)}
-    return type(f"Test{kind}_{store.__name__}", (MutantUnderTest,), {"opener": opener_of(store), **chosen})
+class SQLiteMutant(SQLMutantUnderTest):
+    def manager_url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'tasks.db'}"
+
+
+class ServerMutant(RestartsServer, StoreUnderTest):
+    """On a real server, whose fixture is called `<place>_url`."""
+
+    time_limit_seconds = 60
+    place: ClassVar[str]
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, request: pytest.FixtureRequest) -> None:
+        cls.url = request.getfixturevalue(f"{cls.place}_url")
+
+
+class SQLServerMutant(ServerMutant, SQLMutantUnderTest):
+    pass
+
+
+class ValkeyMutant(ServerMutant):
+    def dump(self, store: Store) -> Iterable[object]:
+        router = manager_of(store).router
+        read = router.read("KEYS", f"{{{store.namespace}}}:*", deadline=time.monotonic() + 10)
+        for key in read:
+            yield key, router.read("DUMP", key, deadline=time.monotonic() + 10)
+
+
+BASES = {
+    "memory": MutantUnderTest,
+    "wire": WireMutant,
+    "sqlite": SQLiteMutant,
+    "postgresql": SQLServerMutant,
+    "mariadb": SQLServerMutant,
+    "valkey": ValkeyMutant,
+    "mongodb": ServerMutant,
+}
+
+
+def manager_of(store: Store) -> Any:
+    """With what only its backend has."""
+    return store.manager
+
+
+def suite(placed: Placed) -> type[StoreUnderTest]:
+    """A class of the tests that decide the clauses named for the store, without the search of the deep tier."""
+    named = clauses_named(placed)
+    chosen = {
+        name: test
+        for name, test in deciding_tests(TaskManagerContract)
+        if named & clauses_of_function(test) and name not in vars(DeepClauses)
+    }
+    settings = {"opener": placed.opener, "place": placed.place, **chosen}
+    return type(f"Test_{placed.name}", (BASES[placed.place],), settings)
 
 
 globals().update({made.__name__: made for made in map(suite, STORES)})

@@ -132,7 +132,9 @@ class DiscClauses:
         store.need("shared")
         store.use_fresh_namespace()
         workers = [store.spawn() for _ in range(4)]
-        start = time.time() + 0.5
+        for worker in workers:
+            worker.ask("ready")
+        start = time.time() + 0.1
         for worker in workers:
             worker.start("setup", at=start)
 

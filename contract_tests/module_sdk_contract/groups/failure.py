@@ -89,8 +89,7 @@ class FailClauses:
     def test_interrupts_pass_through(self, store: Store, operation: str, interrupt: type[BaseException]) -> None:
         module_sdk.configure(manager=FaultyManager(store.manager, raises(interrupt())))
 
-        with pytest.raises(interrupt):
-            soft_lookup(operation)
+        demand_error("FAIL-03", f"tasks.{operation}", interrupt, soft_lookup, operation)
 
     @clause("FAIL-04")
     @pytest.mark.parametrize("operation", LOOKUPS)

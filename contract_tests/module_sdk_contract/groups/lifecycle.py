@@ -85,6 +85,20 @@ class LifeClauses:
         store.then_view(task["id"])
         assert task["updated_at"] > task["created_at"]
 
+    @clause("LIFE-05")
+    def test_updated_at_rises_across_every_border_of_digits(self, store: Store) -> None:
+        """Where the clock is behind, the next microsecond is one that a store has to count to."""
+        second = 1_000_000
+        for stored in (-1, -2, -second, -second - 1, 999_999, 10**9 - 1, 4 * 10**15 - 1, 2**53 - 1, 2**53, 10**16 - 1):
+            store.clock.now = stored - 5 * second
+            task = store.given(status="running", created_at=stored - second, updated_at=stored)
+
+            for changes in ({"progress": 0.5}, {"label": "changed"}, {"status": "completed"}):
+                store.when_updated(task["id"], **changes)
+
+        store.then_all_views()
+        store.then_page()
+
     @clause("LIFE-06")
     def test_what_never_changes(self, store: Store) -> None:
         fixed = {"user_id": "ann", "organization_id": 7, "task_key": "job", "module": "reports"}
@@ -120,7 +134,14 @@ class LifeClauses:
             status="running", label="kept", checkpoint={"a": 1, "b": {"c": 2}}, result=[1], error="E: x", progress=0.25
         )
 
-        for changes in (*CHANGES, {"checkpoint": {"b": {"d": 3}}}, {"checkpoint": {}}, {"label": ""}, {"error": None}):
+        payloads: tuple[dict[str, Any], ...] = (
+            {"checkpoint": {"b": {"d": 3}}},
+            {"checkpoint": {}},
+            {"label": ""},
+            {"error": None},
+        )
+        moves = ({"status": status} for status in ("waiting_confirmation", "running", "completed"))
+        for changes in (*CHANGES, *payloads, {"checkpoint": [1], "error": "E: y"}, *moves):
             store.when_updated(task["id"], **changes)
             store.then_view(task["id"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -39,6 +40,10 @@ HURTS: Final[dict[str, tuple[str, Kind, dict[str, Any]]]] = {
 CORE: Final = ("refuse", "black hole")
 
 
+# Python leaves a TLS socket to the collector that was reset before its handshake (gh-108310): not the store's.
+LEFT_BY_PYTHON: Final = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+
+
 def hurts(names: Iterable[str]) -> pytest.MarkDecorator:
     chosen = [pytest.param(name, id=name, marks=clause(HURTS[name][0])) for name in names]
     return pytest.mark.parametrize("hurt", chosen)
@@ -65,8 +70,9 @@ class Network:
     def heal(self) -> None:
         """Forward everything again, and see lookups come back by themselves and in time."""
         self.proxy.set(Kind.NONE)
+        gc.collect()
         healed = time.monotonic()
-        while (answer := soft_lookup("list_user_tasks")).error is not None and time.monotonic() < healed + 10:
+        while (answer := soft_lookup("list_user_tasks")).error is not None and time.monotonic() < healed + 4:
             time.sleep(0.01)
         taken = time.monotonic() - healed
         asked = f"lookups work within {BACK_SECONDS} s, after {taken:.2f} s ({answer.error!r})"
@@ -117,16 +123,34 @@ def then_created_once(store: Store, manager: TaskManager, fields: dict[str, Any]
 
 
 class NetworkClauses:
+    @LEFT_BY_PYTHON
     @tier("core")
     @hurts(CORE)
     def test_a_bad_network_is_soft_and_heals(self, store: Store, hurt: str) -> None:
         then_hurts_and_heals(store, hurt)
 
+    @LEFT_BY_PYTHON
     @tier("deep")
     @hurts(name for name in HURTS if name not in CORE)
     def test_any_bad_network_is_soft_and_heals(self, store: Store, hurt: str) -> None:
         then_hurts_and_heals(store, hurt)
 
+    @LEFT_BY_PYTHON
+    @tier("core")
+    @clause("FAIL-08")
+    def test_a_manager_works_again_when_its_network_is_back(self, store: Store) -> None:
+        store.given(task_key="job:1")
+        network = Network(store)
+
+        for hurt in ("reset", "refuse"):
+            network.hurt(hurt)
+            demand("FAIL-08", f"a lookup fails: {hurt}", True, soft_lookup("list_user_tasks").error is not None)
+            network.heal()
+
+            network.then_complete()
+            store.when_updated(store.reference.tasks[0]["id"], label=hurt)
+
+    @LEFT_BY_PYTHON
     @tier("core")
     @clause("FAIL-07")
     def test_an_answer_that_is_cut_is_no_shorter_list(self, store: Store) -> None:
@@ -148,6 +172,7 @@ class NetworkClauses:
                 found = getattr(network.manager, operation)(argument, timeout_seconds=30)
                 demand("FAIL-08", f"{operation} after the cut", MANY, len(found))
 
+    @LEFT_BY_PYTHON
     @tier("core")
     @clause("DEDUP-11")
     def test_a_lost_acknowledgement_and_a_retry_leave_one_active_task(self, store: Store) -> None:
@@ -163,6 +188,7 @@ class NetworkClauses:
         store.reference.create(fields)
         store.then_view(fields["id"])
 
+    @LEFT_BY_PYTHON
     @tier("core")
     @clause("FAIL-09")
     def test_lost_acknowledgements_of_other_writes_leave_nothing_half_there(self, store: Store) -> None:
@@ -199,6 +225,7 @@ class NetworkClauses:
         if ending["status"] == "completed":
             demand("FAIL-09", "the key of the task that ended is free", True, store.creates_a_task("ending"))
 
+    @LEFT_BY_PYTHON
     @tier("deep")
     @clause("FAIL-13")
     @pytest.mark.parametrize("hurt", ["refuse", "reset", "lost replies"])

@@ -21,6 +21,7 @@ LIKENESSES: Final = (
     "%", "_", "a%b", "a_b", "axb", "AXB", "Axb", "a\\b", "*", "a*b", ".", "a.b", "é", "e\u0301", "a b", "a b ",
     "[ab]", "^a",
 )  # fmt: skip
+MANY: Final = 3_000
 UNKNOWN_FILTERS: Final = (
     "progress", "checkpoint", "error", "", "nothing", "created_at", "updated_at", "created_at__contains",
     "label__gte", "created_at__lte", "label__icontains", "label__regex", "id__in", "$where",
@@ -110,6 +111,11 @@ class ModelClauses:
                 store.then_count({field: wanted})
             demand("MODEL-03", f"count of {field}=[]", 0, store.manager.count(filters={field: []}))
         assert store.then_count({"status": ["pending", "running"], "user_id": []}) == 0
+        # More than one statement of some stores takes.
+        many = [f"nobody-{number}" for number in range(MANY)]
+        for field in ("user_id", "task_key", "id"):
+            first, last = store.reference.tasks[1][field], store.reference.tasks[-1][field]
+            assert len(store.then_page({field: [first, *many, last]})) >= 2
 
     @clause("MODEL-04")
     def test_unknown_filters_and_sort_fields_are_refused(self, store: Store) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from module_sdk_contract.asking import LOOKUPS
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ROW_FIELDS, VIEW_FIELDS
+from module_sdk_contract.reference import ROW_FIELDS, STATUSES, VIEW_FIELDS
 from module_sdk_contract.violations import demand
 
 TEXTS: Final = (
@@ -34,7 +34,7 @@ class RowClauses:
         store.given(task_key="job", user_id="ann", organization_id=7, progress=0.5, label="Export", module="reports")
         store.given(task_key=None, organization_id=7)
 
-        for row in (*store.then_prefix("", 7), *store.then_user("ann", 7), *store.then_page()):
+        for row in (*store.then_prefix("", 7), *store.then_user("ann", 7), *store.then_user(1, 7), *store.then_page()):
             assert sorted(row) == sorted(ROW_FIELDS)
             demand("ROW-01", "a row through JSON", row, json.loads(json.dumps(row)))
 
@@ -120,6 +120,27 @@ class RowClauses:
         for entry in store.reference.tasks:
             found = store.manager.get(entry["id"])
             demand("ROW-07", f"arguments of {entry['id']}", entry["arguments"], found and found.arguments)
+
+    @clause("ROW-02", "ROW-07")
+    def test_every_field_survives_a_create_and_an_import(self, store: Store) -> None:
+        now = store.clock()
+        every = {
+            "module": "r\u00e9ports😀", "label": "l\u0308abel", "progress": 1 / 3, "user_id": "ann",
+            "organization_id": "a:b",
+            "created_at": now - 7_000_001, "updated_at": now + 1, "started_at": now - 6_000_001, "finished_at": now,
+            "checkpoint": {"a": [1.0]}, "result": [None], "error": "E: \U0001f600", "confirmation": {"ask": ""},
+            "function": "reports.m\u00f6nthly", "arguments": {"value": 2**70},
+        }  # fmt: skip
+        for status in STATUSES:
+            store.given(**every, status=status, task_key=f"created:{status}")
+            store.given_imported([{**every, "status": status, "task_key": f"imported:{status}"}])
+
+        store.then_all_views()
+        for entry in store.reference.tasks:
+            found = store.manager.get(entry["id"])
+            assert found is not None
+            for field in ("function", "arguments", "started_at", "finished_at"):
+                demand("ROW-07", f"{field} of {entry['task_key']}", entry[field], getattr(found, field))
 
     @clause("ROW-08")
     def test_ids_come_back_canonical(self, store: Store) -> None:

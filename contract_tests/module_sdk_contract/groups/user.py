@@ -46,7 +46,7 @@ class UserClauses:
             assert store.then_user(stranger) == []
 
     @tier("core")
-    @clause("USER-05", "PREFIX-10")
+    @clause("USER-05", "PREFIX-10", "ORDER-09")
     def test_answers_are_complete_beyond_any_batch(self, store: Store) -> None:
         start = store.clock()
         store.given_imported(
@@ -70,6 +70,10 @@ class UserClauses:
             )
             for limit in limits
         ]
+
+        for offset, limit in ((0, 1_000), (MANY - 900, 1_000), (1_001, 999)):
+            page = {"offset": offset, "limit": limit}
+            violations.append(store.try_page("ORDER-09", {"module": "bulk"}, ("created_at", "asc"), **page))
 
         then_none(violations)
         assert store.then_count({"module": "bulk"}) == MANY

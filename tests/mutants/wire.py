@@ -1,0 +1,189 @@
+"""Mutants behind a network: a good store in memory that is reached through a port, and what can go wrong on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from module_sdk_memory.manager import Tables
+
+from module_sdk.backends import Capabilities, ManagerOptions, TaskBackendError, TaskBackendUnavailableError
+from module_sdk.rows import LookupResult
+from tests.mutants.bases import MemoryMutant
+
+REPLY: Final = b"!" * 2_000
+
+
+class Answering(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            while self.request.recv(1):
+                self.request.sendall(REPLY)
+
+
+class AnsweringServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.accepted.add(connection)
+        return connection, address
+
+    def server_close(self) -> None:
+        for connection in list(self.accepted):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        # Waits for the threads of those connections.
+        super().server_close()
+
+
+@contextlib.contextmanager
+def answering_server() -> Iterator[int]:
+    """The port of a server that answers each byte by a reply of 2,000."""
+    with AnsweringServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+class OverTheWire(MemoryMutant):
+    """Asks the port of its URL for a reply to each call; what is written is written before the reply comes."""
+
+    capabilities = Capabilities(server=True, bounded=True)
+
+    def __init__(self, url: str, options: ManagerOptions) -> None:
+        super().__init__(url, options)
+        # One store, whichever port leads to it.
+        self.tables = self.shared_tables.setdefault(("wire", options.namespace), Tables())
+
+    def call(self, primitive: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        port = urlsplit(self.url.text).port
+        deadline = args[-1] if args else None
+        # Only primitives are called with a deadline; opening is this side's alone.
+        if port is None or not isinstance(deadline, float) or primitive.__name__ == "store_open":
+            return super().call(primitive, *args, **kwargs)
+        try:
+            with self.connected(port, deadline) as connection:
+                connection.sendall(b"?")
+                answer = super().call(primitive, *args, **kwargs)
+                self.read(connection, deadline)
+                return answer
+        except OSError as error:
+            raise self.failed(error) from error
+
+    def connected(self, port: int, deadline: float) -> Any:
+        return socket.create_connection(("127.0.0.1", port), timeout=left(deadline))
+
+    def read(self, connection: socket.socket, deadline: float) -> None:
+        missing = len(REPLY)
+        while missing:
+            connection.settimeout(self.patience(deadline))
+            received = len(connection.recv(missing))
+            if not received:
+                raise ConnectionError("the reply was cut")
+            missing -= received
+
+    def patience(self, deadline: float) -> float | None:
+        return left(deadline)
+
+    def failed(self, error: OSError) -> TaskBackendError:
+        return TaskBackendUnavailableError(str(error))
+
+
+def left(deadline: float) -> float:
+    return max(0.001, deadline - time.monotonic())
+
+
+class PatientConnecting(OverTheWire):
+    """Gives a connection as long as it takes."""
+
+    def connected(self, port: int, deadline: float) -> Any:
+        return socket.create_connection(("127.0.0.1", port), timeout=8)
+
+
+class DeadlineOfEachRead(OverTheWire):
+    """Begins to count anew with each byte that comes."""
+
+    def patience(self, deadline: float) -> float | None:
+        return 0.7
+
+
+class ShortAnswer(OverTheWire):
+    """Takes what came for the whole answer."""
+
+    def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
+        self.__dict__["cut"] = False
+        found = super().find(primitive, arguments, limit, timeout_seconds)
+        return LookupResult(found[: len(found) // 2]) if self.__dict__["cut"] else found
+
+    def read(self, connection: socket.socket, deadline: float) -> None:
+        try:
+            super().read(connection, deadline)
+        except (ConnectionError, TimeoutError):
+            self.__dict__["cut"] = True
+
+
+class DeadServerUntyped(OverTheWire):
+    """Says of a server that is away only that something failed."""
+
+    def failed(self, error: OSError) -> TaskBackendError:
+        return TaskBackendError(str(error))
+
+
+class SulksAfterAReset(OverTheWire):
+    """Never tries again once a connection was reset or refused."""
+
+    gone = False
+
+    def connected(self, port: int, deadline: float) -> Any:
+        if self.gone:
+            raise ConnectionError("the server was away once")
+        try:
+            return super().connected(port, deadline)
+        except ConnectionError:
+            type(self).gone = False
+            self.__dict__["gone"] = True
+            raise
+
+
+class ConnectionsLeft(OverTheWire):
+    """Keeps a connection that failed."""
+
+    left_open: ClassVar[list[socket.socket]] = []
+
+    def connected(self, port: int, deadline: float) -> Any:
+        self.left_open.append(socket.socket())
+        connection = super().connected(port, deadline)
+        self.left_open.pop().close()
+        return connection
+
+    def store_close(self) -> None:
+        while self.left_open:
+            self.left_open.pop().close()
+
+
+class LostReplyIsANewTask(OverTheWire):
+    """Writes a task again whose reply was lost: without a look whether it is there."""
+
+    def create(self, task: Any, *, timeout_seconds: float | None = None) -> Any:
+        known = task.id in self.tables.records
+        holder, created = super().create(task, timeout_seconds=timeout_seconds)
+        return holder, created and not known
+
+
+class PingSwallowsErrors(OverTheWire):
+    def ping(self, *, timeout_seconds: float | None = None) -> None:
+        with contextlib.suppress(TaskBackendError):
+            super().ping(timeout_seconds=timeout_seconds)
