@@ -1,4 +1,4 @@
-.PHONY: check test contract deep bites servers wheel-test
+.PHONY: check test contract deep bites servers wheel-test bench
 
 check:       ## style, format and types
 	ruff check . && ruff format --check . && mypy
@@ -22,3 +22,6 @@ servers:     ## one real server of each kind until Ctrl-C, their URLs as lines f
 
 wheel-test:  ## the built wheel, installed elsewhere
 	pytest tests/test_wheel.py
+
+bench:       ## every store beside hand-written driver code: benchmark-results/report.md (docs/performance.md)
+	python -m benchmarks

@@ -1,4 +1,4 @@
-"""Timing: all variants of all cases interleaved, in an order that is shuffled anew for each round.
+"""Timing: the cases in an order that is shuffled anew for each round, and the variants of a case one after another.
 
 What slows the machine down for a while then slows all of them down, and the ratios stay.
 """
@@ -70,16 +70,17 @@ class Result:
 def measure(cases: Sequence[Case], rounds: int, seed: int = 1) -> list[Result]:
     chance = random.Random(seed)
     samples: dict[tuple[int, str], list[int]] = {}
-    turns = [(number, variant) for number, case in enumerate(cases) for variant in case.variants]
+    turns = list(range(len(cases)))
     # What has been loaded stays; a collection of a million tasks would fall on whoever is measured at the moment.
     gc.collect()
     gc.freeze()
     try:
         for _ in range(rounds):
             chance.shuffle(turns)
-            for number, variant in turns:
-                times = time_batch(cases[number], variant)
-                samples.setdefault((number, variant.name), []).extend(times)
+            for number in turns:
+                case = cases[number]
+                for variant in chance.sample(case.variants, len(case.variants)):
+                    samples.setdefault((number, variant.name), []).extend(time_batch(case, variant))
     finally:
         gc.unfreeze()
     return [

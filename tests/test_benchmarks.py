@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +17,7 @@ from benchmarks.stores import STORES, Filled, Place, filled
 from module_sdk import tasks
 from module_sdk.task import Task
 
+ROOT = Path(__file__).parents[1]
 SIZE = 1_000
 FIXTURES = {"postgresql": "postgresql_url", "mariadb": "mariadb_url", "redis": "valkey_url", "mongo": "mongodb_url"}
 
@@ -115,3 +120,37 @@ def test_the_reference_in_memory_reads_what_it_wrote() -> None:
         row = reference.complete(running.task_id, running.organization_id, RESULT)
         assert reference.get_tasks_by_key(running.task_key, running.organization_id) == [row]
         assert reference.create(NewTask(77, running.organization_id, running.task_key))[1]
+
+
+def test_the_command_writes_what_it_measured(tmp_path: Path) -> None:
+    # when one store is measured, as shortly as can be
+    short = ["--store", "sqlite", "--size", "1000", "--rounds", "1", "--load-seconds", "0.5", "--import-size", "1000"]
+    parts = [word for part in ("lookups", "writes", "callers", "threads", "import") for word in ("--part", part)]
+    command = [sys.executable, "-m", "benchmarks", *short, *parts, "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    # then its results name the machine, hold each variant of each case, and say which bounds are met
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["machine"]["cores"] > 0
+    (found,) = results["findings"]
+    lookups = [one for one in found["timings"] if "lookup" in one]
+    assert {(one["lookup"], one["found"]) for one in lookups} == {(name, n) for name in LOOKUPS for n in (1, 10, 100)}
+    assert all(set(one["microseconds"]) == {"facade", "manager", "reference"} for one in lookups)
+    assert {one["write"] for one in found["timings"] if "write" in one} >= {"create", "update_progress", "complete"}
+    assert {one["async callers"] for one in found["timings"] if "async callers" in one} == {1, 10, 200}
+    figures = {one["name"]: one for one in found["figures"]}
+    assert figures["32 threads: updates that were lost"]["value"] == 0
+    assert {"bound", "met"} <= figures["create, 1,000 tasks: facade over reference"].keys()
+
+    # and the report is a page of tables
+    report = (tmp_path / "report.md").read_text()
+    assert "| list_user_tasks | 10 | 1,000 |" in report
+    assert "## sqlite" in report
+
+
+def test_the_command_refuses_a_store_that_it_does_not_know(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--store", "papyrus", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "papyrus is none of memory, sqlite" in " ".join(done.stderr.split())

@@ -1,0 +1,87 @@
+"""Importing: how fast beside the reference's bulk load, and how much memory a million tasks take.
+
+`python -m benchmarks.bulk URL NAMESPACE TASKS` imports that many in a process of its own and prints its peak memory.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from benchmarks.figures import Bound, Figure
+from benchmarks.stores import LOAD_SECONDS, Filled, Place
+from benchmarks.writes import new_key, new_task
+from module_sdk.registry import open_manager
+from module_sdk.task import Task
+
+CHUNK: Final = 5_000
+CHUNKS: Final = 6
+HALF: Final = 0.5
+GROWTH_MEBIBYTES: Final = 16.0
+"""What the peak may still grow by after the first tenth: caches that have a bound, and the allocator."""
+
+
+def import_speed(filled: Filled) -> Figure:
+    """Chunks of new tasks, ours and the reference's in turn, into the tables of the data set."""
+    chance = random.Random(filled.size)
+    seconds = {"facade": 0.0, "reference": 0.0}
+    for name in list(seconds) * CHUNKS:
+        tasks = [new_task(*new_key(chance)) for _ in range(CHUNK)]
+        records = [task.to_record() for task in tasks]
+        began = time.perf_counter()
+        if name == "facade":
+            filled.manager.import_tasks(tasks, timeout_seconds=LOAD_SECONDS)
+        else:
+            filled.reference.load(records)
+        seconds[name] += time.perf_counter() - began
+    name = f"import into {filled.size:,} tasks: speed over the reference's"
+    return Figure(name, seconds["reference"] / seconds["facade"], "times", Bound(HALF, "at least"))
+
+
+def import_memory(place: Place, size: int) -> list[Figure]:
+    """In a new process, so that its peak is that of the import."""
+    command = [sys.executable, "-m", "benchmarks.bulk", place.url, f"bulk{size}", str(size)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    peaks = json.loads(done.stdout)
+    return [
+        Figure(
+            f"import of {size:,} tasks: growth of the peak of memory after the first tenth",
+            (peaks["end"] - peaks["tenth"]) / 1024,
+            "MiB",
+            Bound(GROWTH_MEBIBYTES),
+        ),
+        Figure(f"import of {size:,} tasks: speed, making the tasks included", size / peaks["seconds"], "tasks/s"),
+    ]
+
+
+def stream(size: int, peaks: dict[str, float]) -> Iterator[Task]:
+    chance = random.Random(size)
+    for number in range(size):
+        if number == size // 10:
+            peaks["tenth"] = peak_kibibytes()
+        yield new_task(*new_key(chance))
+
+
+def peak_kibibytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main(url: str, namespace: str, size: int) -> None:
+    peaks: dict[str, float] = {}
+    manager = open_manager(url, namespace=namespace)
+    began = time.perf_counter()
+    manager.import_tasks(stream(size, peaks), timeout_seconds=LOAD_SECONDS)
+    peaks["seconds"] = time.perf_counter() - began
+    peaks["end"] = peak_kibibytes()
+    manager.close()
+    print(json.dumps(peaks))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

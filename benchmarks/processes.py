@@ -1,0 +1,76 @@
+"""What a new process pays: for the import, and for its first lookup."""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.figures import Bound, Figure
+from module_sdk.registry import open_manager
+from module_sdk.task import Task
+
+RUNS: Final = 20
+IMPORT_MILLISECONDS: Final = 15.0
+FIRST_LOOKUP_TIMES: Final = 1.3
+
+BARE: Final = "pass"
+IMPORT: Final = "import module_sdk"
+FACADE: Final = "from module_sdk import tasks"
+LOOKUP: Final = """
+import module_sdk
+module_sdk.configure(url={url!r})
+assert len(module_sdk.tasks.list_user_tasks(7, 3)) == 1
+"""
+SELECT: Final = """
+import sqlalchemy
+engine = sqlalchemy.create_engine({url!r})
+with engine.connect() as connection:
+    statement = sqlalchemy.text("SELECT * FROM module_sdk__tasks WHERE organization_id = '3' AND user_id = '7'")
+    assert len(connection.execute(statement).fetchall()) == 1
+"""
+
+
+def process_figures(runs: int = RUNS) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="module-sdk-benchmark-") as folder:
+        url = f"sqlite:///{Path(folder, 'tasks.db')}"
+        with_task(url)
+        programs = {"bare": BARE, "import": IMPORT, "facade": FACADE}
+        programs |= {"lookup": LOOKUP.format(url=url), "select": SELECT.format(url=url)}
+        seconds = run_in_turn(programs, runs, folder)
+    bare, imported, facade, lookup, select = (statistics.median(seconds[name]) for name in programs)
+    return [
+        Figure("import module_sdk over bare Python", (imported - bare) * 1_000, "ms", Bound(IMPORT_MILLISECONDS)),
+        Figure("from module_sdk import tasks, over bare Python", (facade - bare) * 1_000, "ms"),
+        Figure("bare Python", bare * 1_000, "ms"),
+        Figure("a new process to its first lookup on SQLite", lookup * 1_000, "ms"),
+        Figure("a new process to its first SELECT with SQLAlchemy", select * 1_000, "ms"),
+        Figure("first lookup over first SELECT", lookup / select, "times", Bound(FIRST_LOOKUP_TIMES)),
+    ]
+
+
+def with_task(url: str) -> None:
+    manager = open_manager(url)
+    manager.create(Task.new(user_id=7, organization_id=3, module="m"))
+    manager.close()
+
+
+def run_in_turn(programs: dict[str, str], runs: int, folder: str) -> dict[str, list[float]]:
+    """Seconds of each run of each program; the first one of each, which warms the caches, does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    chance = random.Random(runs)
+    # An installed package is compiled once, whatever this environment says of that.
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(Path(folder, "compiled"))}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    for _ in range(runs + 1):
+        for name in chance.sample(list(programs), len(programs)):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", programs[name]], check=True, cwd=folder, env=environment)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: taken[1:] for name, taken in seconds.items()}
