@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from module_sdk.statuses import STATUSES
-from module_sdk.text_rules import identifier_value
-from module_sdk.timestamps import format_time
+from module_sdk.text_rules import identifiers
+from module_sdk.timestamps import FRACTION, days, seconds
 
 logger = logging.getLogger("module_sdk.tasks")
 
@@ -40,40 +40,58 @@ def rebuild_result(rows: list[Row], error: Exception | None, skipped: int) -> Lo
 
 def row_from_stored(stored: Sequence[Any]) -> Row:
     """One row; raises `TypeError`, `ValueError` or `OverflowError` for a record that no version of this code wrote."""
-    task_id, module, label, status, progress, task_key, user, organization, created_at, updated_at = stored
-    if (
-        status not in STATUSES
-        or type(progress) is not float
-        or not type(task_id) is type(module) is type(label) is type(user) is str
-        or (task_key is not None and type(task_key) is not str)
-    ):
-        raise ValueError("a field has a value that no task can have")
-    return {
-        "id": task_id,
-        "module": module,
-        "label": label,
-        "status": status,
-        "progress": progress,
-        "task_key": task_key,
-        "user_id": identifier_value(user),
-        "organization_id": identifier_value(organization) if organization else None,
-        "created_at": format_time(created_at),
-        "updated_at": format_time(updated_at),
-    }
+    rows: list[Row] = []
+    build_rows(iter((stored,)), rows.append)
+    return rows[0]
 
 
-def rows_from_stored(stored_rows: Iterable[Sequence[Any] | None]) -> LookupResult:
+def rows_from_stored(stored_rows: Sequence[Sequence[Any] | None]) -> LookupResult:
     """All readable rows in the given order; `skipped` counts the others (FAIL-10).
 
     `None` stands for a record that the backend itself could not take apart.
     """
     result = LookupResult()
-    add = result.append
-    for stored in stored_rows:
+    remaining = iter(stored_rows)
+    while True:
         try:
-            add(row_from_stored(stored))  # type: ignore[arg-type]  # None raises TypeError, which is what is wanted
+            build_rows(remaining, result.append)
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            stored = stored_rows[len(result) + result.skipped]
             result.skipped += 1
             name = stored[0] if stored and isinstance(stored[0], str) else "of unknown id"
             logger.error("skipped the unreadable task %s: %s", name, error)
-    return result
+        else:
+            return result
+
+
+def build_rows(remaining: Iterator[Any], add: Callable[[Row], object]) -> None:
+    """Add one row for each record; raises at one that is unreadable, which has been taken from `remaining`.
+
+    Nothing is called for a row but what is in C: a call of Python for each time and id takes longer than all the rest.
+    """
+    for task_id, module, label, status, progress, task_key, user, organization, created_at, updated_at in remaining:
+        if (
+            status not in STATUSES
+            or progress.__class__ is not float
+            or not task_id.__class__ is module.__class__ is label.__class__ is user.__class__ is str
+            or (task_key is not None and task_key.__class__ is not str)
+            # Only integers have this operation; floats would get through all that follows.
+            or created_at | updated_at is None
+        ):
+            raise ValueError("a field has a value that no task can have")
+        created, updated = created_at // 1_000_000, updated_at // 1_000_000
+        add(
+            {
+                "id": task_id,
+                "module": module,
+                "label": label,
+                "status": status,
+                "progress": progress,
+                "task_key": task_key,
+                "user_id": identifiers[user],
+                "organization_id": identifiers[organization] if organization else None,
+                # As in `format_time`, and a tenth faster.
+                "created_at": days[created // 86_400] + seconds[created % 86_400] + FRACTION % (created_at % 1_000_000),
+                "updated_at": days[updated // 86_400] + seconds[updated % 86_400] + FRACTION % (updated_at % 1_000_000),
+            }
+        )

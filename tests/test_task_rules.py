@@ -21,7 +21,7 @@ from module_sdk.text_rules import (
     check_identifier,
     fits,
     identifier_text,
-    identifier_value,
+    identifiers,
     new_task_id,
     prefix_end,
     storable_error,
@@ -130,7 +130,7 @@ def test_a_dict_that_is_no_task_is_refused_by_field(wrong: dict[str, Any], field
 def test_an_id_is_one_with_its_text_and_comes_back_canonical(identifier: int | str) -> None:
     canonical = check_identifier(identifier, "user_id")
     assert check_identifier(str(canonical), "user_id") == canonical
-    assert identifier_value(identifier_text(identifier, "user_id")) == canonical
+    assert identifiers[identifier_text(identifier, "user_id")] == canonical
     assert type(canonical) is int if isinstance(identifier, int) else canonical in (identifier, int_of(identifier))
 
 
