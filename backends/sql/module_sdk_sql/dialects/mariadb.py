@@ -29,6 +29,8 @@ from module_sdk_sql.watchdog import watchdog
 FOUND_ROWS: Final = 1 << 1  # an unchanged row counts as changed
 MULTI_STATEMENTS: Final = 1 << 16  # several statements in one trip
 DEFAULT_PORT: Final = 3306
+# VAR_STRING, STRING and BLOB, as the protocol numbers types: https://mariadb.com/kb/en/result-set-packets/
+TEXT_TYPES: Final = (253, 254, 252)
 
 # What innodb_flush_log_at_trx_commit may be: on the disk at once (3 is an older way), or up to a second later.
 FLUSHED: Final = (1, 3)
@@ -110,7 +112,8 @@ class MariaDBDialect(ServerDialect):
 
     def connect_now(self, deadline: float) -> Link:
         connection, descriptor = self.connect_driver(deadline)
-        link = MariaDBLink(connection, descriptor, self.timeout_seconds)
+        kind = MySQLdbLink if self.driver.__name__ == "MySQLdb" else MariaDBLink
+        link = kind(connection, descriptor, self.timeout_seconds)
         try:
             for setting in SETTINGS:
                 values = {"seconds": math.ceil(self.timeout_seconds), "statement_timeout": link.statement_timeout()}
@@ -292,6 +295,29 @@ class MariaDBLink(ServerLink):
     def reads(self, deadline: float) -> int:
         rows = self.fetch("SHOW SESSION STATUS LIKE 'Handler_read%%'", (), deadline)
         return sum(int(row[1]) for row in rows if row)
+
+
+class MySQLdbLink(MariaDBLink):
+    """Lets mysqlclient decode in C, which halves what Python does for a row."""
+
+    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
+        super().__init__(connection, descriptor, timeout_seconds)
+        self.as_bytes = connection.converter
+        self.as_text = {**self.as_bytes, **dict.fromkeys(TEXT_TYPES, str)}
+
+    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        self.allow(deadline)
+        self.connection.converter = self.as_text
+        try:
+            self.cursor.execute(sql, encoded(arguments))
+            rows: Sequence[StoredTuple] = self.cursor.fetchall()
+        except UnicodeDecodeError:
+            # The driver gives up the whole answer at one text that is no UTF-8; the slow way gives up that row only.
+            self.connection.converter = self.as_bytes
+            return super().run_fetch(sql, arguments, deadline)
+        finally:
+            self.connection.converter = self.as_bytes
+        return rows
 
 
 def choose_driver(name: str | None) -> ModuleType:
