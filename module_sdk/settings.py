@@ -60,17 +60,9 @@ SETTING_NAMES: Final = frozenset(field.name for field in dataclasses.fields(Sett
 
 def load_settings(given: Mapping[str, Any]) -> tuple[Settings, str]:
     """The settings in force and, in words, where the URL came from. Raises `ConfigurationError`."""
-    # Loaded here because `import module_sdk` must stay light.
-    import typed_settings  # noqa: PLC0415
-
     tables = {name: table for name, path in FILES.items() if (table := read_table(name, path)) is not None}
-    formats: dict[str, typed_settings.loaders.FileFormat] = {
-        name: typed_settings.TomlFormat(".".join(FILES[name]) or None) for name in tables
-    }
-    files = typed_settings.FileLoader(formats, list(tables))
-    environment = typed_settings.EnvLoader(ENVIRONMENT_PREFIX)
     try:
-        settings = dataclasses.replace(typed_settings.load_settings(Settings, [files, environment]), **given)
+        settings = dataclasses.replace(read_settings(list(tables)), **given)
     except ConfigurationError:
         raise
     except Exception as error:
@@ -87,11 +79,25 @@ def load_settings(given: Mapping[str, Any]) -> tuple[Settings, str]:
     return dataclasses.replace(settings, url=default_url()), "the default: an SQLite file in the user's data folder"
 
 
+def read_settings(files: list[str]) -> Settings:
+    """What these files and the environment say."""
+    if not files and not any(name.startswith(ENVIRONMENT_PREFIX) for name in os.environ):
+        # With nothing to read, a new process need not load the reader, which takes longer than its first lookup.
+        return Settings()
+    import typed_settings  # noqa: PLC0415  # the same
+
+    formats: dict[str, typed_settings.loaders.FileFormat] = {
+        name: typed_settings.TomlFormat(".".join(FILES[name]) or None) for name in files
+    }
+    loader = typed_settings.FileLoader(formats, files)
+    return typed_settings.load_settings(Settings, [loader, typed_settings.EnvLoader(ENVIRONMENT_PREFIX)])
+
+
 def read_table(name: str, path: tuple[str, ...]) -> dict[str, Any] | None:
     """Our table of a file in the working folder; `None` without that file. Raises `ConfigurationError` naming it."""
     if not Path(name).is_file():
         return None
-    import tomllib  # noqa: PLC0415  # as above
+    import tomllib  # noqa: PLC0415  # hardly ever needed
 
     try:
         table: Any = tomllib.loads(Path(name).read_text(encoding="utf-8"))

@@ -6,6 +6,7 @@ version n and those of n-1. A step that was released is never changed: a new ver
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -56,25 +57,32 @@ class Tables:
         self.meta_name = f"{namespace}__tasks_meta"
         self.by_user = f"{self.tasks_name}_by_user"
         self.by_key = f"{self.tasks_name}_by_key"
-        self.metadata = MetaData()
-        self.build()
+
+    @functools.cached_property
+    def metadata(self) -> MetaData:
+        """The tables as SQLAlchemy knows them, made when DDL is needed: a lookup does without, and starts faster."""
+        metadata = MetaData()
+        self.build(metadata)
+        return metadata
 
     def at_version(self, version: int) -> Tables:
         """The same tables as of an earlier version."""
         return Tables(self.namespace, self.types, payloads_apart=self.payloads_apart, version=version)
 
-    def build(self) -> None:
+    def build(self, metadata: MetaData) -> None:
         if self.version == 0:
             return
         text, long_text = self.types.key_text, self.types.long_text
         self.add_table(
-            self.meta_name, [(1, Column("name", text(64), primary_key=True)), (1, Column("value", text(64)))]
+            metadata, self.meta_name, [(1, Column("name", text(64), primary_key=True)), (1, Column("value", text(64)))]
         )
         payloads = [(1, Column(name, long_text)) for name in PAYLOAD_COLUMNS]
-        tasks = self.add_table(self.tasks_name, [*self.task_columns(), *([] if self.payloads_apart else payloads)])
+        tasks = self.add_table(
+            metadata, self.tasks_name, [*self.task_columns(), *([] if self.payloads_apart else payloads)]
+        )
         if self.payloads_apart:
             task_id = Column("id", text(TASK_ID_BYTES), primary_key=True)
-            self.add_table(self.payloads_name, [(1, task_id), *payloads])
+            self.add_table(metadata, self.payloads_name, [(1, task_id), *payloads])
         for since, index in self.task_indexes(tasks):
             if since <= self.version:
                 tasks.append_constraint(index)
@@ -114,9 +122,9 @@ class Tables:
         yield 1, Index(f"{name}_by_organization_update", column.organization_id, column.updated_at, column.id)
         yield 1, Index(f"{name}_by_update", column.updated_at, column.id)
 
-    def add_table(self, name: str, columns: list[tuple[int, Column[Any]]]) -> Table:
+    def add_table(self, metadata: MetaData, name: str, columns: list[tuple[int, Column[Any]]]) -> Table:
         known = [column for since, column in columns if since <= self.version]
-        return Table(name, self.metadata, *known, **self.types.table_options)
+        return Table(name, metadata, *known, **self.types.table_options)
 
 
 def step_statements(before: Tables, after: Tables, compiler: Compiler) -> Iterator[str]:
