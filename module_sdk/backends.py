@@ -17,6 +17,7 @@ from module_sdk.explanation import Diagnosis, Explanation
 from module_sdk.hookspecs import hookimpl
 from module_sdk.manager import TaskManager
 from module_sdk.options import ManagerOptions
+from module_sdk.places import Places
 from module_sdk.primitives import StoredRows
 from module_sdk.query import Condition, Query, Sort
 from module_sdk.record import RECORD_FIELDS, ROW_FIELDS, StoredRow, TaskRecord
@@ -47,6 +48,7 @@ __all__ = [
     "Explanation",
     "InvalidInputError",
     "ManagerOptions",
+    "Places",
     "Query",
     "Sort",
     "StoreURL",

@@ -28,10 +28,8 @@ class Breaker:
         self.is_open = False
 
     def succeeded(self) -> None:
-        # Read without the lock: this is the hot path, and a lost race only delays a reset by one lookup.
-        if self.failed_in_a_row:
-            with self.lock:
-                self.failed_in_a_row = 0
+        with self.lock:
+            self.failed_in_a_row = 0
 
     def failed(self, error: Exception) -> None:
         with self.lock:

@@ -33,6 +33,7 @@ class SoftLookups:
         self.timeout_seconds = timeout_seconds
         self.breaker = Breaker(self.ping) if use_breaker else None
         self.foreign_calls = threading.BoundedSemaphore(MOST_FOREIGN_CALLS)
+        self.is_task_manager = isinstance(manager, TaskManager)
         # Rows that the base class built need no second look; an overridden lookup, or another class, does.
         self.trusted = frozenset(
             name for name in LOOKUPS if getattr(type(manager), name, None) is getattr(TaskManager, name)
@@ -52,7 +53,8 @@ class SoftLookups:
             if breaker is not None:
                 breaker.failed(error)
             raise
-        if breaker is not None:
+        # Asked here, to save a call: there is hardly ever a failure to forget.
+        if breaker is not None and breaker.failed_in_a_row:
             breaker.succeeded()
         return rows
 
@@ -63,7 +65,7 @@ class SoftLookups:
         if not trusted:
             check_arguments(operation, argument, organization_id, limit)
         call = getattr(self.manager, operation)
-        if is_bounded(self.manager):
+        if self.is_bounded():
             rows = call(argument, organization_id, limit=limit, timeout_seconds=deadline - time.monotonic())
         else:
             ask_foreign = functools.partial(call, argument, organization_id, limit=limit)
@@ -72,6 +74,9 @@ class SoftLookups:
         if time.monotonic() > deadline:
             raise self.late()
         return rows if trusted else checked(rows)
+
+    def is_bounded(self) -> bool:
+        return self.is_task_manager and self.manager.capabilities.bounded
 
     def late(self) -> TaskBackendUnavailableError:
         return TaskBackendUnavailableError(f"no answer within {self.timeout_seconds:g} s")
@@ -110,7 +115,7 @@ class SoftLookups:
         ping = getattr(self.manager, "ping", None)
         if ping is None:
             return
-        if is_bounded(self.manager):
+        if self.is_bounded():
             ping(timeout_seconds=timeout_seconds)
         else:
             self.call_with_deadline(ping, timeout_seconds)
@@ -118,10 +123,6 @@ class SoftLookups:
     def stop(self) -> None:
         if self.breaker is not None:
             self.breaker.stop()
-
-
-def is_bounded(manager: object) -> bool:
-    return isinstance(manager, TaskManager) and manager.capabilities.bounded
 
 
 def check_arguments(operation: str, argument: object, organization_id: object, limit: object) -> None:

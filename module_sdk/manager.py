@@ -11,7 +11,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, TypeVar
 
 from module_sdk.changes import plan_change
 from module_sdk.errors import (
@@ -51,7 +51,6 @@ ATTEMPTS: Final = 10
 
 LOOKUPS: Final = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
 
-Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 managers: weakref.WeakSet[TaskManager] = weakref.WeakSet()
@@ -326,12 +325,10 @@ class TaskManager(StorePrimitives):
     def deadline(self, timeout_seconds: float | None) -> float:
         return time.monotonic() + (self.options.timeout_seconds if timeout_seconds is None else timeout_seconds)
 
-    def call(
-        self, primitive: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Result:
+    def call(self, primitive: Callable[..., Result], *args: Any) -> Result:
         """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause."""
         try:
-            return primitive(*args, **kwargs)
+            return primitive(*args)
         except ModuleSDKError:
             raise
         except Exception as error:
@@ -341,7 +338,13 @@ class TaskManager(StorePrimitives):
         """`call`, on an open store. The last argument is the deadline."""
         if not self.opening.is_open:
             self.opening.ensure(args[-1])
-        return self.call(primitive, *args)
+        # `call` written out: every call of every store comes through here.
+        try:
+            return primitive(*args)
+        except ModuleSDKError:
+            raise
+        except Exception as error:
+            raise self.translate_error(error) from error
 
     def find(
         self,

@@ -7,20 +7,24 @@ import select
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, Final
 
 import redis
 from redis.connection import Connection, SSLConnection
 
 from module_sdk_redis.options import Address, ServerSettings
 
+# How much later than the deadline an operation may end, so that the system need not be told a new time for each one.
+SLACK_SECONDS: Final = 0.02
+
 
 class BoundedSocket:
-    """Stands before a plain or TLS socket and lets no operation begin or end after the deadline."""
+    """Stands before a plain or TLS socket and lets no operation begin after the deadline, or go on long after it."""
 
     def __init__(self, inner: socket.socket, deadline: float) -> None:
         self.inner = inner
         self.deadline = deadline
+        self.timeout_seconds = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -29,7 +33,9 @@ class BoundedSocket:
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("no time was left")
-        self.inner.settimeout(remaining)
+        if not remaining <= self.timeout_seconds <= remaining + SLACK_SECONDS:
+            self.timeout_seconds = remaining + SLACK_SECONDS / 2
+            self.inner.settimeout(self.timeout_seconds)
 
     def recv_into(self, *arguments: Any) -> int:
         self.bound()
@@ -40,10 +46,9 @@ class BoundedSocket:
         return self.inner.recv(*arguments)
 
     def sendall(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            self.bound()
-            rest = rest[self.inner.send(rest) :]
+        # Its timeout is one for all that it sends.
+        self.bound()
+        self.inner.sendall(data)
 
 
 class Bounded:

@@ -2,7 +2,7 @@
 
 All keys of a namespace begin with `{<namespace>}:`, so that a cluster keeps them in one hash slot and every change can
 be one script. Texts of users come last in a name, or with their length in bytes before them, so that no two names
-meet. `lua/common.lua` builds the names that a script learns only from a record, and that of the string with the id of
+meet. `lua/records.lua` builds the names that a script learns only from a record, and that of the string with the id of
 the active task that holds a key of an organization.
 """
 

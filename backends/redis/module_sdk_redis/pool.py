@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import threading
-import time
 from typing import Any
 
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from module_sdk.backends import TaskBackendError, TaskBackendUnavailableError
+from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_redis.bounded import Connector, Link
 from module_sdk_redis.options import Address, ServerSettings
 
@@ -31,7 +29,7 @@ class Pool:
     def start_anew(self) -> None:
         """Also in a forked child: redis-py closes the child's copy of a socket, and leaves the parent's session be."""
         self.connector = Connector(self.settings)
-        self.places = threading.Semaphore(self.most)
+        self.places = Places(self.most)
         self.idle: collections.defaultdict[Address, collections.deque[Link]] = collections.defaultdict(
             collections.deque
         )
@@ -58,35 +56,36 @@ class Pool:
         return reply
 
     def take(self, address: Address, deadline: float) -> Link:
-        if not self.places.acquire(blocking=False) and not self.places.acquire(
-            timeout=max(0.0, deadline - time.monotonic())
-        ):
+        if not self.places.take(deadline):
             raise TaskBackendUnavailableError(f"all {self.most} connections were busy until the deadline")
         try:
             idle = self.idle[address]
-            while idle:
-                with contextlib.suppress(IndexError):
+            while True:
+                # No context manager here: it would be the dearest part of taking a connection.
+                try:
                     link = idle.pop()
-                    if not link.is_stale():
-                        return link
-                    link.close()
+                except IndexError:
+                    break
+                if not link.is_stale():
+                    return link
+                link.close()
             if self.is_closed:
                 raise TaskBackendError("the task manager is closed")
             return self.connector.connect(address, deadline)
         except BaseException:
-            self.places.release()
+            self.places.give()
             raise
 
     def give(self, address: Address, link: Link) -> None:
         self.idle[address].append(link)
-        self.places.release()
+        self.places.give()
         # A close in between has missed this one.
         if self.is_closed:
             self.close_idle()
 
     def drop(self, link: Link) -> None:
         link.close()
-        self.places.release()
+        self.places.give()
 
     def close(self) -> None:
         """Close what is idle now; what is in use is closed when it comes back."""

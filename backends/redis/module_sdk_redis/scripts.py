@@ -10,16 +10,17 @@ from typing import Final
 class Script:
     """The text of a script, and the digest by which a server that has it knows it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, *names: str) -> None:
         folder = resources.files("module_sdk_redis").joinpath("lua")
-        parts = ("common.lua", f"{name}.lua")
+        # Lua defines every function of a script anew for each run, so reads do without those of writes.
+        parts = ("prefix.lua", *(f"{name}.lua" for name in names))
         self.text = "\n".join(folder.joinpath(part).read_text(encoding="utf-8") for part in parts)
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-CREATE: Final = Script("create")
+CREATE: Final = Script("records", "create")
 GET: Final = Script("get")
-IMPORT: Final = Script("import")
-PRUNE: Final = Script("prune")
-UPDATE: Final = Script("update")
+IMPORT: Final = Script("records", "import")
+PRUNE: Final = Script("records", "prune")
+UPDATE: Final = Script("records", "update")
 WALK: Final = Script("walk")

@@ -14,9 +14,8 @@ import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from module_sdk.backends import TaskBackendError, TaskBackendUnavailableError
+from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
-from module_sdk_sql.places import Places
 
 FORK_WAIT_SECONDS: Final = 5.0
 
@@ -91,12 +90,15 @@ class Pool:
                 f"all {self.dialect.connections} connections were busy until the deadline"
             )
         try:
-            while self.idle:
-                with contextlib.suppress(IndexError):
+            while True:
+                # No context manager here: it would be the dearest part of taking a connection.
+                try:
                     link = self.idle.pop()
-                    if link.is_current():
-                        return link
-                    self.drop(link)
+                except IndexError:
+                    break
+                if link.is_current():
+                    return link
+                self.drop(link)
             if self.is_closed:
                 raise TaskBackendError("the task manager is closed")
             link = self.dialect.connect(deadline)

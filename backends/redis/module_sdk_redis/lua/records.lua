@@ -1,6 +1,3 @@
--- ARGV[1] of every script is the prefix of the namespace's keys.
-local prefix = ARGV[1]
-
 -- A record is ten texts between NULs; Lua reads no number in it, since its numbers have 53 bits.
 local PATTERN = '^(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)$'
 
