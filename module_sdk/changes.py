@@ -41,16 +41,16 @@ def plan_change(
     confirmation: Any,
 ) -> Change:
     """Raises `InvalidInputError` for a value that no task can have, and for a change of nothing."""
-    given = {
-        "status": (status, check_status),
-        "progress": (progress, check_progress),
-        "label": (label, lambda value: check_text(value, "label", MAXIMUM_LABEL_BYTES)),
-        "error": (error, check_error),
-        "checkpoint": (checkpoint, lambda value: encode_payload(value, "checkpoint", maximum_payload_bytes)),
-        "result": (result, lambda value: encode_payload(value, "result", maximum_payload_bytes)),
-        "confirmation": (confirmation, lambda value: encode_payload(value, "confirmation", maximum_payload_bytes)),
-    }
-    fields: dict[str, Any] = {name: check(value) for name, (value, check) in given.items() if value is not UNSET}
+    given = (
+        ("status", status, check_status),
+        ("progress", progress, check_progress),
+        ("label", label, check_label),
+        ("error", error, check_error),
+    )
+    fields: dict[str, Any] = {name: check(value) for name, value, check in given if value is not UNSET}
+    for name, value in (("checkpoint", checkpoint), ("result", result), ("confirmation", confirmation)):
+        if value is not UNSET:
+            fields[name] = encode_payload(value, name, maximum_payload_bytes)
     if not fields:
         raise InvalidInputError("name at least one field to change", field="fields")
     wanted = fields.get("status")
@@ -61,3 +61,7 @@ def plan_change(
     if wanted != WAITING_CONFIRMATION:
         fields.setdefault("confirmation", None)
     return Change(now, sources(wanted), fields, starts=wanted == RUNNING, ends=wanted in FINAL)
+
+
+def check_label(value: object) -> str:
+    return check_text(value, "label", MAXIMUM_LABEL_BYTES)

@@ -107,7 +107,7 @@ class TaskManager(StorePrimitives):
         """
         record = task.to_record(self.options.maximum_payload_bytes)
         stored = self.call_open(self.store_create, record, self.deadline(timeout_seconds))
-        if stored == record:
+        if stored is record or stored == record:
             return task, True
         holder = Task.from_record(stored)
         if holder.id != task.id:

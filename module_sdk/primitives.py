@@ -25,7 +25,7 @@ from module_sdk.urls import StoreURL
 logger = logging.getLogger("module_sdk.tasks")
 
 StoredRows = Sequence[Sequence[Any] | None]
-"""Rows in the order of `ROW_FIELDS`; `None` stands for a record that cannot be taken apart."""
+"""Rows in the order of `ROW_FIELDS`; `None` stands for a record that cannot be taken apart. A list is given away."""
 
 
 class StorePrimitives(abc.ABC):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from module_sdk.statuses import STATUSES
 from module_sdk.text_rules import identifiers
 from module_sdk.timestamps import FRACTION, days, seconds
 
 logger = logging.getLogger("module_sdk.tasks")
+CHUNK: Final = 5_000
 
 Row = dict[str, Any]
 """`id, module, label, status, progress, task_key, user_id, organization_id, created_at, updated_at`; plain JSON."""
@@ -48,20 +49,31 @@ def row_from_stored(stored: Sequence[Any]) -> Row:
 def rows_from_stored(stored_rows: Sequence[Sequence[Any] | None]) -> LookupResult:
     """All readable rows in the given order; `skipped` counts the others (FAIL-10).
 
-    `None` stands for a record that the backend itself could not take apart.
+    `None` stands for a record that the backend itself could not take apart. A long list is emptied on the way, so that
+    the answer never lies in memory twice.
     """
     result = LookupResult()
+    if isinstance(stored_rows, list) and len(stored_rows) > CHUNK:
+        for start in range(0, len(stored_rows), CHUNK):
+            chunk = stored_rows[start : start + CHUNK]
+            stored_rows[start : start + CHUNK] = [None] * len(chunk)
+            add_rows(chunk, result)
+    else:
+        add_rows(stored_rows, result)
+    return result
+
+
+def add_rows(stored_rows: Sequence[Sequence[Any] | None], result: LookupResult) -> None:
+    earlier = len(result) + result.skipped
     remaining = iter(stored_rows)
     while True:
         try:
-            build_rows(remaining, result.append)
+            return build_rows(remaining, result.append)
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
-            stored = stored_rows[len(result) + result.skipped]
+            stored = stored_rows[len(result) + result.skipped - earlier]
             result.skipped += 1
             name = stored[0] if stored and isinstance(stored[0], str) else "of unknown id"
             logger.error("skipped the unreadable task %s: %s", name, error)
-        else:
-            return result
 
 
 def build_rows(remaining: Iterator[Any], add: Callable[[Row], object]) -> None:

@@ -100,11 +100,13 @@ class Task:
         if self.organization_id is not None:
             set_field(self, "organization_id", check_identifier(self.organization_id, "organization_id"))
         check_time(self.created_at, "created_at")
-        for field in TIME_FIELDS[1:]:
-            moment = getattr(self, field)
-            if (moment is not None or field == "updated_at") and check_time(moment, field) < self.created_at:
-                raise InvalidInputError(f"{field} must not be before created_at", field=field)
-        set_field(self, "error", check_error(self.error))
+        check_not_before(self.created_at, self.updated_at, "updated_at")
+        if self.started_at is not None:
+            check_not_before(self.created_at, self.started_at, "started_at")
+        if self.finished_at is not None:
+            check_not_before(self.created_at, self.finished_at, "finished_at")
+        if self.error is not None:
+            set_field(self, "error", check_error(self.error))
         if self.function is not None:
             set_field(self, "function", check_text(self.function, "function", MAXIMUM_KEY_BYTES, minimum=1))
 
@@ -115,8 +117,18 @@ class Task:
 
     def to_row(self) -> Row:
         """The ten listed fields, as lookups return them."""
-        row = {name: getattr(self, name) for name in ROW_FIELDS}
-        return row | {name: format_time(row[name]) for name in TIME_FIELDS if name in row}
+        return {
+            "id": self.id,
+            "module": self.module,
+            "label": self.label,
+            "status": self.status,
+            "progress": self.progress,
+            "task_key": self.task_key,
+            "user_id": self.user_id,
+            "organization_id": self.organization_id,
+            "created_at": format_time(self.created_at),
+            "updated_at": format_time(self.updated_at),
+        }
 
     def to_view(self) -> Row:
         """The row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""
@@ -181,6 +193,11 @@ class Task:
             return cls(**fields)
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             raise TaskBackendError(f"the stored task {record[0]} cannot be read: {error}") from error
+
+
+def check_not_before(created_at: int, value: object, field: str) -> None:
+    if check_time(value, field) < created_at:
+        raise InvalidInputError(f"{field} must not be before created_at", field=field)
 
 
 def check_status(value: object) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from sortedcontainers import SortedDict, SortedList
+from sortedcontainers import SortedDict
 
 from module_sdk.backends import (
+    ROW_FIELDS,
     Capabilities,
     Change,
     ManagerOptions,
     Query,
     Sort,
-    StoredRow,
     StoredRows,
     TaskConflictError,
     TaskManager,
@@ -23,6 +24,9 @@ from module_sdk.backends import (
     statuses,
 )
 from module_sdk_memory.selection import matches, sort_key
+
+# A slice, since making a `StoredRow` takes four times as long, for each row of each lookup.
+ROW_LENGTH: Final = len(ROW_FIELDS)
 
 Moment = tuple[int, str]
 """`created_at` and id: the order of a lookup."""
@@ -35,38 +39,46 @@ class Tables:
         self.lock = threading.RLock()
         self.records: dict[str, TaskRecord] = {}
         self.active: dict[tuple[str, str], str] = {}
-        self.by_user: dict[tuple[str, str], SortedList[Moment]] = {}
+        # Moments in rising order, in plain lists: tasks mostly arrive in order, and most lists are short.
+        self.by_user: dict[tuple[str, str], list[Moment]] = {}
         # One sorted dictionary an organization, so that a prefix is a range of keys and costs nothing outside it.
-        self.by_key: dict[str, SortedDict[str, SortedList[Moment]]] = {}
+        self.by_key: dict[str, SortedDict[str, list[Moment]]] = {}
 
     def put(self, record: TaskRecord) -> None:
         moment = (record.created_at, record.id)
         self.records[record.id] = record
-        self.by_user.setdefault((record.organization_id, record.user_id), SortedList()).add(moment)
+        bisect.insort(self.by_user.setdefault((record.organization_id, record.user_id), []), moment)
         if record.task_key is not None:
-            keys = self.by_key.setdefault(record.organization_id, SortedDict())
-            keys.setdefault(record.task_key, SortedList()).add(moment)
+            keys = self.by_key.get(record.organization_id)
+            if keys is None:
+                keys = self.by_key[record.organization_id] = SortedDict()
+            bisect.insort(keys.setdefault(record.task_key, []), moment)
         if record.active_key is not None:
             self.active[record.organization_id, record.active_key] = record.id
 
     def remove(self, record: TaskRecord) -> None:
         moment = (record.created_at, record.id)
         del self.records[record.id]
-        self.by_user[record.organization_id, record.user_id].remove(moment)
-        if not self.by_user[record.organization_id, record.user_id]:
-            del self.by_user[record.organization_id, record.user_id]
+        scope = (record.organization_id, record.user_id)
+        if remove_moment(self.by_user[scope], moment):
+            del self.by_user[scope]
         if record.task_key is not None:
             keys = self.by_key[record.organization_id]
-            keys[record.task_key].remove(moment)
-            if not keys[record.task_key]:
+            if remove_moment(keys[record.task_key], moment):
                 del keys[record.task_key]
             if not keys:
                 del self.by_key[record.organization_id]
 
-    def newest(self, moments: Iterable[Moment], limit: int | None) -> list[StoredRow]:
+    def newest(self, moments: Iterable[Moment], limit: int | None) -> list[tuple[Any, ...]]:
         """Rows of moments that already come newest first."""
         records = self.records
-        return [records[task_id].row() for _, task_id in itertools.islice(moments, limit)]
+        return [records[task_id][:ROW_LENGTH] for _, task_id in itertools.islice(moments, limit)]
+
+
+def remove_moment(moments: list[Moment], moment: Moment) -> bool:
+    """Whether the list is empty then."""
+    del moments[bisect.bisect_left(moments, moment)]
+    return not moments
 
 
 class MemoryTaskManager(TaskManager):

@@ -162,13 +162,11 @@ class MongoTaskManager(TaskManager):
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         with within(deadline):
-            documents = lookups.by_user(organization, user, limit).documents(self.connection.tasks)
-        return list(map(row_of, documents))
+            return lookups.by_user(organization, user, limit).rows(self.connection.tasks)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
         with within(deadline):
-            documents = lookups.by_key(organization, key, limit).documents(self.connection.tasks)
-        return list(map(row_of, documents))
+            return lookups.by_key(organization, key, limit).rows(self.connection.tasks)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
@@ -176,14 +174,14 @@ class MongoTaskManager(TaskManager):
         tasks = self.connection.tasks
         with within(deadline):
             if limit is None:
-                return lookups.newest_first(lookups.by_prefix(organization, start, end).documents(tasks))
+                return lookups.newest_first(lookups.by_prefix(organization, start, end).rows(tasks))
             newest = lookups.newest_ids_by_prefix(organization, start, end, limit)
             while True:
                 ids = [document["_id"] for document in newest.documents(tasks)]
-                documents = lookups.by_ids(ids).documents(tasks) if ids else []
+                rows = lookups.by_ids(ids).rows(tasks) if ids else []
                 # Where one has been pruned in between, another is the newest in its place.
-                if len(documents) == len(ids):
-                    return lookups.newest_first(documents)
+                if len(rows) == len(ids):
+                    return lookups.newest_first(rows)
 
     # --- Changes ----------------------------------------------------------------------------------------------------
 
@@ -207,7 +205,7 @@ class MongoTaskManager(TaskManager):
         tasks = self.connection.tasks
         with within(deadline):
             if not offset:
-                return list(map(row_of, Find(condition, None, order=order, limit=limit).documents(tasks)))
+                return Find(condition, None, order=order, limit=limit).rows(tasks)
             # Ids first, so that what is skipped is not read where an index has the order.
             chosen = Find(condition, None, fields={"_id": 1}, order=order, skip=offset, limit=limit).documents(tasks)
             ids = [document["_id"] for document in chosen]

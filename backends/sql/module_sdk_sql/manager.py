@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +33,8 @@ from module_sdk_sql.upgrading import read_version, upgrade
 
 Result = TypeVar("Result")
 
+RECORD_COLUMNS: Final = tuple(COLUMNS.values())
+PAYLOAD_PLACES: Final = tuple(RECORD_COLUMNS.index(name) for name in PAYLOAD_COLUMNS)
 LONGEST_PAUSE_SECONDS: Final = 0.01
 
 
@@ -89,6 +92,8 @@ class SQLTaskManager(TaskManager):
     # --- One task ---------------------------------------------------------------------------------------------------
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        if self.dialect.returns_standing:
+            return self.insist(lambda: self.insert_or_return(record, deadline), deadline)
         standing = self.statements.standing()
         arguments = standing.bind(
             {"id": record.id, "organization": record.organization_id, "active_key": record.active_key}
@@ -101,18 +106,28 @@ class SQLTaskManager(TaskManager):
                 return next((other for other in found if other.id == record.id), found[0])
             # The holder ended between the two statements, so the key is free again.
 
+    def insert_or_return(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        """What stands after the insert, in one trip."""
+        values = present_values(record)
+        statement = self.statements.insert_or_return(tuple(values))
+        with self.pool.link(deadline) as link:
+            (row,) = link.fetch(statement.sql, statement.bind(values), deadline)
+        if row is None:
+            raise TaskBackendError(f"the stored task that stands in the way of {record.id} cannot be decoded")
+        return TaskRecord._make(row)
+
     def insert(self, record: TaskRecord, deadline: float) -> bool:
         """Whether it went in; not if its id exists or its key is held."""
-        statement = self.statements.insert(True)
-        values = column_values(record)
-        if not self.tables.payloads_apart or not has_payloads(values):
-            arguments = statement.bind(values)
+        values = present_values(record)
+        statement = self.statements.insert_unless_standing(tuple(values))
+        arguments = statement.bind(values)
+        if not self.tables.payloads_apart or not has_payloads(record):
             return self.insist(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline) == 1
         with self.pool.transaction(deadline) as link:
-            if link.execute(statement.sql, statement.bind(values), deadline) != 1:
+            if link.execute(statement.sql, arguments, deadline) != 1:
                 return False
             payloads = self.statements.insert_payloads()
-            link.execute(payloads.sql, payloads.bind(values), deadline)
+            link.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
         return True
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
@@ -141,10 +156,10 @@ class SQLTaskManager(TaskManager):
             for record in records:
                 if record.id not in taken:
                     taken.add(record.id)
-                    new.append(column_values(record))
-            execute_many(link, self.statements.insert(False), new, deadline)
+                    new.append(record)
+            load(link, self.statements.insert(), new, deadline)
             if self.tables.payloads_apart:
-                execute_many(link, self.statements.insert_payloads(), filter(has_payloads, new), deadline)
+                load(link, self.statements.insert_payloads(), filter(has_payloads, new), deadline)
             return len(new)
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
@@ -275,12 +290,17 @@ def column_values(record: TaskRecord) -> dict[str, Any]:
     return dict(zip(COLUMNS.values(), record, strict=True))
 
 
-def has_payloads(values: dict[str, Any]) -> bool:
-    return any(values[name] is not None for name in PAYLOAD_COLUMNS)
+def present_values(record: TaskRecord) -> dict[str, Any]:
+    return {name: value for name, value in zip(COLUMNS.values(), record, strict=True) if value is not None}
 
 
-def execute_many(link: Link, statement: Statement, rows: Iterable[dict[str, Any]], deadline: float) -> None:
-    link.execute_many(statement.sql, (statement.bind(values) for values in rows), deadline)
+def has_payloads(record: TaskRecord) -> bool:
+    return any(record[place] is not None for place in PAYLOAD_PLACES)
+
+
+def load(link: Link, statement: Statement, records: Iterable[TaskRecord], deadline: float) -> None:
+    places = [RECORD_COLUMNS.index(name) for name in statement.names]
+    link.load(statement.sql, map(operator.itemgetter(*places), records), deadline)
 
 
 def selected_fields(sql: str) -> tuple[str, ...]:

@@ -134,10 +134,24 @@ class Statements:
         return f"SELECT {names} FROM {self.tasks} AS t{join}"
 
     @kept
-    def insert(self, skips_conflict: bool) -> str:
-        """A new task; with `skips_conflict`, unless its id exists or its key is held, and without an error then."""
-        names = TASK_COLUMNS if self.tables.payloads_apart else tuple(COLUMNS.values())
-        return insert(self.tasks, names) + (self.dialect.skip_conflict if skips_conflict else "")
+    def insert(self) -> str:
+        """A new task, with every column of its table."""
+        return insert(self.tasks, TASK_COLUMNS if self.tables.payloads_apart else COLUMNS.values())
+
+    @kept
+    def insert_unless_standing(self, names: tuple[str, ...]) -> str:
+        """A new task, unless its id exists or its key is held, and without an error then.
+
+        `names` are the columns that have a value, which are hardly more than half: each parameter takes time.
+        """
+        apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
+        return insert(self.tasks, [name for name in names if name not in apart]) + self.dialect.skip_conflict
+
+    @kept
+    def insert_or_return(self, names: tuple[str, ...]) -> str:
+        """`insert_unless_standing`; the whole record that then stands, in this order."""
+        text = insert(self.tasks, names) + self.dialect.skip_conflict
+        return f"{text} RETURNING {', '.join(COLUMNS.values())}"
 
     @kept
     def insert_payloads(self) -> str:

@@ -51,6 +51,10 @@ class Link(abc.ABC):
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
         """One statement for many rows, within a transaction that the caller has begun."""
 
+    def load(self, insert: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
+        """`execute_many` of a plain `INSERT INTO table (columns) VALUES …`, by whatever is fastest here."""
+        self.execute_many(insert, rows, deadline)
+
     @abc.abstractmethod
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
         """The plan of a SELECT, and how many index entries and rows it examined when run."""
@@ -90,6 +94,8 @@ class Dialect(abc.ABC):
     """The function that gives where in its first argument its second begins, or 0."""
     skip_conflict: ClassVar[str] = " ON CONFLICT DO NOTHING"
     """Ends an INSERT that must leave the table alone when the id exists or the key is held."""
+    returns_standing = False
+    """Whether such an INSERT can return the record that stands in its way. It may take a connection to know."""
     ordered_join: ClassVar[str] = "CROSS JOIN"
     """Joins two tables; where it can be said, the left one is read first."""
     unindexed: ClassVar[str] = ""

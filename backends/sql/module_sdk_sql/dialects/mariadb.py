@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import math
+import re
 import socket
 import time
 import zlib
@@ -29,6 +30,10 @@ from module_sdk_sql.watchdog import watchdog
 FOUND_ROWS: Final = 1 << 1  # an unchanged row counts as changed
 MULTI_STATEMENTS: Final = 1 << 16  # several statements in one trip
 DEFAULT_PORT: Final = 3306
+# MariaDB's INSERT … RETURNING; MySQL has none.
+RETURNING_SINCE: Final = (10, 5)
+# Some servers put the version of a protocol before their own.
+VERSION: Final = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)")
 # VAR_STRING, STRING and BLOB, as the protocol numbers types: https://mariadb.com/kb/en/result-set-packets/
 TEXT_TYPES: Final = (253, 254, 252)
 
@@ -114,6 +119,7 @@ class MariaDBDialect(ServerDialect):
         connection, descriptor = self.connect_driver(deadline)
         kind = MySQLdbLink if self.driver.__name__ == "MySQLdb" else MariaDBLink
         link = kind(connection, descriptor, self.timeout_seconds)
+        self.returns_standing = link.is_mariadb and link.version() >= RETURNING_SINCE
         try:
             for setting in SETTINGS:
                 values = {"seconds": math.ceil(self.timeout_seconds), "statement_timeout": link.statement_timeout()}
@@ -240,6 +246,10 @@ class MariaDBLink(ServerLink):
         self.cursor = connection.cursor()
         self.is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
         self.statement_seconds = math.ceil(timeout_seconds)
+
+    def version(self) -> tuple[int, ...]:
+        found = VERSION.search(str(self.connection.get_server_info()))
+        return tuple(map(int, found.groups())) if found else (0, 0)
 
     def statement_timeout(self) -> str:
         """The assignment that lets the server work on one statement as long as a call may take."""

@@ -29,6 +29,7 @@ from module_sdk_sql.schema import ColumnTypes
 OLDEST_POSTGRESQL: Final = 12  # the first with plan_cache_mode
 LEAST_CONNECT_SECONDS: Final = 2  # libpq takes less for this much
 PREPARE_AFTER: Final = 2
+MOST_KEPT_ROWS: Final = 5_000
 LOCK_CLASS: Final = 0x6D736B  # the first half of the advisory lock's key; the namespace is the second
 
 # Classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -211,7 +212,12 @@ class PostgreSQLLink(ServerLink):
 
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.allow(deadline)
-        return self.cursor.execute(sql, arguments).fetchall()
+        rows = self.cursor.execute(sql, arguments).fetchall()
+        if len(rows) > MOST_KEPT_ROWS:
+            # A cursor keeps its last answer, and this one would lie in memory twice until the next call.
+            self.cursor.close()
+            self.cursor = self.connection.cursor(binary=True)
+        return rows
 
     def fetch_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         # A generic plan knows no LIMIT and no filter's value. This cursor writes the values into the text itself.
@@ -228,6 +234,16 @@ class PostgreSQLLink(ServerLink):
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self.cursor.executemany(sql, rows)
+
+    def load(self, insert: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
+        self.bounded(deadline, self.run_copy, insert, rows)
+
+    def run_copy(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
+        """COPY takes a third of the time of an INSERT for each row."""
+        table = insert.removeprefix("INSERT INTO ").partition(" VALUES ")[0]
+        with self.cursor.copy(f"COPY {table} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def allow(self, deadline: float) -> None:
         """Let the server work as long as a call may take; a shorter call than that is ended by the watchdog."""
