@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 WARM_UP_CALLS: Final = 3
+"""Before each batch, untimed."""
 
 Arguments = Callable[[int], Sequence[tuple[Any, ...]]]
 
@@ -35,6 +36,7 @@ class Case:
     variants: tuple[Variant, ...]
     arguments: Arguments
     batch: int = 20
+    warm_up_calls: int = WARM_UP_CALLS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +93,11 @@ def measure(cases: Sequence[Case], rounds: int, seed: int = 1) -> list[Result]:
 
 def time_batch(case: Case, variant: Variant) -> list[int]:
     variant.enter()
-    arguments = case.arguments(WARM_UP_CALLS + case.batch)
+    arguments = case.arguments(case.warm_up_calls + case.batch)
     call, clock = variant.call, time.perf_counter_ns
     times = []
     for one in arguments:
         began = clock()
         call(*one)
         times.append(clock() - began)
-    return times[WARM_UP_CALLS:]
+    return times[case.warm_up_calls :]

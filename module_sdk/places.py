@@ -8,22 +8,34 @@ import time
 
 
 class Places:
-    """Like a semaphore, but fair: Python's gives a place to whoever asks fastest, and a busy thread starves others."""
+    """Like a semaphore, but fair: Python's gives a place to whoever asks fastest, and a busy thread starves others.
+
+    While nobody waits, it takes no lock: threads that queue for a lock at each call would do little else.
+    """
 
     def __init__(self, number: int) -> None:
-        self.free = number
+        self.places = collections.deque(range(number))
         self.lock = threading.Lock()
         self.waiting: collections.deque[threading.Lock] = collections.deque()
 
+    @property
+    def free(self) -> int:
+        return len(self.places)
+
     def take(self, deadline: float) -> bool:
         """Whether there was a place by the deadline, on the clock of `time.monotonic()`."""
-        with self.lock:
-            if self.free and not self.waiting:
-                self.free -= 1
+        if not self.waiting:
+            try:
+                self.places.pop()
+            except IndexError:
+                pass
+            else:
                 return True
-            turn = threading.Lock()
-            turn.acquire()
-            self.waiting.append(turn)
+        turn = threading.Lock()
+        turn.acquire()
+        self.waiting.append(turn)
+        # One may have been given back before its owner could see that somebody waits.
+        self.pass_on()
         try:
             if turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 return True
@@ -42,9 +54,17 @@ class Places:
             return True
 
     def give(self) -> None:
-        """Pass the place on to who has waited longest."""
+        """Give a place back; it goes to who has waited longest."""
+        self.places.append(0)
+        if self.waiting:
+            self.pass_on()
+
+    def pass_on(self) -> None:
+        """Hand free places to those who wait."""
         with self.lock:
-            if self.waiting:
+            while self.waiting and self.places:
+                try:
+                    self.places.pop()
+                except IndexError:
+                    return
                 self.waiting.popleft().release()
-            else:
-                self.free += 1

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from module_sdk.errors import InvalidInputError, TaskBackendError
 from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES, PAYLOAD_FIELDS, decode_payload, encode_payload
-from module_sdk.record import ROW_FIELDS, TaskRecord
+from module_sdk.record import TaskRecord
 from module_sdk.rows import Row, row_from_stored
 from module_sdk.scopes import organization_text
 from module_sdk.statuses import ACTIVE, PENDING, STATUSES

@@ -6,6 +6,7 @@ Not `concurrent.futures.ThreadPoolExecutor`: that refuses work as soon as the in
 
 from __future__ import annotations
 
+import collections
 import queue
 import threading
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class ThreadPool:
         self.lock = threading.Lock()
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.threads = 0
-        self.idle = 0
+        # One entry for each thread that has nothing to do, and that no job has been promised to.
+        self.idle: collections.deque[None] = collections.deque()
         self.is_closed = False
 
     def submit(self, call: Callable[[], Any], *, cancellable: bool = True) -> Future[Any]:
@@ -39,10 +41,11 @@ class ThreadPool:
         with self.lock:
             if self.is_closed:
                 raise ConfigurationError("the configuration was replaced while this call was on its way")
-            if self.idle:
-                self.idle -= 1
-            elif self.threads < self.most_threads:
-                self.add_thread()
+            try:
+                self.idle.pop()
+            except IndexError:
+                if self.threads < self.most_threads:
+                    self.add_thread()
             self.jobs.put((call, future))
         return future
 
@@ -66,8 +69,9 @@ class ThreadPool:
                     future.set_exception(error)
             # Not kept while the thread waits for more work.
             del job, call, future
-            with self.lock:
-                self.idle += 1 if self.jobs.qsize() == 0 else 0
+            # Without the lock, for which all threads would queue after each job. Once all threads run, jobs may wait,
+            # and this promises a thread that will take one of those first: no harm, since no thread could be started.
+            self.idle.append(None)
 
     def close(self) -> None:
         """Let the threads end when they have done what was submitted."""

@@ -167,7 +167,7 @@ class MemoryTaskManager(TaskManager):
                 if record.active_key is not None:
                     del self.tables.active[record.organization_id, record.active_key]
             record = self.tables.records[task_id] = record._replace(**fields)
-            return record.row()
+            return record[:ROW_LENGTH]
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         with self.tables.lock:

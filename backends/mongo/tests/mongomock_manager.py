@@ -77,8 +77,11 @@ class Documents(list[dict[str, Any]]):
     def __exit__(self, *_: object) -> None:
         pass
 
-    def to_list(self) -> Self:
-        return self
+    def to_list(self, length: int | None = None) -> list[dict[str, Any]]:
+        """The next documents, which are then no longer to come."""
+        taken = self[:length]
+        del self[:length]
+        return taken
 
 
 class MongomockTaskManager(MongoTaskManager):

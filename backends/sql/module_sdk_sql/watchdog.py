@@ -7,6 +7,7 @@ have none.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -17,19 +18,34 @@ from typing import Final
 TICK_SECONDS: Final = 0.05
 
 
+NEVER: Final = math.inf
+
+
 class Watch:
-    """One call under way on one socket."""
+    """One socket, and by when the call under way on it must end.
 
-    __slots__ = ("deadline", "descriptor", "was_shut")
+    It has a lock of its own, for which only the watchdog ever contends: threads that queue for one lock at each call
+    would do little else.
+    """
 
-    def __init__(self, descriptor: int, deadline: float) -> None:
+    __slots__ = ("deadline", "descriptor", "lock", "was_shut")
+
+    def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.deadline = deadline
+        self.deadline = NEVER
         self.was_shut = False
+        self.lock = threading.Lock()
+
+    def shut_if_late(self, now: float) -> None:
+        with self.lock:
+            if self.deadline <= now:
+                self.deadline = NEVER
+                self.was_shut = True
+                shut(self.descriptor)
 
 
 class Watchdog:
-    """One thread looks at all calls under way, and sleeps while there are none."""
+    """One thread looks at all sockets, and sleeps while there is no call under way."""
 
     def __init__(self) -> None:
         self.start_anew()
@@ -41,36 +57,53 @@ class Watchdog:
         self.awake = threading.Event()
         self.thread: threading.Thread | None = None
 
-    def begin(self, descriptor: int, deadline: float) -> Watch:
-        """From here on the socket is shut when the deadline has passed."""
-        watch = Watch(descriptor, deadline)
+    def watch(self, descriptor: int) -> Watch:
+        """From here to `forget` it is looked at."""
+        watch = Watch(descriptor)
         with self.lock:
             self.watches.add(watch)
             if self.thread is None:
                 self.thread = threading.Thread(target=self.run, name="module-sdk-watchdog", daemon=True)
                 self.thread.start()
-        if not self.awake.is_set():
-            self.awake.set()
         return watch
 
-    def end(self, watch: Watch) -> None:
-        """After this the descriptor may be closed, and its number belong to another file."""
+    def forget(self, watch: Watch) -> None:
+        """Before the socket is closed, since its number may soon belong to another file."""
         with self.lock:
             self.watches.discard(watch)
+
+    def begin(self, watch: Watch, deadline: float) -> None:
+        """A call begins: its socket is shut when the deadline has passed."""
+        watch.deadline = deadline
+        # In this order: whoever goes to sleep looks once more after that.
+        if not self.awake.is_set():
+            self.awake.set()
+
+    def end(self, watch: Watch) -> None:
+        """The call has come back; from here on nothing is shut."""
+        with watch.lock:
+            watch.deadline = NEVER
 
     def run(self) -> None:
         while True:
             self.awake.wait()
-            with self.lock:
-                if not self.watches:
-                    self.awake.clear()
-                    continue
-                now = time.monotonic()
-                for watch in [watch for watch in self.watches if watch.deadline <= now]:
-                    self.watches.discard(watch)
-                    watch.was_shut = True
-                    shut(watch.descriptor)
+            if not self.look():
+                self.awake.clear()
+                if self.look():
+                    self.awake.set()
             time.sleep(TICK_SECONDS)
+
+    def look(self) -> bool:
+        """Shut what is late; whether any call is under way."""
+        with self.lock:
+            watches = list(self.watches)
+        now = time.monotonic()
+        under_way = False
+        for watch in watches:
+            if watch.deadline != NEVER:
+                under_way = True
+                watch.shut_if_late(now)
+        return under_way
 
 
 def shut(descriptor: int) -> None:

@@ -139,7 +139,8 @@ class MariaDBDialect(ServerDialect):
             return connection, connection.fileno()
         # PyMySQL has no timeout for the whole handshake, so it is given a socket that the watchdog knows.
         stream = open_socket(self.arguments, seconds)
-        watch = watchdog.begin(stream.fileno(), deadline)
+        watch = watchdog.watch(stream.fileno())
+        watchdog.begin(watch, deadline)
         descriptor = stream.fileno()
         try:
             connection = self.driver.connect(**self.arguments, autocommit=True, defer_connect=True)
@@ -149,6 +150,7 @@ class MariaDBDialect(ServerDialect):
             raise
         finally:
             watchdog.end(watch)
+            watchdog.forget(watch)
         return connection, descriptor
 
     @contextlib.contextmanager

@@ -256,7 +256,7 @@ class PostgreSQLLink(ServerLink):
         return self.connection.closed or self.connection.broken
 
     def recover(self, error: BaseException) -> bool:
-        if not self.was_shut and self.connection.info.transaction_status == TransactionStatus.IDLE:
+        if not self.watch.was_shut and self.connection.info.transaction_status == TransactionStatus.IDLE:
             return isinstance(error, Exception)
         return super().recover(error)
 

@@ -30,7 +30,7 @@ class ServerLink(Link):
     def __init__(self, connection: Any, descriptor: int) -> None:
         self.connection = connection
         self.descriptor = descriptor
-        self.was_shut = False
+        self.watch = watchdog.watch(descriptor)
         self.last_used = time.monotonic()
         self.poller = select.poll()
         self.poller.register(descriptor, select.POLLIN)
@@ -44,7 +44,8 @@ class ServerLink(Link):
         now = self.last_used = time.monotonic()
         if now >= deadline:
             raise TaskBackendUnavailableError("no time was left for the statement")
-        watch = watchdog.begin(self.descriptor, deadline)
+        watch = self.watch
+        watchdog.begin(watch, deadline)
         try:
             return call(*arguments)
         except Exception as error:
@@ -53,7 +54,6 @@ class ServerLink(Link):
             raise
         finally:
             watchdog.end(watch)
-            self.was_shut = self.was_shut or watch.was_shut
 
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         return self.bounded(deadline, self.run_fetch, sql, arguments, deadline)
@@ -82,15 +82,16 @@ class ServerLink(Link):
 
     def recover(self, error: BaseException) -> bool:
         # After KeyboardInterrupt and the like an answer may still be on its way, and would be taken for the next one.
-        if self.was_shut or not isinstance(error, Exception) or self.is_broken():
+        if self.watch.was_shut or not isinstance(error, Exception) or self.is_broken():
             return False
         try:
             self.execute("ROLLBACK", (), time.monotonic() + ROLLBACK_SECONDS)
         except Exception:  # whatever the driver says, the connection is given up
             return False
-        return not self.was_shut
+        return not self.watch.was_shut
 
     def close(self) -> None:
+        watchdog.forget(self.watch)
         with contextlib.suppress(Exception):
             self.connection.close()
 

@@ -1,0 +1,65 @@
+"""`python -m benchmarks.choices`: a table of both sides of each decision."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from benchmarks.choices import indexes, records
+from benchmarks.machine import describe_machine
+from benchmarks.measure import Case, Result, measure
+from benchmarks.report import markdown, number
+from benchmarks.stores import Place, started
+
+CHOICES: Final[dict[str, Callable[[Place, int, Any], list[Case]]]] = {
+    "sqlite": indexes.index_cases,
+    "redis": records.record_cases,
+}
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+
+@app.command()
+def compare(
+    size: Annotated[list[int], typer.Option(min=1_000, help="Tasks in a store; repeat for more.")] = [1_000, 100_000],  # noqa: B006  # never changed
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is timed.")] = 15,
+    output: Annotated[Path, typer.Option(help="The folder of choices.json and choices.md.")] = Path(
+        "benchmark-results"
+    ),
+) -> None:
+    """Time both sides of each decision in one run."""
+    stated, lines = [], []
+    for store, cases_of in CHOICES.items():
+        for one in size:
+            with console.status(f"{store} with {one:,} tasks"):
+                results = measured(store, one, rounds, cases_of)
+            names = tuple(results[0].timings)
+            head = ("what", "tasks", *(f"{name}, µs" for name in names), "second over first")
+            lines += [*markdown(head, (row(result, names) for result in results)), ""]
+            stated += [{"store": store, **result.to_dict()} for result in results]
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "choices.json").write_text(json.dumps({"machine": describe_machine(), "results": stated}, indent=1))
+    (output / "choices.md").write_text("\n".join(lines))
+    print("\n".join(lines))
+
+
+def measured(store: str, size: int, rounds: int, cases_of: Callable[[Place, int, Any], list[Case]]) -> list[Result]:
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(started(store))
+        return measure(cases_of(place, size, stack), rounds)
+
+
+def row(result: Result, names: tuple[str, ...]) -> tuple[str, ...]:
+    first, second = names
+    medians = (number(result.timings[name].median) for name in names)
+    return result.labels["choice"], f"{result.labels['size']:,}", *medians, f"{result.ratio(second, first):.2f}"
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks.choices")
