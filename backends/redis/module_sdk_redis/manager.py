@@ -150,8 +150,14 @@ class RedisTaskManager(TaskManager):
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
         fields = change.fields
-        payloads = [part for name in TEXT_PAYLOADS if fields.get(name) is not None for part in (name, fields[name])]
-        cleared = [name for name in TEXT_PAYLOADS if name in fields and fields[name] is None]
+        payloads: list[str] = []
+        cleared: list[str] = []
+        for name, value in fields.items():
+            if name in TEXT_PAYLOADS:
+                if value is None:
+                    cleared.append(name)
+                else:
+                    payloads += (name, value)
         progress = fields.get("progress")
         arguments = (
             self.layout.prefix,
