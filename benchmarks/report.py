@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks.figures import Findings
 from benchmarks.plot import draw
+from benchmarks.summary import lookup_table, write_table
 
 VARIANTS: Final = ("facade", "manager", "reference")
 TITLES: Final = ("lookup", "write", "outage")
@@ -62,6 +63,9 @@ def number(value: float) -> str:
 def write(results: dict[str, Any], output: Path) -> None:
     """`report.md` and, if there is more than one size, `latency.svg`."""
     lines = ["# Benchmarks", "", *machine_lines(results["machine"]), ""]
+    for head, rows in (lookup_table(results["findings"]), write_table(results["findings"])):
+        if rows:
+            lines += [*markdown(head, iter(rows)), ""]
     for stated in results["findings"]:
         lines += [f"## {stated['store']}", ""]
         if stated["versions"]:
