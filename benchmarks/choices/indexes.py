@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any, Final
 
@@ -38,34 +39,39 @@ def index_cases(place: Place, size: int, stack: Any) -> list[Case]:
         sets[name] = stack.enter_context(filled(own, size))
         if name == COVERING:
             with_covering_indexes(own, f"n{size}")
-    # NORMAL, since waiting for the disk would hide what an index costs.
-    references = {name: SQLiteReference(one.manager.url.text, f"n{size}", "NORMAL") for name, one in sets.items()}
-    for reference in references.values():
+    references = {
+        synchronous: {
+            name: SQLiteReference(one.manager.url.text, f"n{size}", synchronous) for name, one in sets.items()
+        }
+        for synchronous in ("FULL", "NORMAL")
+    }
+    for reference in (one for both in references.values() for one in both.values()):
         stack.callback(reference.close)
     dataset = sets[PLAIN].dataset
     chance = random.Random(size)
     cases = [
         Case(
             {"choice": f"{lookup}, {found} found", "size": size},
-            tuple(Variant(name, getattr(one, lookup)) for name, one in references.items()),
-            lambda number, lookup=lookup, found=found: draw(chance, dataset.arguments(lookup, found), number),  # type: ignore[misc]
+            tuple(Variant(name, getattr(one, lookup)) for name, one in references["FULL"].items()),
+            functools.partial(draw, chance, arguments),
         )
         for lookup in LOOKUPS
         for found in (10, 100)
+        if (arguments := dataset.arguments(lookup, found))
     ]
     active: list[Active] = dataset.active
-    cases.append(
-        Case(
-            {"choice": "update_progress, synchronous NORMAL", "size": size},
-            tuple(Variant(name, one.update_progress) for name, one in references.items()),
-            lambda number: [(a.task_id, a.organization_id, chance.random()) for a in chance.choices(active, k=number)],
-        )
-    )
-    cases.append(
-        Case(
-            {"choice": "create, synchronous NORMAL", "size": size},
-            tuple(Variant(name, one.create) for name, one in references.items()),
-            lambda number: [(NewTask(*new_key(chance)),) for _ in range(number)],
-        )
-    )
+    # Where the disk is waited for, that hides most of what an index costs.
+    for synchronous, both in references.items():
+        cases += [
+            Case(
+                {"choice": f"update_progress, synchronous {synchronous}", "size": size},
+                tuple(Variant(name, one.update_progress) for name, one in both.items()),
+                lambda number: [(a.task_id, a.organization_id, 0.25) for a in chance.choices(active, k=number)],
+            ),
+            Case(
+                {"choice": f"create, synchronous {synchronous}", "size": size},
+                tuple(Variant(name, one.create) for name, one in both.items()),
+                lambda number: [(NewTask(*new_key(chance)),) for _ in range(number)],
+            ),
+        ]
     return cases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from typing import Any, Final
@@ -104,7 +105,7 @@ def record_cases(place: Place, size: int, stack: Any) -> list[Case]:
         Case(
             {"choice": f"{lookup}, {found} found", "size": size},
             tuple(Variant(name, getattr(client, lookup)) for name, client in variants.items()),
-            lambda number, lookup=lookup, found=found: draw(chance, one.dataset.arguments(lookup, found), number),  # type: ignore[misc]
+            functools.partial(draw, chance, one.dataset.arguments(lookup, found)),
         )
         for lookup in LOOKUPS
         for found in (10, 100)
