@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from benchmarks.figures import Bound, Figure
+from benchmarks.machine import peak_kibibytes
 from benchmarks.stores import LOAD_SECONDS, Filled, Place
 from benchmarks.writes import new_key, new_task
 from module_sdk.registry import open_manager
@@ -66,10 +66,6 @@ def stream(size: int, peaks: dict[str, float]) -> Iterator[Task]:
         if number == size // 10:
             peaks["tenth"] = peak_kibibytes()
         yield new_task(*new_key(chance))
-
-
-def peak_kibibytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main(url: str, namespace: str, size: int) -> None:

@@ -41,3 +41,9 @@ def installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def peak_kibibytes() -> int:
+    """The most memory that this process has had. Not `ru_maxrss`, which begins with that of the parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

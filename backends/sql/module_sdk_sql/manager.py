@@ -151,7 +151,9 @@ class SQLTaskManager(TaskManager):
             ids = list(dict.fromkeys(record.id for record in records))
             condition, parameters = self.dialect.any_of("id", "ids", ids)
             existing = self.statements.existing(condition)
-            taken = {row[0] for row in link.fetch(existing.sql, existing.bind(parameters), deadline) if row}
+            # A plan that was kept from when the table was small would read all of it for each batch.
+            found = link.fetch_planned(existing.sql, existing.bind(parameters), deadline)
+            taken = {row[0] for row in found if row}
             new = []
             for record in records:
                 if record.id not in taken:
