@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from module_sdk_sql.dialects import postgresql
 from module_sdk_sql.manager import SQLTaskManager
 
 from module_sdk import open_manager
@@ -113,3 +114,27 @@ def test_a_scan_would_be_noticed(store: SQLTaskManager) -> None:
     with store.pool.link(deadline) as link:
         _, rows_examined = link.explain(statement.sql, ["none"], deadline)
     assert rows_examined > TASKS / 10
+
+
+def test_a_connection_that_planned_on_an_empty_table_plans_again(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a connection that has prepared the lookup by prefix while there was nothing to find
+    manager = open_manager(postgresql_url, namespace="plans_grown", max_connections=1)
+    assert isinstance(manager, SQLTaskManager)
+    prefix = "rare."
+    for _ in range(3):
+        manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)
+
+    # when the table grows, without statistics, and some time has passed
+    manager.import_tasks(list(tasks())[:5_000])
+    monkeypatch.setattr(postgresql, "REPLAN_SECONDS", 0.0)
+    assert len(manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)) == FAMILY
+
+    # then the statement that lookups have prepared reads the index of keys
+    named = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%%task_key >=%%'"
+    (row,) = manager.pool.fetch(named, (), manager.deadline(None))
+    assert row is not None
+    plan = manager.pool.fetch(f"EXPLAIN EXECUTE {row[0]}('7', 'rare.', 'rare/')", (), manager.deadline(None))
+    assert any("plans_grown__tasks_by_key" in str(line) for line in plan)
+    manager.close()

@@ -30,6 +30,9 @@ OLDEST_POSTGRESQL: Final = 12  # the first with plan_cache_mode
 LEAST_CONNECT_SECONDS: Final = 2  # libpq takes less for this much
 PREPARE_AFTER: Final = 2
 MOST_KEPT_ROWS: Final = 5_000
+# A generic plan that was made while the table was small is kept, and may walk the wrong index of one that has grown,
+# until the server gathers statistics, which it does once a minute at most.
+REPLAN_SECONDS: Final = 10.0
 LOCK_CLASS: Final = 0x6D736B  # the first half of the advisory lock's key; the namespace is the second
 
 # Classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -209,9 +212,13 @@ class PostgreSQLLink(ServerLink):
         super().__init__(connection, connection.fileno())
         self.cursor = connection.cursor(binary=True)
         self.statement_seconds = math.ceil(timeout_seconds)
+        self.planned_at = self.last_used
 
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.allow(deadline)
+        if self.last_used - self.planned_at > REPLAN_SECONDS:
+            self.planned_at = self.last_used
+            self.cursor.execute("DISCARD PLANS", prepare=False)
         rows = self.cursor.execute(sql, arguments).fetchall()
         if len(rows) > MOST_KEPT_ROWS:
             # A cursor keeps its last answer, and this one would lie in memory twice until the next call.
