@@ -338,13 +338,7 @@ class TaskManager(StorePrimitives):
         """`call`, on an open store. The last argument is the deadline."""
         if not self.opening.is_open:
             self.opening.ensure(args[-1])
-        # `call` written out: every call of every store comes through here.
-        try:
-            return primitive(*args)
-        except ModuleSDKError:
-            raise
-        except Exception as error:
-            raise self.translate_error(error) from error
+        return self.call(primitive, *args)
 
     def find(
         self,
