@@ -36,6 +36,8 @@ REFERENCES: Final = {
 }
 STORES: Final = tuple(REFERENCES)
 LOAD_SECONDS: Final = 120
+# One for each of the threads that are measured, as the reference has; the default is half of it.
+MOST_CONNECTIONS: Final = 32
 # Its own 128 MiB hold a hundred thousand tasks; beyond them each row found is a page from the disk, for everybody.
 OPTIONS: Final = {"mariadb": ("--innodb-buffer-pool-size=2G",)}
 
@@ -48,7 +50,7 @@ class Place:
     url: str
 
     def manager(self, namespace: str) -> TaskManager:
-        return open_manager(self.url, namespace=namespace)
+        return open_manager(self.url, namespace=namespace, max_connections=MOST_CONNECTIONS)
 
     def reference(self, namespace: str) -> Reference:
         """A new connection of the hand-written client; only the chosen one's driver is loaded."""
