@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -157,20 +158,20 @@ class NetworkClauses:
         store.given_imported({"task_key": f"job:1{n}", "status": "failed", "label": "x" * 60} for n in range(MANY))
         network = Network(store, breaker=False)
 
-        for size in CUTS:
-            for operation, argument in (("list_user_tasks", 1), ("get_tasks_by_key_prefix", "job:")):
-                network.proxy.set(Kind.CUT, size=size)
-                ask = functools.partial(getattr(network.manager, operation), argument)
-                outcome = outcome_within(SOON + GRACE, ask)
-                if isinstance(outcome, list):
-                    # Another connection may have answered; then it is the whole answer.
-                    demand("FAIL-07", f"{operation} cut after {size} bytes", MANY, len(outcome))
-                else:
-                    expected = TaskBackendUnavailableError.__name__
-                    demand("FAIL-07", f"{operation} cut after {size} bytes", expected, type(outcome).__name__)
-                network.heal()
-                found = getattr(network.manager, operation)(argument, timeout_seconds=30)
-                demand("FAIL-08", f"{operation} after the cut", MANY, len(found))
+        lookups = itertools.cycle((("get_tasks_by_key_prefix", "job:"), ("list_user_tasks", 1)))
+        for size, (operation, argument) in zip(CUTS, lookups, strict=False):
+            network.proxy.set(Kind.CUT, size=size)
+            ask = functools.partial(getattr(network.manager, operation), argument)
+            outcome = outcome_within(SOON + GRACE, ask)
+            if isinstance(outcome, list):
+                # Another connection may have answered; then it is the whole answer.
+                demand("FAIL-07", f"{operation} cut after {size} bytes", MANY, len(outcome))
+            else:
+                expected = TaskBackendUnavailableError.__name__
+                demand("FAIL-07", f"{operation} cut after {size} bytes", expected, type(outcome).__name__)
+            network.heal()
+            found = getattr(network.manager, operation)(argument, timeout_seconds=30)
+            demand("FAIL-08", f"{operation} after the cut", MANY, len(found))
 
     @LEFT_BY_PYTHON
     @tier("core")
