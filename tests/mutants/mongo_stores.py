@@ -31,7 +31,7 @@ class MongoMutant(Opened, MongoTaskManager):
         if pattern is None:
             return super().store_find_by_prefix(organization, start, end, limit, deadline)
         condition = {"organization_id": organization, "task_key": pattern}
-        found = lookups.Find(condition, None).documents(self.connection.tasks)
+        found = lookups.Find(condition, None).rows(self.connection.tasks)
         return lookups.newest_first(found)[:limit]
 
 
