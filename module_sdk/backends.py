@@ -30,6 +30,7 @@ from module_sdk.text_rules import (
     MAXIMUM_MODULE_BYTES,
 )
 from module_sdk.urls import StoreURL
+from module_sdk.watchdog import watchdog
 
 __all__ = [
     "MAXIMUM_ERROR_BYTES",
@@ -62,4 +63,5 @@ __all__ = [
     "TaskRecord",
     "hookimpl",
     "statuses",
+    "watchdog",
 ]

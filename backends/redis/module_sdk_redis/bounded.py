@@ -12,19 +12,19 @@ from typing import Any, Final
 import redis
 from redis.connection import Connection, SSLConnection
 
+from module_sdk.backends import watchdog
 from module_sdk_redis.options import Address, ServerSettings
 
-# How much later than the deadline an operation may end, so that the system need not be told a new time for each one.
-SLACK_SECONDS: Final = 0.02
+# A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
+FRESH_SECONDS: Final = 0.1
 
 
 class BoundedSocket:
-    """Stands before a plain or TLS socket and lets no operation begin after the deadline, or go on long after it."""
+    """Stands before a plain or TLS socket while it connects, and lets no operation begin or end after the deadline."""
 
     def __init__(self, inner: socket.socket, deadline: float) -> None:
         self.inner = inner
         self.deadline = deadline
-        self.timeout_seconds = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -33,9 +33,7 @@ class BoundedSocket:
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("no time was left")
-        if not remaining <= self.timeout_seconds <= remaining + SLACK_SECONDS:
-            self.timeout_seconds = remaining + SLACK_SECONDS / 2
-            self.inner.settimeout(self.timeout_seconds)
+        self.inner.settimeout(remaining)
 
     def recv_into(self, *arguments: Any) -> int:
         self.bound()
@@ -46,9 +44,19 @@ class BoundedSocket:
         return self.inner.recv(*arguments)
 
     def sendall(self, data: bytes) -> None:
-        # Its timeout is one for all that it sends.
-        self.bound()
-        self.inner.sendall(data)
+        rest = memoryview(data)
+        while rest:
+            self.bound()
+            rest = rest[self.inner.send(rest) :]
+
+    def free(self) -> None:
+        """From here on operations wait without end, straight in the system: somebody else keeps the deadline.
+
+        A timeout makes Python wait for the socket first and then use it, and each of the two lets another thread run.
+        """
+        self.inner.settimeout(None)
+        for name in ("recv_into", "recv", "sendall"):
+            setattr(self, name, getattr(self.inner, name))
 
 
 class Bounded:
@@ -71,24 +79,38 @@ class BoundedTLSConnection(Bounded, SSLConnection):
 
 
 class Link:
-    """One connection, used by one call at a time."""
+    """One connection, used by one call at a time, whose calls are ended at their deadline by the watchdog."""
 
     def __init__(self, connection: BoundedConnection | BoundedTLSConnection) -> None:
         self.connection: Connection = connection
-        self.socket = connection.socket
+        descriptor = connection.socket.fileno()
+        connection.socket.free()
+        self.watch = watchdog.watch(descriptor)
+        self.last_used = time.monotonic()
         self.readiness = select.poll()
-        self.readiness.register(self.socket.fileno(), select.POLLIN)
+        self.readiness.register(descriptor, select.POLLIN)
 
     def is_stale(self) -> bool:
         """Nobody has asked, so something to read is the end of the connection, or the rest of another's answer."""
-        return bool(self.readiness.poll(0))
+        return time.monotonic() - self.last_used > FRESH_SECONDS and bool(self.readiness.poll(0))
 
     def call(self, command: tuple[Any, ...], deadline: float) -> Any:
-        self.socket.deadline = deadline
-        self.connection.send_command(*command)
-        return self.connection.read_response()
+        self.last_used = time.monotonic()
+        if self.last_used >= deadline:
+            raise redis.TimeoutError("no time was left")
+        watchdog.begin(self.watch, deadline)
+        try:
+            self.connection.send_command(*command)
+            return self.connection.read_response()
+        except Exception as error:
+            if self.watch.was_shut:
+                raise redis.TimeoutError("the server did not answer in time") from error
+            raise
+        finally:
+            watchdog.end(self.watch)
 
     def close(self) -> None:
+        watchdog.forget(self.watch)
         self.connection.disconnect()
 
 

@@ -20,11 +20,10 @@ from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.engine import URL
 
-from module_sdk.backends import ConfigurationError, Diagnosis, TaskBackendUnavailableError
+from module_sdk.backends import ConfigurationError, Diagnosis, TaskBackendUnavailableError, watchdog
 from module_sdk_sql.dialects.base import Link, StoredTuple
 from module_sdk_sql.dialects.server import ServerDialect, ServerLink
 from module_sdk_sql.schema import ColumnTypes
-from module_sdk_sql.watchdog import watchdog
 
 # Client flags: https://mariadb.com/kb/en/connection/#capabilities
 FOUND_ROWS: Final = 1 << 1  # an unchanged row counts as changed

@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from module_sdk.backends import Capabilities, ConfigurationError, TaskBackendUnavailableError
+from module_sdk.backends import Capabilities, ConfigurationError, TaskBackendUnavailableError, watchdog
 from module_sdk_sql.connecting import Connector
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
-from module_sdk_sql.watchdog import watchdog
 
 Result = TypeVar("Result")
 
 # An idle connection older than this is replaced: a firewall may have dropped it without a word.
 MAXIMUM_IDLE_SECONDS: Final = 60.0
+# One that answered so lately is not looked at: that lets another thread run, which takes its time.
+FRESH_SECONDS: Final = 0.1
 ROLLBACK_SECONDS: Final = 1.0
 # The words of OpenSSL, which reach us through every driver.
 UNTRUSTED: Final = ("certificate verify failed", "self-signed certificate", "unable to get local issuer certificate")
@@ -36,8 +37,11 @@ class ServerLink(Link):
         self.poller.register(descriptor, select.POLLIN)
 
     def is_current(self) -> bool:
+        idle_seconds = time.monotonic() - self.last_used
+        if idle_seconds < FRESH_SECONDS:
+            return True
         # Nothing is expected on an idle connection: what can be read there is the server's farewell.
-        return not self.poller.poll(0) and time.monotonic() - self.last_used < MAXIMUM_IDLE_SECONDS
+        return idle_seconds < MAXIMUM_IDLE_SECONDS and not self.poller.poll(0)
 
     def bounded(self, deadline: float, call: Callable[..., Result], *arguments: Any) -> Result:
         """The result of a call of the driver, which ends by the deadline."""
