@@ -61,10 +61,12 @@ class Watchdog:
         """From here to `forget` it is looked at."""
         watch = Watch(descriptor)
         with self.lock:
-            self.watches.add(watch)
             if self.thread is None:
-                self.thread = threading.Thread(target=self.run, name="module-sdk-watchdog", daemon=True)
-                self.thread.start()
+                thread = threading.Thread(target=self.run, name="module-sdk-watchdog", daemon=True)
+                # Raises where no more threads can be had: then nobody is left unwatched, and the next call tries again.
+                thread.start()
+                self.thread = thread
+            self.watches.add(watch)
         return watch
 
     def forget(self, watch: Watch) -> None:
