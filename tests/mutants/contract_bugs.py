@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants import answers, matching, payloads, stores
+from tests.mutants import answers, matching, payloads, stores, wire
 
 ROWS: Final = (
     ("1", "LIKE without escaping", matching.LikeWithoutEscaping, "PREFIX-02"),
@@ -66,8 +66,8 @@ ROWS: Final = (
     ("55", "prune leaves index entries", stores.PruneLeavesIndexes, "KEEP-05"),
     ("56", "exception swallowed in the manager", stores.ErrorsSwallowed, "FAIL-02"),
     ("57", "driver error leaks untyped", stores.ErrorsUntyped, "FAIL-09"),
-    ("58", "hang on a silent server", stores.HangsOnASilentServer, "FAIL-06"),
-    ("59", "cut answer returned as an answer", stores.CutAnswerIsAnAnswer, "FAIL-07"),
+    ("58", "hang on a silent server", wire.HangsOnASilentServer, "FAIL-06"),
+    ("59", "cut answer returned as an answer", wire.CutAnswerIsAnAnswer, "FAIL-07"),
     ("60", "unreadable record hides the rest", stores.UnreadableHidesTheRest, "FAIL-10"),
     ("61", "credentials in repr", stores.CredentialsInRepr, "DISC-03"),
     ("62", "two namespaces share an index", stores.NamespacesShareAnIndex, "DISC-05"),
@@ -139,7 +139,7 @@ ROWS: Final = (
     ("x43", "a lock lost in fork", stores.LockLostInFork, "SEE-07"),
     ("x44", "broken for ever after one failure", stores.BrokenForEver, "FAIL-08"),
     ("x45", "a descriptor leaks at each failure", stores.LeaksDescriptors, "FAIL-13"),
-    ("x46", "a dead server is an empty one", stores.DeadServerIsEmpty, "FAIL-05"),
+    ("x46", "a dead server is an empty one", wire.DeadServerIsEmpty, "FAIL-05"),
     ("x47", "pruned tasks stay in a list", stores.PruneLeavesUserList, "KEEP-02"),
     ("x17", "setup empties the store", stores.SetupEmptiesTheStore, "DISC-04"),
 )  # fmt: skip

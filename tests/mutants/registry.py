@@ -15,7 +15,7 @@ from tests.mutants.facades import PatchedFacade
 from tests.mutants.importing import ImportsNoOther
 from tests.mutants.mongo_stores import MongoMutant
 from tests.mutants.redis_stores import RedisMutant
-from tests.mutants.stores import MemoryBehindAServer, SharedMemory
+from tests.mutants.stores import SharedMemory
 from tests.mutants.wire import OverTheWire
 
 PLACES: Final = {
@@ -83,7 +83,6 @@ MUTANTS: Final = (
 CONTROLS: Final = (
     Placed(MemoryMutant, "memory"),
     Placed(SharedMemory, "memory"),
-    Placed(MemoryBehindAServer, "memory"),
     Placed(PatchedFacade, "memory"),
     Placed(ImportsNoOther, "memory"),
     Placed(OverTheWire, "wire"),

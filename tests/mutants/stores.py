@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from module_sdk_memory.manager import Tables
 
@@ -18,7 +17,6 @@ from module_sdk.backends import (
     ManagerOptions,
     StoredRows,
     TaskBackendError,
-    TaskBackendUnavailableError,
     TaskRecord,
     statuses,
 )
@@ -210,46 +208,6 @@ class CauseLost(MemoryMutant):
         except Exception as error:
             failure = self.translate_error(error)
         raise failure
-
-
-class MemoryBehindAServer(MemoryMutant):
-    """Speaks to the port in its URL, if there is one, before each call; right about what can go wrong there."""
-
-    capabilities = Capabilities(server=True, bounded=True)
-    patient = False
-
-    def call(self, primitive: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        port = urlsplit(self.url.text).port
-        if port is not None and primitive.__name__ not in ("store_open", "store_close"):
-            try:
-                with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
-                    connection.settimeout(None if self.patient else 0.5)
-                    connection.sendall(b"?")
-                    self.read(connection)
-            except OSError as error:
-                raise TaskBackendUnavailableError(str(error)) from error
-        return super().call(primitive, *args, **kwargs)
-
-    def read(self, connection: socket.socket) -> None:
-        if connection.recv(1_000) != b"!":
-            raise ConnectionError("no answer of this protocol")
-
-
-class DeadServerIsEmpty(MemoryBehindAServer):
-    def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
-        try:
-            return super().find(primitive, arguments, limit, timeout_seconds)
-        except TaskBackendUnavailableError:
-            return LookupResult()
-
-
-class HangsOnASilentServer(MemoryBehindAServer):
-    patient = True
-
-
-class CutAnswerIsAnAnswer(MemoryBehindAServer):
-    def read(self, connection: socket.socket) -> None:
-        connection.recv(1_000)
 
 
 class UnreadableHidesTheRest(MemoryMutant):

@@ -106,6 +106,31 @@ def left(deadline: float) -> float:
     return max(0.001, deadline - time.monotonic())
 
 
+class DeadServerIsEmpty(OverTheWire):
+    """Finds nothing where there is nobody to ask."""
+
+    def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
+        try:
+            return super().find(primitive, arguments, limit, timeout_seconds)
+        except TaskBackendUnavailableError:
+            return LookupResult()
+
+
+class HangsOnASilentServer(OverTheWire):
+    """Waits for a reply without end."""
+
+    def patience(self, deadline: float) -> float | None:
+        return None
+
+
+class CutAnswerIsAnAnswer(OverTheWire):
+    """Is content with the first bytes of a reply."""
+
+    def read(self, connection: socket.socket, deadline: float) -> None:
+        connection.settimeout(self.patience(deadline))
+        connection.recv(1_000)
+
+
 class PatientConnecting(OverTheWire):
     """Gives a connection as long as it takes."""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from typing import cast
 
 import pytest
-from module_sdk_contract import Deviation, TaskManagerContract
+from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.harness import Store
 from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import SCHEMA_ID, SCHEMA_VERSION
@@ -49,9 +48,6 @@ class TestMongomock(MongoContract):
     __test__ = True
     url = "mongodb://mongomock"
     opener = "backends.mongo.tests.mongomock_manager:open_manager"
-    deviations = (
-        Deviation("DISC-01", "no entry point serves it, so its own package counts as another", date(2027, 12, 31)),
-    )
 
 
 def manager_of(store: Store) -> MongoTaskManager:
