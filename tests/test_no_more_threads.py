@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from module_sdk.capabilities import Capabilities
 from module_sdk.errors import TaskBackendUnavailableError
 from module_sdk.lookups import MOST_FOREIGN_CALLS
 from module_sdk.testing import USER
+from module_sdk.watchdog import Watchdog
 from tests.managers import FaultyManager, ForeignManager, PingableManager, a_row
 from tests.work import Gate, add, get, is_closed
 
@@ -142,3 +145,20 @@ def test_a_pool_makes_do_with_the_threads_it_has(threads: Threads) -> None:
         # then
         results: list[Any] = [tasks.wait(task_id, 10)["result"] for task_id in (first, second)]
     assert results == ["first", "second"]
+
+
+def test_a_watchdog_without_a_thread_watches_nothing_unseen(threads: Threads) -> None:
+    # given a connection whose other end is silent
+    watchdog = Watchdog()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        # when nobody could keep its deadline, then that is said, and the next attempt can
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            watchdog.watch(ours.fileno())
+        threads.refused = None
+        watch = watchdog.watch(ours.fileno())
+        watchdog.begin(watch, time.monotonic())
+
+        assert ours.recv(1) == b""
+        watchdog.end(watch)
+        assert watch.was_shut
