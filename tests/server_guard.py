@@ -9,6 +9,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import time
 from typing import Final
 
 import psutil
@@ -16,14 +17,34 @@ import psutil
 PATIENCE_SECONDS: Final = 10
 
 
-def signal_tree(process: psutil.Process, number: int) -> None:
+def signal_tree(process: psutil.Process, number: int) -> list[psutil.Process]:
     """Send the signal to the process and all below it: PostgreSQL's backends are in process groups of their own."""
+    members: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
         # Stopped first, so that it neither starts more children nor reacts to the loss of one.
         process.suspend()
-        for member in (*process.children(recursive=True), process):
+        members = [*process.children(recursive=True), process]
+        for member in members:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.send_signal(number)
+    return members
+
+
+def kill_tree(process: psutil.Process) -> None:
+    """SIGKILL, and return when all of them are gone: PostgreSQL does not start while one still holds its memory."""
+    members = signal_tree(process, signal.SIGKILL)
+    process.wait(PATIENCE_SECONDS)
+    # The others are not our children, so what remains of them is another's to collect.
+    end = time.monotonic() + PATIENCE_SECONDS
+    while any(map(is_alive, members)) and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end_tree(process: psutil.Process) -> None:
@@ -34,8 +55,7 @@ def end_tree(process: psutil.Process) -> None:
         try:
             process.wait(PATIENCE_SECONDS)
         except psutil.TimeoutExpired:
-            signal_tree(process, signal.SIGKILL)
-            process.wait(PATIENCE_SECONDS)
+            kill_tree(process)
 
 
 def main(folder: str) -> None:

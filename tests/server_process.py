@@ -143,8 +143,7 @@ class Server(abc.ABC):
     def kill(self) -> None:
         """SIGKILL, to every process of the server."""
         assert self.process is not None
-        server_guard.signal_tree(self.process, signal.SIGKILL)
-        self.process.wait()
+        server_guard.kill_tree(self.process)
         self.process = None
         self.tell_guard("")
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from conftest import running
+from tests.server_guard import is_alive
 from tests.server_process import NOT_READY, Server
 from tests.servers import Valkey
 
@@ -70,10 +71,14 @@ def test_a_killed_server_comes_back_on_the_same_port(kind: str, request: pytest.
     server: Server = request.getfixturevalue(f"{kind}_server")
     server.check(server.url)
 
+    assert server.process is not None
+    members = [server.process, *server.process.children(recursive=True)]
+
     # when every process of it is killed
     server.kill()
 
-    # then nobody listens, until it is started again
+    # then all are gone, and nobody listens, until it is started again
+    assert not [member for member in members if is_alive(member)]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
     server.restart()
