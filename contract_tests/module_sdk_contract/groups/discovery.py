@@ -106,7 +106,7 @@ class DiscClauses:
             shown: list[str] = []
             with caplog.at_level(logging.DEBUG):
                 try:
-                    manager = store.open(url=url, timeout_seconds=1)
+                    manager = store.open(url=url, timeout_seconds=0.3)
                     shown += [repr(manager), str(manager), repr(manager.url), str(manager.url), f"{vars(manager)}"]
                     manager.list_user_tasks(1)
                 except Exception as error:

@@ -27,7 +27,9 @@ SOON: Final = 0.7
 BACK_SECONDS: Final = 1.5
 MANY: Final = 150
 """Rows enough that their answer does not fit into one packet."""
-CUTS: Final = (0, 1, 4, 100, 3_000, 9_000)
+# After how many bytes of an answer the connection ends.
+CORE_CUTS: Final = (1, 100, 9_000)
+OTHER_CUTS: Final = (0, 4, 3_000)
 # The clause, what happens, and its numbers.
 HURTS: Final[dict[str, tuple[str, Kind, dict[str, Any]]]] = {
     "refuse": ("FAIL-05", Kind.REFUSE, {}),
@@ -123,6 +125,26 @@ def then_created_once(store: Store, manager: TaskManager, fields: dict[str, Any]
     demand("DEDUP-11", "the tasks of its key", [fields["id"]], found)
 
 
+def then_cuts_shorten_no_list(store: Store, sizes: Iterable[int]) -> None:
+    store.given_imported({"task_key": f"job:1{n}", "status": "failed", "label": "x" * 60} for n in range(MANY))
+    network = Network(store, breaker=False)
+
+    lookups = itertools.cycle((("get_tasks_by_key_prefix", "job:"), ("list_user_tasks", 1)))
+    for size, (operation, argument) in zip(sizes, lookups, strict=False):
+        network.proxy.set(Kind.CUT, size=size)
+        ask = functools.partial(getattr(network.manager, operation), argument)
+        outcome = outcome_within(SOON + GRACE, ask)
+        if isinstance(outcome, list):
+            # Another connection may have answered; then it is the whole answer.
+            demand("FAIL-07", f"{operation} cut after {size} bytes", MANY, len(outcome))
+        else:
+            expected = TaskBackendUnavailableError.__name__
+            demand("FAIL-07", f"{operation} cut after {size} bytes", expected, type(outcome).__name__)
+        network.heal()
+        found = getattr(network.manager, operation)(argument, timeout_seconds=30)
+        demand("FAIL-08", f"{operation} after the cut", MANY, len(found))
+
+
 class NetworkClauses:
     @LEFT_BY_PYTHON
     @tier("core")
@@ -155,23 +177,13 @@ class NetworkClauses:
     @tier("core")
     @clause("FAIL-07")
     def test_an_answer_that_is_cut_is_no_shorter_list(self, store: Store) -> None:
-        store.given_imported({"task_key": f"job:1{n}", "status": "failed", "label": "x" * 60} for n in range(MANY))
-        network = Network(store, breaker=False)
+        then_cuts_shorten_no_list(store, CORE_CUTS)
 
-        lookups = itertools.cycle((("get_tasks_by_key_prefix", "job:"), ("list_user_tasks", 1)))
-        for size, (operation, argument) in zip(CUTS, lookups, strict=False):
-            network.proxy.set(Kind.CUT, size=size)
-            ask = functools.partial(getattr(network.manager, operation), argument)
-            outcome = outcome_within(SOON + GRACE, ask)
-            if isinstance(outcome, list):
-                # Another connection may have answered; then it is the whole answer.
-                demand("FAIL-07", f"{operation} cut after {size} bytes", MANY, len(outcome))
-            else:
-                expected = TaskBackendUnavailableError.__name__
-                demand("FAIL-07", f"{operation} cut after {size} bytes", expected, type(outcome).__name__)
-            network.heal()
-            found = getattr(network.manager, operation)(argument, timeout_seconds=30)
-            demand("FAIL-08", f"{operation} after the cut", MANY, len(found))
+    @LEFT_BY_PYTHON
+    @tier("deep")
+    @clause("FAIL-07")
+    def test_an_answer_that_is_cut_elsewhere_is_no_shorter_list(self, store: Store) -> None:
+        then_cuts_shorten_no_list(store, OTHER_CUTS)
 
     @LEFT_BY_PYTHON
     @tier("core")
