@@ -6,17 +6,18 @@ threads share.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import module_sdk
-from benchmarks.callers import References
 from benchmarks.data import ORGANIZATIONS, Active
 from benchmarks.figures import Bound, Figure
+from benchmarks.references.base import Reference
 from benchmarks.stores import Filled
 from module_sdk import tasks
 
@@ -30,12 +31,18 @@ Write = Callable[[Active, float], Any]
 LookUp = Callable[[Any, Any], Sequence[Any]]
 
 
-class Load:
-    """One variant under load, for some slices of time."""
+class Client(NamedTuple):
+    """What a thread asks and writes with."""
 
-    def __init__(self, look_up: LookUp, write: Write) -> None:
-        self.look_up = look_up
-        self.write = write
+    look_up: LookUp
+    write: Write
+
+
+class Load:
+    """One variant under load, for some slices of time, with a client for each thread."""
+
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self.clients = clients
         self.calls = 0
         self.seconds = 0.0
         self.problems: list[str] = []
@@ -46,12 +53,8 @@ class Load:
         self.lock = threading.Lock()
 
     def run(self, seconds: float, active: Sequence[Active], users: Sequence[Any]) -> None:
-        shared, own = active[:SHARED_TASKS], active[SHARED_TASKS:]
         end = time.perf_counter() + seconds
-        threads = [
-            threading.Thread(target=self.work, args=(end, random.Random(number), shared, own[number::THREADS], users))
-            for number in range(THREADS)
-        ]
+        threads = [threading.Thread(target=self.work, args=(number, end, active, users)) for number in range(THREADS)]
         began = time.perf_counter()
         for thread in threads:
             thread.start()
@@ -59,21 +62,22 @@ class Load:
             thread.join()
         self.seconds += time.perf_counter() - began
 
-    def work(
-        self, end: float, chance: random.Random, shared: Sequence[Active], own: Sequence[Active], users: Sequence[Any]
-    ) -> None:
+    def work(self, number: int, end: float, active: Sequence[Active], users: Sequence[Any]) -> None:
+        look_up, write = self.clients[number]
+        chance = random.Random(number)
+        shared, own = active[:SHARED_TASKS], active[SHARED_TASKS + number :: THREADS]
         calls, problems = 0, []
         written: dict[str, float] = {}
         moments: dict[str, list[str]] = {}
         for turn in itertools.count():
             if time.perf_counter() >= end:
                 break
-            found = self.look_up(chance.choice(users), chance.choice(ORGANIZATIONS))
+            found = look_up(chance.choice(users), chance.choice(ORGANIZATIONS))
             if len(found) != FOUND:
                 problems.append(f"{len(found)} rows came: {getattr(found, 'error', None)}")
             is_shared = turn % 5 == 0
             task, progress = chance.choice(shared if is_shared else own), chance.random()
-            row = self.write(task, progress)
+            row = write(task, progress)
             if row is None or row["progress"] != progress:
                 problems.append(f"a write was answered with {row}")
             elif is_shared:
@@ -95,10 +99,14 @@ def thread_figures(filled: Filled, seconds: float) -> list[Figure]:
     module_sdk.configure(manager=manager)
     users = filled.dataset.arguments("list_user_tasks", FOUND)
     active = filled.dataset.active[: SHARED_TASKS + 10 * THREADS]
-    with References(filled.reference) as references:
+    with contextlib.ExitStack() as stack:
+        references = [filled.reference.another() for _ in range(THREADS)]
+        for reference in references:
+            if reference is not filled.reference:
+                stack.callback(reference.close)
         loads = {
-            "facade": Load(tasks.list_user_tasks, write_ours(manager)),
-            "reference": Load(references.list_user_tasks, write_theirs(references)),
+            "facade": Load([our_client(manager)] * THREADS),
+            "reference": Load([their_client(reference) for reference in references]),
         }
         for _, load in itertools.product(range(SLICES), loads.values()):
             load.run(seconds / SLICES, active, users)
@@ -117,12 +125,18 @@ def thread_figures(filled: Filled, seconds: float) -> list[Figure]:
     ]
 
 
-def write_ours(manager: Any) -> Write:
-    return lambda task, progress: manager.update(task.task_id, organization_id=task.organization_id, progress=progress)
+def our_client(manager: Any) -> Client:
+    def write(task: Active, progress: float) -> Any:
+        return manager.update(task.task_id, organization_id=task.organization_id, progress=progress)
+
+    return Client(tasks.list_user_tasks, write)
 
 
-def write_theirs(references: References) -> Write:
-    return lambda task, progress: references.here().update_progress(task.task_id, task.organization_id, progress)
+def their_client(reference: Reference) -> Client:
+    def write(task: Active, progress: float) -> Any:
+        return reference.update_progress(task.task_id, task.organization_id, progress)
+
+    return Client(reference.list_user_tasks, write)
 
 
 def lost_updates(load: Load, manager: Any) -> list[str]:
