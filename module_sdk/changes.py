@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from module_sdk.errors import InvalidInputError
 from module_sdk.payloads import encode_payload
@@ -14,8 +13,7 @@ from module_sdk.task import check_error, check_progress, check_status
 from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, check_text
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What `store_update` applies in one step; see there."""
 
     now: int
@@ -41,27 +39,29 @@ def plan_change(
     confirmation: Any,
 ) -> Change:
     """Raises `InvalidInputError` for a value that no task can have, and for a change of nothing."""
-    given = (
-        ("status", status, check_status),
-        ("progress", progress, check_progress),
-        ("label", label, check_label),
-        ("error", error, check_error),
-    )
-    fields: dict[str, Any] = {name: check(value) for name, value, check in given if value is not UNSET}
+    fields: dict[str, Any] = {}
+    # One by one, since a loop over names, values and checks takes twice as long, at each report of progress.
+    if status is not UNSET:
+        fields["status"] = check_status(status)
+    if progress is not UNSET:
+        fields["progress"] = check_progress(progress)
+    if label is not UNSET:
+        fields["label"] = check_text(label, "label", MAXIMUM_LABEL_BYTES)
+    if error is not UNSET:
+        fields["error"] = check_error(error)
     for name, value in (("checkpoint", checkpoint), ("result", result), ("confirmation", confirmation)):
         if value is not UNSET:
             fields[name] = encode_payload(value, name, maximum_payload_bytes)
     if not fields:
         raise InvalidInputError("name at least one field to change", field="fields")
     wanted = fields.get("status")
-    if wanted is None:
-        return Change(now, ACTIVE, fields)
+    return Change(now, ACTIVE, fields) if wanted is None else plan_move(now, wanted, fields)
+
+
+def plan_move(now: int, wanted: str, fields: dict[str, Any]) -> Change:
+    """A change of status, and what goes with it."""
     if wanted == COMPLETED:
         fields["progress"] = 1.0
     if wanted != WAITING_CONFIRMATION:
         fields.setdefault("confirmation", None)
     return Change(now, sources(wanted), fields, starts=wanted == RUNNING, ends=wanted in FINAL)
-
-
-def check_label(value: object) -> str:
-    return check_text(value, "label", MAXIMUM_LABEL_BYTES)

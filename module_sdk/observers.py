@@ -38,12 +38,12 @@ class Observers:
             self.registered.clear()
             self.installed = None
 
+    def are_there(self) -> bool:
+        return bool(self.registered or self.those_installed())
+
     def notify(self, hook_name: str, **arguments: Any) -> None:
         """Call each observer by itself, so that one that raises neither stops the others nor the caller."""
-        installed = self.installed if self.installed is not None else self.load()
-        if not installed and not self.registered:
-            return
-        for hooks in [*installed, *(hooks for _, hooks in list(self.registered.values()))]:
+        for hooks in [*self.those_installed(), *(hooks for _, hooks in list(self.registered.values()))]:
             try:
                 # A row is the observer's own: changing it must not reach the next one.
                 own = {name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()}
@@ -51,7 +51,9 @@ class Observers:
             except Exception:
                 logger.exception("an observer of %s raised", hook_name)
 
-    def load(self) -> list[pluggy.HookRelay]:
+    def those_installed(self) -> list[pluggy.HookRelay]:
+        if self.installed is not None:
+            return self.installed
         loaded = []
         for entry in entry_points(group=GROUP):
             what = f"the observer {entry.name}"

@@ -14,6 +14,9 @@ DEFAULT_MAXIMUM_BYTES: Final = 1_048_576
 HIGHEST_MAXIMUM_BYTES: Final = 4_194_304
 MAXIMUM_DEPTH: Final = 100
 
+# Kept, since `json.dumps` with settings of one's own makes an encoder for each text.
+encoder: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
 PAYLOAD_FIELDS: Final = ("checkpoint", "result", "confirmation", "arguments")
 
 
@@ -63,7 +66,7 @@ def encode_payload(value: object, field: str, maximum: int = DEFAULT_MAXIMUM_BYT
         return None
     try:
         check_shape(value, field, maximum)
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        text = encoder.encode(value)
     except PayloadError:
         raise
     except Exception as error:  # another thread may be changing it, and a subclass of dict may do anything

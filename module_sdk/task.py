@@ -161,7 +161,6 @@ class Task:
 
     def to_record(self, maximum_payload_bytes: int = DEFAULT_MAXIMUM_BYTES) -> TaskRecord:
         """The stored form. Raises `PayloadError` for a payload that is not JSON, too deep or too large."""
-        payloads = {name: encode_payload(getattr(self, name), name, maximum_payload_bytes) for name in PAYLOAD_FIELDS}
         return TaskRecord(
             id=self.id,
             module=self.module,
@@ -176,9 +175,12 @@ class Task:
             active_key=self.task_key if self.is_active else None,
             started_at=self.started_at,
             finished_at=self.finished_at,
+            checkpoint=encode_payload(self.checkpoint, "checkpoint", maximum_payload_bytes),
+            result=encode_payload(self.result, "result", maximum_payload_bytes),
             error=self.error,
+            confirmation=encode_payload(self.confirmation, "confirmation", maximum_payload_bytes),
             function=self.function,
-            **payloads,
+            arguments=encode_payload(self.arguments, "arguments", maximum_payload_bytes),
         )
 
     @classmethod

@@ -49,6 +49,9 @@ def fits(text: str, maximum: int) -> bool:
 
 def check_text(value: object, field: str, maximum: int, *, minimum: int = 0) -> str:
     """The text, if a task may have it; otherwise an `InvalidInputError` that says which rule it breaks."""
+    # As nearly every text is, and without a call: five are checked for each task that is made.
+    if type(value) is str and value.isascii() and minimum <= len(value) <= maximum and "\0" not in value:
+        return value
     text = plain_text(value, field)
     if not fits(text, maximum):
         if UNSTORABLE.search(text):

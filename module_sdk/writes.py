@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from module_sdk.events import subscribers
@@ -23,7 +24,7 @@ def create_task(manager: TaskManager, task: Task) -> tuple[Task, bool]:
     """`TaskManager.create`, announced as `created` if it was."""
     holder, created = manager.create(task)
     if created:
-        announce(holder.to_row(), "created")
+        announce(holder.to_row, "created")
     return holder, created
 
 
@@ -31,11 +32,15 @@ def update_task(manager: TaskManager, task_id: str, scope: Identifier | Anything
     """`TaskManager.update`, announced by the new status, or as `updated`."""
     row = manager.update(task_id, organization_id=scope, **fields)
     if row is not None:
-        announce(row, fields.get("status", "updated"))
+        announce(row.copy, fields.get("status", "updated"))
     return row
 
 
-def announce(row: Row, change: str) -> None:
-    observers.notify("module_sdk_task_changed", row=dict(row), change=change)
-    event = {"type": "changed", "task_id": row["id"], "change": change, "row": dict(row)}
-    subscribers.publish(row["organization_id"], event)
+def announce(new_row: Callable[[], Row], change: str) -> None:
+    """Tell those who listen; mostly nobody does, and then no row is made for them."""
+    if observers.are_there():
+        observers.notify("module_sdk_task_changed", row=new_row(), change=change)
+    if subscribers.current:
+        row = new_row()
+        event = {"type": "changed", "task_id": row["id"], "change": change, "row": row}
+        subscribers.publish(row["organization_id"], event)
