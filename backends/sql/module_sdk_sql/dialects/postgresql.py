@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import math
 import re
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -224,6 +225,8 @@ class PostgreSQLLink(ServerLink):
             # A cursor keeps its last answer, and this one would lie in memory twice until the next call.
             self.cursor.close()
             self.cursor = self.connection.cursor(binary=True)
+            # libpq's copy is free now, but not the system's again: its pages would stand beside the rows to be built.
+            find_malloc_trim()(0)
         return rows
 
     def fetch_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
@@ -280,6 +283,18 @@ class PostgreSQLLink(ServerLink):
             self.execute("DEALLOCATE module_sdk_explained", (), deadline)
         plan = (row or ([{"Plan": {}}],))[0]
         return json.dumps(plan, indent=1), round(sum(map(examined, nodes(plan[0]["Plan"]))))
+
+
+@functools.cache
+def find_malloc_trim() -> Callable[[int], object]:
+    """glibc's call that gives free pages back to the system; other C libraries have none, and need none."""
+    import ctypes  # noqa: PLC0415  # for large answers only
+
+    try:
+        trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return bool
+    return trim
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
