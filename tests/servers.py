@@ -1,4 +1,4 @@
-"""The real servers that the tests use; the fixtures are in `conftest.py`.
+"""The real servers that the tests use; the fixtures are in `fixtures.py`.
 
 `python -m tests.servers` starts one of each and prints its URL, until Ctrl-C.
 """

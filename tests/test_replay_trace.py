@@ -19,7 +19,7 @@ import module_sdk
 from examples.replay_trace import SHIPPED_LOG, read_jobs, replay
 
 ROOT: Final = Path(__file__).parents[1]
-# A store is one word more here: its fixture is called <store>_url (conftest.py).
+# A store is one word more here: its fixture is called <store>_url (fixtures.py).
 STORES: Final = ["memory", "sqlite", "postgresql", "mariadb", "valkey", "mongodb"]
 
 Row = dict[str, Any]

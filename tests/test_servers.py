@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import running
+from tests.fixtures import running
 from tests.server_guard import is_alive
 from tests.server_process import NOT_READY, Server
 from tests.servers import Valkey

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from module_sdk_mongo.manager import MongoTaskManager
 
-from conftest import require
 from module_sdk.backends import TaskManager
+from tests.fixtures import require
 from tests.replica_set import ReplicaSet, replica_set
 from tests.servers import MongoDB
 

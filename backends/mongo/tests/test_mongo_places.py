@@ -15,9 +15,9 @@ from module_sdk_mongo.connection import DEFAULT_DATABASE
 from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import BY_ACTIVE_KEY, BY_USER, INDEXES
 
-from conftest import running
 from module_sdk import open_manager
 from module_sdk.backends import ConfigurationError, Task, TaskBackendUnavailableError
+from tests.fixtures import running
 from tests.servers import PASSWORD, MongoDB
 
 Opener = Callable[..., MongoTaskManager]

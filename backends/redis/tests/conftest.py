@@ -9,8 +9,8 @@ import pytest
 import redis
 from module_sdk_redis.manager import RedisTaskManager
 
-from conftest import require
 from module_sdk.backends import TaskManager
+from tests.fixtures import require
 from tests.redis_cluster import Cluster, cluster
 from tests.servers import Valkey
 

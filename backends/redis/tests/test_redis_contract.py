@@ -12,7 +12,7 @@ from module_sdk_contract.harness import Store
 from module_sdk_redis.layout import SCHEMA_VERSION
 from module_sdk_redis.manager import RedisTaskManager
 
-from conftest import running
+from tests.fixtures import running
 from tests.restarting import RestartsServer
 from tests.tls_servers import RedisOverTLS
 

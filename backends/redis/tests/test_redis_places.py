@@ -12,8 +12,8 @@ import redis
 from module_sdk_redis.errors import RIGHTS
 from module_sdk_redis.manager import RedisTaskManager
 
-from conftest import running
 from module_sdk.backends import ConfigurationError, Task
+from tests.fixtures import running
 from tests.servers import Valkey
 from tests.tls_servers import RedisOverTLS
 

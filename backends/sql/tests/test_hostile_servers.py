@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
-from conftest import running
 from module_sdk.backends import ConfigurationError, Task
+from tests.fixtures import running
 from tests.servers import ICUPostgreSQL, MariaDB, PostgreSQL
 
 Opener = Callable[..., SQLTaskManager]

@@ -11,8 +11,8 @@ import pytest
 import trustme
 from module_sdk_sql.manager import SQLTaskManager
 
-from conftest import running
 from module_sdk.backends import ConfigurationError, Task
+from tests.fixtures import running
 from tests.server_process import Server
 from tests.tls_servers import MariaDBOverTLS, PostgreSQLOverTLS, authority_of
 
