@@ -24,7 +24,9 @@ from module_sdk_contract.groups.scope import ScopeClauses
 from module_sdk_contract.groups.sweeping import SweepClauses
 from module_sdk_contract.groups.user import UserClauses
 from module_sdk_contract.groups.visibility import SeeClauses
+from module_sdk_contract.groups.visibility_races import SeeRaces
 from module_sdk_contract.under_test import StoreUnderTest
+from module_sdk_contract.verdicts import Deviation
 
 
 class TaskManagerContract(
@@ -41,6 +43,7 @@ class TaskManagerContract(
     LifeClauses,
     LifeRaces,
     SeeClauses,
+    SeeRaces,
     DiscClauses,
     FailClauses,
     FailureModes,
@@ -59,8 +62,11 @@ class TaskManagerContract(
     """
 
     def __init_subclass__(cls) -> None:
-        """Raises `TypeError` for a class that replaces a test, or the fixture that they stand on."""
+        """Raises `TypeError` for a replaced test or `store` fixture, and for deviations that are none."""
         super().__init_subclass__()
+        given: object = cls.deviations
+        if not isinstance(given, list | tuple) or not all(isinstance(one, Deviation) for one in given):
+            raise TypeError(f"{cls.__name__}.deviations must be a list or tuple of Deviation")
         inherited = {name for base in TaskManagerContract.__mro__ for name in vars(base)}
         replaced = {name for name in vars(cls) if name.startswith("test_") or name == "store"} & inherited
         if replaced:

@@ -31,6 +31,7 @@ from module_sdk_contract.reference import (
     canonical,
     recorded,
     row_of,
+    view_of,
 )
 from module_sdk_contract.strict import shortened
 from module_sdk_contract.verdicts import NotApplicable, Unknown
@@ -193,7 +194,9 @@ class Store:
         if "DEDUP-04" in self.clauses:
             other_scope = created and not was_created and task.organization_id != entry["organization_id"]
             clause = "SCOPE-12" if other_scope else "DEDUP-04"
-        return compare(clause, asked, (entry["id"], created), (task.id, was_created)), entry
+        violation = compare(clause, asked, (entry["id"], created), (task.id, was_created))
+        given = ordered_view(task.to_view())
+        return violation or compare(clause, f"the task that {asked} gives", view_of(entry), given), entry
 
     def create_again(self, fields: Fields) -> None:
         """`create` with a given id, for the first or a later time."""
@@ -333,7 +336,8 @@ class Store:
         organization_id: Any = EVERYWHERE,
     ) -> Violation | None:
         """Ask the manager for a page, and where it begins at one for the read model's, with its total."""
-        asked = f"page(filters={shortened(filters)}, sort={sort}, offset={offset}, limit={limit})"
+        where = "" if organization_id is EVERYWHERE else f", organization_id={organization_id!r}"
+        asked = f"page(filters={shortened(filters)}, sort={sort}, offset={offset}, limit={limit}{where})"
         expected = self.reference.page(filters, sort or DEFAULT_SORT, offset, limit, organization_id)
         order = None if sort is None else {"field": sort[0], "direction": sort[1]}
         named: dict[str, Any] = {"filters": filters, "sort": order}

@@ -71,14 +71,16 @@ def flood(manager: TaskManager, tasks: list[dict[str, Any]]) -> None:
 def fork(
     manager: TaskManager, before: dict[str, Any], children: list[dict[str, Any]], after: dict[str, Any]
 ) -> dict[str, Any]:
-    """Use the manager from a thread, fork meanwhile, and use it in each child and afterwards; how that went.
+    """Use the manager from threads, fork meanwhile, and use it in each child and afterwards; how that went.
 
     A child ends with 0 once it has created a task and read it back.
     """
     manager.create(task_of(before))
     stop = threading.Event()
-    busy = threading.Thread(target=keep_busy, args=(manager, before["id"], stop))
-    busy.start()
+    # Threads that queue for a lock leave hardly a moment in which nobody holds it.
+    busy = [threading.Thread(target=keep_busy, args=(manager, before["id"], stop)) for _ in range(4)]
+    for thread in busy:
+        thread.start()
     endings = []
     for fields in children:
         child = os.fork()
@@ -88,7 +90,8 @@ def fork(
         if endings[-1]:
             break
     stop.set()
-    busy.join()
+    for thread in busy:
+        thread.join()
     return {"endings": endings, "parent": use_once(manager, after)}
 
 

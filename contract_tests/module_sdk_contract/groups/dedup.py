@@ -19,6 +19,7 @@ class DedupClauses:
     def test_a_held_key_gives_the_holder_untouched(self, store: Store) -> None:
         holder = store.given(task_key="job", label="first", checkpoint={"done": 3}, user_id=1)
         store.clock.advance(5)
+        store.when_updated(holder["id"], status="running", progress=0.5)
 
         standing = store.given(task_key="job", label="second", checkpoint={"done": 0}, user_id=2, arguments=[1])
 
@@ -98,6 +99,25 @@ class DedupClauses:
         store.then_all_views()
 
     @clause("DEDUP-09")
+    def test_an_import_refuses_two_holders_of_one_key(self, store: Store) -> None:
+        """Neither was there before; and what comes before the second is whole."""
+        store.given(organization_id=2, task_key="job")
+        first, ended, refused = (
+            store.fields(task_key="job", status="running", checkpoint=["first"], arguments=[1], function="f"),
+            store.fields(task_key="job", status="failed", error="E: ended"),
+            store.fields(task_key="job", checkpoint=["refused"]),
+        )
+        batch = [task_of(fields) for fields in (first, ended, refused)]
+
+        demand_error("DEDUP-09", "import of two holders", TaskConflictError, store.manager.import_tasks, batch)
+
+        for fields in (first, ended):
+            store.reference.create(fields)
+        store.then_all_views()
+        found = store.manager.get(first["id"])
+        demand("DEDUP-09", "the first of them", task_of(first), found)
+
+    @clause("DEDUP-09")
     def test_an_import_can_be_run_again(self, store: Store) -> None:
         tasks = [store.fields(task_key=f"job:{index}", status="running") for index in range(5)]
         for fields in tasks:
@@ -106,6 +126,8 @@ class DedupClauses:
         demand("DEDUP-09", "the first import of 5", 5, store.manager.import_tasks(map(task_of, tasks)))
         store.when_updated(tasks[2]["id"], label="changed since", checkpoint=[1])
         store.when_updated(tasks[4]["id"], status="completed")
+        # An id that is there is skipped, even where another holds the key by now.
+        store.given(task_key="job:4")
         demand("DEDUP-09", "the second import of the same 5", 0, store.manager.import_tasks(map(task_of, tasks)))
         twice = store.fields(task_key="twice")
         store.reference.create(twice)
@@ -138,8 +160,23 @@ class DedupClauses:
         store.when_updated(fields["id"], status="completed", result=1)
 
         store.create_again(fields)
+        # Even where another holds the key by now.
+        store.given(task_key="job")
+        store.create_again(fields)
 
-        assert len(store.then_key("job")) == 1
+        assert len(store.then_key("job")) == 2
+        store.then_all_views()
+
+    @clause("DEDUP-02", "DEDUP-11")
+    def test_a_create_that_lost_leaves_nothing_behind(self, store: Store) -> None:
+        holder = store.given(task_key="job")
+        fields = store.fields(task_key="job", checkpoint=["lost"], arguments=[1])
+        for _ in range(2):
+            store.create_again(fields)
+        store.when_updated(holder["id"], status="failed")
+
+        store.create_again(fields)
+
         store.then_all_views()
 
     @clause("DEDUP-11")

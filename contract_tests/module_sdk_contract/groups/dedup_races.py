@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import time
+from collections.abc import Callable
 
 from module_sdk.backends import TaskManager
+from module_sdk.errors import TaskConflictError
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause, tier
@@ -66,6 +68,33 @@ class DedupRaces:
             )
             demand("DEDUP-06", f"the ids given for {key}", 1, len({task_id for task_id, _ in given}))
             demand("DEDUP-06", f"tasks of {key}", 1, len(store.manager.get_tasks_by_key(key)))
+
+    @tier("core")
+    @clause("DEDUP-09")
+    def test_imports_race_imports_and_creates(self, store: Store) -> None:
+        managers = store.some_managers(4)
+        for number in range(ROUNDS):
+            keys = [f"job:{number}:{index}" for index in range(4)]
+            batch = [task_of(store.fields(task_key=key, status="running")) for key in keys]
+            rivals = [store.fields(task_key=keys[-1]) for _ in managers]
+            calls: list[Callable[[], object]] = [functools.partial(m.import_tasks, batch) for m in managers * 2]
+            calls += [functools.partial(create_and_read, m, fields) for m, fields in zip(managers, rivals, strict=True)]
+
+            outcomes = race(calls)
+
+            refused = [isinstance(outcome, TaskConflictError) for outcome in outcomes]
+            store.then_no_errors(
+                "DEDUP-09", (o for o, is_refused in zip(outcomes, refused, strict=True) if not is_refused)
+            )
+            for key in keys:
+                demand("DEDUP-09", f"tasks of {key}", 1, len(store.manager.get_tasks_by_key(key)))
+            written = sum(outcome for outcome in outcomes if isinstance(outcome, int))
+            demand(
+                "DEDUP-09",
+                f"how many were written, {written}, unless one was refused",
+                True,
+                any(refused) or written == 4,
+            )
 
     @tier("core")
     @clause("DEDUP-08")

@@ -107,12 +107,13 @@ class DiscClauses:
             with caplog.at_level(logging.DEBUG):
                 try:
                     manager = store.open(url=url, timeout_seconds=0.3)
-                    shown += [repr(manager), str(manager), repr(manager.url), str(manager.url), f"{vars(manager)}"]
+                    shown += [repr(manager), str(manager), repr(manager.url), str(manager.url)]
+                    shown += [f"its attribute {name}: {value}" for name, value in vars(manager).items()]
                     manager.list_user_tasks(1)
                 except Exception as error:
                     shown += [repr(error), str(error), *traceback.format_exception(error)]
             for text in (*shown, caplog.text):
-                demand("DISC-03", f"the password in {text[:200]!r}", False, "hunter2" in text)
+                demand("DISC-03", f"whether the password is in {text[:200]!r}", False, "hunter2" in text)
 
     @clause("DISC-04")
     def test_setup_again_changes_nothing(self, store: Store) -> None:
@@ -158,12 +159,14 @@ class DiscClauses:
                 found = getattr(manager, operation)(argument_of(operation))
                 demand("DISC-05", f"{operation} in {name}", [], found)
             demand("DISC-05", f"count in {name}", 0, manager.count())
+            demand("DISC-05", f"page in {name}", [], manager.page())
             demand("DISC-05", f"get in {name}", None, manager.get(fields["id"]))
             demand("DISC-05", f"update in {name}", None, manager.update(fields["id"], label="x"))
             other = task_of({**fields, "label": name})
             demand("DISC-05", f"create of the same id and key in {name}", (other, True), manager.create(other))
         for name, manager in managers.items():
-            demand("DISC-05", f"label in {name}", [name], [row["label"] for row in manager.get_tasks_by_key("job")])
+            for found in (manager.get_tasks_by_key("job"), manager.get_tasks_by_key_prefix(""), manager.page()):
+                demand("DISC-05", f"labels in {name}", [name], [row["label"] for row in found])
             demand("DISC-05", f"import of what {name} has", 0, manager.import_tasks([task_of(fields)]))
             manager.update(fields["id"], status="failed")
         store.clock.advance(10)
@@ -195,6 +198,19 @@ class DiscClauses:
             ("setup", manager.setup),
         ):
             demand_error("DISC-06", f"{asked} after close", TaskBackendError, call)
+
+    @clause("DISC-06")
+    def test_closing_one_manager_closes_no_other(self, store: Store) -> None:
+        store.given(task_key="job")
+        other = store.open()
+        other.ping()
+        other.list_user_tasks(1)
+
+        other.close()
+
+        demand_answer("DISC-06", "ping of the manager that was not closed", None, store.manager.ping)
+        store.given(task_key="job:2")
+        store.then_user(1)
 
     @clause("DISC-07")
     def test_a_healthy_store_answers_a_ping(self, store: Store) -> None:

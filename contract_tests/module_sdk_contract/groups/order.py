@@ -12,7 +12,7 @@ from module_sdk.errors import InvalidInputError
 from module_sdk_contract.asking import LOOKUPS
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ROW_FIELDS
+from module_sdk_contract.reference import ROW_FIELDS, time_text
 from module_sdk_contract.violations import demand_error
 
 EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -96,7 +96,7 @@ class OrderClauses:
         for index in SCRAMBLED:
             store.given(task_key=f"job:{index}", status="completed", created_at=store.clock() + index)
 
-        for limit in (0, 1, 2, 7, 8, 9, 15, 16, 17, 1_000, 10**9, None):
+        for limit in (0, 1, 2, 7, 8, 9, 15, 16, 17, 1_000, 2**31, 2**32 + 1, 2**62, None):
             then_ordered(store, limit=limit)
         assert then_ordered(store, limit=0) == []
 
@@ -130,6 +130,11 @@ class OrderClauses:
 
         for limit in (None, *range(1, 20)):
             then_ordered(store, limit=limit)
+        for direction in ("asc", "desc"):
+            store.then_page(sort=("created_at", direction))
+        for time in (*far, max(far) - 13):
+            for operator in ("gte", "lt"):
+                store.then_page({f"created_at__{operator}": time_text(time)})
 
     @clause("ORDER-08")
     def test_order_is_by_the_recorded_time_when_the_clock_goes_back(self, store: Store) -> None:

@@ -25,7 +25,24 @@ class PrefixClauses:
 
     @clause("PREFIX-02")
     def test_wildcards_are_literal(self, store: Store) -> None:
-        prefixes = (*"%_*?[]\\.^$(|+{", "a%", "a_", "a\\", "[a", "a.", "^a", "\\Qa", "a!", "%%")
+        prefixes = (
+            *"%_*?[]\\.^$(|+{",
+            "a%",
+            "a_",
+            "a\\",
+            "[a",
+            "a.",
+            "^a",
+            "\\Qa",
+            "a!",
+            "%%",
+            "a\\E",
+            "a\\E.",
+            "a#",
+            "a~",
+            "a&",
+            "a=",
+        )
         for organization, prefix in enumerate(prefixes):
             for key in {"ab", "abc", "xab", "a", "b", "a\\%b", f"x{prefix}", prefix, f"{prefix}b"}:
                 store.given(task_key=key, organization_id=organization)

@@ -12,7 +12,7 @@ from module_sdk_contract.asking import UNKNOWN_ID, ordered_view
 from module_sdk_contract.faults import failing_primitives
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import STATUSES, time_text
+from module_sdk_contract.reference import EVERYWHERE, STATUSES, time_text
 from module_sdk_contract.violations import demand, demand_error
 
 PAGE_FIELDS: Final = ("rows", "total_rows", "page", "page_size", "filters", "sort", "next")
@@ -94,6 +94,19 @@ class ModelClauses:
         assert store.then_count({**exact, **ranged}) == 1
         assert store.then_count({**exact, "user_id": "nobody"}) == 0
 
+    @clause("MODEL-02")
+    def test_filters_find_what_was_imported_and_changed(self, store: Store) -> None:
+        imported = store.given_imported(
+            {"task_key": f"job:{status}", "status": status, "user_id": status, "module": status, "organization_id": 1}
+            for status in STATUSES
+        )
+        store.when_updated(imported[0]["id"], status="running", label="changed")
+
+        for task in imported:
+            for field in TEXT_FILTERS:
+                store.then_page({field: task[field]})
+                store.then_count({field: task[field]}, 1)
+
     @clause("MODEL-03")
     def test_a_list_means_any_of(self, store: Store) -> None:
         given_variety(store)
@@ -116,6 +129,20 @@ class ModelClauses:
         for field in ("user_id", "task_key", "id"):
             first, last = store.reference.tasks[1][field], store.reference.tasks[-1][field]
             assert len(store.then_page({field: [first, *many, last]})) >= 2
+        # More than one statement of any store takes, were each a parameter: PostgreSQL's 65,535.
+        first, last = store.reference.tasks[1]["label"], store.reference.tasks[-1]["label"]
+        assert len(store.then_page({"label": [first, *map(str, range(66_000)), last]})) == 2
+
+    @clause("MODEL-03")
+    def test_a_list_with_none_in_it_stays_in_its_scope(self, store: Store) -> None:
+        given_variety(store)
+
+        others: tuple[dict[str, Any], ...] = ({}, {"module": "reports"}, {"label__contains": "a"})
+        for field, other in itertools.product(("task_key", "organization_id"), others):
+            filters = {field: [None, store.reference.tasks[1][field]], **other}
+            for organization in (EVERYWHERE, None, 1):
+                store.then_page(filters, organization_id=organization)
+                store.then_count(filters, organization)
 
     @clause("MODEL-04")
     def test_unknown_filters_and_sort_fields_are_refused(self, store: Store) -> None:
@@ -185,6 +212,11 @@ class ModelClauses:
             for field in ("label", "task_key", "module", "user_id", "organization_id"):
                 for operator in ("contains", "startswith"):
                     store.then_page({f"{field}__{operator}": text}, limit=100)
+        for field in ("id", "status"):
+            for task in store.reference.tasks[:6]:
+                for text in (task[field], task[field][:4], task[field][2:5], task[field].upper(), ""):
+                    for operator in ("contains", "startswith"):
+                        store.then_page({f"{field}__{operator}": text}, limit=100)
 
     @clause("MODEL-06")
     def test_time_ranges_are_half_open(self, store: Store) -> None:
@@ -225,7 +257,7 @@ class ModelClauses:
     def test_a_page_past_the_end_is_empty(self, store: Store) -> None:
         given_variety(store)
 
-        for offset in (18, 25, 1_000, 10**9):
+        for offset in (18, 25, 1_000, 2**31, 2**32, 2**62):
             assert store.then_page(offset=offset) == []
         with module_sdk.session(all_organizations=True):
             demand("MODEL-08", "list(page=10**6)", [], background_tasks.list(page=10**6)["rows"])

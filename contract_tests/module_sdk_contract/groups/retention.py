@@ -74,6 +74,38 @@ class KeepClauses:
             store.then_all_views()
         assert store.then_count() > 0
 
+    @clause("KEEP-01")
+    def test_prune_tells_users_and_organizations_apart(self, store: Store) -> None:
+        names = (1, 10, "01", "ann", "Ann", "ann ", "ann%", "an")
+        for name in names:
+            store.given(status="failed", user_id=name, organization_id=name)
+        store.clock.advance(10)
+
+        assert when_pruned(store, 1, user_id="an%") == 0
+        assert when_pruned(store, 1, user_id=1) == 1
+        assert when_pruned(store, 1, organization_id="ann") == 1
+        assert when_pruned(store, 1, user_id="an", organization_id="an") == 1
+
+        store.then_all_views()
+
+    @clause("KEEP-01", "KEEP-03")
+    @pytest.mark.parametrize("batch_size", [1, 3])
+    def test_small_batches_miss_nothing(self, store: Store, batch_size: int) -> None:
+        """What is older and has to stay takes no place in a batch."""
+        for organization, user, status in (
+            *((1, 1, "running"),) * 4,
+            *((2, 1, "failed"),) * 4,
+            *((1, 2, "failed"),) * 4,
+            *((1, 1, "failed"),) * 4,
+        ):
+            store.given(organization_id=organization, user_id=user, status=status)
+            store.clock.advance(1)
+
+        assert when_pruned(store, 0, organization_id=1, user_id=1, batch_size=batch_size) == 4
+        assert when_pruned(store, 0, batch_size=batch_size) == 8
+
+        store.then_all_views()
+
     @clause("KEEP-01", "KEEP-03")
     def test_bad_arguments_are_refused(self, store: Store) -> None:
         store.given(status="completed")
@@ -94,6 +126,8 @@ class KeepClauses:
         kept = store.given(task_key="job", label="kept")
         store.when_updated(kept["id"], status="running")
         gone = [store.given(task_key=key, status=status)["id"] for key in ("job", "other") for status in ENDED]
+        for task_id in gone:
+            store.then_view(task_id)
         store.clock.advance(10)
 
         assert when_pruned(store, 5) == len(gone)

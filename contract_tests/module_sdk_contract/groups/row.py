@@ -142,6 +142,25 @@ class RowClauses:
             for field in ("function", "arguments", "started_at", "finished_at"):
                 demand("ROW-07", f"{field} of {entry['task_key']}", entry[field], getattr(found, field))
 
+    @clause("ROW-07")
+    def test_a_batch_keeps_what_only_some_of_its_records_have(self, store: Store) -> None:
+        now = store.clock()
+        some = {"started_at": now + 1, "finished_at": now + 2, "checkpoint": [1], "result": {"a": 1}, "error": "E: x"}
+        some |= {"confirmation": [2], "function": "f", "arguments": [3], "task_key": "job"}
+        store.given_imported(
+            [
+                {"status": "failed"},
+                *({"status": "failed", name: value} for name, value in some.items()),
+                {"status": "failed"},
+            ]
+        )
+
+        store.then_all_views()
+        for entry in store.reference.tasks:
+            found = store.manager.get(entry["id"])
+            for field in some:
+                demand("ROW-07", f"{field} of {entry['id']}", entry[field], getattr(found, field))
+
     @clause("ROW-08")
     def test_ids_come_back_canonical(self, store: Store) -> None:
         for identifier in ("7", 7, "007", "0", "-0", "-7", str(2**80), 2**80, "7.0", "٧"):

@@ -12,7 +12,7 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import InvalidInputError, SessionRequiredError, TaskNotFoundError
 from module_sdk.models import background_tasks
-from module_sdk_contract.asking import LOOKUPS, UNKNOWN_ID, argument_of
+from module_sdk_contract.asking import LOOKUPS, UNKNOWN_ID, argument_of, ordered_view
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.violations import demand, demand_error
@@ -202,6 +202,30 @@ class ScopeClauses:
             found = store.manager.get(task_id, organization_id=organization)
             demand("SCOPE-11", f"get in organization {organization!r}", None, found)
         store.then_view(task_id)
+
+    @clause("SCOPE-11")
+    @pytest.mark.parametrize("own", [None, 7, "Acme"])
+    def test_calls_by_id_reach_their_own_organization_and_no_look_alike(self, store: Store, own: Any) -> None:
+        task_id = store.given(organization_id=own, task_key="job", status="running")["id"]
+
+        for stranger in {None, 7, 70, "07", "7 ", "Acme", "acme", "ACME", "Acme ", "Acm", "A%"} - {own}:
+            row = store.manager.update(task_id, organization_id=stranger, label="no")
+            demand("SCOPE-11", f"update in organization {stranger!r}", None, row)
+            found = store.manager.get(task_id, organization_id=stranger)
+            demand("SCOPE-11", f"get in organization {stranger!r}", None, found)
+        store.then_view(task_id)
+        store.when_updated(task_id, organization_id=own, progress=0.5)
+        store.when_updated(task_id, organization_id=own, checkpoint=[1], label="yes")
+        found = store.manager.get(task_id, organization_id=own)
+        demand("SCOPE-11", f"get in organization {own!r}", store.manager.get(task_id), found)
+        with module_sdk.session(user={"id": 1, "organization_id": own}):
+            demand(
+                "SCOPE-11",
+                "view in its session",
+                store.reference.view(task_id),
+                ordered_view(background_tasks.view(task_id) or {}),
+            )
+            demand("SCOPE-11", "cancel in its session", True, tasks.cancel(task_id))
 
     @clause("SCOPE-12")
     def test_one_key_is_active_once_in_each_organization(self, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from typing import Any
 
 import pytest
@@ -40,7 +41,12 @@ class SeeClauses:
     def test_a_second_manager_sees_writes_at_once(self, store: Store) -> None:
         reader = store.open()
         demand("SEE-02", "an empty store", [], reader.list_user_tasks(1))
-        task = store.given(task_key="job")
+        coming = store.fields(task_key="job")
+        demand("SEE-02", "an unknown task", None, reader.get(coming["id"]))
+        demand("SEE-02", "a page and a count of an empty store", ([], 0), (list(reader.page()), reader.count()))
+        store.create_again(coming)
+        task = store.reference.tasks[0]
+        store.then_view(task["id"], reader)
         demand("SEE-02", "after create", store.then_user(1), reader.list_user_tasks(1))
         for changes in ({"status": "running"}, {"progress": 0.5}, {"status": "completed", "result": [1]}):
             store.when_updated(task["id"], **changes)
@@ -48,6 +54,8 @@ class SeeClauses:
             demand("SEE-02", f"by key after {changes}", store.then_key("job"), reader.get_tasks_by_key("job"))
             demand("SEE-02", f"by prefix after {changes}", store.then_key("job"), reader.get_tasks_by_key_prefix("j"))
             store.then_view(task["id"], reader)
+            demand("SEE-02", f"page after {changes}", store.then_page(), reader.page())
+            demand("SEE-02", f"count after {changes}", 1, reader.count(filters={"status": task["status"]}))
         store.given_imported([{"task_key": "job", "status": "failed"}])
         demand("SEE-02", "after import", store.then_key("job"), reader.get_tasks_by_key("job"))
         store.clock.advance(100)
@@ -81,17 +89,37 @@ class SeeClauses:
 
         store.then_all_views()
         assert len(store.then_prefix("")) == len(STATUSES) + 1
+        store.then_user(1)
+        store.then_key("imported")
+        store.then_page({"user_id": 1})
+        for task in store.reference.tasks:
+            found = store.manager.get(task["id"])
+            demand("SEE-04", f"arguments of {task['id']}", task["arguments"], found and found.arguments)
         for status in STATUSES:
             store.given(task_key=f"job:{status}")
         assert len(store.then_prefix("")) == len(STATUSES) + 1 + len(ENDED)
 
     @tier("core")
+    @clause("SEE-04")
+    def test_a_killed_process_leaves_everything_to_the_next(self, store: Store) -> None:
+        # Not every durable store is shared: one process at a time.
+        store.manager.close()
+        writer = Writer(store)
+        writer.go_on(20)
+
+        writer.worker.kill()
+
+        then_nothing_is_lost(store, writer)
+
+    @tier("core")
     @clause("SEE-05")
-    @pytest.mark.parametrize("acknowledgements", [1, 10, 50, 131])
+    @pytest.mark.parametrize("acknowledgements", [1, 10, 50, 76, 100, 131])
     def test_a_killed_writer_loses_nothing(self, store: Store, acknowledgements: int) -> None:
         writer = Writer(store)
         writer.go_on(acknowledgements)
 
+        # Right after an acknowledgement nothing is under way yet.
+        time.sleep(acknowledgements % 13 / 1_000)
         writer.worker.kill()
 
         then_nothing_is_lost(store, writer)
