@@ -126,7 +126,7 @@ class StorePrimitives(abc.ABC):
         self, operation: str, arguments: Sequence[str | None], limit: int | None, deadline: float
     ) -> Explanation:
         """With the capability `explain`: how the find of that lookup, called with these arguments, is served."""
-        raise NotImplementedError
+        raise NotImplementedError("store_explain")
 
     def store_diagnose(self, deadline: float) -> Diagnosis:
         """Facts and warnings for `doctor`. The default knows none."""

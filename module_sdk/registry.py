@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import threading
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -77,8 +78,12 @@ class Registry:
         # An editable install beside a wheel lists one distribution twice; that is no conflict.
         found = {(entry.value, entry.dist.name if entry.dist else ""): entry for entry in self.candidates(scheme)}
         if not found:
-            installed = ", ".join(self.schemes()) or "none"
-            raise ConfigurationError(f"no backend is installed for {scheme}:// (installed: {installed})")
+            schemes = self.schemes()
+            close = difflib.get_close_matches(scheme, schemes, n=1)
+            guess = f"; did you mean {close[0]}://?" if close else ""
+            raise ConfigurationError(
+                f"no backend is installed for {scheme}:// (installed: {', '.join(schemes) or 'none'}){guess}"
+            )
         if len(found) > 1:
             claims = " and ".join(sorted(f"{value} of {dist or 'an unknown distribution'}" for value, dist in found))
             raise ConfigurationError(f"more than one backend claims {scheme}://: {claims}; uninstall all but one")

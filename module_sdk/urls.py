@@ -33,7 +33,10 @@ class StoreURL:
         """Raises `ConfigurationError`, which never repeats more of the URL than its scheme."""
         match = SCHEME.match(url) if isinstance(url, str) else None
         if not isinstance(url, str) or match is None:
-            raise ConfigurationError("the store URL must look like sqlite:///tasks.db, redis://host or memory://")
+            raise ConfigurationError(
+                "the store URL must look like sqlite:///tasks.db, redis://host or memory://: "
+                "a scheme of letters, digits, '.' and '-', then a colon"
+            )
         if not fits(url, MAXIMUM_URL_BYTES):
             raise ConfigurationError(f"the store URL must be text without NUL, of at most {MAXIMUM_URL_BYTES:,} bytes")
         text, mark, query = url.partition("?")
@@ -45,6 +48,12 @@ class StoreURL:
             mark, query = "?" if rest else "", rest
         namespace = check_namespace(names[-1]) if names else None
         return cls(f"{text}{mark}{query}{fragment_mark}{fragment}", match[1].lower(), namespace)
+
+    def refuse_query(self) -> None:
+        """For backends whose URLs have no parameters: raise `ConfigurationError` if this one has some."""
+        names = sorted({name for name, _ in parse_qsl(self.text.partition("?")[2], keep_blank_values=True)})
+        if names:
+            raise ConfigurationError(f"unknown parameter {names[0]!r} of {self.scheme}://: this backend knows none")
 
     def secrets(self) -> list[str]:
         """The passwords in the URL, as written and decoded, longest first."""

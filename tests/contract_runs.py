@@ -78,6 +78,7 @@ def record(ledger: Ledger, verdicts: dict[str, str], *, reason: str = "", hook_m
             "failures": {},
             "by_assertion": False,
             "seconds": 1.0,
+            "refusal": "",
             "suite": {
                 "id": ledger.suite,
                 "joined": False,

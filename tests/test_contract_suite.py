@@ -146,6 +146,14 @@ def test_an_expired_deviation_is_a_failure(tmp_path: Path) -> None:
 
     assert status == 1
     assert "the deviation of KEY-01 expired" in output
+    assert "ERROR: KEY-01 fails, and its deviation expired on" in output
+
+
+def test_a_deviation_from_what_does_not_apply_is_told_to_have_no_effect(tmp_path: Path) -> None:
+    status, output, _ = run_suite(tmp_path, "second_manager", deviations=[deviation(days=1, clause="SEE-02")])
+
+    assert status == 0
+    assert "without effect here: not applicable" in output
 
 
 def test_a_deviation_that_passes_is_an_error(tmp_path: Path) -> None:
@@ -171,6 +179,21 @@ def test_what_does_not_apply_is_not_passed(tmp_path: Path) -> None:
     assert "not applicable: SEE-02" in output
     assert "unknown: FAIL-10" in output
     assert "not run: DISC-01" in output
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ("Deviation('KEY-01', '', datetime.date(2999, 1, 1)),", "the deviation of KEY-01 needs a reason"),
+        ("Deviation('KEY-01', 'x', '2999-01-01'),", "expires on a datetime.date, not '2999-01-01'"),
+        ("'KEY-01',", "deviations must be a list or tuple of Deviation"),
+    ],
+)
+def test_a_deviation_that_is_none_is_refused(tmp_path: Path, declared: str, message: str) -> None:
+    status, output, _ = run_suite(tmp_path, "code_points", body=f"    deviations = ({declared})\n")
+
+    assert status == pytest.ExitCode.INTERRUPTED
+    assert message in output
 
 
 def test_an_unknown_clause_is_refused(tmp_path: Path) -> None:

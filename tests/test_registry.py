@@ -242,8 +242,8 @@ def test_options_reach_the_backend_split_into_common_and_its_own(
         def __init__(self, url, options):
             options.refuse_unknown({"colour"})
             self.colour = options.extra.get("colour")
-            super().__init__(url)
-            self.given = options
+            super().__init__("memory://")
+            self.given, self.given_url = options, url
 
     def module_sdk_open_task_manager(url, options):
         return Manager(url, options)
@@ -257,6 +257,24 @@ def test_options_reach_the_backend_split_into_common_and_its_own(
     assert manager.colour == "blue"  # type: ignore[attr-defined]  # the plugin's own class
     assert manager.given.namespace == "shop"  # type: ignore[attr-defined]
     assert manager.given.max_connections == 3  # type: ignore[attr-defined]
-    assert manager.url.text == "optional://h/p?a=1&b=+"
+    assert manager.given_url == "optional://h/p?a=1&b=+"  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="unknown option 'size'; this backend knows colour"):
         module_sdk.open_manager("optional://", size=3)
+
+
+def test_a_parameter_that_a_store_does_not_know_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="unknown parameter 'nosuch' of memory://"):
+        module_sdk.open_manager("memory://it?namespace=shop&nosuch=1")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("memry://", "did you mean memory://"),
+        ("my_db://here", "a scheme of letters, digits, '.' and '-'"),
+        ("nowhere", "must look like sqlite:///tasks.db"),
+    ],
+)
+def test_a_wrong_scheme_is_told_how_to_mend_it(url: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        module_sdk.open_manager(url)

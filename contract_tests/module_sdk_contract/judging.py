@@ -14,7 +14,7 @@ from module_sdk_contract.identity import describe, masked
 from module_sdk_contract.ledger import Findings
 from module_sdk_contract.marks import CANARY_MARKER, FACTS, MARKER, clauses_of, is_canary
 from module_sdk_contract.selection import suite_class, suite_findings, suite_id
-from module_sdk_contract.verdicts import Deviation, NotApplicable, Unknown, Verdict
+from module_sdk_contract.verdicts import Deviation, NotApplicable, NotTried, Unknown, Verdict
 from module_sdk_contract.violations import ContractViolation
 
 DESCRIBED: set[str] = set()
@@ -36,7 +36,7 @@ def give_up_early(item: pytest.Item) -> None:
     """A store that the first tests could not open is not tried by hundreds more, each to the end of its patience."""
     refusals = REFUSED.get(suite_id(item), [])
     if len(refusals) >= MOST_REFUSALS and suite_id(item) not in DESCRIBED:
-        pytest.fail(f"{len(refusals)} tests could not open the store, so this one does not try: {refusals[-1]}", False)
+        raise NotTried(f"{len(refusals)} tests could not open the store, so this one does not try: {refusals[-1]}")
 
 
 def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -46,7 +46,7 @@ def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
         REFUSED.setdefault(suite_id(item), []).append(f"{type(error).__name__}: {error}")
     if is_canary(item):
         judge_canary(item, report, error)
-    elif report.when == "call" or not report.passed:
+    elif not isinstance(error, NotTried) and (report.when == "call" or not report.passed):
         report.user_properties.append((MARKER, findings_of(item, report, error)))
     mask_secrets(item, report)
 
@@ -63,9 +63,15 @@ def judge_canary(item: pytest.Item, report: pytest.TestReport, error: BaseExcept
         "canary": canary.name,
         "test": item.name,
         "result": result,
+        "refusal": refusal_of(item),
         "seconds": report.duration,
     }
     report.user_properties.append((CANARY_MARKER, finding))
+
+
+def refusal_of(item: pytest.Item) -> str:
+    """Why the store of the test's suite did not open; empty if it did."""
+    return masked(item, "".join(REFUSED.get(suite_id(item), [])[-1:]))
 
 
 def findings_of(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> Findings:
@@ -92,6 +98,7 @@ def findings_of(item: pytest.Item, report: pytest.TestReport, error: BaseExcepti
         "failures": {name: [masked(item, text) for text in texts] for name, texts in failures.items()},
         "by_assertion": isinstance(error, AssertionError),
         "seconds": report.duration,
+        "refusal": refusal_of(item),
         "suite": suite_findings(item),
     }
 

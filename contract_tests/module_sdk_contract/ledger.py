@@ -26,6 +26,8 @@ class Findings(TypedDict):
     failures: dict[str, list[str]]
     by_assertion: bool
     seconds: float
+    refusal: str
+    """Why the store did not open, if it has not yet."""
     suite: SuiteFindings
 
 
@@ -69,6 +71,8 @@ class Ledger:
         self.canaries: dict[str, dict[str, CanaryResult]] = {}
         """By name, then by test."""
         self.facts: dict[str, Any] = {}
+        self.refusal = ""
+        """Why the store has never opened, if it has not."""
         self.joined = False
         self.expected = 0
         self.left_out: list[str] = []
@@ -85,6 +89,7 @@ class Ledger:
         self.expected, self.left_out = suite["tests"], suite["left_out"]
         self.half_decided = set(suite["half_decided"])
         self.seconds += found.get("seconds", 0.0)
+        self.refusal = found.get("refusal", "")
         if kind == FACTS:
             self.facts = found["facts"]
         elif kind == CANARY_MARKER:

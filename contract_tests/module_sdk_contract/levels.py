@@ -31,8 +31,9 @@ MOST_NAMES: Final = 12
 
 def level_of(ledger: Ledger, canaries: list[str], tier: str) -> tuple[Level, dict[Level, list[str]]]:
     """The level, and what each higher one still lacks."""
+    unopened = [f"the store does not open: {ledger.refusal}"] if ledger.refusal and not ledger.facts else []
     steps = {
-        Level.CORE: [*canary_gaps(ledger, canaries), *core_gaps(ledger, tier)],
+        Level.CORE: [*unopened, *canary_gaps(ledger, canaries), *core_gaps(ledger, tier)],
         Level.FULL: list(full_gaps(ledger, tier)),
         Level.DURABLE: list(durable_gaps(ledger)),
     }

@@ -77,8 +77,12 @@ def style_of(column: Verdict, counts: dict[Verdict, int]) -> str:
 def summary_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from verdict_lines(report)
     for deviation in report["deviations"]:
+        name, verdict, day = deviation["clause"], deviation["verdict"], deviation["expires"]
+        without_effect = f", without effect here: {verdict}" if verdict == Verdict.NOT_APPLICABLE else ""
         state = "expired" if deviation["expired"] else "until"
-        yield f"declared deviation: {deviation['clause']}, {state} {deviation['expires']}: {deviation['reason']}"
+        yield f"declared deviation: {name}, {state} {day}{without_effect}: {deviation['reason']}"
+        if deviation["expired"] and verdict == Verdict.FAILED:
+            yield f"ERROR: {name} fails, and its deviation expired on {day}: mend the store, or declare it anew"
     for clause_id in report["needless_deviations"]:
         yield f"ERROR: {clause_id} passes, and is declared as a deviation: delete the declaration"
     yield canary_line(report["canaries"])

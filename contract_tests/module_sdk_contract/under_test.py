@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from module_sdk.backends import ConfigurationError
 from module_sdk_contract.catalogue import CLAUSES
 from module_sdk_contract.harness import Store, unknown
 from module_sdk_contract.marks import clauses_of
@@ -28,6 +29,8 @@ class StoreUnderTest:
 
     def manager_url(self, tmp_path: Path) -> str:
         """The URL for one test; override it where the store lies in the test's own folder."""
+        if not self.url:
+            raise ConfigurationError(f"{type(self).__name__} sets neither `url` nor `manager_url`")
         return self.url
 
     # --- Hooks: without them the clauses that need them end as unknown ------------------------------------------------

@@ -29,6 +29,10 @@ class NotApplicable(pytest.skip.Exception):  # type: ignore[name-defined, misc] 
     """The manager does not declare the capability that the clause is about."""
 
 
+class NotTried(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # as above
+    """The store has never opened, so the clause has no verdict."""
+
+
 class Unknown(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # as above
     """The suite gives no hook that the clause needs."""
 
@@ -37,7 +41,7 @@ class Unknown(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # as 
 class Deviation:
     """A declared exception to a clause. Once it has expired, or the clause passes, it is an error.
 
-    Raises `ValueError` for an id that no clause has.
+    Raises `ValueError` for an id that no clause has or an empty reason, and `TypeError` for an expiry that is no date.
     """
 
     clause: str
@@ -47,6 +51,10 @@ class Deviation:
     def __post_init__(self) -> None:
         if self.clause not in CLAUSES:
             raise ValueError(f"the contract has no clause {self.clause!r}")
+        if not isinstance(self.reason, str) or not self.reason.strip():
+            raise ValueError(f"the deviation of {self.clause} needs a reason")
+        if type(self.expires) is not datetime.date:
+            raise TypeError(f"the deviation of {self.clause} expires on a datetime.date, not {self.expires!r}")
 
     def holds(self) -> bool:
         return datetime.datetime.now(datetime.UTC).date() <= self.expires
