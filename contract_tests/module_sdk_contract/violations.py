@@ -23,15 +23,10 @@ class Violation:
     where: str = ""
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.clause}: {CLAUSES[self.clause].rule}",
-            f"  asked:     {self.asked}",
-            f"  reference: {self.expected}",
-            f"  store:     {self.found}",
-        ]
-        if self.where:
-            lines.append(f"  differs:   {self.where}")
-        return "\n".join(lines)
+        lines = [f"{self.clause}: {CLAUSES[self.clause].rule}", f"  asked:     {self.asked}"]
+        # Before the rows, which may be long.
+        lines += [f"  differs:   {self.where}"] if self.where else []
+        return "\n".join([*lines, f"  reference: {self.expected}", f"  store:     {self.found}"])
 
 
 class ContractViolation(AssertionError):  # noqa: N818  # a broken promise, not an error of the suite
