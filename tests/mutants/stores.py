@@ -98,16 +98,21 @@ class ReadsItsWritesLater(MemoryMutant):
 class PayloadsNotKept(SQLMutant):
     """Keeps checkpoints to itself."""
 
+    names: ClassVar[tuple[str, ...]] = ("checkpoint",)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.own: dict[str, dict[str, Any]] = {}
+
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        checkpoints: dict[str, str | None] = self.__dict__.setdefault("checkpoints", {})
-        checkpoints[record.id] = record.checkpoint
-        standing = super().store_create(record._replace(checkpoint=None), deadline)
-        return record if standing.id == record.id else standing
+        self.own.setdefault(record.id, {name: getattr(record, name) for name in self.names})
+        nothing: dict[str, Any] = dict.fromkeys(self.names)
+        standing = super().store_create(record._replace(**nothing), deadline)
+        return standing._replace(**self.own.get(standing.id, {}))
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         found = super().store_get(task_id, organization, deadline)
-        checkpoints: dict[str, str | None] = self.__dict__.get("checkpoints", {})
-        return found and found._replace(checkpoint=checkpoints.get(task_id, found.checkpoint))
+        return found and found._replace(**self.own.get(task_id, {}))
 
 
 class CheckThenInsertInSQL(SQLMutant):

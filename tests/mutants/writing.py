@@ -241,22 +241,26 @@ class ProgressOverCancel(MemoryMutant):
 
 
 class ChangedPrune(MemoryMutant):
-    """Prunes what `is_old` says."""
+    """Prunes what `is_old` says, of the tasks that `is_meant` says."""
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
     ) -> int:
         with self.tables.lock:
-            old = [
-                record
-                for record in self.tables.records.values()
-                if self.is_old(record, before)
-                and organization in (None, record.organization_id)
-                and user in (None, record.user_id)
-            ][:batch_size]
+            old = self.batch(before, organization, user, batch_size)
             for record in old:
                 self.remove(record)
             return len(old)
+
+    def batch(self, before: int, organization: str | None, user: str | None, batch_size: int) -> list[TaskRecord]:
+        return [
+            record
+            for record in self.tables.records.values()
+            if self.is_old(record, before) and self.is_meant(record, organization, user)
+        ][:batch_size]
+
+    def is_meant(self, record: TaskRecord, organization: str | None, user: str | None) -> bool:
+        return organization in (None, record.organization_id) and user in (None, record.user_id)
 
     def is_old(self, record: TaskRecord, before: int) -> bool:
         return record.status in statuses.FINAL and record.updated_at < before
