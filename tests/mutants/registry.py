@@ -9,7 +9,7 @@ from typing import Final
 from module_sdk_memory.manager import MemoryTaskManager
 
 from module_sdk.backends import TaskManager
-from tests.mutants import contract_bugs, further_bugs
+from tests.mutants import contract_bugs, further_bugs, strangers_bugs
 from tests.mutants.bases import MemoryMutant, SQLMutant
 from tests.mutants.facades import PatchedFacade
 from tests.mutants.importing import ImportsNoOther
@@ -58,7 +58,7 @@ class Mutant:
     @property
     def is_race(self) -> bool:
         """Whether the bug shows only when two calls meet."""
-        return self.placed.store.__name__ in further_bugs.RACES
+        return self.placed.store.__name__ in further_bugs.RACES | strangers_bugs.RACES
 
     @property
     def id(self) -> str:
@@ -78,6 +78,10 @@ MUTANTS: Final = (
     *(
         Mutant(f"x{number}", name, at(store, place), clause)
         for number, (name, store, clause, *place) in enumerate(further_bugs.ROWS, further_bugs.FIRST)
+    ),
+    *(
+        Mutant(f"s{number}", name, at(store, ()), clause)
+        for number, (name, store, clause) in enumerate(strangers_bugs.ROWS, 1)
     ),
 )
 CONTROLS: Final = (
