@@ -112,7 +112,7 @@ class LifeRaces:
             demand("LIFE-03", "the task after the race", expected, {name: getattr(task, name) for name in expected})
 
     @tier("core")
-    @clause("LIFE-09")
+    @clause("LIFE-09", "LIFE-05")
     def test_concurrent_updates_of_different_fields_all_stay(self, store: Store) -> None:
         managers = store.some_managers(3)
         changes: dict[str, Any] = {"progress": 0.5, "label": "renamed", "checkpoint": [1, 2], "error": "E: seen"}
