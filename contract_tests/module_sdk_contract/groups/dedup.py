@@ -118,6 +118,21 @@ class DedupClauses:
         demand("DEDUP-09", "the first of them", task_of(first), found)
 
     @clause("DEDUP-09")
+    def test_a_long_import_stops_at_a_held_key(self, store: Store) -> None:
+        """Also before the batches that would have come after it."""
+        store.given(task_key="held")
+        tasks = [store.fields(task_key=f"job:{number}", status="failed") for number in range(700)]
+        tasks[20] |= {"task_key": "held", "status": "running"}
+
+        demand_error(
+            "DEDUP-09", "a long import", TaskConflictError, store.manager.import_tasks, list(map(task_of, tasks))
+        )
+
+        for fields in tasks[:20]:
+            store.reference.create(fields)
+        store.then_all_views()
+
+    @clause("DEDUP-09")
     def test_an_import_can_be_run_again(self, store: Store) -> None:
         tasks = [store.fields(task_key=f"job:{index}", status="running") for index in range(5)]
         for fields in tasks:

@@ -92,6 +92,18 @@ class DedupRaces:
             demand("DEDUP-09", asked, True, bool(refused) or written == 4)
 
     @tier("core")
+    @clause("DEDUP-09")
+    def test_racing_imports_of_one_batch_refuse_nothing(self, store: Store) -> None:
+        """A task that another import has just written holds its key itself."""
+        managers = store.some_managers(4)
+        for number in range(ROUNDS):
+            batch = [task_of(store.fields(task_key=f"job:{number}:{index}")) for index in range(8)]
+
+            outcomes = race([functools.partial(manager.import_tasks, batch) for manager in managers * 2])
+
+            demand("DEDUP-09", "how many were written", len(batch), sum(store.then_no_errors("DEDUP-09", outcomes)))
+
+    @tier("core")
     @clause("DEDUP-08")
     def test_ends_race_creates(self, store: Store) -> None:
         history = History()

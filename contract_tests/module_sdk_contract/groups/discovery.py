@@ -41,6 +41,7 @@ try:
 except module_sdk.ConfigurationError as error:
     print(error)
 """
+LONGEST_NAMESPACE = 24
 ENTRY_POINTS = "[module_sdk.backends]\n{scheme} = {module}\n"
 
 
@@ -149,7 +150,8 @@ class DiscClauses:
 
     @clause("DISC-05")
     def test_namespaces_are_apart(self, store: Store) -> None:
-        names = [f"{store.namespace}{tail}" for tail in ("a", "ab", "_a", "a_b")]
+        longest = f"{store.namespace}x".ljust(LONGEST_NAMESPACE - 1, "x")
+        names = [f"{store.namespace}{tail}" for tail in ("a", "ab", "_a", "a_b")] + [f"{longest}a", f"{longest}b"]
         managers = {name: store.open(namespace=name) for name in names}
         fields = store.fields(task_key="job", checkpoint=["base"])
         store.create_again(fields)

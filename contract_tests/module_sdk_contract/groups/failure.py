@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -34,7 +35,7 @@ from module_sdk_contract.violations import demand, demand_error
 
 FINDS: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")
 ERRORS: Final = (RuntimeError("x"), KeyError("x"), DriverError("x"), TaskBackendError("x"), OSError(5, "x"))
-SOON: Final = 1.0
+SOON: Final = 0.7
 GRACE: Final = 1.5
 """What a busy machine may add to a deadline, in seconds."""
 
@@ -162,6 +163,33 @@ class FailClauses:
             clause_id = "DISC-07" if asked == "ping" else "FAIL-09"
             found = isinstance(outcome, TaskBackendError)
             demand(clause_id, f"{asked} of a dead store raises TaskBackendError, not {outcome!r}", True, found)
+            # A wait that ended has no error of the driver yet.
+            told = isinstance(outcome, TaskBackendUnavailableError) or outcome.__cause__ is not None
+            demand(clause_id, f"{outcome!r} of {asked} has a cause", True, told)
+
+    @clause("FAIL-09")
+    def test_a_call_with_no_time_left_is_done_or_unavailable(self, store: Store) -> None:
+        task = store.given(task_key="job:1")
+        coming = task_of(store.fields(user_id=2, checkpoint=[1]))
+        calls: dict[str, Callable[..., object]] = {
+            "get": functools.partial(store.manager.get, task["id"]),
+            "page": store.manager.page,
+            "count": store.manager.count,
+            "ping": store.manager.ping,
+            "create": functools.partial(store.manager.create, coming),
+        }
+        for operation in LOOKUPS:
+            calls[operation] = functools.partial(getattr(store.manager, operation), argument_of(operation))
+        for seconds, (asked, call) in itertools.product((1e-9, 0, -1), calls.items()):
+            outcome = outcome_within(GRACE, functools.partial(call, timeout_seconds=seconds))
+            right = not isinstance(outcome, Exception) or isinstance(outcome, TaskBackendUnavailableError)
+            demand(
+                "FAIL-09", f"{asked}(timeout_seconds={seconds}) is done or unavailable, not {outcome!r}", True, right
+            )
+
+        store.then_user(1)
+        found = store.manager.get(coming.id)
+        demand("FAIL-09", "the new task, if it is there", coming, found or coming)
 
     @clause("FAIL-10")
     def test_an_unreadable_record_hides_no_other(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
@@ -177,6 +205,7 @@ class FailClauses:
                 store.then_lookup(operation, argument_of(operation))
             answer = getattr(store.manager, operation)(argument_of(operation))
             demand("FAIL-10", f"{operation}.skipped", 3, answer.skipped)
+            demand("FAIL-10", f"tasks.{operation}.skipped", 3, soft_lookup(operation).skipped)
             demand("FAIL-10", f"{operation}: unreadable records are logged", True, len(caplog.records) >= 3)
             for limit in (0, 1, 2, 4, 5, 6, 8):
                 store.then_lookup(operation, argument_of(operation), limit=limit)

@@ -115,12 +115,18 @@ class FailureModes:
     @clause("FAIL-12")
     def test_async_twins_answer_the_same(self, store: Store) -> None:
         for number in range(3):
-            store.given(task_key="job:1", status="completed", created_at=store.clock() + number)
+            for organization in (None, 7):
+                fields = {"organization_id": organization, "created_at": store.clock() + number}
+                store.given(task_key="job:1", status="completed", **fields)
 
         for operation in LOOKUPS:
             answer = asyncio.run(soft_async(operation))
             demand("FAIL-12", f"a{operation}", store.then_lookup(operation, argument_of(operation)), answer)
             demand("FAIL-12", f"a{operation}.error", None, answer.error)
+            for organization, limit in ((7, None), (None, 2), (7, 1)):
+                twin = getattr(tasks, f"a{operation}")(argument_of(operation), organization, limit=limit)
+                expected = store.then_lookup(operation, argument_of(operation), organization, limit=limit)
+                demand("FAIL-12", f"a{operation} in {organization}, limit={limit}", expected, asyncio.run(twin))
         module_sdk.configure(manager=FaultyManager(store.manager, *[raises(AWAY)] * 3, *[returns(None)] * 3))
         for operation in LOOKUPS:
             then_failed("FAIL-12", f"a{operation}", asyncio.run(soft_async(operation)), AWAY)

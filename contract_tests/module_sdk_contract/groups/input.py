@@ -15,7 +15,7 @@ from module_sdk.errors import PayloadError
 from module_sdk_contract.asking import LOOKUPS
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.violations import demand, demand_error
 
 MAXIMUM_PAYLOAD: Final = 1_048_576
@@ -113,10 +113,24 @@ class BadClauses:
     @clause("BAD-01")
     def test_the_largest_payload_is_kept(self, store: Store) -> None:
         text = "x" * (MAXIMUM_PAYLOAD - 2)
-        store.given(checkpoint=text, status="completed", result=nested(100))
+        task = store.given(status="running")
+        for field in ("checkpoint", "result", "confirmation", "arguments"):
+            store.given(**{field: text})
+            if field != "arguments":
+                store.when_updated(task["id"], **{field: text})
+        store.given(status="completed", result=nested(100))
         store.given(error="é" * 32_768, status="failed")
 
         store.then_all_views()
+
+    @tier("core")
+    @clause("BAD-01")
+    def test_an_import_may_hold_many_of_the_largest_payloads(self, store: Store) -> None:
+        """More together than one message to most servers may be."""
+        imported = store.given_imported({"checkpoint": "x" * (MAXIMUM_PAYLOAD - 2)} for _ in range(20))
+
+        store.then_view(imported[-1]["id"])
+        store.then_count()
 
     @clause("BAD-01")
     def test_a_bad_task_in_an_import_is_refused(self, store: Store) -> None:

@@ -139,9 +139,17 @@ class LifeClauses:
             {"checkpoint": {}},
             {"label": ""},
             {"error": None},
+            {"checkpoint": [1], "error": "E: y"},
+            {"checkpoint": [2], "error": None},
         )
-        moves = ({"status": status} for status in ("waiting_confirmation", "running", "completed"))
-        for changes in (*CHANGES, *payloads, {"checkpoint": [1], "error": "E: y"}, *moves):
+        # A move to another status clears the confirmation, also while it sets something else.
+        moves: tuple[dict[str, Any], ...] = (
+            {"status": "waiting_confirmation", "confirmation": {"ask": 1}},
+            {"status": "running", "checkpoint": [3]},
+            {"confirmation": {"ok": True}},
+            {"status": "completed", "result": [2]},
+        )
+        for changes in (*CHANGES, *payloads, *moves):
             store.when_updated(task["id"], **changes)
             store.then_view(task["id"])
 

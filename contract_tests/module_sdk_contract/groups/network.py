@@ -21,15 +21,17 @@ from module_sdk_contract.groups.failure import GRACE, soft_lookup, then_unavaila
 from module_sdk_contract.groups.failure_modes import held_resources, then_no_leak
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.violations import demand
+from module_sdk_contract.violations import demand, demand_error
 
 SOON: Final = 0.7
+# More than the grace, so that twice the deadline is too late.
+BEYOND_GRACE: Final = 1.8
 BACK_SECONDS: Final = 1.5
 MANY: Final = 150
 """Rows enough that their answer does not fit into one packet."""
 # After how many bytes of an answer the connection ends.
-CORE_CUTS: Final = (1, 100, 9_000)
-OTHER_CUTS: Final = (0, 4, 3_000)
+CORE_CUTS: Final = (100, 9_000)
+OTHER_CUTS: Final = (0, 1, 4, 3_000)
 # The clause, what happens, and its numbers.
 HURTS: Final[dict[str, tuple[str, Kind, dict[str, Any]]]] = {
     "refuse": ("FAIL-05", Kind.REFUSE, {}),
@@ -91,7 +93,8 @@ class Network:
 
 def then_hurts_and_heals(store: Store, hurt: str) -> None:
     running = store.given(task_key="job:1", status="running")
-    network = Network(store)
+    deadline = BEYOND_GRACE if hurt == "black hole" else SOON
+    network = Network(store, timeout_seconds=deadline)
     manager = network.manager
     unsure = store.fields(task_key="job:2", user_id=2)
 
@@ -100,11 +103,13 @@ def then_hurts_and_heals(store: Store, hurt: str) -> None:
     calls: dict[str, Callable[[], object]] = {
         "create": functools.partial(manager.create, task_of(unsure)),
         "update": functools.partial(manager.update, running["id"], progress=0.5),
+        "prune": functools.partial(manager.prune, 1_000_000),
+        **reads_of(manager, running["id"]),
     }
     for operation in LOOKUPS:
         calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
         calls[f"tasks.{operation}"] = functools.partial(soft_lookup, operation)
-    then_unavailable_at_once(HURTS[hurt][0], SOON, calls)
+    then_unavailable_at_once(HURTS[hurt][0], deadline, calls)
     network.heal()
     # Nobody knows whether the update went in; repeating it tells.
     store.reference.update(running["id"], store.clock(), progress=0.5)
@@ -113,6 +118,12 @@ def then_hurts_and_heals(store: Store, hurt: str) -> None:
     running["updated_at"] += row["updated_at"] != store.reference.lookup("get_tasks_by_key", "job:1")[0]["updated_at"]
     network.then_complete()
     then_created_once(store, manager, unsure)
+
+
+def reads_of(manager: TaskManager, task_id: str) -> dict[str, Callable[..., object]]:
+    """Those that are no lookups."""
+    get = functools.partial(manager.get, task_id)
+    return {"ping": manager.ping, "get": get, "page": manager.page, "count": manager.count}
 
 
 def then_created_once(store: Store, manager: TaskManager, fields: dict[str, Any]) -> None:
@@ -160,18 +171,43 @@ class NetworkClauses:
 
     @LEFT_BY_PYTHON
     @tier("core")
-    @clause("FAIL-08")
+    @clause("FAIL-06")
+    def test_a_call_keeps_its_own_deadline(self, store: Store) -> None:
+        """Whatever the options say of calls that are given none."""
+        task = store.given(task_key="job:1", status="running")
+        network = Network(store, timeout_seconds=30)
+        manager = network.manager
+        calls: dict[str, Callable[..., object]] = {
+            "create": functools.partial(manager.create, task_of(store.fields())),
+            "update": functools.partial(manager.update, task["id"], progress=0.5),
+            **reads_of(manager, task["id"]),
+        }
+        for operation in LOOKUPS:
+            calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
+
+        network.hurt("black hole")
+
+        in_time: dict[str, Callable[[], object]] = {
+            asked: functools.partial(call, timeout_seconds=BEYOND_GRACE) for asked, call in calls.items()
+        }
+        then_unavailable_at_once("FAIL-06", BEYOND_GRACE, in_time)
+        network.proxy.set(Kind.NONE)
+
+    @LEFT_BY_PYTHON
+    @tier("core")
+    @clause("FAIL-08", "DISC-07")
     def test_a_manager_works_again_when_its_network_is_back(self, store: Store) -> None:
         store.given(task_key="job:1")
         network = Network(store)
 
-        for hurt in ("reset", "refuse"):
-            network.hurt(hurt)
-            demand("FAIL-08", f"a lookup fails: {hurt}", True, soft_lookup("list_user_tasks").error is not None)
-            network.heal()
+        network.hurt("reset")
+        # First of all, while the pool still has a connection that worked.
+        demand_error("DISC-07", "ping", TaskBackendUnavailableError, network.manager.ping)
+        demand("FAIL-08", "a lookup fails", True, soft_lookup("list_user_tasks").error is not None)
+        network.heal()
 
-            network.then_complete()
-            store.when_updated(store.reference.tasks[0]["id"], label=hurt)
+        network.then_complete()
+        store.when_updated(store.reference.tasks[0]["id"], label="back")
 
     @LEFT_BY_PYTHON
     @tier("core")

@@ -115,4 +115,5 @@ class PrefixClauses:
         after = store.manager.explain(operation, "family:", limit=limit)
         asked = f"rows examined for a family of 40 with limit={limit} ({after.rows_examined}; {after.plan}) do not grow"
         demand("PREFIX-11", asked, True, after.rows_examined <= before + 20)
-        assert before <= 2 * 40 + 20
+        # Every row of the answer is counted once or twice.
+        assert (limit or 40) <= before <= 2 * 40 + 20

@@ -10,11 +10,13 @@ import pytest
 from module_sdk.errors import InvalidInputError
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.reference import ENDED, EVERYWHERE, STATUSES
 from module_sdk_contract.violations import demand, demand_error
 
 SECOND: Final = 1_000_000
+MANY: Final = 1_100
+"""More than any internal batch: of 500, of 1,000."""
 
 
 def when_pruned(store: Store, older_than_seconds: float, **arguments: Any) -> int:
@@ -105,6 +107,22 @@ class KeepClauses:
         assert when_pruned(store, 0, batch_size=batch_size) == 8
 
         store.then_all_views()
+
+    @tier("core")
+    @clause("KEEP-01", "KEEP-05")
+    def test_many_go_past_many_that_stay(self, store: Store) -> None:
+        """And what comes back with the same ids has nothing of what went."""
+        store.given_imported({"status": "running", "task_key": f"stays:{number}"} for number in range(MANY))
+        store.clock.advance(1)
+        gone = store.given_imported({"status": "failed", "checkpoint": ["gone"]} for _ in range(MANY))
+        store.clock.advance(10)
+
+        assert when_pruned(store, 5, batch_size=10_000) == MANY
+
+        store.then_count()
+        store.given_imported({"id": task["id"], "status": "failed"} for task in gone)
+        for task in gone[::50]:
+            store.then_view(task["id"])
 
     @clause("KEEP-01", "KEEP-03")
     def test_bad_arguments_are_refused(self, store: Store) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import time
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from module_sdk import tasks
 from module_sdk.backends import ConfigurationError, TaskManager
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
@@ -17,6 +18,8 @@ from module_sdk_contract.races import race
 from module_sdk_contract.reference import ENDED, STATUSES, Fields
 from module_sdk_contract.verdicts import NotApplicable
 from module_sdk_contract.violations import demand, demand_error
+
+KINDS_OF_CHANGE: Final[tuple[dict[str, Any], ...]] = ({"progress": 0.5}, {"label": "changed"}, {"checkpoint": [1]})
 
 
 class SeeClauses:
@@ -112,6 +115,23 @@ class SeeClauses:
         then_nothing_is_lost(store, writer)
 
     @tier("core")
+    @clause("SEE-04")
+    def test_the_last_change_outlives_its_process(self, store: Store) -> None:
+        store.manager.close()
+        for changes in KINDS_OF_CHANGE:
+            worker = store.spawn()
+            fields = store.fields(status="running")
+            worker.ask("create", tasks=[fields])
+            worker.ask("update", task_id=fields["id"], changes=changes)
+
+            worker.kill()
+
+            reader = store.open()
+            found = reader.get(fields["id"])
+            demand("SEE-04", "the last change", changes, {name: getattr(found, name, None) for name in changes})
+            reader.close()
+
+    @tier("core")
     @clause("SEE-05")
     @pytest.mark.parametrize("acknowledgements", [1, 10, 50, 76, 100, 131])
     def test_a_killed_writer_loses_nothing(self, store: Store, acknowledgements: int) -> None:
@@ -133,6 +153,12 @@ class SeeClauses:
 
         store.contract.restart_server(store)
 
+        # A manager that was open before finds its way back, and without one that opens the store anew.
+        until = time.monotonic() + 5
+        while (answer := tasks.list_user_tasks(1)).error is not None and time.monotonic() < until:
+            time.sleep(0.01)
+        demand("SEE-08", "the error of a manager that was open before", None, answer.error)
+        demand("SEE-08", "whether it writes", True, store.creates_a_task("job:after the restart"))
         then_nothing_is_lost(store, writer)
 
     @clause("SEE-06")
@@ -210,6 +236,7 @@ def then_nothing_is_lost(store: Store, writer: Writer) -> None:
     writer.end()
     reader = store.open()
     found = {row["id"]: row for row in reader.get_tasks_by_key_prefix("job:")}
+    demand(writer.clause, "how many are counted", len(found), reader.count())
     states = ("created", "running", "completed")
     for task_id, state in writer.acknowledged.items():
         status = found.get(task_id, {}).get("status")

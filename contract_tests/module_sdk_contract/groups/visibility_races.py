@@ -85,6 +85,27 @@ class SeeRaces:
 
         while_writing(write, [read, read])
 
+    @tier("core")
+    @clause("SEE-07")
+    def test_a_task_is_never_read_half_created(self, store: Store) -> None:
+        reader, writer = store.some_managers(2)[0], store.some_managers(2)[-1]
+        coming = [store.fields(checkpoint=[number]) for number in range(150)]
+        written = 0
+
+        def write(number: int) -> bool:
+            nonlocal written
+            written = number
+            writer.create(task_of(coming[number]))
+            return number + 1 == len(coming)
+
+        def read() -> None:
+            fields = coming[written]
+            task = reader.get(fields["id"])
+            if task is not None:
+                demand("SEE-07", "the checkpoint of a task that is there", fields["checkpoint"], task.checkpoint)
+
+        while_writing(write, [read, read])
+
 
 def while_writing(write: Callable[[int], bool], readers: list[Callable[[], None]]) -> None:
     """`write(number)` with rising numbers until it says that this is enough, and each reader again and again meanwhile.
