@@ -17,6 +17,7 @@ from module_sdk_contract.under_test import StoreUnderTest
 from tests.mutants.registry import STORES, Placed, clauses_named
 from tests.mutants.wire import answering_server
 from tests.restarting import RestartsServer
+from tests.spoiling import scrambled_file, spoilt_record
 
 
 class MutantUnderTest(StoreUnderTest):
@@ -60,6 +61,9 @@ class SQLiteMutant(SQLMutantUnderTest):
     def manager_url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'tasks.db'}"
 
+    def dead_url(self, store: Store) -> str:
+        return scrambled_file(store.tmp_path)
+
 
 class ServerMutant(RestartsServer, StoreUnderTest):
     """On a real server, whose fixture is called `<place>_url`."""
@@ -84,6 +88,17 @@ class ValkeyMutant(ServerMutant):
         for key in read:
             yield key, router.read("DUMP", key, deadline=time.monotonic() + 10)
 
+    def corrupt(self, store: Store, task_id: str) -> None:
+        manager, deadline = manager_of(store), time.monotonic() + 10
+        name = manager.layout.record(task_id)
+        packed = manager.router.read("GET", name, deadline=deadline)
+        manager.router.read("SET", name, spoilt_record(packed), deadline=deadline)
+
+
+class MongoMutantUnderTest(ServerMutant):
+    def direct_url(self, url: str) -> str:
+        return f"{url}?directConnection=true"
+
 
 BASES = {
     "memory": MutantUnderTest,
@@ -92,7 +107,7 @@ BASES = {
     "postgresql": SQLServerMutant,
     "mariadb": SQLServerMutant,
     "valkey": ValkeyMutant,
-    "mongodb": ServerMutant,
+    "mongodb": MongoMutantUnderTest,
 }
 
 

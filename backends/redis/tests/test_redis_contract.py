@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
-from typing import Final, cast
+from typing import cast
 
 import pytest
 import redis
@@ -15,10 +14,8 @@ from module_sdk_redis.manager import RedisTaskManager
 
 from tests.fixtures import running
 from tests.restarting import RestartsServer
+from tests.spoiling import spoilt_record
 from tests.tls_servers import RedisOverTLS
-
-# Places of a record and what they hold then: a field too many, a progress that is no number, a label that is no UTF-8.
-SPOILT: Final = itertools.cycle(((2, b"two\0fields"), (4, b"half"), (2, b"\xff")))
 
 
 class RedisContract(RestartsServer, TaskManagerContract):
@@ -35,10 +32,7 @@ class RedisContract(RestartsServer, TaskManagerContract):
 
     def corrupt(self, store: Store, task_id: str) -> None:
         name = manager_of(store).layout.record(task_id)
-        parts = cast("bytes", self.server.get(name)).split(b"\0")
-        place, value = next(SPOILT)
-        parts[place] = value
-        self.server.set(name, b"\0".join(parts))
+        self.server.set(name, spoilt_record(cast("bytes", self.server.get(name))))
 
     def write_newer_schema(self, store: Store) -> None:
         self.server.set(manager_of(store).layout.schema, SCHEMA_VERSION + 1)

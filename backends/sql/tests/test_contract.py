@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +14,7 @@ from module_sdk_contract.harness import Store
 from module_sdk_sql.manager import SQLTaskManager
 
 from tests.restarting import RestartsServer
+from tests.spoiling import scrambled_file
 
 
 class SQLContract(RestartsServer, TaskManagerContract):
@@ -49,12 +48,7 @@ class TestSQLiteFile(SQLContract):
         return f"sqlite:///{tmp_path / 'tasks.db'}"
 
     def dead_url(self, store: Store) -> str:
-        path = store.tmp_path / "dead.db"
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.execute("CREATE TABLE something (other)")
-        header = path.read_bytes()[:100]
-        path.write_bytes(header.ljust(path.stat().st_size, b"\xa5"))
-        return f"sqlite:///{path}"
+        return scrambled_file(store.tmp_path)
 
 
 class TestSQLiteMemory(SQLContract):
