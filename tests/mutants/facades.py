@@ -55,6 +55,7 @@ def original(place: str) -> Callable[..., Any]:
 # --- Lookups ----------------------------------------------------------------------------------------------------------
 
 ANSWER = original("module_sdk.tasks:answer")
+ASOFT = original("module_sdk.tasks:asoft")
 CHECKED = original("module_sdk.lookups:checked")
 RECORD = original("module_sdk.failures:LookupFailures.record")
 BURST = original("module_sdk.failures:LookupFailures.begin_burst")
@@ -63,6 +64,11 @@ BURST = original("module_sdk.failures:LookupFailures.begin_burst")
 def answer_without_error(*arguments: Any) -> LookupResult:
     found: LookupResult = ANSWER(*arguments)
     return LookupResult(list(found), skipped=found.skipped)
+
+
+def answer_without_skipped(*arguments: Any) -> LookupResult:
+    found: LookupResult = ANSWER(*arguments)
+    return LookupResult(list(found), error=found.error)
 
 
 def answer_to_everything(*arguments: Any) -> LookupResult:
@@ -80,6 +86,10 @@ def error_of_the_empty(*arguments: Any) -> LookupResult:
 
 class ErrorForgotten(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_without_error),)
+
+
+class SkippedForgotten(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_without_skipped),)
 
 
 class InterruptsCaught(PatchedFacade):
@@ -124,6 +134,15 @@ class HooksStopAtTheFirst(PatchedFacade):
     """Lets an observer that raises stop the ones after it."""
 
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.observers:Observers.notify", notify_until_one_raises),)
+
+
+async def asoft_without_scope(operation: str, argument: Any, organization_id: Any, limit: int | None) -> LookupResult:
+    found: LookupResult = await ASOFT(operation, argument, None, limit)
+    return found
+
+
+class TwinsForgetTheOrganization(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:asoft", asoft_without_scope),)
 
 
 async def run_at_once(threads: object, call: Callable[[], Any], **_: Any) -> Any:

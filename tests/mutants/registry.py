@@ -80,8 +80,8 @@ MUTANTS: Final = (
         for number, (name, store, clause, *place) in enumerate(further_bugs.ROWS, further_bugs.FIRST)
     ),
     *(
-        Mutant(f"s{number}", name, at(store, ()), clause)
-        for number, (name, store, clause) in enumerate(strangers_bugs.ROWS, 1)
+        Mutant(f"s{number}", name, at(store, place), clause)
+        for number, (name, store, clause, *place) in enumerate(strangers_bugs.ROWS, 1)
     ),
 )
 CONTROLS: Final = (

@@ -1,13 +1,21 @@
-"""Bugs that a stranger tried the suite with, in his order: their numbers begin at s1 and never change."""
+"""Bugs that strangers tried the suite with, in their order: their numbers begin at s1 and never change."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from module_sdk.backends import TaskManager
-from tests.mutants import strangers_in_sql, strangers_reading, strangers_writing
+from tests.mutants import (
+    facades,
+    strangers_in_mongo,
+    strangers_in_redis,
+    strangers_in_sql,
+    strangers_reading,
+    strangers_second_in_sql,
+    strangers_writing,
+)
 
-ROWS: Final[tuple[tuple[str, type[TaskManager], str], ...]] = (
+ROWS: Final[tuple[tuple[str, type[TaskManager], str] | tuple[str, type[TaskManager], str, str], ...]] = (
     ("a create looks for the holder before the id", strangers_writing.HolderBeforeId, "DEDUP-11"),
     ("an import looks for the holder before the id", strangers_writing.ImportHolderBeforeId, "DEDUP-09"),
     ("an import looks for holders once, before it writes", strangers_writing.ImportChecksUpFront, "DEDUP-09"),
@@ -50,12 +58,35 @@ ROWS: Final[tuple[tuple[str, type[TaskManager], str], ...]] = (
     ("an update in two steps", strangers_in_sql.UpdateInTwoSteps, "LIFE-03"),
     ("a get in two steps", strangers_in_sql.GetInTwoSteps, "LIFE-03"),
     ("a rollback forgotten", strangers_in_sql.RollbackForgotten, "DEDUP-09"),
+    ("a prune ends where a thousand stay", strangers_in_redis.PruneStopsAtAQuietChunk, "KEEP-01"),
+    ("payloads cleared only where none is set", strangers_in_redis.SetsOrClears, "LIFE-08"),
+    ("a ping that is content with an idle connection", strangers_in_redis.PingWithoutATrip, "DISC-07"),
+    ("a read that timed out is tried again", strangers_in_redis.ReadsTriedAfterTheDeadline, "FAIL-06"),
+    ("a socket waits as long as the options say", strangers_in_redis.SocketTimeoutOfTheOptions, "FAIL-06"),
+    ("scripts loaded at opening only", strangers_in_redis.ScriptsLoadedAtOpening, "SEE-08"),
+    ("unreadable only without ten fields", strangers_in_redis.OnlyFieldsCounted, "FAIL-10"),
+    ("an import goes on with the next chunk", strangers_in_redis.ImportGoesOnWithTheNextChunk, "DEDUP-09"),
+    ("any duplicate of an import is a held key", strangers_in_mongo.RacingImportRefused, "DEDUP-09"),
+    ("a count by estimate", strangers_in_mongo.EstimatedCount, "SEE-08"),
+    ("explain says nothing", strangers_in_mongo.ExplainsNothing, "PREFIX-11"),
+    ("pages without a deadline", strangers_in_mongo.PagesWithoutDeadline, "FAIL-06"),
+    ("namespaces cut at 20 characters", strangers_second_in_sql.NamespaceCut, "DISC-05", "postgresql"),
+    ("explain gives estimates", strangers_second_in_sql.EstimatesExplained, "PREFIX-11", "postgresql"),
+    ("an import in one statement", strangers_second_in_sql.ImportInOneStatement, "BAD-01", "mariadb"),
+    ("progress kept in memory", strangers_second_in_sql.ProgressWrittenLater, "SEE-04"),
+    ("no time left is any error", strangers_second_in_sql.NoTimeLeftUntyped, "FAIL-09"),
+    ("a create in two commits", strangers_second_in_sql.CreateInTwoCommits, "SEE-07"),
+    ("payloads of the first 500 pruned", strangers_second_in_sql.PrunedPayloadsUpTo500, "KEEP-01"),
+    ("payloads of 64 KiB", strangers_second_in_sql.PayloadsOf64KiB, "BAD-01"),
+    ("the cause of opening lost", strangers_second_in_sql.CauseOfOpeningLost, "DISC-07"),
+    ("async twins drop the organization", facades.TwinsForgetTheOrganization, "FAIL-12"),
+    ("the number of skipped rows lost", facades.SkippedForgotten, "FAIL-10"),
 )  # fmt: skip
-"""Name, store, and the clause that must kill it."""
+"""Name, store, the clause that must kill it, and the database where that is not the store's own."""
 RACES: Final = frozenset(
     {
         "PagesIterateLive", "RowsFetchedAfterIds", "OffsetBatches", "PruneCountsSelected", "RowReadAfterUpdate",
-        "ImportDeferred", "UpdateInTwoSteps", "GetInTwoSteps",
+        "ImportDeferred", "UpdateInTwoSteps", "GetInTwoSteps", "RacingImportRefused", "CreateInTwoCommits",
     }
 )  # fmt: skip
 """The stores whose bug shows only when two calls meet."""

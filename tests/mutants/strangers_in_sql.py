@@ -150,12 +150,19 @@ class ArgumentsNotKept(PayloadsNotKept):
     names = ("function", "arguments")
 
 
-class UserIndexNotRebuilt(SQLMutant):
-    """A store of one process, whose index of users is made as tasks come, and not when it is opened."""
+class OfOneProcess(SQLMutant):
+    """A good store that is not shared."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.capabilities = Capabilities(durable=True, bounded=True)
+
+
+class UserIndexNotRebuilt(OfOneProcess):
+    """An index of users that is made as tasks come, and not when the store is opened."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.indexed: set[str] = set()
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
