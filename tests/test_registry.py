@@ -10,6 +10,7 @@ import pytest
 
 import module_sdk
 from module_sdk import tasks
+from module_sdk.backends import StoreURL
 from module_sdk.errors import ConfigurationError
 from module_sdk.registry import GROUP, Registry
 from tests.distributions import install, write
@@ -263,8 +264,9 @@ def test_options_reach_the_backend_split_into_common_and_its_own(
 
 
 def test_a_parameter_that_a_store_does_not_know_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="unknown parameter 'nosuch' of memory://"):
-        module_sdk.open_manager("memory://it?namespace=shop&nosuch=1")
+    StoreURL.parse("memory://it?namespace=shop").refuse_query()
+    with pytest.raises(ConfigurationError, match="the URL of memory:// has parameters"):
+        StoreURL.parse("memory://it?namespace=shop&nosuch=1").refuse_query()
 
 
 @pytest.mark.parametrize(

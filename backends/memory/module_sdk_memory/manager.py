@@ -91,7 +91,6 @@ class MemoryTaskManager(TaskManager):
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
         super().__init__(url, options)
         self.options.refuse_unknown()
-        self.url.refuse_query()
         name = self.url.text.partition("://")[2]
         place = (name, self.options.namespace)
         self.tables = self.shared_tables.setdefault(place, Tables()) if name else Tables()

@@ -50,7 +50,7 @@ LEFT_BY_PYTHON: Final = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSock
 
 
 def hurts(names: Iterable[str]) -> pytest.MarkDecorator:
-    chosen = [pytest.param(name, id=name, marks=clause(HURTS[name][0], "FAIL-08")) for name in names]
+    chosen = [pytest.param(name, id=name, marks=clause(HURTS[name][0])) for name in names]
     return pytest.mark.parametrize("hurt", chosen)
 
 
@@ -200,7 +200,7 @@ class NetworkClauses:
         store.given(task_key="job:1")
         network = Network(store)
 
-        network.hurt("reset")
+        network.hurt("refuse")
         # First of all, while the pool still has a connection that worked.
         demand_error("DISC-07", "ping", TaskBackendUnavailableError, network.manager.ping)
         demand("FAIL-08", "a lookup fails", True, soft_lookup("list_user_tasks").error is not None)
