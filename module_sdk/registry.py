@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import threading
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -78,6 +77,8 @@ class Registry:
         # An editable install beside a wheel lists one distribution twice; that is no conflict.
         found = {(entry.value, entry.dist.name if entry.dist else ""): entry for entry in self.candidates(scheme)}
         if not found:
+            import difflib  # noqa: PLC0415  # for a wrong URL only: each new process would load it before its first lookup
+
             schemes = self.schemes()
             close = difflib.get_close_matches(scheme, schemes, n=1)
             guess = f"; did you mean {close[0]}://?" if close else ""
