@@ -1,14 +1,19 @@
-"""A counter of free places that serves in the order of asking."""
+"""Counters of free places that wait by a deadline, for pools of connections and for whoever must write alone."""
 
 from __future__ import annotations
 
 import collections
 import threading
 import time
+from typing import Final
+
+# How long who is first in line lets others pass, and how often it looks meanwhile.
+PATIENCE_SECONDS: Final = 0.002
+LOOK_SECONDS: Final = 0.0005
 
 
-class Places:
-    """Like a semaphore, but fair: Python's gives a place to whoever asks fastest, and a busy thread starves others.
+class FairPlaces:
+    """Like a semaphore, but it serves strictly in the order of asking; Python's serves whoever asks fastest.
 
     While nobody waits, it takes no lock: threads that queue for a lock at each call would do little else.
     """
@@ -22,15 +27,20 @@ class Places:
     def free(self) -> int:
         return len(self.places)
 
+    def take_free(self) -> bool:
+        """Take a place if one is free and nobody waits."""
+        if self.waiting:
+            return False
+        try:
+            self.places.pop()
+        except IndexError:
+            return False
+        return True
+
     def take(self, deadline: float) -> bool:
         """Whether there was a place by the deadline, on the clock of `time.monotonic()`."""
-        if not self.waiting:
-            try:
-                self.places.pop()
-            except IndexError:
-                pass
-            else:
-                return True
+        if self.take_free():
+            return True
         turn = threading.Lock()
         turn.acquire()
         self.waiting.append(turn)
@@ -68,3 +78,31 @@ class Places:
                 except IndexError:
                     return
                 self.waiting.popleft().release()
+
+
+class Places(FairPlaces):
+    """Nobody starves, but a thread that runs may pass those who wait, for a moment.
+
+    Handing each place to a thread that has to wake up first takes longer than most calls do. So a free place is
+    anybody's; only when the first in line has waited for `PATIENCE_SECONDS`, the next one is kept for it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.line = FairPlaces(1)
+
+    def take(self, deadline: float) -> bool:
+        """Whether there was a place by the deadline, on the clock of `time.monotonic()`."""
+        if self.take_free():
+            return True
+        if not self.line.take(deadline):
+            return False
+        try:
+            patient_until = min(deadline, time.monotonic() + PATIENCE_SECONDS)
+            while time.monotonic() < patient_until:
+                if self.take_free():
+                    return True
+                time.sleep(LOOK_SECONDS)
+            return super().take(deadline)
+        finally:
+            self.line.give()

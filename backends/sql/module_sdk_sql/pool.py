@@ -30,6 +30,7 @@ class Pool:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.places = Places(dialect.connections)
+        self.writers = Places(dialect.writers)
         self.idle: collections.deque[Link] = collections.deque()
         self.members: set[Link] = set()
         self.paused = 0
@@ -57,32 +58,34 @@ class Pool:
 
     def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         """What a changed row is now, if one was; run at most once."""
-        with self.link(deadline) as link:
+        with self.writing(deadline) as link:
             return link.fetch_changed(sql, arguments, deadline)
 
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         """One statement in autocommit; how many rows it changed."""
-        with self.link(deadline) as link:
+        with self.writing(deadline) as link:
             return link.execute(sql, arguments, deadline)
 
-    @contextlib.contextmanager
-    def link(self, deadline: float) -> Iterator[Link]:
-        """A connection in autocommit."""
-        link = self.take(deadline)
-        try:
-            yield link
-        except BaseException as error:
-            self.give_failed(link, error)
-            raise
-        self.give(link)
+    def link(self, deadline: float) -> Loan:
+        """A connection in autocommit, for the body of a `with`."""
+        return Loan(self, deadline, writes=False)
+
+    def writing(self, deadline: float) -> Loan:
+        """`link`, for a write."""
+        return Loan(self, deadline, writes=True)
 
     @contextlib.contextmanager
     def transaction(self, deadline: float) -> Iterator[Link]:
         """A connection in a transaction that is committed at the end, or rolled back by an error."""
-        with self.link(deadline) as link:
+        with self.writing(deadline) as link:
             link.execute(self.dialect.begin, (), deadline)
             yield link
             link.execute("COMMIT", (), deadline)
+
+    def take_turn(self, deadline: float) -> None:
+        """Before a connection is taken to write; who waits holds none, so that others can read."""
+        if not self.writers.take(deadline):
+            raise TaskBackendUnavailableError("other threads were writing until the deadline")
 
     def take(self, deadline: float) -> Link:
         if not self.places.take(deadline):
@@ -164,6 +167,7 @@ class Pool:
     def start_anew(self) -> None:
         """In the child."""
         self.places = Places(self.dialect.connections)
+        self.writers = Places(self.dialect.writers)
         self.paused = 0
         self.dialect.start_anew()
         if self.dialect.at_fork != "keep":
@@ -172,6 +176,40 @@ class Pool:
             inherited.extend(self.members)
             self.members.clear()
             self.idle.clear()
+
+
+class Loan:
+    """A connection, from the beginning of a `with` to its end. A generator would cost a third of a short call."""
+
+    __slots__ = ("deadline", "link", "pool", "writes")
+
+    def __init__(self, pool: Pool, deadline: float, *, writes: bool) -> None:
+        self.pool = pool
+        self.deadline = deadline
+        self.writes = writes
+
+    def __enter__(self) -> Link:
+        if self.writes:
+            self.pool.take_turn(self.deadline)
+        try:
+            self.link = self.pool.take(self.deadline)
+        except BaseException:
+            self.end_turn()
+            raise
+        return self.link
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            if error is None:
+                self.pool.give(self.link)
+            else:
+                self.pool.give_failed(self.link, error)
+        finally:
+            self.end_turn()
+
+    def end_turn(self) -> None:
+        if self.writes:
+            self.pool.writers.give()
 
 
 def pause_pools() -> None:
