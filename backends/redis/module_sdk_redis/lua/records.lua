@@ -12,17 +12,22 @@ local function take_apart(packed)
   }
 end
 
--- The names of layout.py, for what only a record tells.
+-- The names of layout.py, for what only a record tells; first those that every change needs.
+local function pages_of(record)
+  return prefix .. 'o:' .. record.organization, prefix .. 'all'
+end
+
 local function keys_of(record)
   local organization = record.organization
+  local pages, all = pages_of(record)
   local scoped = #organization .. ':' .. organization .. ':'
   return {
     record = prefix .. 't:' .. record.id,
     payloads = prefix .. 'p:' .. record.id,
     by_user = prefix .. 'u:' .. scoped .. record.user,
     by_key = prefix .. 'k:' .. organization,
-    pages = prefix .. 'o:' .. organization,
-    all = prefix .. 'all',
+    pages = pages,
+    all = all,
     active = prefix .. 'a:' .. scoped .. record.key
   }
 end

@@ -34,14 +34,16 @@ if not string.find(ARGV[3], '\0' .. record.status .. '\0', 1, true) then
   return nil
 end
 
-local keys = keys_of(record)
+local pages, all = pages_of(record)
 local starts, ends = ARGV[5] == '1', ARGV[6] == '1'
 local first, last = 11, 10 + tonumber(ARGV[10])
-local has_payloads = #ARGV > 10 or starts or ends
-if has_payloads then
-  demand_keys(KEYS[1], keys.pages, keys.all, keys.payloads, keys.active)
+-- A report of progress, by far the most frequent change, needs no other names.
+local keys
+if #ARGV > 10 or starts or ends then
+  keys = keys_of(record)
+  demand_keys(KEYS[1], pages, all, keys.payloads, keys.active)
 else
-  demand_keys(KEYS[1], keys.pages, keys.all)
+  demand_keys(KEYS[1], pages, all)
 end
 
 local before, moment = record.updated, ARGV[4]
@@ -53,7 +55,7 @@ packed = table.concat({
   changed(ARGV[8], record.progress), record.key, record.user, record.organization, record.created, moment
 }, '\0')
 redis.call('SET', KEYS[1], packed)
-if has_payloads then
+if keys then
   if last >= first then
     redis.call('HSET', keys.payloads, unpack(ARGV, first, last))
   end
@@ -71,8 +73,9 @@ if has_payloads then
     end
   end
 end
-for _, pages in ipairs({keys.pages, keys.all}) do
-  redis.call('ZREM', pages, before .. record.id)
-  redis.call('ZADD', pages, 0, moment .. record.id)
-end
+local old, new = before .. record.id, moment .. record.id
+redis.call('ZREM', pages, old)
+redis.call('ZADD', pages, 0, new)
+redis.call('ZREM', all, old)
+redis.call('ZADD', all, 0, new)
 return packed
