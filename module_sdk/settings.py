@@ -60,7 +60,8 @@ SETTING_NAMES: Final = frozenset(field.name for field in dataclasses.fields(Sett
 
 def load_settings(given: Mapping[str, Any]) -> tuple[Settings, str]:
     """The settings in force and, in words, where the URL came from. Raises `ConfigurationError`."""
-    tables = {name: table for name, path in FILES.items() if (table := read_table(name, path)) is not None}
+    # A file that says nothing to us, as most projects' pyproject.toml, need not be read again by the reader below.
+    tables = {name: table for name, path in FILES.items() if (table := read_table(name, path))}
     try:
         settings = dataclasses.replace(read_settings(list(tables)), **given)
     except ConfigurationError:
@@ -93,10 +94,10 @@ def read_settings(files: list[str]) -> Settings:
     return typed_settings.load_settings(Settings, [loader, typed_settings.EnvLoader(ENVIRONMENT_PREFIX)])
 
 
-def read_table(name: str, path: tuple[str, ...]) -> dict[str, Any] | None:
-    """Our table of a file in the working folder; `None` without that file. Raises `ConfigurationError` naming it."""
+def read_table(name: str, path: tuple[str, ...]) -> dict[str, Any]:
+    """Our table of a file in the working folder, empty without one. Raises `ConfigurationError` naming the file."""
     if not Path(name).is_file():
-        return None
+        return {}
     import tomllib  # noqa: PLC0415  # hardly ever needed
 
     try:

@@ -125,7 +125,7 @@ class Store:
         """A manager on a store that is not there, by the suite's `dead_url` hook."""
         if not self.outlives_its_process():
             raise NotApplicable("there is nothing outside the process that could be dead")
-        return self.open(url=self.contract.dead_url(self), timeout_seconds=1)
+        return self.open(url=self.contract.dead_url(self), timeout_seconds=0.5)
 
     def dead_server_url(self) -> str:
         """The URL with a port that refuses connections."""

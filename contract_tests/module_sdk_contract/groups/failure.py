@@ -35,7 +35,7 @@ from module_sdk_contract.violations import demand, demand_error
 
 FINDS: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")
 ERRORS: Final = (RuntimeError("x"), KeyError("x"), DriverError("x"), TaskBackendError("x"), OSError(5, "x"))
-SOON: Final = 0.7
+SOON: Final = 0.5
 GRACE: Final = 1.5
 """What a busy machine may add to a deadline, in seconds."""
 
