@@ -26,11 +26,10 @@ class RedisMutant(Opened, RedisTaskManager):
         super().__init__(url, options)
         if self.replacements:
             good = self.router.run
-            changed = {
-                script: rewritten(script, self.replacements)
-                for script in vars(scripts).values()
-                if isinstance(script, Script)
-            }
+            all_scripts = [script for script in vars(scripts).values() if isinstance(script, Script)]
+            # Otherwise it would be a good store, once somebody has written the script anew.
+            assert all(any(old in script.text for script in all_scripts) for old, _ in self.replacements)
+            changed = {script: rewritten(script, self.replacements) for script in all_scripts}
             self.router.run = lambda script, *args, **kwargs: good(changed[script], *args, **kwargs)  # type: ignore[method-assign]
 
 
@@ -119,7 +118,7 @@ class EndKeepsTheKeyInRedis(RedisMutant):
 
 
 class PagesKeepOldEntriesInRedis(RedisMutant):
-    replacements = (("redis.call('ZREM', pages, before .. record.id)\n", ""),)
+    replacements = (("redis.call('ZREM', pages, old)\n", ""),)
 
 
 class TimesWithoutCarryInRedis(RedisMutant):

@@ -277,8 +277,10 @@ class ModelClauses:
         for _ in range(6):
             store.given(updated_at=store.clock() + 5, created_at=store.clock())
         store.clock.advance(60)
-        store.when_updated(store.reference.tasks[0]["id"], label="touched")
+        touched = store.reference.tasks[0]
+        store.when_updated(touched["id"], label="touched")
 
+        store.then_page(limit=100, organization_id=touched["organization_id"])
         rows = store.then_page(limit=100)
 
         assert rows[0]["label"] == "touched"

@@ -110,21 +110,24 @@ class SeeRaces:
 def while_writing(write: Callable[[int], bool], readers: list[Callable[[], None]]) -> None:
     """`write(number)` with rising numbers until it says that this is enough, and each reader again and again meanwhile.
 
-    Raises what one of them raised.
+    Raises what one of them raised, and all end with the first that does.
     """
     done = threading.Event()
 
     def go_on_writing() -> None:
         try:
             for number in range(MOST_WRITES):
-                if write(number):
+                if done.is_set() or write(number):
                     return
         finally:
             done.set()
 
     def go_on_reading(read: Callable[[], None]) -> None:
-        while not done.is_set():
-            read()
+        try:
+            while not done.is_set():
+                read()
+        finally:
+            done.set()
 
     calls: list[Callable[[], None]] = [functools.partial(go_on_reading, read) for read in readers]
     for outcome in race([go_on_writing, *calls]):
