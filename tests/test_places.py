@@ -116,7 +116,7 @@ def test_who_waits_lets_others_pass_for_a_moment_only() -> None:
             rounds += 1
         places.give()
 
-    holder = threading.Thread(target=hold_on)
+    holder = threading.Thread(target=hold_on, daemon=True)
     holder.start()
     wait_until(lambda: rounds > 100)
 

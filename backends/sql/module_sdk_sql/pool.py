@@ -179,7 +179,7 @@ class Pool:
 
 
 class Loan:
-    """A connection, from the beginning of a `with` to its end. A generator would cost a third of a short call."""
+    """A connection, from the beginning of a `with` to its end."""
 
     __slots__ = ("deadline", "link", "pool", "writes")
 

@@ -26,7 +26,7 @@ from module_sdk_sql.options import SQLiteOptions
 from module_sdk_sql.schema import ColumnTypes
 
 # Python's lock passes from thread to thread at each row, so that more calls at once only get in each other's way: of 32
-# threads that look tasks up, these do twice as much as 16 would, and a long read still leaves others room.
+# threads that look tasks up, these do half as much again as 16 would, and a long read still leaves others room.
 MOST_CONNECTIONS: Final = 4
 OLDEST_SQLITE: Final = (3, 37, 0)  # the first with STRICT; RETURNING came with 3.35
 
