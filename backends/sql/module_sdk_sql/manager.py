@@ -123,12 +123,16 @@ class SQLTaskManager(TaskManager):
         arguments = statement.bind(values)
         if not self.tables.payloads_apart or not has_payloads(record):
             return self.insist(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline) == 1
-        with self.pool.transaction(deadline) as link:
+        payloads = self.statements.insert_payloads()
+        more_arguments = payloads.bind(column_values(record))
+
+        def insert_both(link: Link, deadline: float) -> bool:
             if link.execute(statement.sql, arguments, deadline) != 1:
                 return False
-            payloads = self.statements.insert_payloads()
-            link.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
-        return True
+            link.execute(payloads.sql, more_arguments, deadline)
+            return True
+
+        return self.pool.transact(insert_both, deadline)
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         try:
@@ -209,11 +213,15 @@ class SQLTaskManager(TaskManager):
         if not apart:
             rows = self.insist(lambda: self.pool.fetch_changed(statement.sql, arguments, deadline), deadline)
             return rows[0] if rows else None
-        with self.pool.transaction(deadline) as link:
+
+        def update_both(link: Link, deadline: float) -> Sequence[Any] | None:
             rows = link.fetch_changed(statement.sql, arguments, deadline)
-            if rows:
-                self.write_payloads(link, task_id, apart, deadline)
-        return rows[0] if rows else None
+            if not rows:
+                return None
+            self.write_payloads(link, task_id, apart, deadline)
+            return rows[0]
+
+        return self.pool.transact(update_both, deadline)
 
     def write_payloads(self, link: Link, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
         names = tuple(payloads)

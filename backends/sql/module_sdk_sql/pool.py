@@ -12,10 +12,13 @@ import os
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
+from module_sdk_sql.group_commit import GroupCommit, Work
+
+Result = TypeVar("Result")
 
 FORK_WAIT_SECONDS: Final = 5.0
 
@@ -30,7 +33,7 @@ class Pool:
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.places = Places(dialect.connections)
-        self.writers = Places(dialect.writers)
+        self.writers = self.new_writers()
         self.idle: collections.deque[Link] = collections.deque()
         self.members: set[Link] = set()
         self.paused = 0
@@ -58,34 +61,41 @@ class Pool:
 
     def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         """What a changed row is now, if one was; run at most once."""
-        with self.writing(deadline) as link:
-            return link.fetch_changed(sql, arguments, deadline)
+        return self.write(lambda link, deadline: link.fetch_changed(sql, arguments, deadline), deadline)
 
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         """One statement in autocommit; how many rows it changed."""
-        with self.writing(deadline) as link:
-            return link.execute(sql, arguments, deadline)
+        return self.write(lambda link, deadline: link.execute(sql, arguments, deadline), deadline)
 
     def link(self, deadline: float) -> Loan:
         """A connection in autocommit, for the body of a `with`."""
-        return Loan(self, deadline, writes=False)
+        return Loan(self, deadline)
 
-    def writing(self, deadline: float) -> Loan:
-        """`link`, for a write."""
-        return Loan(self, deadline, writes=True)
+    def write(self, work: Work[Result], deadline: float) -> Result:
+        """What `work`, a single statement, gives, in autocommit."""
+        if self.writers is not None:
+            return self.writers.run(work, deadline, is_single=True)
+        with self.link(deadline) as link:
+            return work(link, deadline)
+
+    def transact(self, work: Work[Result], deadline: float) -> Result:
+        """What `work`, a few short statements, gives, in a transaction."""
+        if self.writers is not None:
+            return self.writers.run(work, deadline, is_single=False)
+        with self.transaction(deadline) as link:
+            return work(link, deadline)
 
     @contextlib.contextmanager
     def transaction(self, deadline: float) -> Iterator[Link]:
         """A connection in a transaction that is committed at the end, or rolled back by an error."""
-        with self.writing(deadline) as link:
+        alone = contextlib.nullcontext() if self.writers is None else self.writers.alone(deadline)
+        with alone, self.link(deadline) as link:
             link.execute(self.dialect.begin, (), deadline)
             yield link
             link.execute("COMMIT", (), deadline)
 
-    def take_turn(self, deadline: float) -> None:
-        """Before a connection is taken to write; who waits holds none, so that others can read."""
-        if not self.writers.take(deadline):
-            raise TaskBackendUnavailableError("other threads were writing until the deadline")
+    def new_writers(self) -> GroupCommit | None:
+        return GroupCommit(self.link, self.dialect.begin) if self.dialect.groups_writes else None
 
     def take(self, deadline: float) -> Link:
         if not self.places.take(deadline):
@@ -167,7 +177,7 @@ class Pool:
     def start_anew(self) -> None:
         """In the child."""
         self.places = Places(self.dialect.connections)
-        self.writers = Places(self.dialect.writers)
+        self.writers = self.new_writers()
         self.paused = 0
         self.dialect.start_anew()
         if self.dialect.at_fork != "keep":
@@ -181,35 +191,21 @@ class Pool:
 class Loan:
     """A connection, from the beginning of a `with` to its end."""
 
-    __slots__ = ("deadline", "link", "pool", "writes")
+    __slots__ = ("deadline", "link", "pool")
 
-    def __init__(self, pool: Pool, deadline: float, *, writes: bool) -> None:
+    def __init__(self, pool: Pool, deadline: float) -> None:
         self.pool = pool
         self.deadline = deadline
-        self.writes = writes
 
     def __enter__(self) -> Link:
-        if self.writes:
-            self.pool.take_turn(self.deadline)
-        try:
-            self.link = self.pool.take(self.deadline)
-        except BaseException:
-            self.end_turn()
-            raise
+        self.link = self.pool.take(self.deadline)
         return self.link
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        try:
-            if error is None:
-                self.pool.give(self.link)
-            else:
-                self.pool.give_failed(self.link, error)
-        finally:
-            self.end_turn()
-
-    def end_turn(self) -> None:
-        if self.writes:
-            self.pool.writers.give()
+        if error is None:
+            self.pool.give(self.link)
+        else:
+            self.pool.give_failed(self.link, error)
 
 
 def pause_pools() -> None:

@@ -48,34 +48,6 @@ def test_a_locked_database_is_unavailable_for_writes_and_there_for_reads(
     assert manager.count() == 1
 
 
-def test_writers_who_wait_leave_readers_their_connections(
-    manager: SQLTaskManager, locked: sqlite3.Connection, new_task: TaskMaker
-) -> None:
-    # given more threads that wait to write than there are connections
-    def write() -> None:
-        manager.create(new_task(), timeout_seconds=60)
-
-    threads = [threading.Thread(target=write) for _ in range(manager.dialect.connections + 4)]
-    for thread in threads:
-        thread.start()
-    # when all but the first stand in line
-    end = time.monotonic() + 60
-    while len(manager.pool.writers.line.waiting) < len(threads) - 2:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    # then a lookup gets a connection at once
-    assert manager.list_user_tasks(1, 7, timeout_seconds=GRACE_SECONDS) == []
-    # and who has no time left for the line is told so
-    with pytest.raises(TaskBackendUnavailableError, match="other threads were writing"):
-        manager.create(new_task(), timeout_seconds=0.1)
-    # and all of them have written once the file is free
-    locked.execute("ROLLBACK")
-    for thread in threads:
-        thread.join(60)
-    assert manager.count() == len(threads)
-    assert manager.pool.writers.free == 1
-
-
 def test_a_write_waits_for_another_within_its_deadline(
     manager: SQLTaskManager, locked: sqlite3.Connection, new_task: TaskMaker
 ) -> None:

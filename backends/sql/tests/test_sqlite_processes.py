@@ -66,15 +66,29 @@ def test_four_processes_set_up_and_create_each_key_once(opener: Opener, path: Pa
     assert opener().count() == KEYS
 
 
-def test_what_a_killed_process_was_told_is_there(opener: Opener, path: Path) -> None:
-    # given a process that writes tasks and prints the id of each that was acknowledged
-    program = (
-        "import sys; from module_sdk import open_manager; from module_sdk.backends import Task\n"
-        "manager = open_manager(sys.argv[1])\n"
-        "while True: print(manager.create(Task.new(user_id=1, module='m', arguments=[1]))[0].id, flush=True)\n"
-    )
+# Text of one `write` arrives whole, and other threads' before or after it.
+WRITE_ON = """
+import os, sys, threading
+from module_sdk import open_manager
+from module_sdk.backends import Task
+
+manager = open_manager(sys.argv[1])
+
+def write_on():
+    while True:
+        task, _ = manager.create(Task.new(user_id=1, module="m", arguments=[1]))
+        os.write(1, f"{task.id}\\n".encode())
+
+for _ in range(int(sys.argv[2])):
+    threading.Thread(target=write_on).start()
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 16])
+def test_what_a_killed_process_was_told_is_there(opener: Opener, path: Path, threads: int) -> None:
+    # given a process whose threads write tasks and print the id of each that was acknowledged
     with subprocess.Popen(
-        [sys.executable, "-c", program, f"sqlite:///{path}"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITE_ON, f"sqlite:///{path}", str(threads)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         acknowledged = [process.stdout.readline().strip() for _ in range(50)]
@@ -87,7 +101,7 @@ def test_what_a_killed_process_was_told_is_there(opener: Opener, path: Path) -> 
         task = manager.get(task_id)
         assert task is not None
         assert task.arguments == [1]
-    assert manager.count() in (len(acknowledged), len(acknowledged) + 1)
+    assert len(acknowledged) <= manager.count() <= len(acknowledged) + threads
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -80,9 +80,8 @@ class Dialect(abc.ABC):
     capabilities: Capabilities
     connections: int
     """How many connections may be open at once."""
-    writers: int
-    """How many of them may write at once."""
-
+    groups_writes = False
+    """Whether threads that write at once do so in one transaction (`group_commit.py`)."""
     at_fork: Literal["abandon", "close", "keep"] = "abandon"
     """What becomes of idle connections at a fork: the child must not touch them, the parent closes them before, or the
     child goes on with its copies."""

@@ -113,7 +113,7 @@ class ServerDialect(Dialect):
     capabilities = Capabilities(shared=True, durable=True, server=True, explain=True, bounded=True)
 
     def __init__(self, connections: int, timeout_seconds: float) -> None:
-        self.connections = self.writers = connections
+        self.connections = connections
         self.timeout_seconds = timeout_seconds
         self.connector = Connector(self.connect_now)
 

@@ -47,8 +47,6 @@ class SQLiteDialect(Dialect):
     payloads_apart = True
     # A transaction that begins as a reader and writes later fails at once when another has written meanwhile.
     begin = "BEGIN IMMEDIATE"
-    # The file has one lock for them all, and SQLite can only look at it again and again.
-    writers = 1
     latest = "max"
     types = ColumnTypes(
         key_text=lambda maximum: TEXT(),
@@ -69,6 +67,8 @@ class SQLiteDialect(Dialect):
         self.connections = 1 if self.path is None else min(connections, MOST_CONNECTIONS)
         self.at_fork = "keep" if self.path is None else "close"
         on_disk = self.path is not None
+        # The file has one lock for them all, and SQLite can only look at it again and again.
+        self.groups_writes = on_disk
         self.capabilities = Capabilities(shared=on_disk, durable=on_disk, explain=True, bounded=True)
         self.memory_was_opened = False
 
