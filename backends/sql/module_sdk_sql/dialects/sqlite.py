@@ -26,8 +26,8 @@ from module_sdk_sql.options import SQLiteOptions
 from module_sdk_sql.schema import ColumnTypes
 
 # Python's lock passes from thread to thread at each row, so that more calls at once only get in each other's way: of 32
-# threads that look tasks up, these do half as much again as 16 would, and a long read still leaves others room.
-MOST_CONNECTIONS: Final = 4
+# threads that look tasks up, these do at least a third more than 16 would, and a long read still leaves others room.
+MOST_CONNECTIONS: Final = 3
 OLDEST_SQLITE: Final = (3, 37, 0)  # the first with STRICT; RETURNING came with 3.35
 
 BUSY_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CANTOPEN)
