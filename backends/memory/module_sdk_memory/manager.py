@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final
 
 from sortedcontainers import SortedDict
@@ -31,9 +31,16 @@ ROW_LENGTH: Final = len(ROW_FIELDS)
 Moment = tuple[int, str]
 """`created_at` and id: the order of a lookup."""
 
+NO_MOMENTS: Final[list[Moment]] = []
+NO_KEYS: Final[SortedDict[str, list[Moment]]] = SortedDict()
+
 
 class Tables:
-    """The records of one store, and the three indexes that serve the lookups."""
+    """The records of one store, and the three indexes that serve the lookups.
+
+    Changes are made under the lock. A record is never changed but replaced, and is there for as long as an index names
+    it, so that one step of Python reads an entry or copies a list without the lock, for which all threads would queue.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -58,7 +65,6 @@ class Tables:
 
     def remove(self, record: TaskRecord) -> None:
         moment = (record.created_at, record.id)
-        del self.records[record.id]
         scope = (record.organization_id, record.user_id)
         if remove_moment(self.by_user[scope], moment):
             del self.by_user[scope]
@@ -68,11 +74,17 @@ class Tables:
                 del keys[record.task_key]
             if not keys:
                 del self.by_key[record.organization_id]
+        del self.records[record.id]
 
-    def newest(self, moments: Iterable[Moment], limit: int | None) -> list[tuple[Any, ...]]:
-        """Rows of moments that already come newest first."""
+    def rows(self, find: Callable[[], list[Moment]], limit: int | None) -> list[tuple[Any, ...]]:
+        """The rows of moments that `find` copies from an index, newest first."""
         records = self.records
-        return [records[task_id][:ROW_LENGTH] for _, task_id in itertools.islice(moments, limit)]
+        while True:
+            try:
+                return [records[task_id][:ROW_LENGTH] for _, task_id in find()[:limit]]
+            except KeyError:
+                # It was pruned since it was found, and is in no index any more.
+                continue
 
 
 def remove_moment(moments: list[Moment], moment: Moment) -> bool:
@@ -131,25 +143,25 @@ class MemoryTaskManager(TaskManager):
         return record if record is not None and organization in (None, record.organization_id) else None
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        with self.tables.lock:
-            return self.tables.newest(reversed(self.tables.by_user.get((organization, user), ())), limit)
+        by_user = self.tables.by_user
+        return self.tables.rows(lambda: by_user.get((organization, user), NO_MOMENTS)[::-1], limit)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
-        with self.tables.lock:
-            keys = self.tables.by_key.get(organization)
-            return [] if keys is None else self.tables.newest(reversed(keys.get(key, ())), limit)
+        by_key = self.tables.by_key
+        return self.tables.rows(lambda: by_key.get(organization, NO_KEYS).get(key, NO_MOMENTS)[::-1], limit)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
-        with self.tables.lock:
-            keys = self.tables.by_key.get(organization)
-            if keys is None:
-                return []
-            family = keys.irange(start, end, inclusive=(True, False))
-            newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in family)
-            moments = itertools.chain.from_iterable(newest_of_each)
-            return self.tables.newest(sorted(moments, reverse=True), limit)
+        def find() -> list[Moment]:
+            # Walking along the keys takes many steps.
+            with self.tables.lock:
+                keys = self.tables.by_key.get(organization, NO_KEYS)
+                family = keys.irange(start, end, inclusive=(True, False))
+                newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in family)
+                return sorted(itertools.chain.from_iterable(newest_of_each), reverse=True)
+
+        return self.tables.rows(find, limit)
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
