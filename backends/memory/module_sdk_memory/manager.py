@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ class Tables:
     """The records of one store, and the three indexes that serve the lookups.
 
     Changes are made under the lock. A record is never changed but replaced, and is there for as long as an index names
-    it, so that one step of Python reads an entry or copies a list without the lock, for which all threads would queue.
+    it, so that one step of Python reads a record or copies a list without the lock, for which all threads would queue.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class Tables:
         self.by_user: dict[tuple[str, str], list[Moment]] = {}
         # One sorted dictionary an organization, so that a prefix is a range of keys and costs nothing outside it.
         self.by_key: dict[str, SortedDict[str, list[Moment]]] = {}
+        self.removals = 0
 
     def put(self, record: TaskRecord) -> None:
         moment = (record.created_at, record.id)
@@ -75,16 +77,22 @@ class Tables:
             if not keys:
                 del self.by_key[record.organization_id]
         del self.records[record.id]
+        self.removals += 1
 
     def rows(self, find: Callable[[], list[Moment]], limit: int | None) -> list[tuple[Any, ...]]:
         """The rows of moments that `find` copies from an index, newest first."""
+        removals = self.removals
+        with contextlib.suppress(KeyError):
+            rows = self.read(find(), limit)
+            if self.removals == removals:
+                return rows
+        # One that was found may be gone, or of its id another task may have come.
+        with self.lock:
+            return self.read(find(), limit)
+
+    def read(self, moments: list[Moment], limit: int | None) -> list[tuple[Any, ...]]:
         records = self.records
-        while True:
-            try:
-                return [records[task_id][:ROW_LENGTH] for _, task_id in find()[:limit]]
-            except KeyError:
-                # It was pruned since it was found, and is in no index any more.
-                continue
+        return [records[task_id][:ROW_LENGTH] for _, task_id in moments[:limit]]
 
 
 def remove_moment(moments: list[Moment], moment: Moment) -> bool:

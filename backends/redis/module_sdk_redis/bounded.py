@@ -106,6 +106,8 @@ class Link:
 
     def is_stale(self) -> bool:
         """Nobody has asked, so something to read is the end of the connection, or the rest of another's answer."""
+        if self.watch.was_shut:  # as the last answer arrived
+            return True
         return time.monotonic() - self.last_used > FRESH_SECONDS and bool(self.readiness.poll(0))
 
     def call(self, command: tuple[Any, ...], deadline: float) -> Any:
@@ -131,6 +133,8 @@ class Link:
             raise
         finally:
             watchdog.end(self.watch)
+        if self.reader.has_data():
+            raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
         if isinstance(reply, Exception):
             raise reply
         return reply

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import math
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, Generic, TypeVar
 
-from module_sdk.backends import Places, TaskBackendUnavailableError
+from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Link
 
 Result = TypeVar("Result")
@@ -26,6 +26,12 @@ Work = Callable[[Link, float], Result]
 
 # One transaction of more would keep other processes waiting.
 MOST_IN_GROUP: Final = 100
+# Who finds at its deadline that it is being written waits this much longer to hear what became of it; a commit that is
+# not there at once is tried for as long.
+GRACE_SECONDS: Final = 0.1
+# After these SQLite has kept nothing of a transaction. Whatever else comes (an interrupt, what the handler of a signal
+# raises) tells nothing, and is the affair of the thread that it came to.
+STORE_ERRORS: Final = (sqlite3.Error, TaskBackendError)
 
 
 class Write(Generic[Result]):
@@ -80,27 +86,35 @@ class GroupCommit:
         Raises what it would raise by itself, or `TaskBackendUnavailableError` when its turn has not come in time.
         """
         write = Write(work, deadline, is_single=is_single)
-        self.waiting.append(write)
-        while not write.is_done:
-            if write.must_be_alone:
-                with self.alone(deadline):
-                    self.run_alone(write)
-            elif self.leading.take_free():
-                try:
-                    # Another may have led this one along in the meantime.
-                    if not write.is_done and not write.must_be_alone:
-                        self.lead(write)
-                finally:
-                    self.stop_leading()
-            else:
-                self.wait(write)
+        try:
+            self.waiting.append(write)
+            while not write.is_done:
+                if write.must_be_alone:
+                    with self.alone(deadline):
+                        self.run_alone(write)
+                elif self.leading.take_free():
+                    try:
+                        # Another may have led this one along in the meantime.
+                        if not write.is_done and not write.must_be_alone:
+                            self.lead(write)
+                    finally:
+                        self.stop_leading()
+                else:
+                    self.wait(write)
+        except BaseException:
+            self.withdraw(write)
+            raise
         return write.outcome()
 
     @contextlib.contextmanager
     def alone(self, deadline: float) -> Iterator[None]:
         """For the body of a `with`, no other thread writes: for what takes long, since a group waits for all of it."""
-        if not self.leading.take(deadline):
-            raise too_late()
+        try:
+            if not self.leading.take(deadline):
+                raise too_late()
+        except BaseException:
+            self.wake_first()
+            raise
         try:
             yield
         finally:
@@ -123,7 +137,7 @@ class GroupCommit:
     def lead(self, own: Write[Any]) -> None:
         """Write what all who wait now want; if it fails for one, each must try by itself, as if there were no group."""
         if len(self.waiting) == 1:
-            self.waiting.remove(own)
+            self.withdraw(own)
             self.run_alone(own)
             return
         group: list[Write[Any]] = []
@@ -132,33 +146,38 @@ class GroupCommit:
             with self.connection(own.deadline) as link:
                 # Who joins, or leaves since its time is up, while this waits for another process, still can.
                 link.execute(self.begin, (), own.deadline)
-                group = self.take_group()
+                self.take_group(group)
                 results = [write.work(link, write.deadline) for write in group]
                 is_committing = True
-                link.execute("COMMIT", (), math.inf)
+                first_deadline = min((write.deadline for write in group), default=own.deadline)
+                link.execute("COMMIT", (), max(first_deadline, time.monotonic() + GRACE_SECONDS))
+                check_place(link)
                 for write, result in zip(group, results, strict=True):
                     write.succeed(result)
         except BaseException as error:
-            is_unknown = is_committing and not isinstance(error, Exception)
+            is_stores = isinstance(error, STORE_ERRORS)
             for write in group:
-                if is_unknown and not write.is_done:
+                self.withdraw(write)
+                if is_committing and not is_stores and not write.is_done:
                     write.fail(TaskBackendUnavailableError("the thread that wrote was interrupted: it may be written"))
                 elif not write.is_done:
                     write.undo()
+            if not is_stores:
+                raise
             if not group:
                 self.withdraw(own)
                 own.fail(error)
-            if not isinstance(error, Exception):
-                raise
 
-    def take_group(self) -> list[Write[Any]]:
+    def take_group(self, group: list[Write[Any]]) -> None:
+        """Move those who have time left from the line to the group."""
         now = time.monotonic()
         with self.lock:
             # A copy, since others join without the lock.
-            group = [write for write in list(self.waiting) if write.deadline > now][:MOST_IN_GROUP]
-            for write in group:
+            chosen = [write for write in list(self.waiting) if write.deadline > now][:MOST_IN_GROUP]
+            # In this order: an interrupt in between must not leave a write in neither.
+            group += chosen
+            for write in chosen:
                 self.waiting.remove(write)
-        return group
 
     def run_alone(self, write: Write[Any]) -> None:
         try:
@@ -169,6 +188,7 @@ class GroupCommit:
                     link.execute(self.begin, (), write.deadline)
                     result = write.work(link, write.deadline)
                     link.execute("COMMIT", (), write.deadline)
+                check_place(link)
                 write.succeed(result)
         except Exception as error:  # raised by `outcome`
             write.fail(error)
@@ -182,23 +202,32 @@ class GroupCommit:
         except queue.Empty:
             if self.withdraw(write):
                 write.fail(too_late())
-            else:
-                # It is being written just now.
-                write.messages.get()
-        except BaseException:
-            self.withdraw(write)
-            raise
+                return
+            try:
+                write.messages.get(timeout=GRACE_SECONDS)
+            except queue.Empty:
+                if not write.is_done:
+                    raise TaskBackendUnavailableError(
+                        "another thread was writing this at the deadline: it may be written"
+                    ) from None
 
     def withdraw(self, write: Write[Any]) -> bool:
-        """Leave the line; false if somebody writes it already."""
+        """Leave the line; false if it is not there, since somebody writes it already."""
         with self.lock:
             try:
                 self.waiting.remove(write)
+                was_there = True
             except ValueError:
-                return False
+                was_there = False
         # It may have been the one that was woken to lead.
         self.wake_first()
-        return True
+        return was_there
+
+
+def check_place(link: Link) -> None:
+    """What went into a file that was moved or replaced meanwhile is not acknowledged."""
+    if not link.is_current():
+        raise TaskBackendUnavailableError("the database was replaced while this was written")
 
 
 def too_late() -> TaskBackendUnavailableError:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
-from module_sdk_sql.group_commit import GroupCommit, Work
+from module_sdk_sql.group_commit import GroupCommit, Work, check_place
 
 Result = TypeVar("Result")
 
@@ -93,6 +93,8 @@ class Pool:
             link.execute(self.dialect.begin, (), deadline)
             yield link
             link.execute("COMMIT", (), deadline)
+            if self.writers is not None:
+                check_place(link)
 
     def new_writers(self) -> GroupCommit | None:
         return GroupCommit(self.link, self.dialect.begin) if self.dialect.groups_writes else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
 
 LONG_SECONDS = 60.0
+
+
+class TimeLimitError(Exception):
+    """As queues of tasks raise it from the handler of a signal."""
 
 
 class Line:
@@ -186,6 +191,83 @@ def test_a_thread_that_is_interrupted_while_it_writes_for_others_loses_nothing_o
     stored = manager.get(task.id)
     assert stored is not None
     assert (stored.label, stored.progress) == ("last", 0.0)
+
+
+def test_an_exception_from_outside_after_the_commit_runs_nothing_again(
+    manager: SQLTaskManager, line: Line, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a handler of a signal that raises as the commit for two has come back
+    execute = SQLiteLink.execute
+
+    def execute_and_raise(link: SQLiteLink, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        count = execute(link, sql, arguments, deadline)
+        if sql == "COMMIT":
+            raise TimeLimitError
+        return count
+
+    monkeypatch.setattr(SQLiteLink, "execute", execute_and_raise)
+    line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
+    line.add(lambda: manager.update(task.id, status="interrupted", timeout_seconds=LONG_SECONDS))
+    # when the file is free
+    outcomes = line.run()
+    # then the thread that wrote has the exception, and the other is told that its write may be there, as it is
+    assert isinstance(outcomes[1].__cause__, TimeLimitError)
+    assert isinstance(outcomes[2], TaskBackendUnavailableError)
+    assert "may be written" in str(outcomes[2])
+    stored = manager.get(task.id)
+    assert stored is not None
+    assert stored.status == "interrupted"
+    assert line.commits() == 1
+
+
+def test_a_commit_that_takes_too_long_is_not_waited_for(
+    manager: SQLTaskManager, line: Line, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a disk that stalls in a commit for two
+    may_commit = threading.Event()
+    execute = SQLiteLink.execute
+
+    def stall(link: SQLiteLink, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        if sql == "COMMIT":
+            may_commit.wait(LONG_SECONDS)
+        return execute(link, sql, arguments, deadline)
+
+    monkeypatch.setattr(SQLiteLink, "execute", stall)
+    line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
+    hasty = line.add(lambda: manager.update(task.id, progress=0.2, timeout_seconds=1))
+    line.other.execute("ROLLBACK")
+    # when the time of the one that does not write is up, then it comes back
+    line.threads[hasty].join(LONG_SECONDS)
+    assert isinstance(line.outcomes[hasty], TaskBackendUnavailableError)
+    assert "may be written" in str(line.outcomes[hasty])
+    # and the other does once the disk goes on
+    may_commit.set()
+    line.other.execute("BEGIN")
+    assert line.run()[1]["progress"] == 0.1
+
+
+def test_what_went_into_a_file_that_was_replaced_is_written_to_the_new_one(
+    manager: SQLTaskManager, task: Task, path: Path, new_task: TaskMaker
+) -> None:
+    # given some that wait for a file, the first of them no longer than until others stand behind the second
+    line = Line(manager, path)
+    line.add(lambda: manager.update(task.id, label="first", timeout_seconds=0.5), waits=False)
+    tasks = [new_task() for _ in range(3)]
+    for one in tasks:
+        line.add(lambda one=one: manager.create(one, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
+    line.threads[0].join(LONG_SECONDS)
+    # when a copy takes the place of that file
+    copy = path.with_suffix(".copy")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+    for companion in ("", "-wal", "-shm"):
+        Path(f"{path}{companion}").rename(f"{path}{companion}.aside")
+    copy.rename(path)
+    outcomes = line.run()
+    line.other.close()
+    # then what is acknowledged is there
+    assert [created for _, created in outcomes[1:]] == [True] * 3
+    assert [manager.get(one.id) for one in tasks] == tasks
 
 
 def test_who_has_no_time_left_leaves_the_line(
