@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -82,10 +81,12 @@ class Tables:
     def rows(self, find: Callable[[], list[Moment]], limit: int | None) -> list[tuple[Any, ...]]:
         """The rows of moments that `find` copies from an index, newest first."""
         removals = self.removals
-        with contextlib.suppress(KeyError):
+        try:
             rows = self.read(find(), limit)
-            if self.removals == removals:
-                return rows
+        except KeyError:
+            rows = None
+        if rows is not None and self.removals == removals:
+            return rows
         # One that was found may be gone, or of its id another task may have come.
         with self.lock:
             return self.read(find(), limit)

@@ -52,14 +52,13 @@ class BoundedSocket:
             self.bound()
             rest = rest[self.inner.send(rest) :]
 
-    def free(self) -> None:
-        """From here on operations wait without end, straight in the system: somebody else keeps the deadline.
+    def free(self) -> socket.socket:
+        """The socket itself, whose operations wait without end: from here on somebody else keeps the deadline.
 
         A timeout makes Python wait for the socket first and then use it, and each of the two lets another thread run.
         """
         self.inner.settimeout(None)
-        for name in ("recv_into", "recv", "sendall"):
-            setattr(self, name, getattr(self.inner, name))
+        return self.inner
 
 
 class Bounded:
@@ -90,9 +89,8 @@ class Link:
 
     def __init__(self, connection: BoundedConnection | BoundedTLSConnection) -> None:
         self.connection: Connection = connection
-        stream = connection.socket
+        stream = connection.socket.free()
         descriptor = stream.fileno()
-        stream.free()
         self.send = stream.sendall
         self.receive = stream.recv_into
         self.buffer = bytearray(READ_BYTES)

@@ -234,7 +234,7 @@ def test_a_commit_that_takes_too_long_is_not_waited_for(
 
     monkeypatch.setattr(SQLiteLink, "execute", stall)
     line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
-    hasty = line.add(lambda: manager.update(task.id, progress=0.2, timeout_seconds=1))
+    hasty = line.add(lambda: manager.update(task.id, progress=0.2, timeout_seconds=2))
     line.other.execute("ROLLBACK")
     # when the time of the one that does not write is up, then it comes back
     line.threads[hasty].join(LONG_SECONDS)
@@ -251,7 +251,7 @@ def test_what_went_into_a_file_that_was_replaced_is_written_to_the_new_one(
 ) -> None:
     # given some that wait for a file, the first of them no longer than until others stand behind the second
     line = Line(manager, path)
-    line.add(lambda: manager.update(task.id, label="first", timeout_seconds=0.5), waits=False)
+    line.add(lambda: manager.update(task.id, label="first", timeout_seconds=2), waits=False)
     tasks = [new_task() for _ in range(3)]
     for one in tasks:
         line.add(lambda one=one: manager.create(one, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
@@ -276,7 +276,7 @@ def test_who_has_no_time_left_leaves_the_line(
     # given one in line whose time is up before the file is free
     never = new_task()
     line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
-    late = line.add(lambda: manager.create(never, timeout_seconds=0.3))
+    late = line.add(lambda: manager.create(never, timeout_seconds=1))
     line.add(lambda: manager.update(task.id, label="last", timeout_seconds=LONG_SECONDS))
     line.threads[late].join(LONG_SECONDS)
     assert isinstance(line.outcomes[late], TaskBackendUnavailableError)
@@ -296,8 +296,8 @@ def test_who_leads_and_has_no_time_left_hands_on(manager: SQLTaskManager, task: 
     def update(number: int, seconds: float) -> Any:
         return manager.update(task.id, progress=number / 10, timeout_seconds=seconds)
 
-    line.add(lambda: update(1, 0.5), waits=False)
-    line.add(lambda: update(2, 1.5))
+    line.add(lambda: update(1, 2), waits=False)
+    line.add(lambda: update(2, 4))
     line.add(lambda: update(3, LONG_SECONDS))
     line.add(lambda: update(4, LONG_SECONDS))
     # when each of the two has waited for the file in its time, the second for all behind it
