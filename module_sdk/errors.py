@@ -11,6 +11,10 @@ class ConfigurationError(ModuleSDKError, RuntimeError):
     """No usable store: a bad URL, a missing driver, no manager, a schema that is absent or too new."""
 
 
+class SchemaMissingError(ConfigurationError):
+    """The store has no schema: `setup` never ran, or the store was emptied while this process used it (SEE-10)."""
+
+
 class SessionRequiredError(ModuleSDKError, ValueError):
     """The call is confined to a session's organization, or needs its user, and none is bound."""
 

@@ -7,25 +7,21 @@ A backend subclasses `TaskManager` and writes the `store_…` methods of `primit
 from __future__ import annotations
 
 import itertools
-import os
-import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from module_sdk.calls import StoreCalls, managers
 from module_sdk.changes import plan_change
 from module_sdk.errors import (
     CapabilityError,
     IllegalTransitionError,
     InvalidInputError,
-    ModuleSDKError,
     TaskBackendError,
     TaskConflictError,
 )
 from module_sdk.explanation import Diagnosis, Explanation
-from module_sdk.opening import Opening
 from module_sdk.options import ManagerOptions
-from module_sdk.primitives import StoredRows, StorePrimitives
+from module_sdk.primitives import StoredRows
 from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_query, parse_sort
 from module_sdk.rows import LookupResult, Row, row_from_stored, rows_from_stored
 from module_sdk.scopes import optional_scope, organization_text, scope_is_possible
@@ -51,12 +47,8 @@ ATTEMPTS: Final = 10
 
 LOOKUPS: Final = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
 
-Result = TypeVar("Result")
 
-managers: weakref.WeakSet[TaskManager] = weakref.WeakSet()
-
-
-class TaskManager(StorePrimitives):
+class TaskManager(StoreCalls):
     """Task state in one store. Raises for failures; only the facade is soft.
 
     Safe from many threads, and in a forked child. Every public method takes `timeout_seconds`, how long it may take
@@ -322,24 +314,6 @@ class TaskManager(StorePrimitives):
 
     # --- Shared machinery -------------------------------------------------------------------------------------------
 
-    def deadline(self, timeout_seconds: float | None) -> float:
-        return time.monotonic() + (self.options.timeout_seconds if timeout_seconds is None else timeout_seconds)
-
-    def call(self, primitive: Callable[..., Result], *args: Any) -> Result:
-        """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause."""
-        try:
-            return primitive(*args)
-        except ModuleSDKError:
-            raise
-        except Exception as error:
-            raise self.translate_error(error) from error
-
-    def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
-        """`call`, on an open store. The last argument is the deadline."""
-        if not self.opening.is_open:
-            self.opening.ensure(args[-1])
-        return self.call(primitive, *args)
-
     def find(
         self,
         primitive: Callable[..., StoredRows],
@@ -366,26 +340,3 @@ class TaskManager(StorePrimitives):
         if limit is not None:
             check_count(limit, "limit", 0, MAXIMUM_OFFSET)
         return LookupResult()
-
-    def new_opening(self) -> Opening:
-        return Opening(
-            lambda deadline: self.call(self.store_open, self.options.auto_setup, deadline),
-            on_thread=self.capabilities.server,
-            attempt_seconds=self.options.timeout_seconds,
-        )
-
-    def reopen_after_fork(self) -> None:
-        """In a child: the parent's locks may be held by threads that are not here, and its connections are not ours."""
-        closed = self.opening.is_closed
-        self.opening = self.new_opening()
-        self.opening.is_closed = closed
-        self.store_after_fork()
-
-
-def reopen_managers_after_fork() -> None:
-    for manager in list(managers):
-        manager.reopen_after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=reopen_managers_after_fork)

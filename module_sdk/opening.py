@@ -22,6 +22,8 @@ class Opening:
         self.attempt_seconds = attempt_seconds
         self.is_open = False
         self.is_closed = False
+        # A process never creates a schema that it has seen before: somebody may be restoring a backup (SEE-10).
+        self.was_open = False
         # The first is held while a store opens, so never waited for without a deadline; the second only for moments.
         self.opening_lock = threading.Lock()
         self.state_lock = threading.Lock()
@@ -63,7 +65,7 @@ class Opening:
                 open_store(deadline)
                 with self.state_lock:
                     self.refuse_closed()
-                    self.is_open = True
+                    self.is_open = self.was_open = True
         finally:
             self.opening_lock.release()
 
@@ -79,6 +81,11 @@ class Opening:
     def refuse_closed(self) -> None:
         if self.is_closed:
             raise TaskBackendError("the task manager is closed")
+
+    def lose_schema(self) -> None:
+        """The schema is gone: each later call looks for it again, until it is found or `setup` has created it."""
+        with self.state_lock:
+            self.is_open = False
 
     def close(self) -> bool:
         """Refuse all further use; true for the first call."""

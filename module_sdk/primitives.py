@@ -15,8 +15,9 @@ from typing import Any
 
 from module_sdk.capabilities import Capabilities
 from module_sdk.changes import Change
-from module_sdk.errors import ConfigurationError, TaskBackendError
+from module_sdk.errors import ConfigurationError, ModuleSDKError, SchemaMissingError, TaskBackendError
 from module_sdk.explanation import Diagnosis, Explanation
+from module_sdk.opening import Opening
 from module_sdk.options import ManagerOptions
 from module_sdk.query import Query, Sort
 from module_sdk.record import TaskRecord
@@ -36,6 +37,7 @@ class StorePrimitives(abc.ABC):
 
     url: StoreURL
     options: ManagerOptions
+    opening: Opening
 
     @abc.abstractmethod
     def store_open(self, create: bool, deadline: float) -> None:
@@ -135,8 +137,11 @@ class StorePrimitives(abc.ABC):
     def store_after_fork(self) -> None:  # noqa: B027  # optional: embedded stores need none
         """In a forked child, before any other call: drop, without touching them, connections that the parent owns."""
 
-    def translate_error(self, error: Exception) -> TaskBackendError:
-        """Ours for the driver's: `TaskBackendUnavailableError` where the store is away or late."""
+    def translate_error(self, error: Exception) -> ModuleSDKError:
+        """Ours for the driver's: `TaskBackendUnavailableError` where the store is away or late.
+
+        `missing_schema()` where the driver says that a table or collection does not exist (SEE-10).
+        """
         return TaskBackendError(self.describe_error(error))
 
     # --- For backends to call -----------------------------------------------------------------------------------
@@ -151,9 +156,18 @@ class StorePrimitives(abc.ABC):
         if not durable:
             logger.warning("%s is not known to be durable: its tasks may be lost when the server is killed", self.url)
 
-    def missing_schema(self) -> ConfigurationError:
-        """What `store_open` raises when the schema is not there and it may not create it."""
-        return ConfigurationError(
+    def missing_schema(self) -> SchemaMissingError:
+        """What `store_open` raises when the schema is not there and it may not create it.
+
+        Any other primitive raises it as well when it finds that the store was emptied. Every later call then opens the
+        store again, without creating anything, until the schema is there (SEE-10).
+        """
+        if self.opening.was_open:
+            return SchemaMissingError(
+                f"the schema is gone from the store at {self.url}, namespace {self.options.namespace!r}, which this "
+                "process has used before: restore the store, or run 'module-sdk setup'"
+            )
+        return SchemaMissingError(
             f"the store at {self.url} has no schema for the namespace {self.options.namespace!r}: "
             "run 'module-sdk setup'"
         )
