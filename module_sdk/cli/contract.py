@@ -17,7 +17,7 @@ import typer
 from module_sdk.cli import tables
 
 URL_VARIABLE: Final = "MODULE_SDK_CONTRACT_URL"
-PLUGINS: Final = {"pytest": "", "pytest_timeout": "pytest_timeout", "module_sdk_contract": "module_sdk_contract.plugin"}
+PLUGINS: Final = {"pytest": "", "pytest_timeout": "pytest_timeout", "module_sdk_contract": "module_sdk_contract"}
 """What must be installed, and what of it is loaded: no other plugin of pytest has a say."""
 BROKEN, NOT_JUDGED = 1, 2
 
