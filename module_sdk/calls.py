@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from module_sdk.errors import ModuleSDKError, SchemaMissingError
@@ -44,12 +45,23 @@ class StoreCalls(StorePrimitives):
             self.opening.ensure(args[-1])
         return self.call(primitive, *args)
 
+    @functools.cached_property
+    def place(self) -> Hashable:
+        """Equal for two managers that are opened on one store: a relative path depends on the working folder."""
+        try:
+            folder = os.getcwd()  # noqa: PTH109  # a text is all that is compared
+        except FileNotFoundError:  # the folder was removed
+            folder = ""
+        return self.url.text, self.options.namespace, repr(self.options.extra), folder
+
     def new_opening(self) -> Opening:
         def open_store(deadline: float) -> None:
             self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
 
+        can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
         return Opening(
             open_store,
+            place=self.place if can_outlive_the_manager else object(),
             on_thread=self.capabilities.server,
             attempt_seconds=self.options.timeout_seconds,
         )
@@ -57,7 +69,7 @@ class StoreCalls(StorePrimitives):
     def reopen_after_fork(self) -> None:
         """In a child: the parent's locks may be held by threads that are not here, and its connections are not ours."""
         earlier, self.opening = self.opening, self.new_opening()
-        self.opening.is_closed, self.opening.was_open = earlier.is_closed, earlier.was_open
+        self.opening.is_closed = earlier.is_closed
         self.store_after_fork()
 
 

@@ -52,6 +52,8 @@ DUPLICATE: Final = 1062
 LACKS_RIGHT: Final = (1044, 1142, 1227)
 # A step that was interrupted may have done this already: the databases commit each statement of a definition.
 ALREADY_DONE: Final = (1050, 1060, 1061)
+# The database was dropped, or a table.
+MISSING_SCHEMA: Final = (1046, 1049, 1146)
 PLACE_FAULTS: Final = {
     1044: "the user may not use the database",
     1045: "the user or the password is wrong",
@@ -166,13 +168,6 @@ class MariaDBDialect(ServerDialect):
         finally:
             link.fetch("SELECT RELEASE_LOCK(%s)", [name], deadline)
 
-    def define(self, link: Link, sql: str, deadline: float) -> None:
-        try:
-            super().define(link, sql, deadline)
-        except self.driver.Error as error:
-            if number_of(error) not in ALREADY_DONE:
-                raise
-
     # --- Errors -----------------------------------------------------------------------------------------------------
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -187,6 +182,12 @@ class MariaDBDialect(ServerDialect):
 
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) == DUPLICATE
+
+    def is_already_done(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in ALREADY_DONE
+
+    def is_missing_schema(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in MISSING_SCHEMA
 
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
