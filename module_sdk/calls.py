@@ -6,7 +6,7 @@ import functools
 import os
 import time
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from module_sdk.errors import ModuleSDKError, SchemaMissingError
@@ -46,13 +46,14 @@ class StoreCalls(StorePrimitives):
         return self.call(primitive, *args)
 
     @functools.cached_property
-    def place(self) -> Hashable:
-        """Equal for two managers that are opened on one store: a relative path depends on the working folder."""
+    def place(self) -> int:
+        """Equal for two managers that are opened on one store; a number, since a password may be part of the URL."""
         try:
             folder = os.getcwd()  # noqa: PTH109  # a text is all that is compared
         except FileNotFoundError:  # the folder was removed
             folder = ""
-        return self.url.text, self.options.namespace, repr(self.options.extra), folder
+        # A relative path depends on the working folder.
+        return hash((self.url.text, self.options.namespace, repr(self.options.extra), folder))
 
     def new_opening(self) -> Opening:
         def open_store(deadline: float) -> None:
