@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import random
 import time
@@ -27,7 +28,7 @@ from module_sdk.backends import (
 from module_sdk_sql.conditions import where
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.choice import choose_dialect
-from module_sdk_sql.pool import Pool
+from module_sdk_sql.pool import LOOK_SECONDS, Pool
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
 from module_sdk_sql.statements import COLUMNS, Statement, Statements
 from module_sdk_sql.upgrading import read_whole_version, upgrade, version_in
@@ -50,23 +51,37 @@ class SQLTaskManager(TaskManager):
         self.opening = self.new_opening()
         self.tables = Tables(self.options.namespace, self.dialect.types, payloads_apart=self.dialect.payloads_apart)
         self.statements = Statements(self.dialect, self.tables)
-        self.pool = Pool(self.dialect)
+        self.pool = Pool(self.dialect, self.look)
 
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
         if not self.dialect.check_place(create):
             raise self.missing_schema()
+        # Whatever is missing is found here; afterwards the pool looks again.
+        look_at, self.pool.look_at = self.pool.look_at, math.inf
         try:
             with self.pool.link(deadline) as link:
                 self.check_schema(link, create, deadline)
                 self.settle_durability(self.dialect.is_durable(link, deadline))
+            look_at = self.next_look()
         except Exception as error:
             fault = self.dialect.configuration_fault(error)
             is_gone = self.opening.was_open and not create and self.dialect.is_missing_schema(error)
             if fault is None or is_gone:
                 raise
             raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+        finally:
+            self.pool.look_at = look_at
+
+    def next_look(self) -> float:
+        """When the schema is to be looked at again: one in memory is seen by nobody else."""
+        return time.monotonic() + LOOK_SECONDS if self.dialect.capabilities.shared else math.inf
+
+    def look(self, link: Link, deadline: float) -> None:
+        """Raise what `store_open` would raise of the schema, in one trip."""
+        check = self.statements.check_version().sql
+        self.check_version(lambda: version_in(link.fetch(check, (), deadline)))
 
     def check_schema(self, link: Link, create: bool, deadline: float) -> None:
         def read() -> int:
@@ -94,8 +109,8 @@ class SQLTaskManager(TaskManager):
             )
 
     def store_ping(self, deadline: float) -> None:
-        check = self.statements.check_version().sql
-        self.check_version(lambda: version_in(self.pool.fetch(check, (), deadline)))
+        with self.pool.link(deadline) as link:
+            self.look(link, deadline)
 
     def store_close(self) -> None:
         self.pool.close()
