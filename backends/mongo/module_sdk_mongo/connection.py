@@ -16,7 +16,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
+from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL, TaskBackendUnavailableError
 
 Document = dict[str, Any]
 Order = list[tuple[str, int]]
@@ -77,6 +77,20 @@ class Connection:
         in_url = {name.lower() for name, _ in parse_qsl(self.url.text.partition("?")[2])}
         ours = {name: value for name, value in settings.items() if name.lower() not in in_url}
         return MongoClient(self.url.text, connect=False, **ours)
+
+    def check_role(self) -> None:
+        """Raise `TaskBackendUnavailableError` unless the server is one that takes writes.
+
+        A member of a set refuses a read that is meant for its primary, except over a direct connection: there the
+        driver allows it to answer whatever it is by now, so it has to be asked.
+        """
+        client = self.database.client
+        if client.topology_description.topology_type_name == "Single":
+            is_primary = bool(client.admin.command("hello", codec_options=CODEC).get("isWritablePrimary"))
+        else:
+            is_primary = client.is_primary
+        if not is_primary:
+            raise TaskBackendUnavailableError(f"{self.url} is not a primary: it takes no writes")
 
     def close(self) -> None:
         with self.lock, pymongo.timeout(CLOSE_SECONDS):

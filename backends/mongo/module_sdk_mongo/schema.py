@@ -7,7 +7,7 @@ from typing import Final
 from bson.int64 import Int64
 from pymongo import IndexModel
 
-from module_sdk_mongo.connection import Connection
+from module_sdk_mongo.connection import Connection, Document
 
 SCHEMA_VERSION: Final = 1
 SCHEMA_ID: Final = "schema"
@@ -37,6 +37,14 @@ def read_version(connection: Connection) -> object:
     """What the store says its version is; `None` where it says nothing."""
     stored = connection.meta.find_one({"_id": SCHEMA_ID})
     return None if stored is None else stored.get("version")
+
+
+def read_whole_version(connection: Connection) -> object:
+    """`read_version`, in one trip that fails where the collection of tasks does not exist."""
+    marker = {"coll": connection.meta.name, "pipeline": [{"$match": {"_id": SCHEMA_ID}}]}
+    stages: list[Document] = [{"$collStats": {"count": {}}}, {"$unionWith": marker}, {"$match": {"_id": SCHEMA_ID}}]
+    with connection.tasks.aggregate(stages) as found:
+        return next((document.get("version") for document in found), None)
 
 
 def missing_indexes(connection: Connection) -> list[str]:

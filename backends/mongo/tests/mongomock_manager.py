@@ -27,6 +27,9 @@ class MongomockConnection(Connection):
         super().open()
         self.tasks = cast("Any", MongomockCollection(self.database[self.tasks.name]))
 
+    def check_role(self) -> None:
+        """There is one server."""
+
     def new_client(self) -> Any:
         return mongomock.MongoClient(self.url.text, _store=SERVER)
 
@@ -88,6 +91,9 @@ class MongomockTaskManager(MongoTaskManager):
     # Nothing is shared, kept, explained or ended at a deadline.
     capabilities = Capabilities()
     connection_class = MongomockConnection
+
+    def look(self) -> None:
+        """There is no such aggregation, and nobody drops a collection."""
 
 
 def open_manager(url: str, **options: Any) -> MongomockTaskManager:

@@ -47,11 +47,16 @@ UNAVAILABLE: Final = frozenset(
     (0, 1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969, 3024)
 )
 CLIENT_ERRORS: Final = range(2000, 3000)
+# Refused by --read-only, or by one of its like.
+READ_ONLY: Final = (1290, 1836)
+OFF: Final = ("0", "OFF")
 DEADLOCK: Final = (1205, 1213)
 DUPLICATE: Final = 1062
 LACKS_RIGHT: Final = (1044, 1142, 1227)
 # A step that was interrupted may have done this already: the databases commit each statement of a definition.
 ALREADY_DONE: Final = (1050, 1060, 1061)
+# The database was dropped, or a table.
+MISSING_SCHEMA: Final = (1046, 1049, 1146)
 PLACE_FAULTS: Final = {
     1044: "the user may not use the database",
     1045: "the user or the password is wrong",
@@ -120,6 +125,8 @@ class MariaDBDialect(ServerDialect):
         link = kind(connection, descriptor, self.timeout_seconds)
         self.returns_standing = link.is_mariadb and link.version() >= RETURNING_SINCE
         try:
+            if not self.check_role(link, deadline):
+                raise TaskBackendUnavailableError("the server is read-only, so it is not the primary")
             for setting in SETTINGS:
                 values = {"seconds": math.ceil(self.timeout_seconds), "statement_timeout": link.statement_timeout()}
                 link.execute(setting.format(**values), (), deadline)
@@ -127,6 +134,13 @@ class MariaDBDialect(ServerDialect):
             link.close()
             raise
         return link
+
+    def check_role(self, link: Link, deadline: float) -> bool:
+        (row,) = link.fetch("SELECT @@GLOBAL.read_only, @@GLOBAL.innodb_read_only", (), deadline)
+        return all(str(value).upper() in OFF for value in row or ("unknown",))
+
+    def lost_role(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in READ_ONLY
 
     def connect_driver(self, deadline: float) -> tuple[Any, int]:
         """The driver's connection and the descriptor of its socket."""
@@ -166,13 +180,6 @@ class MariaDBDialect(ServerDialect):
         finally:
             link.fetch("SELECT RELEASE_LOCK(%s)", [name], deadline)
 
-    def define(self, link: Link, sql: str, deadline: float) -> None:
-        try:
-            super().define(link, sql, deadline)
-        except self.driver.Error as error:
-            if number_of(error) not in ALREADY_DONE:
-                raise
-
     # --- Errors -----------------------------------------------------------------------------------------------------
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -187,6 +194,12 @@ class MariaDBDialect(ServerDialect):
 
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) == DUPLICATE
+
+    def is_already_done(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in ALREADY_DONE
+
+    def is_missing_schema(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in MISSING_SCHEMA
 
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
