@@ -21,6 +21,9 @@ from module_sdk_sql.group_commit import GroupCommit, Work, check_place
 Result = TypeVar("Result")
 
 FORK_WAIT_SECONDS: Final = 5.0
+# A connection that was checked longer ago than this is checked again before it serves a call. With the time of the
+# call itself, nothing that is read comes from a server that was demoted more than a second ago.
+ROLE_SECONDS: Final = 0.5
 
 pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 # What a child inherited is neither used nor closed by it: closing would end the parent's session.
@@ -111,7 +114,7 @@ class Pool:
                     link = self.idle.pop()
                 except IndexError:
                     break
-                if link.is_current():
+                if link.is_current() and self.has_role(link, deadline):
                     return link
                 self.drop(link)
             if self.is_closed:
@@ -122,6 +125,29 @@ class Pool:
             raise
         self.members.add(link)
         return link
+
+    def has_role(self, link: Link, deadline: float) -> bool:
+        """Whether the server of an idle connection is the primary still, as of `ROLE_SECONDS` ago or later."""
+        now = time.monotonic()
+        if now - link.checked_at <= ROLE_SECONDS:
+            return True
+        try:
+            is_primary = self.dialect.check_role(link, deadline)
+        except Exception:
+            # The connection was lost while it was idle, unless the server is silent: then no time is left for another.
+            if time.monotonic() >= deadline:
+                self.drop(link)
+                raise
+            return False
+        except BaseException:
+            self.drop(link)
+            raise
+        # The moment before the question: the answer may have been under way for a while.
+        link.checked_at = now
+        if not is_primary:
+            # The other connections lead to the same server.
+            self.close_idle()
+        return is_primary
 
     def give(self, link: Link) -> None:
         link.was_used = True
@@ -136,7 +162,10 @@ class Pool:
 
     def give_failed(self, link: Link, error: BaseException) -> bool:
         """Take back a connection whose call failed; whether it stays."""
-        if link.recover(error):
+        if self.dialect.lost_role(error):
+            # The other connections lead to the same server.
+            self.close_idle()
+        elif link.recover(error):
             self.give(link)
             return True
         self.drop(link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
@@ -26,6 +27,9 @@ class Link(abc.ABC):
     """Whether the pool may hand it to another call."""
     was_used = False
     """Whether it has served a call before, so that the server may have gone since."""
+    checked_at = math.inf
+    """When its server was last known to be the primary, on the clock of `time.monotonic()`; infinite where there is
+    no other server."""
 
     @abc.abstractmethod
     def is_current(self) -> bool:
@@ -140,6 +144,19 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def connect(self, deadline: float) -> Link:
         """A new connection, with the session's settings made."""
+
+    def check_role(self, link: Link, deadline: float) -> bool:
+        """Whether the server of an idle connection is still the primary.
+
+        The pool asks before it hands out a connection whose last check is older than `ROLE_SECONDS`. It closes the
+        connection if this returns false or raises, and connects again, so `connect` must refuse a server that is not
+        the primary. A dialect that can ask in the same trip as the next statement returns true here and asks then.
+        """
+        return True
+
+    def lost_role(self, error: BaseException) -> bool:
+        """Whether a statement failed since the server is not the primary (any more); the pool then connects again."""
+        return False
 
     def start_anew(self) -> None:  # noqa: B027  # optional: only servers have a thread that connects
         """In a forked child: forget what belongs to threads of the parent."""
