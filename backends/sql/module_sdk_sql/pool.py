@@ -93,7 +93,7 @@ class Pool:
         """A connection in a transaction that is committed at the end, or rolled back by an error."""
         alone = contextlib.nullcontext() if self.writers is None else self.writers.alone(deadline)
         with alone, self.link(deadline) as link:
-            link.execute(self.dialect.begin, (), deadline)
+            link.begin(self.dialect.begin, deadline)
             yield link
             link.execute("COMMIT", (), deadline)
             if self.writers is not None:
