@@ -70,7 +70,7 @@ WITH session AS MATERIALIZED (
         ) <= make_interval(secs => %s)
     ) AS is_ours
 )
-SELECT current_setting('server_encoding'), is_ours,
+SELECT current_setting('server_encoding'), pg_backend_pid(), is_ours,
        CASE WHEN is_ours THEN set_config('plan_cache_mode', 'force_generic_plan', false) END,
        CASE WHEN is_ours THEN set_config('default_transaction_isolation', 'read committed', false) END,
        CASE WHEN is_ours THEN set_config('statement_timeout', %s, false) END,
@@ -169,12 +169,12 @@ class PostgreSQLDialect(ServerDialect):
             settings = [
                 pooled is False,
                 # No session has the pid 0.
-                0 if pooled else link.pid,
+                0 if pooled else connection.info.backend_pid,
                 time.monotonic() - began + AGE_MARGIN_SECONDS,
                 str(link.statement_seconds * 1000),
                 self.arguments.get("application_name", APPLICATION_NAME),
             ]
-            ((encoding, is_ours, *_),) = link.probe(SETTINGS, settings, deadline)
+            ((encoding, link.session_pid, is_ours, *_),) = link.probe(SETTINGS, settings, deadline)
             if encoding != "UTF8":
                 raise ConfigurationError(f"the database is encoded in {encoding}: use one that is encoded in UTF8")
             if is_ours:
@@ -189,7 +189,7 @@ class PostgreSQLDialect(ServerDialect):
     def check_role(self, link: Link, deadline: float) -> bool:
         (row,) = link.fetch(ROLE, (), deadline)
         pid, takes_no_writes = row or (0, True)
-        if pid != cast("PostgreSQLLink", link).pid:
+        if pid != cast("PostgreSQLLink", link).session_pid:
             self.find_pooler()
             return False
         return not takes_no_writes
@@ -203,11 +203,12 @@ class PostgreSQLDialect(ServerDialect):
 
     def find_pooler(self) -> None:
         """A connection that had a session to itself has not: from here on no connection is taken to have one."""
-        logger.warning(
-            "a pooler stands before PostgreSQL and shows the pid of a session that is not the connection's own: "
-            "from here on nothing is prepared; say ?pooler=true in the URL, so that it is known from the start"
-        )
-        self.found_pooler = True
+        if not self.found_pooler:
+            self.found_pooler = True
+            logger.warning(
+                "a pooler in transaction mode was taken for PostgreSQL itself; from here on each call is a transaction "
+                "of its own: write pooler=true in the URL, so that this is known from the start"
+            )
 
     @contextlib.contextmanager
     def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:

@@ -36,8 +36,8 @@ class PostgreSQLLink(ServerLink):
         self.cursor = connection.cursor(binary=True)
         self.statement_seconds = math.ceil(timeout_seconds)
         self.planned_at = self.last_used
-        self.pid = connection.info.backend_pid
-        """Of the session that the key data of the connection names."""
+        self.session_pid = 0
+        """The process of the server that a connection to a session of its own always meets."""
 
     def prepare_after(self, times: int | None) -> None:
         """Prepare a statement after so many runs, under a name that no other connection has.
