@@ -100,7 +100,7 @@ class Pool:
         """A connection in a transaction that is committed at the end, or rolled back by an error."""
         alone = contextlib.nullcontext() if self.writers is None else self.writers.alone(deadline)
         with alone, self.link(deadline) as link:
-            link.execute(self.dialect.begin, (), deadline)
+            link.begin(self.dialect.begin, deadline)
             yield link
             link.execute("COMMIT", (), deadline)
             if self.writers is not None:
@@ -142,12 +142,12 @@ class Pool:
         Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
         """
         now = time.monotonic()
-        is_due = now >= self.look_at
-        if now - link.checked_at <= ROLE_SECONDS and not is_due:
+        look_is_due, role_is_due = now >= self.look_at, now - link.checked_at > ROLE_SECONDS
+        if not (look_is_due or role_is_due):
             return True
         try:
-            is_primary = now - link.checked_at <= ROLE_SECONDS or self.dialect.check_role(link, deadline)
-            if is_primary and is_due:
+            is_primary = not role_is_due or self.dialect.check_role(link, deadline)
+            if is_primary and look_is_due:
                 self.look(link, deadline)
                 self.look_at = now + LOOK_SECONDS
         except Exception as error:
@@ -160,8 +160,9 @@ class Pool:
         except BaseException:
             self.drop(link)
             raise
-        # The moment before the question: the answer may have been under way for a while.
-        link.checked_at = max(now, link.checked_at)
+        if role_is_due:
+            # The moment before the question: the answer may have been under way for a while.
+            link.checked_at = now
         if not is_primary:
             # The other connections lead to the same server.
             self.close_idle()

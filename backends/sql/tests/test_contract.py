@@ -6,14 +6,15 @@ import importlib.util
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 from module_sdk_contract import TaskManagerContract
-from module_sdk_contract.harness import Store
+from module_sdk_contract.harness import Store, unknown
 from module_sdk_sql.manager import SQLTaskManager
 
 from tests.restarting import RestartsServer
+from tests.server_process import restart_server_of
 from tests.spoiling import drop_tables, scrambled_file
 
 
@@ -66,6 +67,23 @@ class TestPostgreSQL(SQLContract):
     @classmethod
     def server(cls, postgresql_url: str) -> None:
         cls.url = postgresql_url
+
+
+class TestPostgreSQLBehindAPooler(SQLContract):
+    """PgBouncer in transaction mode, where three connections to the server serve all clients."""
+
+    __test__ = True
+    server_url: ClassVar[str]
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, postgresql_url: str, pooler_url: str) -> None:
+        cls.server_url, cls.url = postgresql_url, pooler_url
+
+    def restart_server(self, store: Store) -> None:
+        """Restart PostgreSQL: the pooler keeps nothing."""
+        if not restart_server_of(self.server_url):
+            unknown("restart_server")
 
 
 class TestMariaDB(SQLContract):

@@ -51,6 +51,10 @@ class Link(abc.ABC):
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         """How many rows were written."""
 
+    def begin(self, sql: str, deadline: float) -> None:
+        """Begin a transaction, by this statement or by what a connection needs in its place."""
+        self.execute(sql, (), deadline)
+
     @abc.abstractmethod
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
         """One statement for many rows, within a transaction that the caller has begun."""

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import math
+import os
 import re
 import socket
 import time
@@ -20,9 +21,10 @@ from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.engine import URL
 
-from module_sdk.backends import ConfigurationError, Diagnosis, TaskBackendUnavailableError, watchdog
+from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, TaskBackendUnavailableError, watchdog
 from module_sdk_sql.dialects.base import Link, StoredTuple
 from module_sdk_sql.dialects.server import ServerDialect, ServerLink
+from module_sdk_sql.options import ask_driver, mariadb_url
 from module_sdk_sql.schema import ColumnTypes
 
 # Client flags: https://mariadb.com/kb/en/connection/#capabilities
@@ -86,16 +88,28 @@ class MariaDBDialect(ServerDialect):
         table_options={"mysql_engine": "InnoDB", "mysql_row_format": "DYNAMIC", "mysql_charset": "utf8mb4"},
     )
 
-    def __init__(self, url: URL, connections: int, timeout_seconds: float) -> None:
-        super().__init__(connections, timeout_seconds)
+    def __init__(self, url: URL, options: ManagerOptions) -> None:
+        super().__init__(options.max_connections, options.timeout_seconds)
+        url = mariadb_url(url, options)
         self.driver = choose_driver(url.get_driver_name() if "+" in url.drivername else None)
         dialect = MySQLDialect_mysqldb if self.driver.__name__ == "MySQLdb" else MySQLDialect_pymysql
         self.compiler = dialect(dbapi=self.driver, paramstyle="format")
-        self.arguments = dict(self.compiler.create_connect_args(url)[1])
+        ask_driver(lambda: self.read_arguments(url), url.query, (Exception,))
         if not url.database:
             raise ConfigurationError("the URL names no database: write mysql://user@host/database")
         self.arguments["client_flag"] = (self.arguments.get("client_flag", 0) & ~FOUND_ROWS) | MULTI_STATEMENTS
         self.arguments |= {"charset": "utf8mb4", "use_unicode": True, "binary_prefix": True}
+
+    def read_arguments(self, url: URL) -> None:
+        """The driver's arguments. Raises its own errors for options that it does not take; no server is asked."""
+        self.arguments = dict(self.compiler.create_connect_args(url)[1])
+        if self.driver.__name__ != "MySQLdb":
+            self.driver.connect(**self.arguments, defer_connect=True)
+            return
+        # It has no such mode, so it is led to where no server can be.
+        nowhere = {"host": "localhost", "unix_socket": f"{os.devnull}/nothing"}
+        with contextlib.suppress(self.driver.OperationalError):
+            self.driver.connect(**{**self.arguments, **nowhere}).close()
 
     def index_hint(self, index: str) -> str:
         return f" FORCE INDEX ({index})"
