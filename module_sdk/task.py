@@ -72,10 +72,17 @@ class Task:
         function: str | None = None,
         arguments: Any = None,
     ) -> Self:
-        """A pending task of a fresh id, created `now` (default: the host's clock). The key `""` is no key."""
-        created_at = system_clock() if now is None else now
+        """A pending task of a fresh id, created `now` (default: the host's clock). The key `""` is no key.
+
+        Of two tasks that a process makes at the default time, the later one also has the greater id.
+        """
+        if now is None:
+            with system_clock.lock:
+                created_at, task_id = system_clock(), new_task_id()
+        else:
+            created_at, task_id = now, new_task_id()
         return cls(
-            id=new_task_id(),
+            id=task_id,
             module=module,
             label=label,
             task_key=task_key,

@@ -104,16 +104,16 @@ class ImportDeferred(SQLMutant):
 class LoserLeavesPayloads(SQLMutant):
     """Writes the payloads before the task, and commits them although the key was held."""
 
-    def insert(self, record: TaskRecord, deadline: float) -> bool:
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
         if not has_payloads(record):
-            return super().insert(record, deadline)
+            return super().insert(record, deadline, as_given=as_given)
         values = present_values(record)
         statement, payloads = self.statements.insert_unless_standing(tuple(values)), self.statements.insert_payloads()
         with self.pool.transaction(deadline) as link:
             if link.fetch(f"SELECT 1 FROM {self.tables.tasks_name} WHERE id = ?", [record.id], deadline):
-                return False
+                return None
             link.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
-            return link.execute(statement.sql, statement.bind(values), deadline) == 1
+            return record if link.execute(statement.sql, statement.bind(values), deadline) == 1 else None
 
 
 class ImportFallbackLosesPayloads(SQLMutant):
@@ -128,9 +128,9 @@ class ImportFallbackLosesPayloads(SQLMutant):
         finally:
             self.is_importing = False
 
-    def insert(self, record: TaskRecord, deadline: float) -> bool:
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
         bare: dict[str, Any] = dict.fromkeys(("checkpoint", "result", "error", "confirmation", "function", "arguments"))
-        return super().insert(record._replace(**bare) if self.is_importing else record, deadline)
+        return super().insert(record._replace(**bare) if self.is_importing else record, deadline, as_given=as_given)
 
 
 class RollbackForgotten(ChangedLinks):

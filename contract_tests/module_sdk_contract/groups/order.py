@@ -47,8 +47,9 @@ def then_ordered(store: Store, *, limit: int | None = None) -> list[dict[str, An
 
 
 def given_at(store: Store, *times: int) -> None:
+    """Tasks of one key with exactly these times, in this order: a new task would be put after those before it."""
     for created_at in times:
-        store.given(task_key="job", status="completed", created_at=created_at)
+        store.given_imported([{"task_key": "job", "status": "completed", "created_at": created_at}])
 
 
 class OrderClauses:
