@@ -32,8 +32,9 @@ HORIZON: Final = DAY_MICROSECONDS // 2
 # Longer than any process lives; float() overflows on large integers.
 LONGEST_WAIT_SECONDS = 1e12
 
-# Formatted in C; `%` on text is the fastest way to write it.
-FRACTION = "%06d+00:00"
+# Looked up instead of formatted, which takes half as long again.
+MILLISECONDS: Final = [f"{number:03d}" for number in range(1_000)]
+MICROSECONDS: Final = [f"{number:03d}+00:00" for number in range(1_000)]
 
 
 class Days(dict[int, str]):
@@ -93,7 +94,7 @@ def format_time(microseconds: int) -> str:
     """
     day, rest = divmod(microseconds, DAY_MICROSECONDS)
     second, fraction = divmod(rest, 1_000_000)
-    return f"{days[day]}{seconds[second]}{fraction:06d}+00:00"
+    return f"{days[day]}{seconds[second]}{MILLISECONDS[fraction // 1_000]}{MICROSECONDS[fraction % 1_000]}"
 
 
 def parse_time(value: object, field: str) -> int:

@@ -12,6 +12,7 @@ from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import SCHEMA_ID, SCHEMA_VERSION
 
 from tests.restarting import RestartsServer
+from tests.spoiling import spoil_somehow
 
 
 class MongoContract(RestartsServer, TaskManagerContract):
@@ -26,7 +27,7 @@ class MongoContract(RestartsServer, TaskManagerContract):
                 yield from database[name].find()
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        manager_of(store).connection.tasks.update_one({"_id": task_id}, {"$set": {"created_at": "yesterday"}})
+        spoil_somehow(store.manager, task_id)
 
     def direct_url(self, url: str) -> str:
         return f"{url}?directConnection=true"
