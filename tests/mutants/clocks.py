@@ -1,0 +1,174 @@
+"""Stores that put a new task at a wrong time (ORDER-10 to 12); their numbers begin at o1 and never change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+from unittest import mock
+
+from module_sdk_mongo import manager as mongo_manager
+from module_sdk_mongo import updates
+from module_sdk_sql.statements import Statements
+
+from module_sdk.backends import TaskManager, TaskRecord
+from module_sdk.timestamps import LAST
+from tests.mutants.bases import MemoryMutant, SQLMutant
+from tests.mutants.mongo_stores import MongoMutant
+from tests.mutants.redis_stores import RedisMutant
+
+
+class CreatesByALook(MemoryMutant):
+    """A good store in memory, that looks at the earlier tasks of a key through seams."""
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        with self.tables.lock:
+            standing = self.tables.records.get(record.id) or self.holder(record)
+            if standing is not None:
+                return standing
+            newest = max((r.created_at for r in self.earlier(record) if self.counts(r, record)), default=None)
+            new = self.moved(record, newest)
+            self.tables.put(new)
+            return self.returned(record, new)
+
+    def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
+        if record.task_key is None:
+            return []
+        return [r for r in self.scoped(record.organization_id) if r.task_key == record.task_key]
+
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at <= record.horizon()
+
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record.after(newest)
+
+    def returned(self, given: TaskRecord, new: TaskRecord) -> TaskRecord:
+        return new
+
+
+class NotMoved(CreatesByALook):
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record
+
+
+class MovedToATie(CreatesByALook):
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record.after(None if newest is None else newest - 1)
+
+
+class MovedByASecond(CreatesByALook):
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record.after(None if newest is None else newest + 999_999)
+
+
+class OnlyActiveTasksCount(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.active_key is not None and super().counts(earlier, record)
+
+
+class OnlyTasksOfTheSameSecondCount(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at // 1_000_000 == record.created_at // 1_000_000
+
+
+class OnlyTheNewestIsLookedAt(CreatesByALook):
+    """One of the far future hides all others."""
+
+    def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
+        return sorted(super().earlier(record), key=self.rank)[-1:]
+
+
+class MovedTaskNotReturned(CreatesByALook):
+    def returned(self, given: TaskRecord, new: TaskRecord) -> TaskRecord:
+        return given
+
+
+class PulledAlongByTheFuture(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at < LAST
+
+
+class PulledAlongByATomorrow(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at <= record.created_at + 25 * 3_600_000_000
+
+
+class MovedByOtherOrganizations(CreatesByALook):
+    def in_scope(self, record: TaskRecord, organization: str) -> bool:
+        return True
+
+
+class MovedByOtherKeys(CreatesByALook):
+    def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
+        return self.scoped(record.organization_id)
+
+
+class ClockNotBoundInRedis(RedisMutant):
+    replacements = (("elseif time > latest then\n    return latest", "elseif time > latest then\n    return time"),)
+
+
+class SlowClockNotBoundInRedis(RedisMutant):
+    replacements = (("if time < earliest then\n    return earliest", "if time < earliest then\n    return time"),)
+
+
+class ClockNotBoundInSQL(SQLMutant):
+    """Each statement takes the writer's time as it is."""
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        super().store_open(create, deadline)
+        self.statements = Unbounded(self.dialect, self.tables)
+
+
+class Unbounded(Statements):
+    def bounded(self, moment: str, keeps_server_time: bool) -> str:
+        return moment
+
+
+class OnlyNewTasksBoundInSQL(SQLMutant):
+    """An update takes the writer's time as it is."""
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        super().store_open(create, deadline)
+        self.statements = UnboundedUpdates(self.dialect, self.tables)
+
+
+class UnboundedUpdates(Statements):
+    def bounded(self, moment: str, keeps_server_time: bool) -> str:
+        return moment if moment == ":now" else super().bounded(moment, keeps_server_time)
+
+
+class OwnClockBoundInSQL(SQLMutant):
+    @property
+    def keeps_server_time(self) -> bool:
+        return True
+
+
+class ClockNotBoundInMongo(MongoMutant):
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        with mock.patch.object(mongo_manager, "upsert_bounded", unbounded):
+            return super().store_create(record, deadline)
+
+
+def unbounded(document: dict[str, Any]) -> list[dict[str, Any]]:
+    with mock.patch.object(updates, "bounded", lambda moment: moment):
+        return updates.upsert_bounded(document)
+
+
+ROWS: Final[tuple[tuple[str, type[TaskManager], str] | tuple[str, type[TaskManager], str, str], ...]] = (
+    ("new tasks keep the time of their host", NotMoved, "ORDER-10"),
+    ("a new task ties with the newest of its key", MovedToATie, "ORDER-10"),
+    ("a new task comes a second after the newest", MovedByASecond, "ORDER-10"),
+    ("only active tasks of a key count", OnlyActiveTasksCount, "ORDER-10"),
+    ("only tasks of the same second count", OnlyTasksOfTheSameSecondCount, "ORDER-10"),
+    ("an import of the far future hides the others", OnlyTheNewestIsLookedAt, "ORDER-10"),
+    ("a moved task is returned as it was given", MovedTaskNotReturned, "ORDER-10"),
+    ("an import of the year 9999 pulls along", PulledAlongByTheFuture, "ORDER-11"),
+    ("an import of tomorrow pulls along", PulledAlongByATomorrow, "ORDER-11"),
+    ("tasks of other organizations count", MovedByOtherOrganizations, "ORDER-11"),
+    ("tasks of other keys count", MovedByOtherKeys, "ORDER-11"),
+    ("a fast host is not bound", ClockNotBoundInRedis, "ORDER-12"),
+    ("a slow host is not bound", SlowClockNotBoundInRedis, "ORDER-12"),
+    ("no host is bound", ClockNotBoundInSQL, "ORDER-12", "postgresql"),
+    ("an update is not bound", OnlyNewTasksBoundInSQL, "ORDER-12", "mariadb"),
+    ("a clock of one's own is bound", OwnClockBoundInSQL, "ORDER-12", "postgresql"),
+    ("new tasks are not bound", ClockNotBoundInMongo, "ORDER-12"),
+)
