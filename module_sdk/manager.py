@@ -101,7 +101,9 @@ class TaskManager(StoreCalls):
         """Record a task, unless an active one holds its key in its organization; `(task or holder, created)`.
 
         Atomic across threads, processes and hosts (DEDUP). Idempotent by id: repeating a call whose reply was lost
-        gives the recorded task and `True`. Raises `PayloadError`, and `TaskConflictError` if the id is another task's.
+        returns the recorded task and `True`. The task that is returned has the times that the store gave it: later
+        than every earlier task of its key (ORDER-10), close to the server's clock (ORDER-12). Raises `PayloadError`,
+        and `TaskConflictError` if the id is another task's.
         """
         record = task.to_record(self.options.maximum_payload_bytes)
         stored = self.call_open(self.store_create, record, self.deadline(timeout_seconds))
@@ -110,7 +112,8 @@ class TaskManager(StoreCalls):
         holder = Task.from_record(stored)
         if holder.id != task.id:
             return holder, False
-        fixed = ("user_id", "organization_id", "task_key", "module", "created_at")
+        # Not created_at: the store may have moved it.
+        fixed = ("user_id", "organization_id", "task_key", "module")
         if any(getattr(holder, field) != getattr(task, field) for field in fixed):
             raise TaskConflictError(f"the id {task.id} belongs to another task")
         return holder, True

@@ -38,7 +38,7 @@ from module_sdk_mongo.documents import ROW_PROJECTION, document_of, record_of, r
 from module_sdk_mongo.explaining import explain
 from module_sdk_mongo.failures import configuration_fault, is_missing_schema, is_unavailable, lacks_majority
 from module_sdk_mongo.lookups import Find
-from module_sdk_mongo.updates import guard, pipeline
+from module_sdk_mongo.updates import guard, pipeline, upsert_bounded
 
 # hint for findAndModify and delete, and allowDiskUse for find.
 OLDEST_SERVER: Final = (4, 4)
@@ -142,13 +142,19 @@ class MongoTaskManager(TaskManager):
             condition = {"organization_id": record.organization_id, "active_key": record.active_key}
             index = schema.BY_ACTIVE_KEY
         tasks = self.connection.tasks
+        change: Document | list[Document] = {"$setOnInsert": document}
+        # What stood there before: nothing if the document went in, which need not travel back.
+        answer = ReturnDocument.BEFORE
+        if self.keeps_server_time:
+            change, answer = upsert_bounded(document), ReturnDocument.AFTER
         with self.looking(deadline, LOOK_BEFORE_INSERT_SECONDS):
             for _ in range(ATTEMPTS):
                 standing: Document | None = None
                 # The id exists, or another writer took the key at this very moment.
                 with contextlib.suppress(DuplicateKeyError):
-                    # What stood there before: nothing if the document went in, which need not travel back.
-                    standing = tasks.find_one_and_update(condition, {"$setOnInsert": document}, upsert=True, hint=index)
+                    standing = tasks.find_one_and_update(
+                        condition, change, upsert=True, hint=index, return_document=answer
+                    )
                     if standing is None:
                         return record
                 if standing is None or standing["_id"] != record.id:
@@ -224,7 +230,7 @@ class MongoTaskManager(TaskManager):
         with self.looking(deadline):
             document = self.connection.tasks.find_one_and_update(
                 guard(task_id, organization, change),
-                pipeline(change),
+                pipeline(change, keeps_server_time=self.keeps_server_time),
                 projection=ROW_PROJECTION,
                 return_document=ReturnDocument.AFTER,
                 hint=schema.BY_ID,

@@ -109,7 +109,13 @@ class RedisTaskManager(TaskManager):
     # --- One task ---------------------------------------------------------------------------------------------------
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        arguments = (self.layout.prefix, pack(record), flag(record.active_key is not None), *pack_payloads(record))
+        arguments = (
+            self.layout.prefix,
+            pack(record),
+            flag(record.active_key is not None),
+            "" if self.keeps_server_time else time_text(record.horizon()),
+            *pack_payloads(record),
+        )
         standing = self.router.run(CREATE, (self.layout.record(record.id),), arguments, deadline)
         return record if standing is None else unpack_record(record.id, *standing)
 
@@ -163,7 +169,7 @@ class RedisTaskManager(TaskManager):
             self.layout.prefix,
             given(organization),
             between_nuls(change.allowed),
-            time_text(change.now),
+            f"~{time_text(change.now)}" if self.keeps_server_time else time_text(change.now),
             flag(change.starts),
             flag(change.ends),
             given(fields.get("status")),

@@ -30,7 +30,7 @@ from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.choice import choose_dialect
 from module_sdk_sql.pool import LOOK_SECONDS, Pool
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
-from module_sdk_sql.statements import COLUMNS, Statement, Statements
+from module_sdk_sql.statements import COLUMNS, TIMES, Statement, Statements
 from module_sdk_sql.upgrading import read_whole_version, upgrade, version_in
 
 Result = TypeVar("Result")
@@ -125,8 +125,9 @@ class SQLTaskManager(TaskManager):
             {"id": record.id, "organization": record.organization_id, "active_key": record.active_key}
         )
         while True:
-            if self.insert(record, deadline):
-                return record
+            new = self.insert(record, deadline)
+            if new is not None:
+                return new
             found = [TaskRecord._make(row) for row in self.pool.fetch(standing.sql, arguments, deadline) if row]
             if found:
                 return next((other for other in found if other.id == record.id), found[0])
@@ -135,28 +136,42 @@ class SQLTaskManager(TaskManager):
     def insert_or_return(self, record: TaskRecord, deadline: float) -> TaskRecord:
         """What stands after the insert, in one trip."""
         values = present_values(record)
-        statement = self.statements.insert_or_return(tuple(values))
+        statement = self.statements.insert_or_return(tuple(values), self.keeps_server_time)
+        arguments = statement.bind({**values, "horizon": record.horizon()})
         with self.pool.link(deadline) as link:
-            (row,) = link.fetch(statement.sql, statement.bind(values), deadline)
+            (row,) = link.fetch(statement.sql, arguments, deadline)
         if row is None:
             raise TaskBackendError(f"the stored task that stands in the way of {record.id} cannot be decoded")
         return TaskRecord._make(row)
 
-    def insert(self, record: TaskRecord, deadline: float) -> bool:
-        """Whether it went in; not if its id exists or its key is held."""
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
+        """What went in, with the times that are right here or `as_given`; `None` for an id or a key that is taken."""
         values = present_values(record)
-        statement = self.statements.insert_unless_standing(tuple(values))
-        arguments = statement.bind(values)
+        names = tuple(values)
+        if not as_given and self.statements.moves_times(names, self.keeps_server_time):
+            statement = self.statements.insert_moved(names, self.keeps_server_time)
+            arguments = statement.bind({**values, "horizon": record.horizon()})
+
+            def insert(link: Link, deadline: float) -> TaskRecord | None:
+                rows = link.fetch_changed(statement.sql, arguments, deadline)
+                return with_times(record, rows[0]) if rows and rows[0] else None
+        else:
+            statement = self.statements.insert_unless_standing(names)
+            arguments = statement.bind(values)
+
+            def insert(link: Link, deadline: float) -> TaskRecord | None:
+                return record if link.execute(statement.sql, arguments, deadline) == 1 else None
+
         if not self.tables.payloads_apart or not has_payloads(record):
-            return self.insist(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline) == 1
+            return self.insist(lambda: self.pool.write(insert, deadline), deadline)
         payloads = self.statements.insert_payloads()
         more_arguments = payloads.bind(column_values(record))
 
-        def insert_both(link: Link, deadline: float) -> bool:
-            if link.execute(statement.sql, arguments, deadline) != 1:
-                return False
-            link.execute(payloads.sql, more_arguments, deadline)
-            return True
+        def insert_both(link: Link, deadline: float) -> TaskRecord | None:
+            new = insert(link, deadline)
+            if new is not None:
+                link.execute(payloads.sql, more_arguments, deadline)
+            return new
 
         return self.pool.transact(insert_both, deadline)
 
@@ -169,7 +184,7 @@ class SQLTaskManager(TaskManager):
         # Some key of the batch is held, and none of it was written: one by one, up to that record.
         written = 0
         for record in records:
-            if self.insert(record, deadline):
+            if self.insert(record, deadline, as_given=True) is not None:
                 written += 1
             elif self.store_get(record.id, None, deadline) is None:
                 raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
@@ -233,7 +248,10 @@ class SQLTaskManager(TaskManager):
         if self.tables.payloads_apart:
             apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
         statement = self.statements.update(
-            tuple(fields), change.allowed, (change.starts, change.ends), organization is not None
+            tuple(fields),
+            change.allowed,
+            (change.starts, change.ends, self.keeps_server_time),
+            organization is not None,
         )
         arguments = statement.bind({**fields, "id": task_id, "organization": organization, "now": change.now})
         if not apart:
@@ -331,6 +349,12 @@ def column_values(record: TaskRecord) -> dict[str, Any]:
 
 def present_values(record: TaskRecord) -> dict[str, Any]:
     return {name: value for name, value in zip(COLUMNS.values(), record, strict=True) if value is not None}
+
+
+def with_times(record: TaskRecord, times: Sequence[int | None]) -> TaskRecord:
+    """The record itself, if it has those times already."""
+    named: dict[str, Any] = dict(zip(TIMES, times, strict=True))
+    return record if all(getattr(record, name) == time for name, time in named.items()) else record._replace(**named)
 
 
 def has_payloads(record: TaskRecord) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Final, NamedTuple, ParamSpec
 
 from sqlalchemy import text
 
-from module_sdk.backends import RECORD_FIELDS, ROW_FIELDS, Sort, statuses
+from module_sdk.backends import CLOCK_TOLERANCE, RECORD_FIELDS, ROW_FIELDS, Sort, statuses
 from module_sdk_sql.dialects.base import Dialect
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
 
@@ -25,6 +25,8 @@ TASK_COLUMNS: Final = tuple(column for column in COLUMNS.values() if column not 
 ROW: Final = ", ".join(f"t.{field}" for field in ROW_FIELDS)
 # SQLite's RETURNING gives a whole number for a REAL column that holds one, unless it is computed with.
 RETURNED_ROW: Final = ", ".join("progress + 0.0" if field == "progress" else field for field in ROW_FIELDS)
+TIMES: Final = ("created_at", "updated_at", "started_at", "finished_at")
+"""The columns that an insert may set to another value than the given one."""
 NEWEST_FIRST: Final = "ORDER BY t.created_at DESC, t.id DESC"
 ENDED: Final = f"status IN ({', '.join(repr(status) for status in statuses.FINAL)})"
 
@@ -147,11 +149,59 @@ class Statements:
         apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
         return insert(self.tasks, [name for name in names if name not in apart]) + self.dialect.skip_conflict
 
+    def moves_times(self, names: tuple[str, ...], keeps_server_time: bool) -> bool:
+        """Whether a new task with these columns may get other times than it was given."""
+        return "task_key" in names or (keeps_server_time and self.dialect.server_clock is not None)
+
     @kept
-    def insert_or_return(self, names: tuple[str, ...]) -> str:
-        """`insert_unless_standing`; the whole record that then stands, in this order."""
-        text = insert(self.tasks, names) + self.dialect.skip_conflict
+    def insert_moved(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        """`insert_unless_standing` with the times that are right here; those times, if it went in (ORDER-10, 12)."""
+        times = ", ".join(TIMES)
+        row = f"SELECT {times} FROM {self.tasks} WHERE id = :id"
+        return self.dialect.changed_row(self.insert_select(names, keeps_server_time), times, row)
+
+    @kept
+    def insert_or_return(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        """`insert_moved`; the whole record that then stands, in this order."""
+        text = self.insert_select(names, keeps_server_time)
         return f"{text} RETURNING {', '.join(COLUMNS.values())}"
+
+    def insert_select(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
+        present = [name for name in names if name not in apart]
+        values = dict(zip(present, (f":{name}" for name in present), strict=True))
+        for name in TIMES[1:]:
+            if name in values:
+                values[name] = f"{self.dialect.latest}({self.bounded(f':{name}', keeps_server_time)}, born.at)"
+        values["created_at"] = "born.at"
+        # Without WHERE, SQLite takes the ON of the conflict for that of a join.
+        return (
+            f"INSERT INTO {self.tasks} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+            f"FROM (SELECT {self.birth('task_key' in names, keeps_server_time)} AS at) AS born "
+            f"WHERE true{self.dialect.skip_conflict}"
+        )
+
+    def birth(self, has_key: bool, keeps_server_time: bool) -> str:
+        """When a new task is created: later than each earlier one of its key, except those of the far future."""
+        given = self.bounded(":created_at", keeps_server_time)
+        if not has_key:
+            return given
+        bound = ":horizon"
+        if keeps_server_time and self.dialect.server_clock is not None:
+            bound = f"{self.dialect.server_clock} + {CLOCK_TOLERANCE}"
+        newest = (
+            f"SELECT t.created_at FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
+            f"WHERE t.organization_id = :organization_id AND t.task_key = :task_key AND t.created_at <= {bound} "
+            f"{NEWEST_FIRST} LIMIT 1"
+        )
+        return f"{self.dialect.latest}({given}, coalesce(({newest}) + 1, {given}))"
+
+    def bounded(self, moment: str, keeps_server_time: bool) -> str:
+        """The moment, brought close to the server's clock where there is one and it counts."""
+        clock = self.dialect.server_clock
+        if clock is None or not keeps_server_time:
+            return moment
+        return f"least(greatest({moment}, {clock} - {CLOCK_TOLERANCE}), {clock} + {CLOCK_TOLERANCE})"
 
     @kept
     def insert_payloads(self) -> str:
@@ -164,14 +214,14 @@ class Statements:
 
     @kept
     def update(
-        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool], is_scoped: bool
+        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
     ) -> str:
-        """Change columns of a task whose status allows it; `marks` are (starts, ends).
+        """Change columns of a task whose status allows it; `marks` are (starts, ends, keeps the server's time).
 
         `updated_at` comes last: MariaDB assigns from left to right and reads what it has just written.
         """
-        moment = f"{self.dialect.latest}(:now, updated_at + 1)"
-        starts, ends = marks
+        starts, ends, keeps_server_time = marks
+        moment = f"{self.dialect.latest}({self.bounded(':now', keeps_server_time)}, updated_at + 1)"
         changes = [f"{name} = :{name}" for name in names]
         changes += [f"started_at = coalesce(started_at, {moment})"] if starts else []
         changes += [f"finished_at = {moment}", "active_key = NULL"] if ends else []

@@ -15,7 +15,7 @@ from module_sdk_sql.manager import SQLTaskManager
 
 from tests.restarting import RestartsServer
 from tests.server_process import restart_server_of
-from tests.spoiling import drop_tables, scrambled_file
+from tests.spoiling import drop_tables, scrambled_file, spoil_somehow
 
 
 class SQLContract(RestartsServer, TaskManagerContract):
@@ -29,9 +29,7 @@ class SQLContract(RestartsServer, TaskManagerContract):
             yield from manager.pool.fetch(f"SELECT * FROM {table}", (), time.monotonic() + 10)
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        manager = manager_of(store)
-        statement = manager.statements.render(f"UPDATE {manager.tables.tasks_name} SET status = 'lost' WHERE id = :id")
-        manager.pool.execute(statement.sql, [task_id], time.monotonic() + 10)
+        spoil_somehow(store.manager, task_id)
 
     def write_newer_schema(self, store: Store) -> None:
         manager = manager_of(store)

@@ -82,8 +82,12 @@ class DuckDBTaskManager(TaskManager):
                 standing = run(self.statements.holder, [record.organization_id, record.active_key])
             if standing:
                 return TaskRecord._make(standing[0])
-            run(self.statements.insert, stored(record))
-            return record
+            new = record
+            if record.task_key is not None:
+                key_place = place(record.organization_id, record.task_key)
+                new = record.after(run(self.statements.newest, [key_place, record.horizon()])[0][0])
+            run(self.statements.insert, stored(new))
+            return new
 
         # Two managers may look at once and both insert: the unique index then fails one of the transactions, which
         # begins again and finds the other's task.

@@ -63,6 +63,7 @@ class Statements:
 
         self.get = f"SELECT {RECORD} FROM {tasks} WHERE id = ?"
         self.holder = f"SELECT {RECORD} FROM {tasks} WHERE organization_id = ? AND active_key = ?"
+        self.newest = f"SELECT max(created_at) FROM {tasks} WHERE key_place = ? AND created_at <= ?"
         self.known_ids = f"SELECT id FROM {tasks} WHERE id IN (SELECT unnest(?::VARCHAR[]))"
         self.holders = (
             f"SELECT organization_id, active_key FROM {tasks} WHERE active_key IN (SELECT unnest(?::VARCHAR[]))"

@@ -224,7 +224,7 @@ class ImportSkipsHeldKeys(SQLStatementMutant):
     """`INSERT OR IGNORE`, which is silent about a key that another holds."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
-        return sum(self.insert(record, deadline) for record in records)
+        return sum(self.insert(record, deadline, as_given=True) is not None for record in records)
 
 
 @mutant("x191", "an ended task keeps its key in Redis", clause="DEDUP-02")
@@ -318,16 +318,16 @@ class ImportCheckThenInsert(ImportChecksUpFront):
 class LoserLeavesPayloads(SQLMutant):
     """Writes the payloads before the task, and commits them although the key was held."""
 
-    def insert(self, record: TaskRecord, deadline: float) -> bool:
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
         if not has_payloads(record):
-            return super().insert(record, deadline)
+            return super().insert(record, deadline, as_given=as_given)
         values = present_values(record)
         statement, payloads = self.statements.insert_unless_standing(tuple(values)), self.statements.insert_payloads()
         with self.pool.transaction(deadline) as link:
             if link.fetch(f"SELECT 1 FROM {self.tables.tasks_name} WHERE id = ?", [record.id], deadline):
-                return False
+                return None
             link.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
-            return link.execute(statement.sql, statement.bind(values), deadline) == 1
+            return record if link.execute(statement.sql, statement.bind(values), deadline) == 1 else None
 
 
 @mutant("s34", "payloads lost before a held key", clause="DEDUP-09")
@@ -343,9 +343,9 @@ class ImportFallbackLosesPayloads(SQLMutant):
         finally:
             self.is_importing = False
 
-    def insert(self, record: TaskRecord, deadline: float) -> bool:
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
         bare: dict[str, Any] = dict.fromkeys(("checkpoint", "result", "error", "confirmation", "function", "arguments"))
-        return super().insert(record._replace(**bare) if self.is_importing else record, deadline)
+        return super().insert(record._replace(**bare) if self.is_importing else record, deadline, as_given=as_given)
 
 
 @mutant("s42", "a rollback forgotten", clause="DEDUP-09")

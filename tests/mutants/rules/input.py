@@ -21,8 +21,8 @@ from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.sql import ChangedLinks, SQLMutant
 
 
-def without_literals(change: Change) -> list[dict[str, Any]]:
-    stages = pipeline(change)
+def without_literals(change: Change, *, keeps_server_time: bool) -> list[dict[str, Any]]:
+    stages = pipeline(change, keeps_server_time=keeps_server_time)
     stages[0]["$set"] = {
         name: value["$literal"] if isinstance(value, dict) and "$literal" in value else value
         for name, value in stages[0]["$set"].items()

@@ -67,12 +67,12 @@ class OffsetBatches(MemoryMutant):
 class CreateInTwoCommits(SQLMutant):
     """Commits the task, and then its payloads."""
 
-    def insert(self, record: TaskRecord, deadline: float) -> bool:
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
         values = present_values(record)
         statement = self.statements.insert_unless_standing(tuple(values))
         if self.pool.execute(statement.sql, statement.bind(values), deadline) != 1:
-            return False
+            return None
         if has_payloads(record):
             payloads = self.statements.insert_payloads()
             self.pool.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
-        return True
+        return record

@@ -1,5 +1,6 @@
--- KEYS: the record. ARGV: prefix, packed record, '1' if it is active, payload names and values.
--- What stands in its way as {packed record, payloads}, or nil if it went in.
+-- KEYS: the record. ARGV: prefix, packed record, '1' if it is active, its horizon or '' if the server's clock bounds its
+-- times, payload names and values.
+-- What stands in its way, or itself if its times were changed, as {packed record, payloads}; nil if it went in as it is.
 local record = take_apart(ARGV[2])
 local keys = keys_of(record)
 local is_active = ARGV[3] == '1' and record.key ~= ''
@@ -11,5 +12,10 @@ end
 if standing then
   return {standing, redis.call('HGETALL', prefix .. 'p:' .. id)}
 end
-insert(record, keys, ARGV[2], is_active, 4, #ARGV)
-return nil
+if not move(record, keys, ARGV[4], 5, #ARGV) then
+  insert(record, keys, ARGV[2], is_active, 5, #ARGV)
+  return nil
+end
+local packed = pack(record)
+insert(record, keys, packed, is_active, 5, #ARGV)
+return {packed, {unpack(ARGV, 5)}}

@@ -1,16 +1,7 @@
--- KEYS: the record. ARGV: prefix, '=' and the scope or '', the allowed statuses between NULs, the time now,
--- '1' if it starts, '1' if it ends, '=' and the new value or '' of status, progress and label, how many payload
--- arguments follow, payload names and values, names of payloads to clear.
+-- KEYS: the record. ARGV: prefix, '=' and the scope or '', the allowed statuses between NULs, the time now (after '~' if
+-- the server's clock bounds it), '1' if it starts, '1' if it ends, '=' and the new value or '' of status, progress and
+-- label, how many payload arguments follow, payload names and values, names of payloads to clear.
 -- The new packed record, or nil if the task is not there, in another scope or in another status.
-
--- Times have more digits than Lua's numbers, so the later of two is found as text and raised in two halves.
-local function after(time)
-  local low = tonumber(string.sub(time, 10)) + 1
-  if low < 1000000000 then
-    return string.sub(time, 1, 9) .. string.format('%09d', low)
-  end
-  return string.format('%09d', tonumber(string.sub(time, 1, 9)) + 1) .. '000000000'
-end
 
 local function changed(argument, value)
   if argument == '' then
@@ -47,6 +38,10 @@ else
 end
 
 local before, moment = record.updated, ARGV[4]
+if string.sub(moment, 1, 1) == '~' then
+  local earliest, latest = bounds()
+  moment = between(earliest, latest, string.sub(moment, 2))
+end
 if moment <= before then
   moment = after(before)
 end

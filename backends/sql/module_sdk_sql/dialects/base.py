@@ -99,6 +99,8 @@ class Dialect(abc.ABC):
     begin: ClassVar[str] = "BEGIN"
     latest: ClassVar[str] = "greatest"
     """The function that gives the largest of its arguments."""
+    server_clock: ClassVar[str | None] = None
+    """The expression for the server's time in microseconds since 1970, the same wherever it stands in a statement."""
     contains: ClassVar[str] = "instr"
     """The function that gives where in its first argument its second begins, or 0."""
     skip_conflict: ClassVar[str] = " ON CONFLICT DO NOTHING"
@@ -122,9 +124,9 @@ class Dialect(abc.ABC):
     def any_of(self, column: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
         """The condition that a column has one of the values, and its parameters, named after `name`."""
 
-    def changed_row(self, update: str, columns: str, row: str) -> str:
-        """Run an UPDATE, and select from the row that it made: by RETURNING `columns`, or by the SELECT `row`."""
-        return f"{update} RETURNING {columns}"
+    def changed_row(self, change: str, columns: str, row: str) -> str:
+        """Run an UPDATE or INSERT, and select from the row it made: by RETURNING `columns`, or by the SELECT `row`."""
+        return f"{change} RETURNING {columns}"
 
     def delete_batch(self, table: str, old: str) -> str:
         """Delete the rows that `old` (condition, order and limit) selects, and give their ids or count them."""

@@ -77,7 +77,8 @@ SETTINGS: Final = (
 
 
 class MariaDBDialect(ServerDialect):
-    latest = "greatest"
+    # Of the moment when the statement began; to a time zone and back again, so that the session's does not matter.
+    server_clock = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
     skip_conflict = " ON DUPLICATE KEY UPDATE id = id"
     ordered_join = "STRAIGHT_JOIN"
     types = ColumnTypes(
@@ -121,9 +122,9 @@ class MariaDBDialect(ServerDialect):
     def has_table(self) -> str:
         return "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :name"
 
-    def changed_row(self, update: str, columns: str, row: str) -> str:
+    def changed_row(self, change: str, columns: str, row: str) -> str:
         # No RETURNING here; another trip outside the transaction would show what others have changed since.
-        return f"START TRANSACTION; {update}; {row}; COMMIT"
+        return f"START TRANSACTION; {change}; {row}; COMMIT"
 
     def delete_batch(self, table: str, old: str) -> str:
         return f"DELETE FROM {table} WHERE {old}"  # noqa: S608  # names of ours only

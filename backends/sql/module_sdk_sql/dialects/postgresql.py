@@ -97,6 +97,7 @@ class PostgreSQLDialect(ServerDialect):
         real=DOUBLE_PRECISION(),
         table_options={},
     )
+    server_clock = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     contains = "strpos"
     unindexed = " + 0"
 
