@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
-from module_sdk_redis.bounded import Connector, Link
+from module_sdk_redis.bounded import Command, Connector, Link
 from module_sdk_redis.options import Address, ServerSettings
+
+ASKING: Final[Command] = ("ASKING",)
 
 
 class Pool:
@@ -34,13 +36,11 @@ class Pool:
             collections.deque
         )
 
-    def call(self, address: Address, command: tuple[Any, ...], deadline: float, *, asking: bool = False) -> Any:
+    def call(self, address: Address, command: Command, deadline: float, *, asking: bool = False) -> Any:
         """The reply of one command, sent once. `asking` comes before what a cluster's ASK has sent here."""
         link = self.take(address, deadline)
         try:
-            if asking:
-                link.call(("ASKING",), deadline)
-            reply = link.call(command, deadline)
+            reply = link.call(deadline, ASKING, command) if asking else link.call(deadline, command)
         except ReadOnlyError:
             # The server was demoted; whoever connects anew may find the one that took over.
             self.drop(link)
