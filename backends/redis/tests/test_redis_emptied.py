@@ -187,17 +187,18 @@ def test_threads_that_create_into_an_emptied_store_leave_nothing(
     for thread in threads:
         thread.start()
     with redis.Redis.from_url(emptied.url) as client:
-        while client.dbsize() < 50:
-            pass
-        # when the store is emptied
-        client.flushall()
-        # then nothing is written from that moment on
-        for _ in range(200):
-            assert client.dbsize() == 0
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert unexpected == []
+        try:
+            while client.dbsize() < 50:
+                pass
+            # when the store is emptied
+            client.flushall()
+            # then nothing is written from that moment on
+            sizes = {client.dbsize() for _ in range(200)}
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+    assert (sizes, unexpected) == ({0}, [])
 
 
 def test_a_slot_on_its_way_is_no_emptied_store(
