@@ -16,7 +16,7 @@ from redis.connection import Connection, DefaultParser, SSLConnection
 from redis.exceptions import AskError, ReadOnlyError, ResponseError
 
 from module_sdk.backends import watchdog
-from module_sdk_redis.options import Address, ServerSettings
+from module_sdk_redis.options import Address, LinkSettings
 
 # A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
 FRESH_SECONDS: Final = 0.1
@@ -196,7 +196,7 @@ class Connector:
     and the thread that it leaves behind keeps others from starting more.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
         self.turns: dict[Address, threading.Lock] = {}
 

@@ -35,7 +35,7 @@ from module_sdk_redis.packing import TEXT_PAYLOADS, pack, pack_payloads, unpack,
 from module_sdk_redis.pool import Pool
 from module_sdk_redis.read_model import ReadModel
 from module_sdk_redis.reading import CHUNK, Reader, Rows
-from module_sdk_redis.routing import Router
+from module_sdk_redis.routing import new_router
 from module_sdk_redis.scripts import CREATE, GET, IMPORT, PRUNE, UPDATE
 
 # What one script of an import may hold, so that it neither fills the server's buffers nor keeps other clients waiting.
@@ -52,8 +52,8 @@ class RedisTaskManager(TaskManager):
         super().__init__(url, options)
         self.settings = ServerSettings.parse(self.url, self.options)
         self.layout = Layout(self.options.namespace)
-        self.pool = Pool(self.settings, self.options.max_connections)
-        self.router = Router(self.pool, self.settings.address)
+        self.pool = Pool(self.settings.links, self.options.max_connections)
+        self.router = new_router(self.pool, self.settings)
         self.reader = Reader(self.router, self.layout)
         self.lookups = Lookups(self.reader)
         self.read_model = ReadModel(self.reader)
@@ -101,9 +101,11 @@ class RedisTaskManager(TaskManager):
         self.reader.demand_schema(deadline)
 
     def store_close(self) -> None:
+        self.router.close()
         self.pool.close()
 
     def store_after_fork(self) -> None:
+        self.router.start_anew()
         self.pool.start_anew()
 
     # --- One task ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from redis.exceptions import ReadOnlyError, ResponseError
 
 from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_redis.bounded import Command, Connector, Link
-from module_sdk_redis.options import Address, ServerSettings
+from module_sdk_redis.options import Address, LinkSettings
 
 ASKING: Final[Command] = ("ASKING",)
 
@@ -22,7 +22,7 @@ ASKING: Final[Command] = ("ASKING",)
 class Pool:
     """At most `most` connections in use at once; the one used last is handed out first."""
 
-    def __init__(self, settings: ServerSettings, most: int) -> None:
+    def __init__(self, settings: LinkSettings, most: int) -> None:
         self.settings = settings
         self.most = most
         self.is_closed = False
