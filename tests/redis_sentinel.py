@@ -13,7 +13,7 @@ import redis
 from tests.redis_cluster import wait_until
 from tests.server_process import Server
 from tests.servers import PASSWORD, Valkey
-from tests.tls_servers import AUTHORITY, CERTIFICATE
+from tests.tls_servers import AUTHORITY, CERTIFICATE, RedisOverTLS
 
 SERVICE: Final = "tasks"
 SENTINEL_PASSWORD: Final = "s@nt:in/el%"
@@ -91,6 +91,11 @@ class SentinelOverTLS(Sentinel):
     """With the certificate of the primary that it watches."""
 
     user = "default"
+    remedy = RedisOverTLS.remedy
+
+    @classmethod
+    def find_binary(cls) -> Path | None:
+        return RedisOverTLS.find_binary()
 
     def prepare(self) -> None:
         folder = self.primary.folder
@@ -98,7 +103,7 @@ class SentinelOverTLS(Sentinel):
         self.tls = [
             "port 0",
             f"tls-port {self.port}",
-            *(f"tls-{name}-file {folder / file}" for name, file in files.items()),
+            *(f'tls-{name}-file "{folder / file}"' for name, file in files.items()),
             "tls-auth-clients no",
             "tls-replication yes",
         ]

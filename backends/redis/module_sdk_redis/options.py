@@ -132,7 +132,7 @@ def sentinels_of(url: StoreURL, parts: SplitResult) -> tuple[str, tuple[Address,
     known = tuple(address for address in addresses if address is not None)
     if len(known) != len(addresses) or not service or "@" in userinfo:
         raise ConfigurationError(
-            f"the store URL {url} must name sentinels and a service: redis+sentinel://host:26379,host2:26379/service/0, "
+            f"the store URL {url} must name sentinels and a service: redis+sentinel://host:26379,host2:26379/service/0 "
             "with user:password@ before the first host for the servers, sentinel_password=… for the sentinels, and %40 "
             "for an '@' in a password"
         )
