@@ -36,6 +36,10 @@ class RedisContract(RestartsServer, TaskManagerContract):
     def write_newer_schema(self, store: Store) -> None:
         self.server.set(manager_of(store).layout.schema, SCHEMA_VERSION + 1)
 
+    def empty_store(self, store: Store) -> None:
+        for key in list(self.server.scan_iter(f"{{{store.namespace}}}:*")):
+            self.server.unlink(key)
+
 
 class TestValkey(RedisContract):
     __test__ = True

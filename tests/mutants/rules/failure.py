@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 from unittest import mock
 
@@ -35,6 +35,10 @@ ANSWER = original("module_sdk.tasks:answer")
 
 
 ASOFT = original("module_sdk.tasks:asoft")
+
+
+def unpack_all_ten(records: Iterable[bytes | None]) -> list[packing.Row | None]:
+    return [unpack_ten(packed) for packed in records if packed is not None]
 
 
 def unpack_ten(packed: bytes) -> packing.Row | None:
@@ -272,7 +276,7 @@ class OnlyFieldsCounted(RedisMutant):
     """Raises where one of ten fields is no number or no UTF-8."""
 
     def find(self, *args: Any) -> LookupResult:
-        with mock.patch.object(reading, "unpack", unpack_ten):
+        with mock.patch.object(reading, "unpack_all", unpack_all_ten):
             return super().find(*args)
 
 

@@ -226,7 +226,7 @@ class MatchInRedis(RedisMutant):
 
     def rows_of_entries(self, entries: set[bytes], limit: int | None, deadline: float) -> StoredRows:
         ids = [entry[-36:].decode() for entry in entries]
-        rows = self.reader.rows_of(ids, deadline)
+        rows = self.reader.rows_of(ids, None, deadline)
         return sorted(rows, key=moment, reverse=True)[:limit]
 
 

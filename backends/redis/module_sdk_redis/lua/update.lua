@@ -10,7 +10,11 @@ local function changed(argument, value)
   return string.sub(argument, 2)
 end
 
-local packed = redis.call('GET', KEYS[1])
+local found = redis.call('MGET', KEYS[1], prefix .. 'schema')
+if not found[2] then
+  return no_schema()
+end
+local packed = found[1]
 if not packed then
   return nil
 end
