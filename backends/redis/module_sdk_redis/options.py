@@ -40,13 +40,17 @@ class ServerSettings:
         scheme, _, rest = url.text.partition("://")
         if scheme not in SCHEMES or not rest:
             raise ConfigurationError(f"the store URL {url} must look like redis://host:6379/0")
+        given: dict[str, Any] | None = None
         try:
             given = parse_url(f"{SCHEMES[scheme]}://{rest}")
             database = urlsplit(url.text).path.strip("/") or "0"
         except ValueError:
-            raise ConfigurationError(f"the store URL {url} cannot be read") from None
+            given = None
+        if given is None:
+            # Outside of the handler, so that the parser's error, which may repeat a value, is not the context.
+            raise url.unreadable("redis-py refuses it or one of its options")
         if not (database.isascii() and database.isdigit()):
-            raise ConfigurationError(f"the path of {url} must be the number of a database")
+            raise url.unreadable("its path must be the number of a database, as in redis://host:6379/0")
         uses_tls = given.pop("connection_class", None) is not None
         known = TLS_SETTINGS if uses_tls else ()
         named = ("host", "port", "username", "password", "db")

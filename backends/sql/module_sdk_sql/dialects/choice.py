@@ -18,7 +18,7 @@ def choose_dialect(url: StoreURL, options: ManagerOptions) -> Dialect:
     if url.scheme == "sqlite":
         from module_sdk_sql.dialects.sqlite import SQLiteDialect  # noqa: PLC0415  # only the chosen one is loaded
 
-        return SQLiteDialect(SQLiteOptions.parse(parsed, options), options.max_connections)
+        return SQLiteDialect(SQLiteOptions.parse(url, parsed, options), options.max_connections)
     options.refuse_unknown()
     try:
         if url.scheme in POSTGRESQL_SCHEMES:

@@ -20,6 +20,7 @@ from module_sdk.backends import (
     Diagnosis,
     TaskBackendError,
 )
+from module_sdk_sql.dialects import sqlite_file
 from module_sdk_sql.dialects.base import Dialect, Link
 from module_sdk_sql.dialects.sqlite_link import SQLiteLink, primary_code
 from module_sdk_sql.options import SQLiteOptions
@@ -92,14 +93,11 @@ class SQLiteDialect(Dialect):
             raise ConfigurationError(f"{self.path} is a folder, not a database file")
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
-        if not create or self.path.exists():
-            return self.path.exists()
-        try:
-            # Connections never create the file, lest one that was deleted come back empty and unnoticed.
-            self.path.touch()
-        except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be created: {error.strerror}") from error
-        return True
+        if create and not self.path.exists():
+            sqlite_file.create(self.path, private=self.options.private)
+        if self.options.private:
+            sqlite_file.close_to_others(self.path)
+        return self.path.exists()
 
     def connect(self, deadline: float) -> Link:
         if self.path is None:
