@@ -133,9 +133,16 @@ def is_guess(words: list[str]) -> bool:
     return words[-1] in GUESSED_ENDS and all(is_kind(word) or word in GUESSED_ENDS for word in words)
 
 
+def setting_meant(name: str, settings: Collection[str]) -> str | None:
+    """`closest`, for a name in any spelling, with our prefix or without."""
+    plain = re.sub(r"[^A-Z0-9]+", "_", name.upper())
+    match = PREFIX.match(plain)
+    return closest(plain[match.end() if match else 0 :].strip("_").lower(), settings)
+
+
 def unknown_name(name: str, settings: Collection[str]) -> str:
     """Words for an error: the name, unless it is some text that got there by mistake, and the one that is meant."""
-    meant = closest(re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_"), settings)
+    meant = setting_meant(name, settings)
     shown = repr(name) if PLAIN.fullmatch(name) else "a name"
     return f"{shown} is no setting" + (f": did you mean {meant!r}?" if meant else "")
 
@@ -145,6 +152,16 @@ def check_options(options: Iterable[str], settings: Collection[str], *, all_of_t
     for name in options:
         if all_of_them or difflib.get_close_matches(name.lower(), sorted(settings), n=1, cutoff=NEARLY - 0.05):
             raise ConfigurationError(f"unknown option: {unknown_name(name, settings)}")
+
+
+def option_meant(name: str, known: Collection[str]) -> str:
+    """Words for the error of a backend that does not know an option; none without a guess."""
+    from module_sdk.settings import SETTING_NAMES  # noqa: PLC0415  # the settings need the options' module
+
+    if name in SETTING_NAMES:
+        return "; it is a setting of module_sdk.configure(…)"
+    meant = setting_meant(name, {*SETTING_NAMES, *known})
+    return f"; did you mean {meant!r}?" if meant else ""
 
 
 # --- Files ----------------------------------------------------------------------------------------------------------

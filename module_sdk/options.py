@@ -52,7 +52,10 @@ class ManagerOptions:
         for name in self.extra:
             if name not in known:
                 offered = f"; this backend knows {', '.join(sorted(known))}" if known else ""
-                raise ConfigurationError(f"unknown option {name!r}{offered}")
+                from module_sdk import near_misses  # noqa: PLC0415  # hardly ever needed
+
+                guess = near_misses.option_meant(name, known)
+                raise ConfigurationError(f"unknown option {name!r}{offered}{guess}")
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -60,9 +60,8 @@ def read_file(name: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     where = f"{name} in the working folder"
     path = FILES[name]
     tool = document.get("tool")
-    if any(
-        "sdk" in key.lower() for key in (*document, *(tool if isinstance(tool, dict) else ())) if (key,) != path[-1:]
-    ):
+    below = [key for key in tool if ("tool", key) != path] if isinstance(tool, dict) else []
+    if any("sdk" in key.lower() or "modul" in key.lower() for key in (*document, *below)):
         from module_sdk import near_misses  # noqa: PLC0415  # hardly ever needed
 
         near_misses.check_tables(name, path, document)
