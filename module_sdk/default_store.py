@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -41,18 +42,17 @@ def data_folder() -> Path:
     """Where the file belongs. Raises `ConfigurationError` for a user without a home folder."""
     import platformdirs  # noqa: PLC0415  # a chosen store needs none
 
-    folder = Path(platformdirs.user_data_dir("module-sdk", appauthor=False))
-    try:
+    # Without a home folder, "~" stays as it is, or platformdirs raises.
+    folder = home = Path("~")
+    with contextlib.suppress(RuntimeError):
+        folder = Path(platformdirs.user_data_dir("module-sdk", appauthor=False))
         home = Path.home()
-    except RuntimeError:
-        # "~" stays as it is then, and so does a folder below it.
-        home = Path("~")
-    if not folder.is_relative_to(home):
-        if not folder.is_absolute():
-            raise unusable(f"the data folder {folder} (XDG_DATA_HOME) is no absolute path")
+    if not folder.is_relative_to(home) and folder.is_absolute():
         return folder
     if not home.is_absolute() or os.environ.get("HOME") == "":
         raise unusable("this user has no home folder (HOME is not set, or the system's list of users has none)")
+    if not folder.is_absolute():
+        raise unusable("XDG_DATA_HOME is no absolute path")
     if not home.is_dir():
         raise unusable(f"the home folder {home} does not exist")
     return folder

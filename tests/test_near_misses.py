@@ -223,7 +223,7 @@ def test_a_folder_of_that_name_is_passed_over() -> None:
         ("database_url", "url"),
     ],
 )
-@pytest.mark.parametrize("store", ["memory://", "sqlite:///x.db", "redis://h", "mongodb://h", "postgresql://h/d"])
+@pytest.mark.parametrize("store", ["memory://", "sqlite:///x.db", "redis://h", "mongodb://h", "mysql://h/d"])
 def test_a_misspelt_option_is_refused_with_the_right_one(name: str, right: str, store: str) -> None:
     options: dict[str, Any] = {name: "zQ7xK9wV"}
     with pytest.raises(ConfigurationError, match=f"did you mean '{right}'") as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -105,7 +106,7 @@ class SQLiteDialect(Dialect):
                 raise TaskBackendError("the database in memory was lost with its connection")
             self.memory_was_opened = True
             return self.prepare(SQLiteLink(":memory:", None), deadline)
-        location = f"file:{quote(str(self.path))}"
+        location = f"file:{quote(os.fsencode(self.path))}"
         try:
             return self.prepare(SQLiteLink(f"{location}?mode=rw", self.path), deadline)
         except sqlite3.DatabaseError as error:
