@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from module_sdk.errors import ConfigurationError
 from module_sdk.options import DEFAULTS, check_seconds, check_whole
@@ -123,9 +123,9 @@ def find_store(loaded: Loaded) -> Store:
         from module_sdk.default_store import default_url  # noqa: PLC0415  # platformdirs: a chosen store needs none
 
         return Store(default_url(), "the default: an SQLite file in the user's data folder", is_default=True)
-    if settings.url_file is not None:
+    if settings.url is None:
         from module_sdk.url_file import read_url_file  # noqa: PLC0415  # only where it is set
 
         url, shown = read_url_file(settings.url_file)
         return Store(url, f"the file {shown}, named by {loaded.place}")
-    return Store(cast("str", settings.url), loaded.place)
+    return Store(settings.url, loaded.place)

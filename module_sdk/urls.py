@@ -86,6 +86,13 @@ class StoreURL:
                 f"the URL of {self.scheme}:// has parameters after '?', and this backend knows none"
             )
 
+    def shown_option(self, name: str) -> str:
+        """For backends: how an error may call a parameter of the query, which can be the rest of a secret."""
+        shown = shown_query(self.text.partition("?")[2])
+        return (
+            repr(name) if f"&{name}=" in f"&{shown}" else "whose name is not shown, since it may be part of a secret,"
+        )
+
     def unreadable(self, reason: str) -> ConfigurationError:
         """For backends whose driver refuses the URL: the error to raise, without a word of the driver's."""
         return ConfigurationError(f"the store URL of {self.scheme}:// cannot be read: {reason}; {ENCODE}")
@@ -110,8 +117,7 @@ class StoreURL:
         name, colon, password = user.partition(":")
         # A user name without a password may be a token.
         shown = f"{name}:{MASK if password else ''}" if colon else MASK
-        pairs = "&".join(map(shown_pair, query.split("&")))
-        return f"{scheme}{mark}{f'{shown}@' if at and user else at}{hosts}{slash}{path}{question}{pairs}"
+        return f"{scheme}{mark}{f'{shown}@' if at and user else at}{hosts}{slash}{path}{question}{shown_query(query)}"
 
 
 @functools.lru_cache(maxsize=64)
@@ -134,11 +140,20 @@ def is_secret_pair(pair: str) -> bool:
     )
 
 
-def shown_pair(pair: str) -> str:
-    name, mark, value = pair.partition("=")
-    if not mark:
-        return MASK if pair else ""
-    return f"{name}={MASK if value and is_secret_pair(pair) else value}"
+def shown_query(query: str) -> str:
+    """Name and value of each parameter, up to the first secret; what follows that may be its rest, after a raw "&"."""
+    shown = []
+    pairs = query.split("&")
+    for pair in pairs:
+        name, mark, value = pair.partition("=")
+        if not mark:
+            shown.append(MASK if pair else "")
+        elif value and is_secret_pair(pair):
+            shown += [f"{name}={MASK}", *([MASK] if pair is not pairs[-1] else [])]
+            break
+        else:
+            shown.append(pair)
+    return "&".join(shown)
 
 
 def check_parts(url: str, start: int) -> None:

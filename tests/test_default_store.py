@@ -1,4 +1,4 @@
-"""The store of a process that chose none: its user's alone, and an error that says what to set where there can be none."""
+"""The store of a process that chose none: its user's alone; where there can be none, an error says what to set."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def environment(**variables: str | None) -> dict[str, str]:
+Variables = dict[str, str | None]
+
+
+def environment(variables: Variables) -> dict[str, str]:
     mine = {
         name: value
         for name, value in os.environ.items()
@@ -65,12 +68,12 @@ def environment(**variables: str | None) -> dict[str, str]:
     return mine | {name: value for name, value in variables.items() if value is not None}
 
 
-def use(place: Path, *, mask: str = "022", user: int | None = None, **variables: str | None) -> str:
+def use(place: Path, variables: Variables, *, mask: str = "022", user: int | None = None) -> str:
     """What a process prints that writes to the default store and reads it again."""
     return run([sys.executable, "-c", USE, mask], place, user, variables)
 
 
-def run(command: list[str], place: Path, user: int | None, variables: dict[str, str | None]) -> str:
+def run(command: list[str], place: Path, user: int | None, variables: Variables) -> str:
     # The other user may read everything, since the interpreter may lie where only root can; and write nothing.
     other = [
         f"--reuid={user}",
@@ -82,7 +85,7 @@ def run(command: list[str], place: Path, user: int | None, variables: dict[str, 
     done = subprocess.run(
         command if user is None else ["setpriv", *other, *command],
         cwd=place,
-        env=environment(**variables),
+        env=environment(variables),
         capture_output=True,
         text=True,
         timeout=60,
@@ -104,7 +107,7 @@ def test_only_its_user_can_read_the_default_store(place: Path, mask: str, variab
     home.mkdir()
 
     # when a process with this mask uses the store
-    listed = use(place, mask=mask, **{"HOME": str(home), variable: str(home)}).splitlines()
+    listed = use(place, {"HOME": str(home), variable: str(home)}, mask=mask).splitlines()
 
     # then its folder is closed, and so is each file while the process has it open
     assert "700 module-sdk" in listed
@@ -119,7 +122,7 @@ def test_the_rights_of_an_earlier_version_are_taken_away(place: Path) -> None:
     # given a store that everybody may read, with the files that a process which was killed leaves behind
     folder = place / ".local" / "share" / "module-sdk"
     folder.mkdir(parents=True)
-    assert "600 tasks.db" in use(place, HOME=str(place))
+    assert "600 tasks.db" in use(place, {"HOME": str(place)})
     killed = "import os, module_sdk\nmodule_sdk.tasks.list_user_tasks(1)\nos._exit(0)"
     run([sys.executable, "-c", killed], place, None, {"HOME": str(place)})
     for companion in COMPANIONS:
@@ -128,7 +131,7 @@ def test_the_rights_of_an_earlier_version_are_taken_away(place: Path) -> None:
     folder.chmod(0o777)
 
     # when another process uses it
-    listed = use(place, HOME=str(place)).splitlines()
+    listed = use(place, {"HOME": str(place)}).splitlines()
 
     # then
     assert "700 module-sdk" in listed
@@ -138,7 +141,7 @@ def test_the_rights_of_an_earlier_version_are_taken_away(place: Path) -> None:
 
 def test_a_file_that_was_chosen_has_the_rights_of_the_mask_unless_it_is_private(place: Path) -> None:
     for url, expected in (("sqlite:///open.db", "644"), ("sqlite:///closed.db?private=true", "600")):
-        use(place, MODULE_SDK_TASKS_URL=url)
+        use(place, {"MODULE_SDK_TASKS_URL": url})
         assert rights(place / url.removeprefix("sqlite:///").partition("?")[0]) == expected
     assert rights(place) == "755"
 
@@ -152,14 +155,14 @@ def test_a_home_folder_of_any_name_works(place: Path, name: bytes, variable: str
     home = place / os.fsdecode(name)
     home.mkdir()
 
-    listed = use(place, **{"HOME": str(home), variable: str(home)})
+    listed = use(place, {"HOME": str(home), variable: str(home)})
 
     assert "600 tasks.db" in listed
     assert [path for path in place.rglob("*.db") if path.is_relative_to(home)]
     assert [each.name for each in place.iterdir()] == [home.name]
 
 
-def homes(place: Path) -> dict[str, dict[str, str | None]]:
+def homes(place: Path) -> dict[str, Variables]:
     """Environments with no place for the default store."""
     (place / "file").touch()
     (place / "broken").symlink_to(place / "nowhere")
@@ -213,9 +216,9 @@ def test_a_home_folder_that_cannot_be_used_is_an_error_that_says_what_to_set(pla
     assert not Path("/nonexistent").exists()
 
 
-def assert_refused(place: Path, user: int | None, variables: dict[str, str | None]) -> None:
+def assert_refused(place: Path, user: int | None, variables: Variables) -> None:
     """Lookups, writes and commands say the same, and the last of them in one line."""
-    said = use(place, user=user, **variables)
+    said = use(place, variables, user=user)
     assert said.startswith("refused: the default store cannot be used: "), said
     assert "MODULE_SDK_TASKS_URL" in said
     for arguments in (["doctor"], ["setup"], ["tasks", "list"]):
@@ -238,7 +241,7 @@ def test_a_user_without_an_entry_and_with_a_home_folder(place: Path) -> None:
     home = place / "home"
     home.mkdir()
     os.chown(home, NOBODY_KNOWN, NOBODY_KNOWN)
-    assert "600 tasks.db" in use(place, user=NOBODY_KNOWN, HOME=str(home))
+    assert "600 tasks.db" in use(place, {"HOME": str(home)}, user=NOBODY_KNOWN)
 
 
 @needs_root
@@ -252,7 +255,7 @@ def test_what_another_user_owns_or_nobody_may_write_is_an_error(place: Path, clo
     if closed == "home":
         home.chmod(0o500)
     else:
-        use(place, user=NOBODY_KNOWN, HOME=str(home))
+        use(place, {"HOME": str(home)}, user=NOBODY_KNOWN)
         target = folder if closed == "folder" else folder / "tasks.db"
         os.chown(target, 0, 0)
 

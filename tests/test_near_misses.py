@@ -231,7 +231,7 @@ def test_a_misspelt_option_is_refused_with_the_right_one(name: str, right: str, 
     assert "zQ7xK9wV" not in str(refused.value)
 
 
-# --- Empty values, require_url, and what the log says ------------------------------------------------------------------
+# --- Empty values, require_url, and what the log says ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["URL", "URL_FILE", "NAMESPACE", "BREAKER", "TIMEOUT_SECONDS", "REQUIRE_URL"])

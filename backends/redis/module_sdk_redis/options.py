@@ -58,7 +58,7 @@ class ServerSettings:
         for name in sorted(in_query):
             if name not in known:
                 hint = f"it knows {', '.join(known)}" if known else "ssl_… need rediss://"
-                raise ConfigurationError(f"unknown option {name!r} in the URL; {hint}")
+                raise ConfigurationError(f"unknown option {url.shown_option(name)} in the URL; {hint}")
         options.refuse_unknown(known)
         address = (given.pop("host", "localhost"), given.pop("port", 6379))
         # RESP2 has one form for the answers of all versions, and no messages that nobody asked for.

@@ -36,7 +36,8 @@ class SQLiteOptions:
         given = {**{name: str(value) for name, value in url.query.items()}, **options.extra}
         for name in url.query:
             if name not in OPTIONS:
-                raise ConfigurationError(f"unknown option in the URL; SQLite knows {', '.join(OPTIONS)}")
+                shown = store_url.shown_option(name)
+                raise ConfigurationError(f"unknown option {shown} in the URL; SQLite knows {', '.join(OPTIONS)}")
         if url.host:
             raise ConfigurationError(
                 "a SQLite URL has no host: write sqlite:///relative.db or sqlite:////absolute/path.db"
