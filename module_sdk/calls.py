@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import time
 import weakref
@@ -14,6 +15,7 @@ from module_sdk.opening import Opening
 from module_sdk.primitives import StorePrimitives
 
 Result = TypeVar("Result")
+logger = logging.getLogger("module_sdk.tasks")
 
 managers: weakref.WeakSet[StoreCalls] = weakref.WeakSet()
 
@@ -21,23 +23,32 @@ managers: weakref.WeakSet[StoreCalls] = weakref.WeakSet()
 class StoreCalls(StorePrimitives):
     """The machinery between `TaskManager`'s public methods and a backend's primitives."""
 
+    source = "open_manager(…)"
+    """In words, where the URL came from."""
+
     def deadline(self, timeout_seconds: float | None) -> float:
         return time.monotonic() + (self.options.timeout_seconds if timeout_seconds is None else timeout_seconds)
 
     def call(self, primitive: Callable[..., Result], *args: Any) -> Result:
-        """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause."""
+        """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause.
+
+        A cause that contains a secret of the URL or the options is left out (DISC-08).
+        """
         try:
             return primitive(*args)
-        except SchemaMissingError:
-            self.opening.lose_schema()
-            raise
-        except ModuleSDKError:
-            raise
+        except ModuleSDKError as error:
+            failure = error
         except Exception as error:
-            translated = self.translate_error(error)
-            if isinstance(translated, SchemaMissingError):
-                self.opening.lose_schema()
-            raise translated from error
+            failure = self.translate_error(error)
+            failure.__cause__ = error
+        if isinstance(failure, SchemaMissingError):
+            self.opening.lose_schema()
+        try:
+            # Outside of the handler: there Python would make the driver's error the context again.
+            raise self.url.seal(failure)
+        finally:
+            # Its traceback refers to this frame.
+            del failure
 
     def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
         """`call`, on an open store. The last argument is the deadline."""
@@ -58,6 +69,7 @@ class StoreCalls(StorePrimitives):
     def new_opening(self) -> Opening:
         def open_store(deadline: float) -> None:
             self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
+            logger.info("opened the store %s (from %s), namespace %s", self.url, self.source, self.options.namespace)
 
         can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
         return Opening(

@@ -65,8 +65,8 @@ class TaskManager(StoreCalls):
 
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
         """Check the URL and the options, and touch no network: connecting is `store_open`'s work."""
-        self.url = StoreURL.parse(url)
         self.options = options or ManagerOptions()
+        self.url = StoreURL.parse(url).hiding(self.options.secrets())
         self.clock = self.options.clock
         self.opening = self.new_opening()
         managers.add(self)

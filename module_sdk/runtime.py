@@ -18,7 +18,7 @@ from module_sdk.observers import observers
 from module_sdk.opening import seen_places
 from module_sdk.registry import open_manager, registry
 from module_sdk.sentinels import UNSET
-from module_sdk.settings import SETTING_NAMES, Settings, load_settings
+from module_sdk.settings import SETTING_NAMES, Settings, Store, find_store, load_settings, variable_of
 from module_sdk.timestamps import check_timeout
 
 if TYPE_CHECKING:
@@ -143,15 +143,22 @@ def get_runtime() -> Runtime:
 def from_environment() -> Runtime:
     """A problem is kept, so that lookups can report it and writes raise it each time."""
     try:
-        settings, source = load_settings({})
-        return open_runtime(settings, source, {})
+        loaded = load_settings({})
+        return open_runtime(loaded.settings, find_store(loaded), {})
     except ConfigurationError as problem:
         return Runtime(Settings(), "the environment", problem=problem)
 
 
-def open_runtime(settings: Settings, source: str, extra: dict[str, Any]) -> Runtime:
-    manager = open_manager(cast("str", settings.url), **settings.manager_options(), **extra)
-    return Runtime(settings, source, manager=manager, owns_manager=True)
+def open_runtime(settings: Settings, store: Store, extra: dict[str, Any], *, by_command: bool = False) -> Runtime:
+    manager = open_manager(store.url, **settings.manager_options(), **store.options(), **extra)
+    manager.source = store.source
+    if store.is_default and not by_command:
+        logger.warning(
+            "no store is configured, so tasks are kept in %s: set %s to choose one, or require_url to be without any",
+            manager.url,
+            variable_of("url"),
+        )
+    return Runtime(settings, store.source, manager=manager, owns_manager=True)
 
 
 def configure(url: Any = UNSET, *, manager: Any = UNSET, **options: Any) -> None:
@@ -161,22 +168,35 @@ def configure(url: Any = UNSET, *, manager: Any = UNSET, **options: Any) -> None
     environment and the configuration files. The store is not contacted yet. Raises `ConfigurationError` for a bad URL
     or option, and leaves the earlier configuration in force. An earlier manager that a URL opened is closed.
     """
-    if url is not UNSET and manager is not UNSET:
-        raise ConfigurationError("give either url or manager")
+    put_in_force(url, manager, options)
+
+
+def put_in_force(url: Any, manager: Any, options: dict[str, Any], *, by_command: bool = False) -> None:
+    """`configure`; a command of ours says in its own output which store it works on."""
+    if (url is not UNSET and manager is not UNSET) or ((manager is not UNSET or url is None) and "url_file" in options):
+        raise ConfigurationError("give either url or manager, and url_file with neither")
     given = {name: value for name, value in options.items() if name in SETTING_NAMES}
     extra = {name: value for name, value in options.items() if name not in SETTING_NAMES}
     if manager is not UNSET or url is None:
-        if extra:
-            raise ConfigurationError(f"unknown option {next(iter(extra))!r}")
-        settings, _ = load_settings(given)
+        refuse_misspelt(extra, all_of_them=True)
+        settings = load_settings(given).settings
         source = "configure(url=None)" if manager is UNSET else "configure(manager=…)"
         runtime = Runtime(settings, source, manager=None if manager is UNSET else manager)
     else:
         if url is not UNSET:
             given["url"] = url
-        settings, source = load_settings(given)
-        runtime = open_runtime(settings, source, extra)
+        refuse_misspelt(extra)
+        loaded = load_settings(given)
+        runtime = open_runtime(loaded.settings, find_store(loaded), extra, by_command=by_command)
     replace(runtime)
+
+
+def refuse_misspelt(extra: dict[str, Any], *, all_of_them: bool = False) -> None:
+    """Raise `ConfigurationError` for an option that is nearly a setting; the others are the backend's to know."""
+    if extra:
+        from module_sdk import near_misses  # noqa: PLC0415  # hardly ever needed
+
+        near_misses.check_options(extra, SETTING_NAMES, all_of_them=all_of_them)
 
 
 def replace(runtime: Runtime | None) -> None:

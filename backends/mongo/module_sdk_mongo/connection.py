@@ -16,7 +16,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL, TaskBackendUnavailableError
+from module_sdk.backends import ManagerOptions, StoreURL, TaskBackendUnavailableError
 
 Document = dict[str, Any]
 Order = list[tuple[str, int]]
@@ -51,12 +51,14 @@ class Connection:
         with self.lock:
             if self.client is not None:
                 return
+            client, refused = None, ""
             try:
                 client = self.new_client()
-            except (PyMongoError, ValueError) as error:
-                raise ConfigurationError(
-                    f"the store URL {self.url} cannot be read: {self.url.scrub(str(error))}"
-                ) from None
+            except (PyMongoError, ValueError, TypeError) as error:
+                refused = type(error).__name__
+            if client is None:
+                # Outside of the handler, so that the driver's error, which may repeat an option, is not the context.
+                raise self.url.unreadable(f"pymongo refuses it or one of its options ({refused})")
             self.database: Database[Document] = client.get_database(
                 client.get_default_database(DEFAULT_DATABASE).name,
                 codec_options=CODEC,

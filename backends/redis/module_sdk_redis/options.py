@@ -71,22 +71,21 @@ class ServerSettings:
             raise ConfigurationError(
                 f"the store URL {url} must look like redis://host:6379/0 or redis+sentinel://host:26379/service/0"
             )
-        # Whatever reads a URL quotes it in its errors, so none of them is kept.
+        given: dict[str, Any] | None = None
+        service, addresses = "", tuple[Address, ...]()
         try:
             parts = urlsplit(f"{SCHEMES[base]}://{rest}")
+            if base != scheme:
+                service, addresses, parts = sentinels_of(url, parts)
+            given = {**parse_url(parts.geturl())}
         except ValueError:
-            raise ConfigurationError(f"the store URL {url} cannot be read") from None
-        service = ""
-        addresses: tuple[Address, ...] = ()
-        if base != scheme:
-            service, addresses, parts = sentinels_of(url, parts)
-        try:
-            given: dict[str, Any] = {**parse_url(parts.geturl())}
-            database = parts.path.strip("/") or "0"
-        except ValueError:
-            raise ConfigurationError(f"the store URL {url} cannot be read") from None
+            given = None
+        if given is None:
+            # Outside of the handler, so that the parser's error, which may repeat a value, is not the context.
+            raise url.unreadable("redis-py refuses it or one of its options")
+        database = parts.path.strip("/") or "0"
         if not (database.isascii() and database.isdigit()):
-            raise ConfigurationError(f"the path of {url} must be the number of a database")
+            raise url.unreadable("its path must be the number of a database, as in redis://host:6379/0")
         given["db"] = int(database)
         return checked(url, options, given, (service, addresses))
 
@@ -107,7 +106,7 @@ def checked(
     for name in sorted(in_query):
         if name not in known:
             hint = f"it knows {', '.join(known)}" if known else "ssl_… need rediss://"
-            raise ConfigurationError(f"unknown option {name!r} in the URL; {hint}")
+            raise ConfigurationError(f"unknown option {url.shown_option(name)} in the URL; {hint}")
     options.refuse_unknown(known)
     address = (values.pop("host", "localhost"), values.pop("port", 6379))
     tls: dict[str, Any] = {name: values.pop(name) for name in TLS_SETTINGS if name in values}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
 
 SYNCHRONOUS: Final = ("off", "normal", "full", "extra")
-MEMORY: Final = (None, "", ":memory:")
+MEMORY: Final = ("", ":memory:")
+OPTIONS: Final = ("synchronous", "private")
 UTF8_NAMES: Final = ("utf8", "utf-8", "utf8mb3", "utf8mb4", "unicode")
 YES: Final = ("true", "1", "yes", "on")
 NO: Final = ("false", "0", "no", "off")
@@ -28,12 +31,14 @@ class SQLiteOptions:
     """Absolute; `None` is a database in memory."""
     synchronous: str = "full"
     """How SQLite waits for the disk: https://www.sqlite.org/pragma.html#pragma_synchronous."""
+    private: bool = False
+    """Whether the file and its companions are closed to other users, whatever the process's mask; else it decides."""
 
     @classmethod
-    def parse(cls, url: URL, options: ManagerOptions) -> SQLiteOptions:
+    def parse(cls, store_url: StoreURL, url: URL, options: ManagerOptions) -> SQLiteOptions:
         """Raises `ConfigurationError`."""
-        url, given = take_ours(url, options, ("synchronous",))
-        refuse_unknown(url, (), "SQLite knows synchronous")
+        url, given = take_ours(url, options, OPTIONS)
+        refuse_unknown(store_url, url, (), f"SQLite knows {', '.join(OPTIONS)}")
         if url.host:
             raise ConfigurationError(
                 "a SQLite URL has no host: write sqlite:///relative.db or sqlite:////absolute/path.db"
@@ -41,8 +46,13 @@ class SQLiteOptions:
         synchronous = given.get("synchronous", "full").lower()
         if synchronous not in SYNCHRONOUS:
             raise ConfigurationError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}")
-        path = None if url.database in MEMORY else Path(str(url.database)).absolute()
-        return cls(path, synchronous)
+        private = given.get("private", "false").lower()
+        if private not in (*YES, *NO):
+            raise ConfigurationError("private must be true or false")
+        # Not by SQLAlchemy, whose versions differ in it: a name is bytes, and "%" may begin any of them.
+        name = os.fsdecode(unquote_to_bytes(store_url.text.partition("://")[2].partition("?")[0].removeprefix("/")))
+        path = None if name in MEMORY else Path(name).absolute()
+        return cls(path, synchronous, private in YES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,11 +67,11 @@ class PostgreSQLOptions:
     """`prepare_threshold`: how often a statement runs before it is prepared; `None` (`none`) is never."""
 
     @classmethod
-    def parse(cls, url: URL, options: ManagerOptions, known: Collection[str]) -> PostgreSQLOptions:
+    def parse(cls, store_url: StoreURL, url: URL, options: ManagerOptions, known: Collection[str]) -> PostgreSQLOptions:
         """`known` are the options of libpq. Raises `ConfigurationError`."""
         names = ("pooler", "prepare_threshold", "autocommit", "client_encoding")
         url, given = take_ours(url, options, names)
-        refuse_unknown(url, known, f"libpq has none of that name, and ours are {', '.join(names)}")
+        refuse_unknown(store_url, url, known, f"libpq has none of that name, and ours are {', '.join(names)}")
         require_autocommit(given)
         require_utf8(given, "client_encoding")
         pooler = given.get("pooler", "auto").lower()
@@ -110,13 +120,11 @@ def require_utf8(given: dict[str, str], name: str) -> None:
         raise ConfigurationError(f"{name} is always UTF-8: leave it out")
 
 
-def refuse_unknown(url: URL, known: Collection[str], hint: str) -> None:
+def refuse_unknown(store_url: StoreURL, url: URL, known: Collection[str], hint: str) -> None:
     """Raise `ConfigurationError` for an option in the URL that is not `known`."""
     for name in url.query:
         if name not in known:
-            # Behind an unescaped "?" may stand the rest of a password.
-            shown = f" {name!r}" if re.fullmatch("[A-Za-z_]+", name) and url.host else ""
-            raise ConfigurationError(f"unknown option{shown} in the URL; {hint}")
+            raise ConfigurationError(f"unknown option {store_url.shown_option(name)} in the URL; {hint}")
 
 
 def ask_driver(ask: Callable[[], Any], names: Collection[str], refusals: tuple[type[Exception], ...]) -> None:
@@ -135,7 +143,12 @@ def ask_driver(ask: Callable[[], Any], names: Collection[str], refusals: tuple[t
 
 def parse_url(url: StoreURL) -> URL:
     """SQLAlchemy's reading of the URL. Raises `ConfigurationError`, which shows no password."""
+    parsed: URL | None
     try:
-        return make_url(url.text)
-    except (SQLAlchemyError, ValueError) as error:
-        raise ConfigurationError(f"the store URL {url} cannot be read: {url.scrub(str(error))}") from None
+        parsed = make_url(url.text)
+    except (SQLAlchemyError, ValueError):
+        parsed = None
+    # Outside of the handler, so that the parser's error is not the context of ours.
+    if parsed is None or (url.scheme != "sqlite" and "@" in (parsed.database or "")):
+        raise url.unreadable(f"it must look like {url.scheme}://user:password@host/database")
+    return parsed

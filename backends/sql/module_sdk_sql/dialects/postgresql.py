@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, watchdog
+from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, watchdog
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.postgresql_link import PostgreSQLLink
 from module_sdk_sql.dialects.postgresql_pooled import PINNED, PooledLink
@@ -101,9 +101,9 @@ class PostgreSQLDialect(ServerDialect):
     contains = "strpos"
     unindexed = " + 0"
 
-    def __init__(self, url: URL, options: ManagerOptions) -> None:
+    def __init__(self, store_url: StoreURL, url: URL, options: ManagerOptions) -> None:
         super().__init__(options.max_connections, options.timeout_seconds)
-        self.options = PostgreSQLOptions.parse(url, options, LIBPQ_OPTIONS)
+        self.options = PostgreSQLOptions.parse(store_url, url, options, LIBPQ_OPTIONS)
         # True as soon as a pooler has been seen that passed for a server.
         self.found_pooler = False
         compiler: Any = PGDialect_psycopg

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sqlite3
 import time
@@ -21,6 +22,7 @@ from module_sdk.backends import (
     Diagnosis,
     TaskBackendError,
 )
+from module_sdk_sql.dialects import sqlite_file
 from module_sdk_sql.dialects.base import Dialect, Link
 from module_sdk_sql.dialects.sqlite_link import SQLiteLink, primary_code
 from module_sdk_sql.options import SQLiteOptions
@@ -95,14 +97,12 @@ class SQLiteDialect(Dialect):
         if self.path.is_dir():
             raise ConfigurationError(f"{self.path} is a folder, not a database file")
         if not create or self.path.exists():
+            if self.options.private:
+                sqlite_file.close_to_others(self.path)
             return create or not is_absent(self.path)
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
-        try:
-            # Connections never create the file, lest one that was deleted come back empty and unnoticed.
-            self.path.touch()
-        except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be created: {error.strerror}") from error
+        sqlite_file.create(self.path, private=self.options.private)
         return True
 
     def connect(self, deadline: float) -> Link:
@@ -111,7 +111,7 @@ class SQLiteDialect(Dialect):
                 raise TaskBackendError("the database in memory was lost with its connection")
             self.memory_was_opened = True
             return self.prepare(SQLiteLink(":memory:", None), deadline)
-        location = f"file:{quote(str(self.path))}"
+        location = f"file:{quote(os.fsencode(self.path))}"
         try:
             return self.prepare(SQLiteLink(f"{location}?mode=rw", self.path), deadline)
         except sqlite3.DatabaseError as error:
