@@ -9,7 +9,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import psycopg
@@ -73,7 +73,9 @@ WITH session AS MATERIALIZED (
         ) <= make_interval(secs => %s)
     ) AS is_ours
 )
-SELECT current_setting('server_encoding'), pg_backend_pid(), is_ours,
+SELECT current_setting('server_encoding'),
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean,
+       pg_backend_pid(), is_ours,
        CASE WHEN is_ours THEN set_config('plan_cache_mode', 'force_generic_plan', false) END,
        CASE WHEN is_ours THEN set_config('default_transaction_isolation', 'read committed', false) END,
        CASE WHEN is_ours THEN set_config('statement_timeout', %s, false) END,
@@ -110,8 +112,6 @@ class PostgreSQLDialect(ServerDialect):
         self.compiler = compiler(dbapi=psycopg, paramstyle="format")
         query = self.options.url.query
         ask_driver(lambda: self.read_arguments(self.options.url), query, (SQLAlchemyError, ValueError, psycopg.Error))
-        # Reads too: they must see their own writes, which a standby may not have yet.
-        self.arguments["target_session_attrs"] = "read-write"
         self.arguments["client_encoding"] = "UTF8"
         self.adapters = AdaptersMap(psycopg.adapters)
         # Otherwise each size of integer makes another prepared statement.
@@ -146,11 +146,29 @@ class PostgreSQLDialect(ServerDialect):
     # --- Connections ------------------------------------------------------------------------------------------------
 
     def connect_now(self, deadline: float) -> Link:
+        """A connection to the primary, whatever the URL says: reads must see what was written a moment ago.
+
+        What libpq thinks of a server's role is not asked first, since a pooler repeats what the first session said. It
+        is asked for a host that has several addresses, of which libpq tries the others.
+        """
+        failure: psycopg.Error = psycopg.OperationalError("the URL names no host")
+        for host in hosts_of(self.arguments):
+            for wanted in ("any", "read-write"):
+                try:
+                    return self.connect_to({**self.arguments, **host, "target_session_attrs": wanted}, deadline)
+                except psycopg.errors.ReadOnlySqlTransaction as error:
+                    failure = error
+                except psycopg.Error as error:
+                    failure = error
+                    break
+        raise failure
+
+    def connect_to(self, arguments: dict[str, Any], deadline: float) -> Link:
         seconds = max(LEAST_CONNECT_SECONDS, math.ceil(deadline - time.monotonic()))
         began = time.monotonic()
         # Nothing is prepared before it is known that the session is the connection's own.
         connection = psycopg.connect(
-            **{**self.arguments, "connect_timeout": seconds},
+            **{**arguments, "connect_timeout": seconds},
             autocommit=True,
             prepare_threshold=None,
             context=self.adapters,
@@ -167,7 +185,7 @@ class PostgreSQLDialect(ServerDialect):
         if version < OLDEST_POSTGRESQL:
             raise ConfigurationError(f"PostgreSQL {version} is too old: at least {OLDEST_POSTGRESQL} is needed")
         link = PostgreSQLLink(connection, self.timeout_seconds)
-        is_ours = False
+        serves = False
         try:
             pooled = True if self.found_pooler else self.options.is_pooled
             settings = [
@@ -178,15 +196,18 @@ class PostgreSQLDialect(ServerDialect):
                 str(link.statement_seconds * 1000),
                 self.arguments.get("application_name", APPLICATION_NAME),
             ]
-            ((encoding, link.session_pid, is_ours, *_),) = link.probe(SETTINGS, settings, deadline)
+            ((encoding, takes_no_writes, link.session_pid, is_ours, *_),) = link.probe(SETTINGS, settings, deadline)
+            if takes_no_writes:
+                raise psycopg.errors.ReadOnlySqlTransaction("the server is not the primary: it takes no writes")
             if encoding != "UTF8":
                 raise ConfigurationError(f"the database is encoded in {encoding}: use one that is encoded in UTF8")
             if is_ours:
                 link.prepare_after(self.options.prepare_after)
+                serves = True
                 return link
             defaults = {str(name): str(value) for name, value in link.probe(DEFAULTS, [list(PINNED)], deadline)}
         finally:
-            if not is_ours:
+            if not serves:
                 watchdog.forget(link.watch)
         return PooledLink(connection, self.timeout_seconds, defaults)
 
@@ -304,3 +325,11 @@ def code_of(error: BaseException) -> str:
     if error.sqlstate is not None:
         return error.sqlstate
     return next((code for words, code in CONNECT_FAULTS.items() if re.search(words, str(error))), "")
+
+
+def hosts_of(arguments: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The places of each host in turn, where the URL names several."""
+    places = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
+    count = max((len(values) for values in places.values()), default=1)
+    # libpq takes one port for all hosts.
+    return [{name: values[min(place, len(values) - 1)] for name, values in places.items()} for place in range(count)]
