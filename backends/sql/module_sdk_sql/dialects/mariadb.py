@@ -67,10 +67,19 @@ PLACE_FAULTS: Final = {
     1698: "the user or the password is wrong",
 }
 
+# Whatever the server, its `init_connect` or the URL has set for all: an answer must not depend on it.
 SETTINGS: Final = (
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
-    "SET SESSION innodb_lock_wait_timeout = {seconds}, {statement_timeout}",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+    # The driver escapes for this character set, also where `init_connect` has chosen another.
+    "SET NAMES utf8mb4",
+    # A key or a label has up to 1,024 bytes, and a few more in a sort; all of it must be compared, and a sort of such
+    # rows needs room. With `completion_type` COMMIT would begin another transaction, and what follows would stay in it.
+    (
+        "SET SESSION autocommit = 1, completion_type = 0, unique_checks = 1, sql_select_limit = 18446744073709551615, "
+        "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', sql_auto_is_null = 0, "
+        "sql_safe_updates = 0, sql_big_selects = 1, max_sort_length = 4096, sort_buffer_size = 2097152, "
+        "innodb_lock_wait_timeout = {seconds}, {statement_timeout}"
+    ),
 )
 
 
