@@ -163,9 +163,13 @@ def test_mariadb(mariadb: MariaDB, opened: Opened, namespace: str, name: str, dr
     mariadb.execute(mariadb.url, f"SET GLOBAL {name} = {MARIADB[name]}")
     try:
         url = f"mariadb+{driver}://plain:{PASSWORD}@127.0.0.1:{mariadb.port}/{database}"
-        then_answers_like_memory(opened(url, namespace=namespace), opened("memory://"))
-        # and another connection sees that all is committed
-        assert opened(url, namespace=namespace).count() == len(some_tasks())
+        manager = opened(url, namespace=namespace)
+        then_answers_like_memory(manager, opened("memory://"))
+        # and another connection sees all that is written after an update: `COMMIT` has ended its transaction
+        other = opened(url, namespace=namespace)
+        manager.update(some_tasks()[8].id, label="changed")
+        manager.create(Task.new(user_id=1, module="tests"))
+        assert other.count() == len(some_tasks()) + 1
     finally:
         mariadb.execute(mariadb.url, f"SET GLOBAL {name} = DEFAULT")
 
