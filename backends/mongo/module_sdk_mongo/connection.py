@@ -64,7 +64,8 @@ class Connection:
                 codec_options=CODEC,
                 read_preference=ReadPreference.PRIMARY,
                 write_concern=WRITE_CONCERN,
-                read_concern=ReadConcern(),
+                # Not the server's default (setDefaultRWConcern): `available` also returns what another shard owns.
+                read_concern=ReadConcern("local"),
             )
             self.tasks: Collection[Document] = self.database[f"{self.options.namespace}__tasks"]
             self.meta: Collection[Document] = self.database[f"{self.options.namespace}__meta"]

@@ -94,6 +94,8 @@ class MongoTaskManager(TaskManager):
         self.connection.check_role()
 
     def check_schema(self, create: bool) -> None:
+        if fault := schema.fault_of_options(self.connection):
+            raise ConfigurationError(f"{self.url}: the collection {self.connection.tasks.name} {fault}")
         found = schema.read_version(self.connection)
         if found is not None and not isinstance(found, int):
             raise ConfigurationError(f"{self.url}: {self.connection.meta.name} holds no version: {found!r}")

@@ -52,6 +52,14 @@ def missing_indexes(connection: Connection) -> list[str]:
     return [name for name in INDEXES if name not in existing]
 
 
+def fault_of_options(connection: Connection) -> str | None:
+    """What somebody has made the collection of tasks with that changes its answers; `None` for nothing."""
+    options = connection.tasks.options()
+    if "collation" in options:
+        return f"compares texts by a collation ({options['collation'].get('locale')}), not by their bytes"
+    return "is capped, so tasks vanish from it" if options.get("capped") else None
+
+
 def build(connection: Connection) -> None:
     """Make what is missing. The version comes last, so that a store that has one is whole.
 

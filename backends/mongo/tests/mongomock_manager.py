@@ -64,6 +64,9 @@ class MongomockCollection:
     def name(self) -> str:
         return str(self.collection.name)
 
+    def options(self) -> dict[str, Any]:
+        return {}
+
     def create_indexes(self, indexes: list[IndexModel]) -> None:
         """One by one: mongomock's own drops the conditions."""
         for index in indexes:

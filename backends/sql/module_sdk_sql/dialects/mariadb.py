@@ -7,11 +7,10 @@ import importlib
 import importlib.metadata
 import math
 import os
-import re
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -22,8 +21,9 @@ from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.engine import URL
 
 from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, TaskBackendUnavailableError, watchdog
-from module_sdk_sql.dialects.base import Link, StoredTuple
-from module_sdk_sql.dialects.server import ServerDialect, ServerLink
+from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.mariadb_link import MariaDBLink, MySQLdbLink
+from module_sdk_sql.dialects.server import ServerDialect
 from module_sdk_sql.options import ask_driver, mariadb_url
 from module_sdk_sql.schema import ColumnTypes
 
@@ -33,10 +33,6 @@ MULTI_STATEMENTS: Final = 1 << 16  # several statements in one trip
 DEFAULT_PORT: Final = 3306
 # MariaDB's INSERT … RETURNING; MySQL has none.
 RETURNING_SINCE: Final = (10, 5)
-# Some servers put the version of a protocol before their own.
-VERSION: Final = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)")
-# VAR_STRING, STRING and BLOB, as the protocol numbers types: https://mariadb.com/kb/en/result-set-packets/
-TEXT_TYPES: Final = (253, 254, 252)
 
 # What innodb_flush_log_at_trx_commit may be: on the disk at once (3 is an older way), or up to a second later.
 FLUSHED: Final = (1, 3)
@@ -69,10 +65,19 @@ PLACE_FAULTS: Final = {
     1698: "the user or the password is wrong",
 }
 
+# Whatever the server, its `init_connect` or the URL has set for all: an answer must not depend on it.
 SETTINGS: Final = (
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
-    "SET SESSION innodb_lock_wait_timeout = {seconds}, {statement_timeout}",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+    # The driver escapes for this character set, also where `init_connect` has chosen another.
+    "SET NAMES utf8mb4",
+    # A key or a label has up to 1,024 bytes, and a few more in a sort; all of it must be compared, and a sort of such
+    # rows needs room. With `completion_type` COMMIT would begin another transaction, and what follows would stay in it.
+    (
+        "SET SESSION autocommit = 1, completion_type = 0, unique_checks = 1, sql_select_limit = 18446744073709551615, "
+        "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', sql_auto_is_null = 0, "
+        "sql_safe_updates = 0, sql_big_selects = 1, max_sort_length = 4096, sort_buffer_size = 2097152, "
+        "innodb_lock_wait_timeout = {seconds}, {statement_timeout}"
+    ),
 )
 
 
@@ -267,99 +272,6 @@ class MariaDBDialect(ServerDialect):
         return Diagnosis(facts, warnings)
 
 
-class MariaDBLink(ServerLink):
-    """Sends text as bytes and decodes what comes back."""
-
-    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
-        super().__init__(connection, descriptor)
-        self.cursor = connection.cursor()
-        self.is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
-        self.statement_seconds = math.ceil(timeout_seconds)
-
-    def version(self) -> tuple[int, ...]:
-        found = VERSION.search(str(self.connection.get_server_info()))
-        return tuple(map(int, found.groups())) if found else (0, 0)
-
-    def statement_timeout(self) -> str:
-        """The assignment that lets the server work on one statement as long as a call may take."""
-        if self.is_mariadb:
-            return f"max_statement_time = {self.statement_seconds}"
-        return f"max_execution_time = {self.statement_seconds * 1000}"
-
-    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.allow(deadline)
-        self.cursor.execute(sql, encoded(arguments))
-        return [decoded(row) for row in self.cursor.fetchall()]
-
-    def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        return self.bounded(deadline, self.run_changed, sql, arguments, deadline)
-
-    def run_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.allow(deadline)
-        self.cursor.execute(sql, encoded(arguments))
-        answers = []
-        while True:
-            answers.append((self.cursor.rowcount, [decoded(row) for row in self.cursor.fetchall()]))
-            # An error of any of the statements, COMMIT included, is raised here.
-            if not self.cursor.nextset():
-                break
-        _, (changed, _), (_, rows), _ = answers
-        return rows if changed else []
-
-    def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        self.allow(deadline)
-        self.cursor.execute(sql, encoded(arguments))
-        return int(self.cursor.rowcount)
-
-    def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        # As text: nothing is compared here, and a binary column takes its bytes.
-        self.cursor.executemany(sql, list(rows))
-
-    def allow(self, deadline: float) -> None:
-        seconds = math.ceil(deadline - time.monotonic())
-        if seconds > self.statement_seconds:
-            self.statement_seconds = seconds
-            self.cursor.execute(f"SET SESSION {self.statement_timeout()}")
-
-    def is_broken(self) -> bool:
-        return not getattr(self.connection, "open", True)
-
-    def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """Rows are what the session's Handler_read counters rise by: reads of an index or a table, sorts included."""
-        (row,) = self.fetch(f"EXPLAIN FORMAT=JSON {sql}", arguments, deadline)
-        # Asking for the counters moves them too.
-        first, second = self.reads(deadline), self.reads(deadline)
-        self.fetch(sql, arguments, deadline)
-        return str((row or ("",))[0]), self.reads(deadline) - second - (second - first)
-
-    def reads(self, deadline: float) -> int:
-        rows = self.fetch("SHOW SESSION STATUS LIKE 'Handler_read%%'", (), deadline)
-        return sum(int(row[1]) for row in rows if row)
-
-
-class MySQLdbLink(MariaDBLink):
-    """Lets mysqlclient decode in C, which halves what Python does for a row."""
-
-    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
-        super().__init__(connection, descriptor, timeout_seconds)
-        self.as_bytes = connection.converter
-        self.as_text = {**self.as_bytes, **dict.fromkeys(TEXT_TYPES, str)}
-
-    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.allow(deadline)
-        self.connection.converter = self.as_text
-        try:
-            self.cursor.execute(sql, encoded(arguments))
-            rows: Sequence[StoredTuple] = self.cursor.fetchall()
-        except UnicodeDecodeError:
-            # The driver gives up the whole answer at one text that is no UTF-8; the slow way gives up that row only.
-            self.connection.converter = self.as_bytes
-            return super().run_fetch(sql, arguments, deadline)
-        finally:
-            self.connection.converter = self.as_bytes
-        return rows
-
-
 def choose_driver(name: str | None) -> ModuleType:
     """mysqlclient where it is installed, which is twice as fast, else PyMySQL; or the one that is named."""
     if name != "pymysql":
@@ -392,18 +304,6 @@ def open_socket(arguments: dict[str, Any], seconds: float) -> socket.socket:
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return stream
-
-
-def encoded(arguments: Sequence[Any]) -> list[Any]:
-    return [value.encode() if isinstance(value, str) else value for value in arguments]
-
-
-def decoded(row: Sequence[Any]) -> StoredTuple | None:
-    """The row with text for bytes, or `None` where some bytes are no UTF-8."""
-    try:
-        return tuple([value.decode() if isinstance(value, bytes) else value for value in row])
-    except UnicodeDecodeError:
-        return None
 
 
 def number_of(error: BaseException) -> int:

@@ -23,6 +23,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, watchdog
 from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.postgresql_errors import (
+    GIVEN_UP,
+    LACKS_RIGHT,
+    MISSING_SCHEMA,
+    PLACE_FAULTS,
+    UNAVAILABLE,
+    code_of,
+)
 from module_sdk_sql.dialects.postgresql_link import PostgreSQLLink
 from module_sdk_sql.dialects.postgresql_pooled import PINNED, PooledLink
 from module_sdk_sql.dialects.server import ServerDialect
@@ -38,30 +46,7 @@ OLDEST_POSTGRESQL: Final = 12  # the first with plan_cache_mode
 LEAST_CONNECT_SECONDS: Final = 2  # libpq takes less for this much
 LOCK_CLASS: Final = 0x6D736B  # the first half of the advisory lock's key; the namespace is the second
 
-# Classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
-UNAVAILABLE: Final = re.compile("08|57P|40001|40P01|25006|26000|53300|53400|55P03|57014")
-# After these nothing of a statement stays, and it can be run again.
-GIVEN_UP: Final = ("40001", "40P01", "26000")
-LACKS_RIGHT: Final = "42501"
 DEFINITION: Final = re.compile(r"^(CREATE TABLE|CREATE( UNIQUE)? INDEX|ALTER TABLE \S+ ADD COLUMN) ")
-NO_DATABASE: Final = "3D000"
-MISSING_SCHEMA: Final = (NO_DATABASE, "3F000", "42P01")
-PLACE_FAULTS: Final = {
-    "28P01": "the password is wrong",
-    "28000": "the server does not let this user in",
-    NO_DATABASE: "the database does not exist",
-    "42501": "the user lacks a right",
-    "3F000": "there is no schema to create tables in",
-}
-# libpq tells no code for a refused connection, so these are recognized by an English server's words.
-CONNECT_FAULTS: Final = {
-    "password authentication failed": "28P01",
-    "no pg_hba.conf entry": "28000",
-    'role ".*" does not exist': "28000",
-    'database ".*" does not exist': NO_DATABASE,
-    "no password supplied": "28P01",
-}
-
 # A session is ours if its pid is that of the connection's key data and it is no older than the connection. The pid is
 # compared in the statement that sets something: behind a pooler, the next one may run in another session.
 SETTINGS: Final = """
@@ -316,15 +301,6 @@ class PostgreSQLDialect(ServerDialect):
         if abs(difference) > 1:
             warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
         return Diagnosis(facts, warnings)
-
-
-def code_of(error: BaseException) -> str:
-    """The server's code, also of a refused connection; empty where there is none."""
-    if not isinstance(error, psycopg.Error):
-        return ""
-    if error.sqlstate is not None:
-        return error.sqlstate
-    return next((code for words, code in CONNECT_FAULTS.items() if re.search(words, str(error))), "")
 
 
 def hosts_of(arguments: Mapping[str, Any]) -> list[dict[str, str]]:
