@@ -27,6 +27,7 @@ from module_sdk.runner.recording import Recorder
 from module_sdk.runner.run import Run, running
 from module_sdk.runner.submission import close_coroutine, record
 from module_sdk.sentinels import ANY
+from module_sdk.sessions import keep_session
 from module_sdk.statuses import INTERRUPTED
 from module_sdk.thread_pool import ThreadPool
 from module_sdk.writes import update_task
@@ -133,6 +134,7 @@ class LocalRunner:
         """Begin the work, with the submitter's context; a function waits for a free thread."""
         context = contextvars.copy_context()
         context.run(running.set, run)
+        context.run(keep_session)
         try:
             if find_loop is None or not run.is_async:
                 self.function_threads.submit(lambda: context.run(self.run_function, run))
