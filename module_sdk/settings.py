@@ -43,13 +43,16 @@ class Settings:
     """How many synchronous functions run at a time; the rest stay pending."""
     async_threads: int = 32
     """Threads that serve the async twins."""
+    handle_sigterm: bool = True
+    """Whether SIGTERM ends running work as `interrupted` before the process dies of it."""
 
     def __post_init__(self) -> None:
         check_seconds("lookup_timeout_seconds", self.lookup_timeout_seconds)
         check_whole("max_running_tasks", self.max_running_tasks, most=MOST_THREADS)
         check_whole("async_threads", self.async_threads, most=MOST_THREADS)
-        if not isinstance(self.breaker, bool):
-            raise ConfigurationError("breaker must be true or false")
+        for name in ("breaker", "handle_sigterm"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name} must be true or false")
 
     def manager_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in MANAGER_SETTINGS}

@@ -32,6 +32,8 @@ class Run:
         # Running, so that nobody who stops waiting for it can cancel it for the others.
         self.ended.set_running_or_notify_cancel()
         self.is_ending = False
+        self.is_recorded = False
+        """Whether a shutdown has recorded its end."""
         self.lock = threading.Lock()
         # Held while a question or an answer is being written, so that none of them overtakes another.
         self.asking = threading.Lock()
