@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from module_sdk.backends import (
@@ -197,6 +197,14 @@ class MongoTaskManager(TaskManager):
                 hint=schema.BY_ID,
             )
         return None if document is None else row_of(document)
+
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        stages = pipeline(change)
+        updates = [UpdateOne(guard(each, organization, change), stages, hint=schema.BY_ID) for each in task_ids]
+        with within(deadline):
+            return self.connection.tasks.bulk_write(updates, ordered=False).matched_count
 
     # --- The read model ---------------------------------------------------------------------------------------------
 
