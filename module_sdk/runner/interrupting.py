@@ -23,7 +23,7 @@ from module_sdk.writes import somebody_listens, update_task
 # With the five seconds that running work gets, less than the ten after which `docker stop` kills.
 RECORD_SECONDS: Final = 3.0
 # 10,000 tasks one after the other took 27 s. More writers than these wait for each other's locks on MariaDB.
-WRITERS: Final = 4
+WRITERS: Final = 8
 BATCH: Final = 100
 MOST_NAMED: Final = 10
 logger = logging.getLogger("module_sdk.tasks")
