@@ -27,6 +27,7 @@ from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_query, parse_sor
 from module_sdk.rows import LookupResult, Row, row_from_stored, rows_from_stored
 from module_sdk.scopes import optional_scope, organization_text, scope_is_possible
 from module_sdk.sentinels import ANY, UNSET, Anything, Unset
+from module_sdk.statuses import INTERRUPTED
 from module_sdk.task import Task
 from module_sdk.text_rules import (
     MAXIMUM_IDENTIFIER_BYTES,
@@ -174,6 +175,28 @@ class TaskManager(StoreCalls):
             if current.status not in change.allowed:
                 raise IllegalTransitionError(task_id, status=current.status, wanted=change.fields.get("status"))
         raise TaskBackendError(f"task {task_id} was changed by others {ATTEMPTS} times in a row")
+
+    def interrupt_all(self, task_ids: Iterable[str], error: str, *, timeout_seconds: float | None = None) -> int:
+        """End these tasks as `interrupted` with this error, those that are active; how many were (LIFE-11).
+
+        Each as `update` would do it, in every organization, but many in one trip or commit where the store can do that.
+        After an error any of them may have ended.
+        """
+        change = plan_change(
+            now=self.clock(),
+            maximum_payload_bytes=self.options.maximum_payload_bytes,
+            status=INTERRUPTED,
+            progress=UNSET,
+            label=UNSET,
+            checkpoint=UNSET,
+            result=UNSET,
+            error=error,
+            confirmation=UNSET,
+        )
+        ids = sorted({task_id for task_id in task_ids if is_task_id(plain_text(task_id, "task_id"))})
+        if not ids:
+            return 0
+        return self.call_open(self.store_update_many, ids, None, change, self.deadline(timeout_seconds))
 
     def prune(
         self,

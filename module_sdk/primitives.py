@@ -143,6 +143,15 @@ class StorePrimitives(abc.ABC):
         """Facts and warnings for `doctor`. The default knows none."""
         return Diagnosis()
 
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        """`store_update` of each of these different ids; how many were changed. The tasks need not change in one step.
+
+        Written by a backend that can do it in fewer trips or commits. On an error any of them may have been changed.
+        """
+        return sum(self.store_update(task_id, organization, change, deadline) is not None for task_id in task_ids)
+
     def store_after_fork(self) -> None:  # noqa: B027  # optional: embedded stores need none
         """In a forked child, before any other call: drop, without touching them, connections that the parent owns."""
 

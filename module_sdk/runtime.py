@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # How long running work gets to end when the process or its configuration does.
 CLOSE_SECONDS: Final = 5.0
+SHUTTING_DOWN: Final = "background work is shutting down"
 logger = logging.getLogger("module_sdk.tasks")
 
 
@@ -51,6 +53,8 @@ class Runtime:
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
         self.started_runner: LocalRunner | None = None
+        self.ending_runners: list[LocalRunner] = []
+        self.watches_sigterm = not settings.handle_sigterm
         self.started_threads: ThreadPool | None = None
 
     def new_lookups(self) -> SoftLookups:
@@ -78,12 +82,24 @@ class Runtime:
         with self.lock:
             if self.is_closed:
                 raise ConfigurationError("the configuration was replaced while this call was on its way")
+            if ending_process:
+                raise ConfigurationError(SHUTTING_DOWN)
             if self.started_runner is None:
                 from module_sdk.runner.local import LocalRunner  # noqa: PLC0415  # asyncio: lookups do without
 
                 shut_down_at_exit()
                 self.started_runner = LocalRunner(self.manager(), self.settings.max_running_tasks, self.threads())
-            return self.started_runner
+            runner = self.started_runner
+        if not self.watches_sigterm:
+            self.watch_sigterm()
+        return runner
+
+    def watch_sigterm(self) -> None:
+        """See to it, unless it is turned off, that SIGTERM ends the work of this process as `interrupted`."""
+        from module_sdk.runner.sigterm import sigterm  # noqa: PLC0415  # as above
+
+        if self.settings.handle_sigterm:
+            self.watches_sigterm = sigterm.watch(end_with_process)
 
     def threads(self) -> ThreadPool:
         """The threads of the async twins."""
@@ -97,9 +113,15 @@ class Runtime:
     def shutdown(self, timeout_seconds: float) -> None:
         """End the running work as `interrupted`; the manager stays usable, and later work gets a new runner."""
         with self.lock:
-            runner, self.started_runner = self.started_runner, None
-        if runner is not None:
+            if self.started_runner is not None:
+                self.ending_runners.append(self.started_runner)
+                self.started_runner = None
+            ending = list(self.ending_runners)
+        for runner in ending:
+            # One that another thread is shutting down is waited for: the process must not end before it has.
             runner.shutdown(timeout_seconds)
+            with self.lock, contextlib.suppress(ValueError):
+                self.ending_runners.remove(runner)
 
     def close(self) -> None:
         with self.lock:
@@ -121,12 +143,16 @@ class Runtime:
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
         self.started_runner = None
+        self.ending_runners = []
+        self.watches_sigterm = not self.settings.handle_sigterm
         self.started_threads = None
 
 
 state_lock = threading.RLock()
 state: list[Runtime] = []
 """Empty, or the one configuration in force."""
+ending_process: list[bool] = []
+"""Not empty once the process ends."""
 
 
 def get_runtime() -> Runtime:
@@ -232,15 +258,28 @@ def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
         runtime.shutdown(seconds)
 
 
+def end_with_process() -> None:
+    """`shutdown` for good: what is submitted from now on would be left active when the process is gone."""
+    ending_process.append(True)
+    shutdown()
+
+
+def at_exit() -> None:
+    end_with_process()
+    handling = sys.modules.get("module_sdk.runner.sigterm")
+    if handling is not None:
+        handling.sigterm.finish()
+
+
 def shut_down_at_exit() -> None:
-    atexit.unregister(shutdown)
-    atexit.register(shutdown)
+    atexit.unregister(at_exit)
+    atexit.register(at_exit)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         # Such a child may leave by `os._exit`, which passes over `atexit` but not over what is registered here.
         from multiprocessing.util import Finalize  # noqa: PLC0415  # loaded already
 
-        Finalize(None, shutdown, exitpriority=0)
+        Finalize(None, at_exit, exitpriority=0)
 
 
 def after_fork() -> None:
@@ -250,6 +289,10 @@ def after_fork() -> None:
     registry.lock = threading.RLock()
     for shared in (failures, observers, subscribers):
         shared.lock = threading.Lock()
+    ending_process.clear()
+    handling = sys.modules.get("module_sdk.runner.sigterm")
+    if handling is not None:
+        handling.sigterm.uninstall()
     for runtime in state:
         runtime.after_fork()
 

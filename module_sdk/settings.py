@@ -43,12 +43,14 @@ class Settings:
     """How many synchronous functions run at a time; the rest stay pending."""
     async_threads: int = 32
     """Threads that serve the async twins."""
+    handle_sigterm: bool = True
+    """Whether SIGTERM ends running work as `interrupted` before the process dies of it."""
 
     def __post_init__(self) -> None:
         check_seconds("lookup_timeout_seconds", self.lookup_timeout_seconds)
         check_whole("max_running_tasks", self.max_running_tasks, most=MOST_THREADS)
         check_whole("async_threads", self.async_threads, most=MOST_THREADS)
-        for name in ("breaker", "require_url"):
+        for name in ("breaker", "handle_sigterm", "require_url"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"{name} must be true or false")
 

@@ -55,6 +55,9 @@ class Recorder:
     def end(self, run: Run, outcome: Outcome) -> None:
         """Record the end. Never raises: what the store cannot take now is retried on a thread, the rest is logged."""
         run.is_ending = True
+        if run.is_recorded:
+            self.ended(run)
+            return
         try:
             self.record(run, outcome)
         except Exception as error:  # a manager that is not ours may raise anything

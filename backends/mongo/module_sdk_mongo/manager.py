@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from module_sdk.backends import (
@@ -238,6 +238,14 @@ class MongoTaskManager(TaskManager):
                 hint=schema.BY_ID,
             )
         return None if document is None else row_of(document)
+
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        stages = pipeline(change, keeps_server_time=self.keeps_server_time)
+        updates = [UpdateOne(guard(each, organization, change), stages, hint=schema.BY_ID) for each in task_ids]
+        with self.looking(deadline):
+            return self.connection.tasks.bulk_write(updates, ordered=False).matched_count
 
     # --- The read model ---------------------------------------------------------------------------------------------
 

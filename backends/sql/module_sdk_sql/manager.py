@@ -243,10 +243,7 @@ class SQLTaskManager(TaskManager):
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
-        fields = dict(sorted(change.fields.items()))
-        apart: dict[str, Any] = {}
-        if self.tables.payloads_apart:
-            apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
+        fields, apart = self.divided(change)
         statement = self.statements.update(
             tuple(fields),
             change.allowed,
@@ -266,6 +263,37 @@ class SQLTaskManager(TaskManager):
             return rows[0]
 
         return self.pool.transact(update_both, deadline)
+
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        fields, apart = self.divided(change)
+        statement = self.statements.update_only(
+            tuple(fields),
+            change.allowed,
+            (change.starts, change.ends, self.keeps_server_time),
+            organization is not None,
+        )
+        values = {**fields, "organization": organization, "now": change.now}
+
+        def update_all(link: Link, deadline: float) -> int:
+            changed = 0
+            for task_id in task_ids:
+                if link.execute(statement.sql, statement.bind({**values, "id": task_id}), deadline):
+                    changed += 1
+                    if apart:
+                        self.write_payloads(link, task_id, apart, deadline)
+            return changed
+
+        return self.insist(lambda: self.pool.transact(update_all, deadline), deadline)
+
+    def divided(self, change: Change) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields of the task's own row, and the payloads that lie apart."""
+        fields = dict(sorted(change.fields.items()))
+        apart: dict[str, Any] = {}
+        if self.tables.payloads_apart:
+            apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
+        return fields, apart
 
     def write_payloads(self, link: Link, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
         names = tuple(payloads)

@@ -218,18 +218,31 @@ class Statements:
     ) -> str:
         """Change columns of a task whose status allows it; `marks` are (starts, ends, keeps the server's time).
 
-        `updated_at` comes last: MariaDB assigns from left to right and reads what it has just written.
+        Returns the row.
         """
+        update = self.change(names, allowed, marks, is_scoped)
+        return self.dialect.changed_row(update, RETURNED_ROW, f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id")
+
+    @kept
+    def update_only(
+        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
+    ) -> str:
+        """`update` without the row, for a transaction of many."""
+        return self.change(names, allowed, marks, is_scoped)
+
+    def change(
+        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
+    ) -> str:
+        # `updated_at` comes last: MariaDB assigns from left to right and reads what it has just written.
         starts, ends, keeps_server_time = marks
         moment = f"{self.dialect.latest}({self.bounded(':now', keeps_server_time)}, updated_at + 1)"
         changes = [f"{name} = :{name}" for name in names]
         changes += [f"started_at = coalesce(started_at, {moment})"] if starts else []
         changes += [f"finished_at = {moment}", "active_key = NULL"] if ends else []
-        update = (
+        return (
             f"UPDATE {self.tasks} SET {', '.join([*changes, f'updated_at = {moment}'])} "
             f"WHERE id = :id AND status IN ({quoted(allowed)}){scope(is_scoped)}"
         )
-        return self.dialect.changed_row(update, RETURNED_ROW, f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id")
 
     @kept
     def put_payloads(self, names: tuple[str, ...]) -> str:
