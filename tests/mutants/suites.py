@@ -15,7 +15,7 @@ from module_sdk_contract.marks import clauses_of_function, deciding_tests
 from module_sdk_contract.under_test import StoreUnderTest
 
 from tests.mutants.registry import STORES, Placed, clauses_named
-from tests.mutants.wire import answering_server
+from tests.mutants.stores.wire import answering_server
 from tests.restarting import RestartsServer
 from tests.spoiling import scrambled_file, spoilt_record
 
