@@ -179,7 +179,8 @@ class Statements:
             f"UPDATE {self.tasks} SET {', '.join([*changes, f'updated_at = {moment}'])} "
             f"WHERE id = :id AND status IN ({quoted(allowed)}){scope(is_scoped)}"
         )
-        return self.dialect.changed_row(update, RETURNED_ROW, f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id")
+        row = f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id{scope(is_scoped)}"
+        return self.dialect.changed_row(update, RETURNED_ROW, row)
 
     @kept
     def put_payloads(self, names: tuple[str, ...]) -> str:
