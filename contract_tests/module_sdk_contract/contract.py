@@ -24,6 +24,7 @@ from module_sdk_contract.groups.retention_races import KeepRaces
 from module_sdk_contract.groups.row import RowClauses
 from module_sdk_contract.groups.scope import ScopeClauses
 from module_sdk_contract.groups.sweeping import SweepClauses
+from module_sdk_contract.groups.travelling import TravelClauses
 from module_sdk_contract.groups.user import UserClauses
 from module_sdk_contract.groups.visibility import SeeClauses
 from module_sdk_contract.groups.visibility_races import SeeRaces
@@ -35,6 +36,7 @@ class TaskManagerContract(
     Canaries,
     SweepClauses,
     ScopeClauses,
+    TravelClauses,
     UserClauses,
     KeyClauses,
     PrefixClauses,

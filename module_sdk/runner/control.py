@@ -13,7 +13,7 @@ from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sentinels import ANY, UNSET, Anything
 from module_sdk.sessions import current_session, session_scope
 from module_sdk.statuses import INTERRUPTED
-from module_sdk.task import check_progress
+from module_sdk.task import Task, check_progress
 from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, plain_text
 from module_sdk.writes import maximum_payload_bytes, update_task
 
@@ -64,8 +64,12 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
     scope = scope_of(runtime, task_id)
     run = local_run(runtime, task_id)
     manager = runtime.manager()
-    task = run.task if run is not None else manager.get(task_id, organization_id=scope)
-    if task is None or scope not in (ANY, task.organization_id):
+    if run is not None and scope in (ANY, run.task.organization_id):
+        task: Task | None = run.task
+    else:
+        # Also for work of this process that is another organization's: it must cost what an unknown id costs.
+        task = manager.get(task_id, organization_id=scope)
+    if task is None:
         return
     event = {
         "type": "progress",

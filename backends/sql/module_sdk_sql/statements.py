@@ -221,7 +221,8 @@ class Statements:
         Returns the row.
         """
         update = self.change(names, allowed, marks, is_scoped)
-        return self.dialect.changed_row(update, RETURNED_ROW, f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id")
+        row = f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id{scope(is_scoped)}"
+        return self.dialect.changed_row(update, RETURNED_ROW, row)
 
     @kept
     def update_only(
