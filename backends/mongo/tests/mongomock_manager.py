@@ -89,6 +89,11 @@ class MongomockTaskManager(MongoTaskManager):
     capabilities = Capabilities()
     connection_class = MongomockConnection
 
+    @property
+    def keeps_server_time(self) -> bool:
+        """It has no server, whose clock could count, and knows no `$replaceWith`."""
+        return False
+
 
 def open_manager(url: str, **options: Any) -> MongomockTaskManager:
     return MongomockTaskManager(url, ManagerOptions(**options))
