@@ -98,6 +98,11 @@ class MongomockTaskManager(MongoTaskManager):
     def look(self) -> None:
         """There is no such aggregation, and nobody drops a collection."""
 
+    @property
+    def keeps_server_time(self) -> bool:
+        """It has no server, whose clock could count, and knows no `$replaceWith`."""
+        return False
+
 
 def open_manager(url: str, **options: Any) -> MongomockTaskManager:
     return MongomockTaskManager(url, ManagerOptions(**options))

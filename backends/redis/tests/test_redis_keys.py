@@ -111,8 +111,7 @@ def test_namespaces_that_begin_alike_do_not_see_each_other(opener: Opener, new_t
 def test_years_1_to_9999_sort(manager: RedisTaskManager, new_task: TaskMaker) -> None:
     # given tasks at both ends of time, around 1970, and a microsecond apart where a double cannot tell
     moments = sorted({FIRST, FIRST + 1, -(10**15), -1, 0, 1, 2**53, 2**53 + 1, LAST - 2, LAST - 1, LAST})
-    for moment in (*moments[::2], *moments[1::2]):
-        manager.create(new_task(task_key=f"job.{moment}", now=moment))
+    manager.import_tasks(new_task(task_key=f"job.{moment}", now=moment) for moment in (*moments[::2], *moments[1::2]))
     newest_first = [text(moment) for moment in reversed(moments)]
     # then each lookup and page has them in order
     for rows in (

@@ -156,43 +156,49 @@ class Statements:
     @kept
     def insert_moved(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
         """`insert_unless_standing` with the times that are right here; those times, if it went in (ORDER-10, 12)."""
-        times = ", ".join(TIMES)
-        row = f"SELECT {times} FROM {self.tasks} WHERE id = :id"
-        return self.dialect.changed_row(self.insert_select(names, keeps_server_time), times, row)
+        values = self.moved_values(names, keeps_server_time, born="born.at")
+        # LIMIT, so that the planner does not put it in the place of each `born.at`. WHERE, since SQLite would otherwise
+        # take the ON of the conflict for that of a join.
+        text = (
+            f"INSERT INTO {self.tasks} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+            f"FROM (SELECT {self.birth(names, keeps_server_time)} AS at LIMIT 1) AS born "
+            f"WHERE true{self.dialect.skip_conflict}"
+        )
+        row = f"SELECT {', '.join(TIMES)} FROM {self.tasks} WHERE id = :id"
+        return self.dialect.changed_row(text, ", ".join(TIMES), row)
 
     @kept
     def insert_or_return(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
-        """`insert_moved`; the whole record that then stands, in this order."""
-        text = self.insert_select(names, keeps_server_time)
-        return f"{text} RETURNING {', '.join(COLUMNS.values())}"
+        """`insert_moved`; the whole record that then stands, in this order.
 
-    def insert_select(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        For MariaDB, where a value may name a column before it, and a SELECT from the same table takes a temporary one.
+        """
+        birth = {"created_at": self.birth(names, keeps_server_time)}
+        values = birth | self.moved_values(names, keeps_server_time, born="created_at") | birth
+        text = f"INSERT INTO {self.tasks} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+        return f"{text}{self.dialect.skip_conflict} RETURNING {', '.join(COLUMNS.values())}"
+
+    def moved_values(self, names: tuple[str, ...], keeps_server_time: bool, *, born: str) -> dict[str, str]:
+        """The expression of each column of a new task, for which `born` names the time of its creation."""
         apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
-        present = [name for name in names if name not in apart]
-        values = dict(zip(present, (f":{name}" for name in present), strict=True))
+        values = {name: f":{name}" for name in names if name not in apart}
+        values["created_at"] = born
         for name in TIMES[1:]:
             if name in values:
-                values[name] = f"{self.dialect.latest}({self.bounded(f':{name}', keeps_server_time)}, born.at)"
-        values["created_at"] = "born.at"
-        # Without WHERE, SQLite takes the ON of the conflict for that of a join.
-        return (
-            f"INSERT INTO {self.tasks} ({', '.join(values)}) SELECT {', '.join(values.values())} "
-            f"FROM (SELECT {self.birth('task_key' in names, keeps_server_time)} AS at) AS born "
-            f"WHERE true{self.dialect.skip_conflict}"
-        )
+                values[name] = f"{self.dialect.latest}({self.bounded(f':{name}', keeps_server_time)}, {born})"
+        return values
 
-    def birth(self, has_key: bool, keeps_server_time: bool) -> str:
+    def birth(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
         """When a new task is created: later than each earlier one of its key, except those of the far future."""
         given = self.bounded(":created_at", keeps_server_time)
-        if not has_key:
+        if "task_key" not in names:
             return given
         bound = ":horizon"
         if keeps_server_time and self.dialect.server_clock is not None:
             bound = f"{self.dialect.server_clock} + {CLOCK_TOLERANCE}"
         newest = (
-            f"SELECT t.created_at FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
-            f"WHERE t.organization_id = :organization_id AND t.task_key = :task_key AND t.created_at <= {bound} "
-            f"{NEWEST_FIRST} LIMIT 1"
+            f"SELECT max(t.created_at) FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
+            f"WHERE t.organization_id = :organization_id AND t.task_key = :task_key AND t.created_at <= {bound}"
         )
         return f"{self.dialect.latest}({given}, coalesce(({newest}) + 1, {given}))"
 

@@ -43,8 +43,7 @@ end
 
 local before, moment = record.updated, ARGV[4]
 if string.sub(moment, 1, 1) == '~' then
-  local earliest, latest = bounds()
-  moment = between(earliest, latest, string.sub(moment, 2))
+  moment = close_to(redis.call('TIME'), string.sub(moment, 2))
 end
 if moment <= before then
   moment = after(before)
