@@ -14,7 +14,7 @@ from module_sdk_mongo.manager import MongoTaskManager
 from mongomock.store import ServerStore
 from pymongo import IndexModel
 
-from module_sdk.backends import Capabilities, ManagerOptions
+from module_sdk.backends import Capabilities, ManagerOptions, TaskManager
 
 SERVER: Final = ServerStore()  # type: ignore[no-untyped-call]  # mongomock has no types
 # Calls are atomic, as a server's are, and none is under way at a fork.
@@ -94,6 +94,8 @@ class MongomockTaskManager(MongoTaskManager):
     # Nothing is shared, kept, explained or ended at a deadline.
     capabilities = Capabilities()
     connection_class = MongomockConnection
+    # Its bulk writes do not take what pymongo passes.
+    store_update_many = TaskManager.store_update_many
 
     def look(self) -> None:
         """There is no such aggregation, and nobody drops a collection."""
