@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from module_sdk.errors import ConfigurationError
@@ -48,6 +49,30 @@ class ManagerOptions:
             if name not in known:
                 offered = f"; this backend knows {', '.join(sorted(known))}" if known else ""
                 raise ConfigurationError(f"unknown option {name!r}{offered}")
+
+
+def check_with_driver(
+    ask: Callable[[], object], options: Mapping[str, Any], refusals: type[Exception] | tuple[type[Exception], ...]
+) -> None:
+    """For backends: let the driver look at the options of a URL, before there is a server to connect to.
+
+    `ask` hands the options to the driver; one of `refusals` becomes `ConfigurationError`. The driver's own text may
+    quote a value, which may be a secret, so the error only names the options in that text.
+    """
+    try:
+        ask()
+    except refusals as error:
+        shown, text = nameable(options), str(error).lower()
+        refused = [name for name in shown if re.search(rf"\b{re.escape(name.lower())}\b", text)]
+        listed = ", ".join(refused or shown) or "one after '?'"
+        raise ConfigurationError(f"the driver refuses options of the URL: {listed} ({type(error).__name__})") from None
+
+
+def nameable(options: Mapping[str, Any]) -> list[str]:
+    """The names of a URL's options, for errors; none if behind an unescaped "?" may stand the rest of a password."""
+    if any("@" in f"{name}{value}" for name, value in options.items()):
+        return []
+    return sorted(name for name in options if re.fullmatch("[A-Za-z_]+", name))
 
 
 def check_seconds(name: str, value: object) -> None:

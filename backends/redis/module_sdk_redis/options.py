@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from redis.connection import parse_url
+from redis.connection import SSLConnection, parse_url
+from redis.exceptions import RedisError
 
-from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
+from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL, check_with_driver
 
 TLS_SETTINGS: Final = (
     "ssl_ca_certs",
@@ -57,6 +58,9 @@ class ServerSettings:
                 raise ConfigurationError(f"unknown option {name!r} in the URL; {hint}")
         options.refuse_unknown(known)
         address = (given.pop("host", "localhost"), given.pop("port", 6379))
+        if uses_tls:
+            tls = {name: value for name, value in {**given, **options.extra}.items() if name in known}
+            check_with_driver(lambda: SSLConnection(**tls), tls, (RedisError, TypeError, ValueError))
         # RESP2 has one form for the answers of all versions, and no messages that nobody asked for.
         return cls(address, uses_tls, {**given, **options.extra, "db": int(database), "protocol": 2})
 
