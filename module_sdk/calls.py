@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import weakref
@@ -44,12 +45,24 @@ class StoreCalls(StorePrimitives):
             self.opening.ensure(args[-1])
         return self.call(primitive, *args)
 
+    @functools.cached_property
+    def place(self) -> int:
+        """Equal for two managers that are opened on one store; a number, since a password may be part of the URL."""
+        try:
+            folder = os.getcwd()  # noqa: PTH109  # a text is all that is compared
+        except FileNotFoundError:  # the folder was removed
+            folder = ""
+        # A relative path depends on the working folder.
+        return hash((self.url.text, self.options.namespace, repr(self.options.extra), folder))
+
     def new_opening(self) -> Opening:
         def open_store(deadline: float) -> None:
             self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
 
+        can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
         return Opening(
             open_store,
+            place=self.place if can_outlive_the_manager else object(),
             on_thread=self.capabilities.server,
             attempt_seconds=self.options.timeout_seconds,
         )
@@ -57,7 +70,7 @@ class StoreCalls(StorePrimitives):
     def reopen_after_fork(self) -> None:
         """In a child: the parent's locks may be held by threads that are not here, and its connections are not ours."""
         earlier, self.opening = self.opening, self.new_opening()
-        self.opening.is_closed, self.opening.was_open = earlier.is_closed, earlier.was_open
+        self.opening.is_closed = earlier.is_closed
         self.store_after_fork()
 
 

@@ -15,6 +15,7 @@ from module_sdk.failures import failures
 from module_sdk.lookups import SoftLookups
 from module_sdk.manager import TaskManager
 from module_sdk.observers import observers
+from module_sdk.opening import seen_places
 from module_sdk.registry import open_manager, registry
 from module_sdk.sentinels import UNSET
 from module_sdk.settings import SETTING_NAMES, Settings, load_settings
@@ -189,9 +190,11 @@ def replace(runtime: Runtime | None) -> None:
 def reset() -> None:
     """Forget the configuration, registered observers, subscribers and counters; running work ends as `interrupted`.
 
-    Registered functions stay: they are code, not configuration.
+    Registered functions stay: they are code, not configuration. First use may create a schema again, as in a new
+    process (SEE-10).
     """
     replace(None)
+    seen_places.clear()
     observers.forget()
     failures.forget()
     subscribers.forget()

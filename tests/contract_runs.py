@@ -25,7 +25,7 @@ class TestIt(TaskManagerContract):
 {body}
 """
 STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey")
-FOLDING = "tests.mutants.matching:KeysFoldCase.open"
+FOLDING = "tests.mutants.rules.key:KeysFoldCase.open"
 GOOD = "module_sdk:open_manager"
 
 

@@ -7,6 +7,7 @@ from module_sdk_contract.groups.dedup import DedupClauses
 from module_sdk_contract.groups.dedup_races import DedupRaces
 from module_sdk_contract.groups.deep import DeepClauses
 from module_sdk_contract.groups.discovery import DiscClauses
+from module_sdk_contract.groups.emptied import EmptiedClauses
 from module_sdk_contract.groups.failure import FailClauses
 from module_sdk_contract.groups.failure_modes import FailureModes
 from module_sdk_contract.groups.input import BadClauses
@@ -44,6 +45,7 @@ class TaskManagerContract(
     LifeRaces,
     SeeClauses,
     SeeRaces,
+    EmptiedClauses,
     DiscClauses,
     FailClauses,
     FailureModes,

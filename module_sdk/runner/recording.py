@@ -11,7 +11,13 @@ from typing import Any, Final
 
 import tenacity
 
-from module_sdk.errors import IllegalTransitionError, PayloadError, TaskBackendError, TaskBackendUnavailableError
+from module_sdk.errors import (
+    IllegalTransitionError,
+    PayloadError,
+    SchemaMissingError,
+    TaskBackendError,
+    TaskBackendUnavailableError,
+)
 from module_sdk.manager import TaskManager
 from module_sdk.runner.outcome import Outcome, error_text
 from module_sdk.runner.run import Run
@@ -21,6 +27,8 @@ from module_sdk.writes import update_task
 
 BEGIN_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 5.0
+# A store that was emptied may be restored, and then the task has to hear how its work ended (SEE-10).
+MENDABLE: Final = (TaskBackendError, SchemaMissingError)
 logger = logging.getLogger("module_sdk.tasks")
 
 
@@ -53,7 +61,7 @@ class Recorder:
             if self.stopped.is_set():
                 # The shutdown has recorded it, or said that it could not; the manager may be closed by now.
                 self.ended(run)
-            elif isinstance(error, TaskBackendError):
+            elif isinstance(error, MENDABLE):
                 logger.warning("the end of task %s waits for the store: %s", run.id, error)
                 self.retry_later(run, outcome)
             else:
@@ -105,8 +113,8 @@ class Recorder:
     def retry(self) -> None:
         while True:
             try:
-                self.retrying(TaskBackendError, None)(self.record_late_ends)
-            except TaskBackendError:
+                self.retrying(MENDABLE, None)(self.record_late_ends)
+            except MENDABLE:
                 # After `stop` only: the shutdown has recorded them, or said that it could not.
                 while not self.late_ends.empty():
                     self.ended(self.late_ends.get()[0])
@@ -117,15 +125,15 @@ class Recorder:
 
     def record_late_ends(self) -> None:
         """Try each once: one that the store refuses holds up no other. Raises the last failure."""
-        failure: TaskBackendError | None = None
+        failure: Exception | None = None
         for _ in range(self.late_ends.qsize()):
             run, outcome = self.late_ends.get()
             try:
                 self.record(run, outcome)
-            except TaskBackendError as error:
+            except MENDABLE as error:
                 self.late_ends.put((run, outcome))
                 failure = error
-                if isinstance(error, TaskBackendUnavailableError):
+                if isinstance(error, TaskBackendUnavailableError | SchemaMissingError):
                     break
             except Exception as error:  # as in `end`
                 self.give_up(run, error)
@@ -138,7 +146,9 @@ class Recorder:
         logger.error("the end of task %s could not be recorded", run.id, exc_info=error)
         self.ended(run)
 
-    def retrying(self, kind: type[TaskBackendError], seconds: float | None) -> Callable[..., Any]:
+    def retrying(
+        self, kind: type[Exception] | tuple[type[Exception], ...], seconds: float | None
+    ) -> Callable[..., Any]:
         """Calls again after an error of this kind, with backoff: for so many seconds, or until `stop`."""
         stop = tenacity.stop_when_event_set(self.stopped)
         return tenacity.Retrying(

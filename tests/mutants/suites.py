@@ -15,9 +15,9 @@ from module_sdk_contract.marks import clauses_of_function, deciding_tests
 from module_sdk_contract.under_test import StoreUnderTest
 
 from tests.mutants.registry import STORES, Placed, clauses_named
-from tests.mutants.wire import answering_server
+from tests.mutants.stores.wire import answering_server
 from tests.restarting import RestartsServer
-from tests.spoiling import scrambled_file, spoilt_record
+from tests.spoiling import drop_collections, drop_tables, scrambled_file, spoilt_record
 
 
 class MutantUnderTest(StoreUnderTest):
@@ -55,6 +55,9 @@ class SQLMutantUnderTest(StoreUnderTest):
     def write_newer_schema(self, store: Store) -> None:
         manager = manager_of(store)
         manager.pool.execute(f"UPDATE {manager.tables.meta_name} SET value = '99'", (), time.monotonic() + 10)
+
+    def empty_store(self, store: Store) -> None:
+        drop_tables(manager_of(store))
 
 
 class SQLiteMutant(SQLMutantUnderTest):
@@ -98,6 +101,9 @@ class ValkeyMutant(ServerMutant):
 class MongoMutantUnderTest(ServerMutant):
     def direct_url(self, url: str) -> str:
         return f"{url}?directConnection=true"
+
+    def empty_store(self, store: Store) -> None:
+        drop_collections(manager_of(store))
 
 
 BASES = {

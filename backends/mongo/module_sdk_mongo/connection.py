@@ -17,7 +17,13 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import split_options
 
-from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL, check_with_driver
+from module_sdk.backends import (
+    ConfigurationError,
+    ManagerOptions,
+    StoreURL,
+    TaskBackendUnavailableError,
+    check_with_driver,
+)
 
 Document = dict[str, Any]
 Order = list[tuple[str, int]]
@@ -63,7 +69,8 @@ class Connection:
                 codec_options=CODEC,
                 read_preference=ReadPreference.PRIMARY,
                 write_concern=WRITE_CONCERN,
-                read_concern=ReadConcern(),
+                # Not the server's default (setDefaultRWConcern): `available` also returns what another shard owns.
+                read_concern=ReadConcern("local"),
             )
             self.tasks: Collection[Document] = self.database[f"{self.options.namespace}__tasks"]
             self.meta: Collection[Document] = self.database[f"{self.options.namespace}__meta"]
@@ -80,6 +87,20 @@ class Connection:
         in_url = {name.lower() for name, _ in given}
         ours = {name: value for name, value in settings.items() if name.lower() not in in_url}
         return MongoClient(self.url.text, connect=False, **ours)
+
+    def check_role(self) -> None:
+        """Raise `TaskBackendUnavailableError` unless the server is one that takes writes.
+
+        A member of a set refuses a read that is meant for its primary, except over a direct connection: there the
+        driver allows it to answer whatever it is by now, so it has to be asked.
+        """
+        client = self.database.client
+        if client.topology_description.topology_type_name == "Single":
+            is_primary = bool(client.admin.command("hello", codec_options=CODEC).get("isWritablePrimary"))
+        else:
+            is_primary = client.is_primary
+        if not is_primary:
+            raise TaskBackendUnavailableError(f"{self.url} is not a primary: it takes no writes")
 
     def close(self) -> None:
         with self.lock, pymongo.timeout(CLOSE_SECONDS):

@@ -27,6 +27,9 @@ class MongomockConnection(Connection):
         super().open()
         self.tasks = cast("Any", MongomockCollection(self.database[self.tasks.name]))
 
+    def check_role(self) -> None:
+        """There is one server."""
+
     def new_client(self) -> Any:
         return mongomock.MongoClient(self.url.text, _store=SERVER)
 
@@ -61,6 +64,9 @@ class MongomockCollection:
     def name(self) -> str:
         return str(self.collection.name)
 
+    def options(self) -> dict[str, Any]:
+        return {}
+
     def create_indexes(self, indexes: list[IndexModel]) -> None:
         """One by one: mongomock's own drops the conditions."""
         for index in indexes:
@@ -88,6 +94,9 @@ class MongomockTaskManager(MongoTaskManager):
     # Nothing is shared, kept, explained or ended at a deadline.
     capabilities = Capabilities()
     connection_class = MongomockConnection
+
+    def look(self) -> None:
+        """There is no such aggregation, and nobody drops a collection."""
 
 
 def open_manager(url: str, **options: Any) -> MongomockTaskManager:

@@ -12,6 +12,7 @@ from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import SCHEMA_ID, SCHEMA_VERSION
 
 from tests.restarting import RestartsServer
+from tests.spoiling import drop_collections
 
 
 class MongoContract(RestartsServer, TaskManagerContract):
@@ -34,6 +35,9 @@ class MongoContract(RestartsServer, TaskManagerContract):
     def write_newer_schema(self, store: Store) -> None:
         newer = {"$set": {"version": SCHEMA_VERSION + 1}}
         manager_of(store).connection.meta.update_one({"_id": SCHEMA_ID}, newer)
+
+    def empty_store(self, store: Store) -> None:
+        drop_collections(manager_of(store))
 
 
 class TestMongoDB(MongoContract):

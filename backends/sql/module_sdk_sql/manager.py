@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import random
 import time
@@ -14,6 +15,7 @@ from module_sdk.backends import (
     Diagnosis,
     Explanation,
     ManagerOptions,
+    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
@@ -26,10 +28,10 @@ from module_sdk.backends import (
 from module_sdk_sql.conditions import where
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.choice import choose_dialect
-from module_sdk_sql.pool import Pool
+from module_sdk_sql.pool import LOOK_SECONDS, Pool
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
 from module_sdk_sql.statements import COLUMNS, Statement, Statements
-from module_sdk_sql.upgrading import read_version, upgrade
+from module_sdk_sql.upgrading import read_whole_version, upgrade, version_in
 
 Result = TypeVar("Result")
 
@@ -49,28 +51,51 @@ class SQLTaskManager(TaskManager):
         self.opening = self.new_opening()
         self.tables = Tables(self.options.namespace, self.dialect.types, payloads_apart=self.dialect.payloads_apart)
         self.statements = Statements(self.dialect, self.tables)
-        self.pool = Pool(self.dialect)
+        self.pool = Pool(self.dialect, self.look)
 
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
         if not self.dialect.check_place(create):
             raise self.missing_schema()
+        # Whatever is missing is found here; afterwards the pool looks again.
+        look_at, self.pool.look_at = self.pool.look_at, math.inf
         try:
             with self.pool.link(deadline) as link:
                 self.check_schema(link, create, deadline)
                 self.settle_durability(self.dialect.is_durable(link, deadline))
+            look_at = self.next_look()
         except Exception as error:
             fault = self.dialect.configuration_fault(error)
-            if fault is None:
+            is_gone = self.opening.was_open and not create and self.dialect.is_missing_schema(error)
+            if fault is None or is_gone:
                 raise
             raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+        finally:
+            self.pool.look_at = look_at
+
+    def next_look(self) -> float:
+        """When the schema is to be looked at again: one in memory is seen by nobody else."""
+        return time.monotonic() + LOOK_SECONDS if self.dialect.capabilities.shared else math.inf
+
+    def look(self, link: Link, deadline: float) -> None:
+        """Raise what `store_open` would raise of the schema, in one trip."""
+        check = self.statements.check_version().sql
+        self.check_version(lambda: version_in(link.fetch(check, (), deadline)))
 
     def check_schema(self, link: Link, create: bool, deadline: float) -> None:
-        try:
-            found = read_version(link, self.statements, deadline)
+        def read() -> int:
+            found = read_whole_version(link, self.statements, deadline)
             if create and found < self.tables.version:
                 found = max(upgrade(link, self.statements, deadline), self.tables.version)
+            return found
+
+        self.check_version(read)
+
+    def check_version(self, read: Callable[[], int]) -> None:
+        """Raise `ConfigurationError` unless `read` returns the version that this code knows."""
+        try:
+            found = read()
         except ValueError as error:
             raise ConfigurationError(f"{self.url}: {self.tables.meta_name} holds no version: {error}") from error
         if found > self.tables.version:
@@ -84,7 +109,8 @@ class SQLTaskManager(TaskManager):
             )
 
     def store_ping(self, deadline: float) -> None:
-        self.pool.fetch(self.statements.read_version().sql, (), deadline)
+        with self.pool.link(deadline) as link:
+            self.look(link, deadline)
 
     def store_close(self) -> None:
         self.pool.close()
@@ -275,7 +301,8 @@ class SQLTaskManager(TaskManager):
     def store_diagnose(self, deadline: float) -> Diagnosis:
         with self.pool.link(deadline) as link:
             diagnosis = self.dialect.diagnose(link, deadline)
-            diagnosis.facts["schema version"] = str(read_version(link, self.statements, deadline))
+            self.check_schema(link, False, deadline)
+            diagnosis.facts["schema version"] = str(self.tables.version)
         return diagnosis
 
     def store_after_fork(self) -> None:
@@ -291,7 +318,9 @@ class SQLTaskManager(TaskManager):
                     raise
             time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # only to part the two
 
-    def translate_error(self, error: Exception) -> TaskBackendError:
+    def translate_error(self, error: Exception) -> ModuleSDKError:
+        if self.dialect.is_missing_schema(error):
+            return self.missing_schema()
         kind = TaskBackendUnavailableError if self.dialect.is_unavailable(error) else TaskBackendError
         return kind(self.describe_error(error))
 

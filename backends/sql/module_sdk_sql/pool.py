@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
+from module_sdk.backends import ConfigurationError, Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
 from module_sdk_sql.group_commit import GroupCommit, Work, check_place
 
@@ -25,6 +26,9 @@ FORK_WAIT_SECONDS: Final = 5.0
 # call itself, nothing that is read comes from a server that was demoted more than a second ago.
 ROLE_SECONDS: Final = 0.5
 
+# A schema that was seen longer ago than this is looked at again: an empty table may be one that somebody has emptied.
+LOOK_SECONDS: Final = 0.5
+
 pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 # What a child inherited is neither used nor closed by it: closing would end the parent's session.
 inherited: list[Link] = []
@@ -33,8 +37,11 @@ inherited: list[Link] = []
 class Pool:
     """At most `dialect.connections` open connections; the one used last is handed out first."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, look: Callable[[Link, float], None] = lambda link, deadline: None) -> None:
+        """`look(link, deadline)` raises where the store has lost its schema; the pool calls it from `look_at` on."""
         self.dialect = dialect
+        self.look = look
+        self.look_at = math.inf
         self.places = Places(dialect.connections)
         self.writers = self.new_writers()
         self.idle: collections.deque[Link] = collections.deque()
@@ -114,28 +121,39 @@ class Pool:
                     link = self.idle.pop()
                 except IndexError:
                     break
-                if link.is_current() and self.has_role(link, deadline):
+                if link.is_current() and self.is_fit(link, deadline):
                     return link
                 self.drop(link)
             if self.is_closed:
                 raise TaskBackendError("the task manager is closed")
             link = self.dialect.connect(deadline)
+            self.members.add(link)
+            if not self.is_fit(link, deadline):
+                self.drop(link)
+                raise TaskBackendUnavailableError("the connection was lost at once")
         except BaseException:
             self.places.give()
             raise
-        self.members.add(link)
         return link
 
-    def has_role(self, link: Link, deadline: float) -> bool:
-        """Whether the server of an idle connection is the primary still, as of `ROLE_SECONDS` ago or later."""
+    def is_fit(self, link: Link, deadline: float) -> bool:
+        """Whether the server is the primary, as of `ROLE_SECONDS` ago or later, and the connection there works.
+
+        Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
+        """
         now = time.monotonic()
-        if now - link.checked_at <= ROLE_SECONDS:
+        is_due = now >= self.look_at
+        if now - link.checked_at <= ROLE_SECONDS and not is_due:
             return True
         try:
-            is_primary = self.dialect.check_role(link, deadline)
-        except Exception:
+            is_primary = now - link.checked_at <= ROLE_SECONDS or self.dialect.check_role(link, deadline)
+            if is_primary and is_due:
+                self.look(link, deadline)
+                self.look_at = now + LOOK_SECONDS
+        except Exception as error:
+            is_schemas = isinstance(error, ConfigurationError) or self.dialect.is_missing_schema(error)
             # The connection was lost while it was idle, unless the server is silent: then no time is left for another.
-            if time.monotonic() >= deadline:
+            if is_schemas or time.monotonic() >= deadline:
                 self.drop(link)
                 raise
             return False
@@ -143,7 +161,7 @@ class Pool:
             self.drop(link)
             raise
         # The moment before the question: the answer may have been under way for a while.
-        link.checked_at = now
+        link.checked_at = max(now, link.checked_at)
         if not is_primary:
             # The other connections lead to the same server.
             self.close_idle()

@@ -223,14 +223,20 @@ class Statements:
     # --- The schema -------------------------------------------------------------------------------------------------
 
     @kept
-    def has_meta(self) -> str:
-        """Whether the namespace has a schema: `name`."""
+    def has_table(self) -> str:
+        """Whether the table `name` exists."""
         return self.dialect.has_table()
 
     @kept
     def read_version(self) -> str:
         """The version of the schema, as text."""
         return f"SELECT value FROM {self.tables.meta_name} WHERE name = 'schema_version'"
+
+    @kept
+    def check_version(self) -> str:
+        """The version of the schema; fails where a table is missing."""
+        others = ", ".join(f"(SELECT id FROM {name} LIMIT 1)" for name in self.tables.names[1:])
+        return f"SELECT value, {others} FROM {self.tables.meta_name} WHERE name = 'schema_version'"
 
     @kept
     def delete_version(self) -> str:

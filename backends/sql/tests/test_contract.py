@@ -15,7 +15,7 @@ from module_sdk_sql.manager import SQLTaskManager
 
 from tests.restarting import RestartsServer
 from tests.server_process import restart_server_of
-from tests.spoiling import scrambled_file
+from tests.spoiling import drop_tables, scrambled_file
 
 
 class SQLContract(RestartsServer, TaskManagerContract):
@@ -36,6 +36,9 @@ class SQLContract(RestartsServer, TaskManagerContract):
     def write_newer_schema(self, store: Store) -> None:
         manager = manager_of(store)
         manager.pool.execute(f"UPDATE {manager.tables.meta_name} SET value = '99'", (), time.monotonic() + 10)
+
+    def empty_store(self, store: Store) -> None:
+        drop_tables(manager_of(store))
 
 
 def manager_of(store: Store) -> SQLTaskManager:

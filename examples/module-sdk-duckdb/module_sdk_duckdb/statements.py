@@ -52,7 +52,8 @@ class Statements:
             *(f"CREATE INDEX IF NOT EXISTS {tasks}_{name} ON {tasks} ({name})" for name in PLACES),
             f"INSERT INTO {meta} SELECT {SCHEMA_VERSION} WHERE NOT EXISTS (FROM {meta})",
         )
-        self.has_schema = f"SELECT 1 FROM duckdb_tables() WHERE table_name = '{meta}'"
+        # Both tables: somebody may have dropped one.
+        self.has_schema = f"SELECT count(*) = 2 FROM duckdb_tables() WHERE table_name IN ('{meta}', '{tasks}')"
         self.version = f"SELECT version FROM {meta}"
 
         self.by_user = f"SELECT {ROW} FROM {tasks} WHERE user_place = ? {NEWEST_FIRST} LIMIT ?"

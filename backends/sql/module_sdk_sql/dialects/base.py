@@ -170,8 +170,15 @@ class Dialect(abc.ABC):
         """Confines the steps of the schema to one process at a time; all of them, or none, where DDL allows."""
 
     def define(self, link: Link, sql: str, deadline: float) -> None:
-        """Run one statement of a step. Raises `ConfigurationError` with the statement where rights are missing."""
-        link.execute(sql, (), deadline)
+        """Run one statement of a step, unless what it makes is there already.
+
+        Raises `ConfigurationError` with the statement where rights are missing.
+        """
+        try:
+            link.execute(sql, (), deadline)
+        except Exception as error:
+            if not self.is_already_done(error):
+                raise
 
     # --- Errors -----------------------------------------------------------------------------------------------------
 
@@ -186,6 +193,14 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def is_duplicate(self, error: BaseException) -> bool:
         """A unique index refused the row."""
+
+    @abc.abstractmethod
+    def is_already_done(self, error: BaseException) -> bool:
+        """The table, column or index that a step makes exists."""
+
+    @abc.abstractmethod
+    def is_missing_schema(self, error: BaseException) -> bool:
+        """A table, the database or the file does not exist."""
 
     def configuration_fault(self, error: BaseException) -> str | None:
         """What is wrong with the place or the rights, for an error met while opening; `None` for other errors."""

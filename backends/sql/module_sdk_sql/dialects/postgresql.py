@@ -43,10 +43,13 @@ UNAVAILABLE: Final = re.compile("08|57P|40001|40P01|25006|26000|53300|53400|55P0
 # After these nothing of a statement stays, and it can be run again.
 GIVEN_UP: Final = ("40001", "40P01", "26000")
 LACKS_RIGHT: Final = "42501"
+DEFINITION: Final = re.compile(r"^(CREATE TABLE|CREATE( UNIQUE)? INDEX|ALTER TABLE \S+ ADD COLUMN) ")
+NO_DATABASE: Final = "3D000"
+MISSING_SCHEMA: Final = (NO_DATABASE, "3F000", "42P01")
 PLACE_FAULTS: Final = {
     "28P01": "the password is wrong",
     "28000": "the server does not let this user in",
-    "3D000": "the database does not exist",
+    NO_DATABASE: "the database does not exist",
     "42501": "the user lacks a right",
     "3F000": "there is no schema to create tables in",
 }
@@ -55,7 +58,7 @@ CONNECT_FAULTS: Final = {
     "password authentication failed": "28P01",
     "no pg_hba.conf entry": "28000",
     'role ".*" does not exist': "28000",
-    'database ".*" does not exist': "3D000",
+    'database ".*" does not exist': NO_DATABASE,
     "no password supplied": "28P01",
 }
 
@@ -217,7 +220,7 @@ class PostgreSQLDialect(ServerDialect):
         return not takes_no_writes
 
     def lost_role(self, error: BaseException) -> bool:
-        code = error.sqlstate if isinstance(error, psycopg.Error) else None
+        code = code_of(error)
         if code == UNKNOWN_STATEMENT:
             # A statement was prepared in one session, and its name was used in another.
             self.find_pooler()
@@ -243,6 +246,10 @@ class PostgreSQLDialect(ServerDialect):
         yield
         link.execute("COMMIT", (), deadline)
 
+    def define(self, link: Link, sql: str, deadline: float) -> None:
+        # An error would end the whole transaction.
+        super().define(link, DEFINITION.sub(r"\g<0>IF NOT EXISTS ", sql), deadline)
+
     # --- Errors -----------------------------------------------------------------------------------------------------
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -258,16 +265,17 @@ class PostgreSQLDialect(ServerDialect):
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.errors.UniqueViolation)
 
+    def is_already_done(self, error: BaseException) -> bool:
+        return False
+
+    def is_missing_schema(self, error: BaseException) -> bool:
+        return code_of(error) in MISSING_SCHEMA
+
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.Error) and error.sqlstate == LACKS_RIGHT
 
     def place_fault(self, error: BaseException) -> str | None:
-        if not isinstance(error, psycopg.Error):
-            return None
-        if error.sqlstate is not None:
-            return PLACE_FAULTS.get(error.sqlstate)
-        codes = (code for words, code in CONNECT_FAULTS.items() if re.search(words, str(error)))
-        return PLACE_FAULTS.get(next(codes, ""))
+        return PLACE_FAULTS.get(code_of(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
@@ -308,6 +316,15 @@ class PostgreSQLDialect(ServerDialect):
         if abs(difference) > 1:
             warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
         return Diagnosis(facts, warnings)
+
+
+def code_of(error: BaseException) -> str:
+    """The server's code, also of a refused connection; empty where there is none."""
+    if not isinstance(error, psycopg.Error):
+        return ""
+    if error.sqlstate is not None:
+        return error.sqlstate
+    return next((code for words, code in CONNECT_FAULTS.items() if re.search(words, str(error))), "")
 
 
 def hosts_of(arguments: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -70,13 +70,15 @@ class PostgreSQLLink(ServerLink):
         find_malloc_trim()(0)
 
     def fetch_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        # A generic plan knows no LIMIT and no filter's value. This cursor writes the values into the text itself.
+        # A generic plan knows no LIMIT and no filter's value, so the values are written into the text.
         return self.bounded(deadline, self.run_planned, sql, arguments, deadline)
 
     def run_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.allow(deadline)
-        with psycopg.ClientCursor(self.connection) as cursor:
-            return cursor.execute(sql, arguments).fetchall()
+        with psycopg.ClientCursor(self.connection) as writer:
+            text = writer.mogrify(sql, arguments)
+        # In binary form: as text, a float has as many digits as the server's `extra_float_digits` says.
+        return self.cursor.execute(text, prepare=False).fetchall()
 
     def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         self.allow(deadline)

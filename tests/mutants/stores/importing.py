@@ -1,8 +1,7 @@
-"""A backend that is right, and imports another one. It stands alone: the other mutants import several themselves."""
+"""A good store whose import is watched."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Self
 
 from module_sdk_memory.manager import MemoryTaskManager
@@ -16,9 +15,3 @@ class ImportsNoOther(MemoryTaskManager):
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:
         return cls(url, ManagerOptions(**options))
-
-
-class ImportsAnother(ImportsNoOther):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        importlib.import_module("module_sdk_redis.plugin")
