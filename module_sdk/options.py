@@ -81,7 +81,7 @@ def check_with_driver(
 
 
 def nameable(options: Mapping[str, Any]) -> list[str]:
-    """The names of a URL's options that an error may show; none if behind an unescaped "?" may stand the rest of a password."""
+    """The names of options that an error may show; none if behind an unescaped "?" may be the rest of a password."""
     if any("@" in f"{name}{value}" for name, value in options.items()):
         return []
     return sorted(name for name in options if re.fullmatch("[A-Za-z_]+", name))
