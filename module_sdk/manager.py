@@ -21,6 +21,7 @@ from module_sdk.errors import (
 )
 from module_sdk.explanation import Diagnosis, Explanation
 from module_sdk.options import ManagerOptions
+from module_sdk.overriding import check_overrides
 from module_sdk.primitives import StoredRows
 from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_query, parse_sort
 from module_sdk.rows import LookupResult, Row, row_from_stored, rows_from_stored
@@ -56,6 +57,11 @@ class TaskManager(StoreCalls):
     does not answer in time, `TaskBackendError` for its other failures and after `close`, `InvalidInputError` for
     arguments of a wrong type, and `ConfigurationError` when first use finds no usable schema.
     """
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Raise `TypeError` for a method that hides one of this class by accident."""
+        super().__init_subclass__(**keywords)
+        check_overrides(cls, TaskManager)
 
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
         """Check the URL and the options, and touch no network: connecting is `store_open`'s work."""

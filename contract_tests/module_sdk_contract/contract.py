@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from module_sdk.overriding import closest
 from module_sdk_contract.canaries import Canaries
 from module_sdk_contract.groups.dedup import DedupClauses
 from module_sdk_contract.groups.dedup_races import DedupRaces
@@ -64,11 +65,15 @@ class TaskManagerContract(
     """
 
     def __init_subclass__(cls) -> None:
-        """Raises `TypeError` for a replaced test or `store` fixture, and for deviations that are none."""
+        """Raises `TypeError` for a replaced test or `store` fixture, a misspelt hook, and deviations that are none."""
         super().__init_subclass__()
         given: object = cls.deviations
         if not isinstance(given, list | tuple) or not all(isinstance(one, Deviation) for one in given):
             raise TypeError(f"{cls.__name__}.deviations must be a list or tuple of Deviation")
+        hooks = {name for name in vars(StoreUnderTest) if not name.startswith("_")} - {"store"}
+        for name in set(vars(cls)) - hooks:
+            if not name.startswith(("_", "test_")) and (meant := closest(name, hooks - set(vars(cls)))):
+                raise TypeError(f"{cls.__name__}.{name} is no hook of the contract suite: did you mean {meant}?")
         inherited = {name for base in TaskManagerContract.__mro__ for name in vars(base)}
         replaced = {name for name in vars(cls) if name.startswith("test_") or name == "store"} & inherited
         if replaced:
