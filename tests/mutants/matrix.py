@@ -20,8 +20,8 @@ Each line is a store that is right in everything but one thing, and the clause t
 carries the clause's id, with an assertion and not by a crash. Numbers are those of the contract's list; an `r` marks a
 bug of our research, an `x` a further one, an `s` one that a stranger tried, an `e` one of a store that is emptied,
 a `p` one behind a pooler. `tests/mutants/rules/` has the stores, in files named by the rule that they break.
-`python -m tests.mutants.matrix` runs them all and writes this page, and `tests/test_contract_bites.py` runs them in every
-check.
+`python -m tests.mutants.matrix` runs them all and writes this page, and `tests/test_contract_bites.py` runs them in
+every check.
 """
 
 
