@@ -100,7 +100,7 @@ class TaskManager(StoreCalls):
         record = task.to_record(self.options.maximum_payload_bytes)
         stored = self.call_open(self.store_create, record, self.deadline(timeout_seconds))
         if stored is record or stored == record:
-            return task, True
+            return task.as_recorded(record), True
         holder = Task.from_record(stored)
         if holder.id != task.id:
             return holder, False

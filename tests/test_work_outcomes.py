@@ -99,7 +99,7 @@ def test_a_result_comes_back_as_it_was(store: TaskManager, result: Any) -> None:
 class Restless(dict[str, Any]):
     """As a dictionary that another thread changes meanwhile."""
 
-    def values(self) -> Any:
+    def items(self) -> Any:
         raise RuntimeError("dictionary changed size during iteration")
 
 
@@ -107,14 +107,16 @@ CYCLE: list[Any] = []
 CYCLE.append(CYCLE)
 UNSTORABLE: dict[str, tuple[Any, str]] = {
     "object": (object(), "PayloadError: result must be JSON: object is not"),
-    "set": ({1}, "PayloadError: result must be JSON: set is not"),
     "bytes": (b"x", "PayloadError: result must be JSON: bytes is not"),
-    "NaN": (float("nan"), "PayloadError: result must be JSON"),
-    "infinity": ([float("inf")], "PayloadError: result must be JSON"),
+    "NaN": (float("nan"), "PayloadError: result must be JSON: nan is not"),
+    "infinity": ([float("inf")], "PayloadError: result[0] must be JSON: inf is not"),
     "key": ({1: 2}, "PayloadError: result must have text keys only, not int"),
     "large": ("x" * 1_048_575, "PayloadError: result must be at most 1,048,576 bytes of JSON"),
-    "deep": (json.loads("[" * 101 + "]" * 101), "PayloadError: result must be nested at most 100 deep"),
-    "cycle": (CYCLE, "PayloadError: result must be nested at most 100 deep"),
+    "deep": (
+        json.loads("[" * 101 + "]" * 101),
+        f"PayloadError: result{'[0]' * 8}…{'[0]' * 8} must be nested at most 100 deep",
+    ),
+    "cycle": (CYCLE, "PayloadError: result[0] must not contain itself"),
     "huge integer": (10**4_300, "PayloadError: result must be JSON"),
     "restless": (Restless(a=1), "PayloadError: result must be JSON: RuntimeError"),
 }
