@@ -15,6 +15,11 @@ from typing import Final
 logger: Final = logging.getLogger("module_sdk.tasks")
 
 
+def is_a(kind: type[BaseException], error: BaseException) -> bool:
+    """By its type alone: `isinstance` also asks the error for its `__class__`, which is code that may raise."""
+    return issubclass(type(error), kind)
+
+
 def type_name(error: BaseException) -> str:
     """The name of its class, past a metaclass that may answer otherwise or raise."""
     name: str = type.__dict__["__name__"].__get__(type(error))

@@ -21,8 +21,9 @@ from module_sdk.errors import (
     TaskBackendUnavailableError,
 )
 from module_sdk.manager import TaskManager
+from module_sdk.reports import is_a, report
 from module_sdk.runner.loop_thread import LoopThread
-from module_sdk.runner.outcome import CANCELLED, SHUTDOWN, STOPPED, Outcome, completed, raised
+from module_sdk.runner.outcome import CANCELLED, SHUTDOWN, STOPPED, Outcome, completed, raised, raised_by_coroutine
 from module_sdk.runner.recording import Recorder
 from module_sdk.runner.run import Run, running
 from module_sdk.runner.submission import close_coroutine, record
@@ -34,7 +35,6 @@ from module_sdk.writes import update_task
 # How long stopped coroutines get to unwind before their loop ends.
 UNWIND_SECONDS: Final = 1.0
 SHUTTING_DOWN: Final = "background work is shutting down"
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class LocalRunner:
@@ -142,7 +142,7 @@ class LocalRunner:
                 loop.call_soon_threadsafe(self.start_coroutine, run, loop, context)
             else:
                 self.start_coroutine(run, loop, context)
-        except ModuleSDKError as error:
+        except Exception as error:  # no thread, or a loop that has ended meanwhile
             # It is recorded, so it must end: nothing else would ever end it.
             run.drop_work()
             self.recorder.end(run, raised(error, run))
@@ -160,26 +160,34 @@ class LocalRunner:
             self.recorder.end(run, outcome)
 
     async def run_coroutine(self, run: Run) -> None:
+        task = asyncio.current_task()
+        interrupt: BaseException | None = None
         try:
             if not await run_on(self.threads, lambda: self.begin(run)) or callable(run.work):
                 return
             outcome = completed(await run.work)
-        except asyncio.CancelledError:
-            outcome = Outcome(INTERRUPTED, error=CANCELLED if run.cancelled.is_set() else STOPPED)
-        except (KeyboardInterrupt, SystemExit) as error:
-            outcome = raised(error, run)
-            if asyncio.get_running_loop() is not self.loop_thread.started:
-                # It ends the host's loop, as it would in any task there: nothing can be awaited any more.
-                run.is_ending = True
-                self.threads.submit(lambda: self.recorder.end(run, outcome), cancellable=False)
+        except BaseException as error:  # whatever work raises is its outcome
+            if is_a(GeneratorExit, error) and not is_current(task):
+                # The loop is gone, and Python closes what was left on it: nothing can be awaited any more.
                 raise
-        except Exception as error:  # whatever work raises is its outcome
-            outcome = raised(error, run)
+            outcome = raised_by_coroutine(error, run, task)
+            if is_a(KeyboardInterrupt, error) or is_a(SystemExit, error):
+                interrupt = error
         run.is_ending = True
+        if interrupt is not None and asyncio.get_running_loop() is not self.loop_thread.started:
+            # It ends the host's loop, as it would in any task there: nothing can be awaited any more.
+            self.off_loop(lambda: self.recorder.end(run, outcome))
+            raise interrupt
         try:
             await run_on(self.threads, lambda: self.recorder.end(run, outcome), cancellable=False)
-        except TaskBackendUnavailableError:  # no thread can be started: better to hold up the loop than to lose the end
+        except ModuleSDKError:  # no thread can be had: better to hold up the loop than to lose the end
             self.recorder.end(run, outcome)
+
+    def off_loop(self, call: Callable[[], object]) -> None:
+        try:
+            self.threads.submit(call, cancellable=False)
+        except ModuleSDKError:  # as in `run_coroutine`
+            call()
 
     def begin(self, run: Run) -> bool:
         """Whether the work is to be done: not if it was cancelled meanwhile, or the store would not say so."""
@@ -189,7 +197,7 @@ class LocalRunner:
                 return True
             run.drop_work()
             self.forget(run)
-        except Exception as error:  # a manager that is not ours may raise anything
+        except BaseException as error:  # a manager that is not ours may raise anything
             run.drop_work()
             self.recorder.end(run, raised(error, run))
         return False
@@ -201,7 +209,7 @@ class LocalRunner:
             # Looked at, or asyncio would log once more what is in the log and in the record.
             task.exception()
         if run.id in self.runs and not run.is_ending:
-            self.threads.submit(lambda: self.end_unstarted(run, STOPPED), cancellable=False)
+            self.off_loop(lambda: self.end_unstarted(run, STOPPED))
 
     def forget(self, run: Run) -> None:
         with self.lock:
@@ -241,8 +249,16 @@ class LocalRunner:
             except Exception as error:  # a manager that is not ours may raise anything
                 # One wait for a store that is away is enough: the process wants to end.
                 store_is_away = isinstance(error, TaskBackendUnavailableError)
-                logger.exception("task %s could not be recorded as interrupted", run.id)
+                report(logging.ERROR, "task %s could not be recorded as interrupted", run.id, error=error)
             run.stop()
+
+
+def is_current(task: asyncio.Task[Any] | None) -> bool:
+    """Whether the calling code runs in this asyncio task, and not because a coroutine is being closed."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False
 
 
 def wait_until_ended(runs: list[Run], seconds: float) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from typing import Any, Final, NamedTuple
 
 from module_sdk.errors import ModuleSDKError, TaskCancelledError
+from module_sdk.reports import error_text, is_a
 from module_sdk.runner.run import Run
 from module_sdk.statuses import COMPLETED, FAILED, INTERRUPTED
 
 CANCELLED: Final = "cancelled"
 SHUTDOWN: Final = "shutdown"
 STOPPED: Final = "stopped"
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class Outcome(NamedTuple):
@@ -21,6 +21,8 @@ class Outcome(NamedTuple):
     status: str
     result: Any = None
     error: str | None = None
+    cause: BaseException | None = None
+    """What the work raised. It is logged after the end is recorded, since logging runs code of the host."""
 
     def fields(self) -> dict[str, Any]:
         """What to update."""
@@ -34,19 +36,20 @@ def completed(result: Any) -> Outcome:
 
 
 def raised(error: BaseException, run: Run) -> Outcome:
-    """The outcome of work that raised; the traceback goes to the log."""
+    """The outcome of work that raised."""
     # Work that was told to stop may meet a store that is closed by now: that is no failure of its own.
-    was_stopped = run.cancelled.is_set() and isinstance(error, ModuleSDKError)
-    if was_stopped or isinstance(error, TaskCancelledError):
+    was_stopped = run.cancelled.is_set() and is_a(ModuleSDKError, error)
+    if was_stopped or is_a(TaskCancelledError, error):
         return Outcome(INTERRUPTED, error=CANCELLED)
-    logger.error("task %s failed", run.id, exc_info=error)
-    return Outcome(FAILED, error=error_text(error))
+    return Outcome(FAILED, error=error_text(error), cause=error)
 
 
-def error_text(error: BaseException) -> str:
-    """`Type: message`, as a task's error is kept."""
-    try:
-        message = str(error)
-    except Exception:  # the message is code of whoever wrote the exception
-        message = "its message cannot be read"
-    return f"{type(error).__name__}: {message}"
+def raised_by_coroutine(error: BaseException, run: Run, task: asyncio.Task[Any] | None) -> Outcome:
+    """As `raised`, of a coroutine that runs in this asyncio task: it may have been cancelled."""
+    if is_a(asyncio.CancelledError, error):
+        if run.cancelled.is_set():
+            return Outcome(INTERRUPTED, error=CANCELLED)
+        # Otherwise nobody asked for it: the work raised it, or awaited something that had been cancelled.
+        if task is not None and task.cancelling():
+            return Outcome(INTERRUPTED, error=STOPPED)
+    return raised(error, run)
