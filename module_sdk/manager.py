@@ -36,6 +36,7 @@ from module_sdk.text_rules import (
     is_task_id,
     plain_text,
     prefix_end,
+    task_id_text,
 )
 from module_sdk.urls import StoreURL
 
@@ -152,7 +153,9 @@ class TaskManager(StoreCalls):
             confirmation=confirmation,
         )
         scope = optional_scope(organization_id)
-        if not is_task_id(plain_text(task_id, "task_id")) or not scope_is_possible(scope):
+        # An exact text from here on: drivers need not know what else may be an id.
+        task_id = task_id_text(task_id)
+        if not is_task_id(task_id) or not scope_is_possible(scope):
             return None
         deadline = self.deadline(timeout_seconds)
         for _ in range(ATTEMPTS):
@@ -205,7 +208,9 @@ class TaskManager(StoreCalls):
     ) -> Task | None:
         """The whole task, or `None` if the organization has none of that id."""
         scope = optional_scope(organization_id)
-        if not is_task_id(plain_text(task_id, "task_id")) or not scope_is_possible(scope):
+        # An exact text from here on: drivers need not know what else may be an id.
+        task_id = task_id_text(task_id)
+        if not is_task_id(task_id) or not scope_is_possible(scope):
             return None
         record = self.call_open(self.store_get, task_id, scope, self.deadline(timeout_seconds))
         return None if record is None else Task.from_record(record)

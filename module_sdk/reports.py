@@ -15,9 +15,9 @@ from typing import Final
 logger: Final = logging.getLogger("module_sdk.tasks")
 
 
-def is_a(kind: type[BaseException], error: BaseException) -> bool:
-    """By its type alone: `isinstance` also asks the error for its `__class__`, which is code that may raise."""
-    return issubclass(type(error), kind)
+def is_a(kind: type, value: object) -> bool:
+    """By its type alone: `isinstance` also asks the value for its `__class__`, which is code that may raise."""
+    return issubclass(type(value), kind)
 
 
 def type_name(error: BaseException) -> str:

@@ -32,6 +32,7 @@ from module_sdk.text_rules import (
     new_task_id,
     plain_text,
     storable_error,
+    task_id_text,
 )
 from module_sdk.timestamps import check_time, format_time, parse_time, system_clock
 
@@ -97,7 +98,8 @@ class Task:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        if not is_task_id(plain_text(self.id, "id")):
+        set_field(self, "id", task_id_text(self.id, "id"))
+        if not is_task_id(self.id):
             raise InvalidInputError("id must be a UUID in canonical lower-case form", field="id")
         set_field(self, "module", check_text(self.module, "module", MAXIMUM_MODULE_BYTES, minimum=1))
         set_field(self, "label", check_text(self.label, "label", MAXIMUM_LABEL_BYTES))

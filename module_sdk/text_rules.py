@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Final
 
 import uuid_utils
 
 from module_sdk.errors import InvalidInputError
 
-Identifier = int | str
-"""The id of a user or an organization."""
+Identifier = int | str | uuid.UUID
+"""The id of a user or an organization. A UUID is its text, and comes back as that."""
 
 MAXIMUM_IDENTIFIER_BYTES: Final = 255
 MAXIMUM_KEY_BYTES: Final = 1_024
@@ -30,6 +31,7 @@ FIRST_AFTER_SURROGATES: Final = 0xE000
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "�"
+UUIDS: Final = (uuid.UUID, uuid_utils.UUID)
 
 
 def plain_text(value: object, field: str) -> str:
@@ -71,20 +73,27 @@ def identifier_text(value: object, field: str) -> str:
         # Python refuses to write integers of thousands of digits in decimal; in hexadecimal they are too long as well.
         return int.__repr__(value) if value.bit_length() <= MAXIMUM_IDENTIFIER_BYTES * 4 else hex(value)
     if not isinstance(value, str):
-        raise InvalidInputError(f"{field} must be an integer or text, not {type(value).__name__}", field=field)
+        if isinstance(value, UUIDS):
+            return str(value)
+        raise InvalidInputError(f"{field} must be an integer, text or a UUID, not {type(value).__name__}", field=field)
     text = plain_text(value, field)
     if not text:
         raise InvalidInputError(f"{field} must not be the empty text", field=field)
     return text
 
 
-class Identifiers(dict[str, Identifier]):
+def task_id_text(value: object, field: str = "task_id") -> str:
+    """The id of a task as an exact `str`, of a UUID too; `InvalidInputError` for any other type."""
+    return str(value) if isinstance(value, UUIDS) else plain_text(value, field)
+
+
+class Identifiers(dict[str, int | str]):
     """What canonical texts stand for: `"7"` is `7`, `"007"` stays text (SCOPE-04, ROW-08). Made when first asked for.
 
     A dictionary, because that answers without a call of Python, for each row twice.
     """
 
-    def __missing__(self, text: str) -> Identifier:
+    def __missing__(self, text: str) -> int | str:
         value = int(text) if CANONICAL_INTEGER.fullmatch(text) else text
         if len(self) >= MOST_IDENTIFIERS:
             self.clear()
@@ -95,7 +104,7 @@ class Identifiers(dict[str, Identifier]):
 identifiers: Final = Identifiers()
 
 
-def check_identifier(value: object, field: str) -> Identifier:
+def check_identifier(value: object, field: str) -> int | str:
     """The id in its canonical form, if a task may have it."""
     if type(value) is int and abs(value) < ORDINARY_INTEGERS:
         return value

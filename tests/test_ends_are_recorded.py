@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import dataclasses
 import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import pydantic
 import pytest
@@ -21,6 +20,31 @@ from module_sdk.manager import TaskManager
 from module_sdk.rows import Row
 from module_sdk.runtime import get_runtime
 from module_sdk.testing import USER
+from tests.hostile import (
+    Abort,
+    AbortsAsTextError,
+    EndlessItems,
+    EndlessTextError,
+    ExitingClass,
+    ExitingField,
+    ExitingItems,
+    ExitingIteration,
+    ExitingModel,
+    ExitsAsClassError,
+    ExitsAsTextError,
+    ExitsAsTracebackError,
+    InterruptsAsTextError,
+    NamelessError,
+    NoMemoryForTextError,
+    NoTextError,
+    OwnTextError,
+    RaisingFormatter,
+    RaisingHandler,
+    RaisingObserver,
+    Unprintable,
+    failed_by_pytest,
+    leave,
+)
 from tests.managers import FaultyManager
 from tests.work import Gate, add, until, until_status
 
@@ -75,88 +99,6 @@ def two_threads(store: TaskManager) -> TaskManager:
 
 
 # --- What work raises -------------------------------------------------------------------------------------------------
-
-
-class Abort(BaseException):
-    pass
-
-
-def leave(*_: object) -> NoReturn:
-    raise SystemExit("hostile")
-
-
-def recurse(error: BaseException) -> str:
-    return str(error)
-
-
-class ExitsAsTextError(Exception):
-    __str__ = leave
-
-
-class InterruptsAsTextError(Exception):
-    def __str__(self) -> str:
-        raise KeyboardInterrupt
-
-
-class AbortsAsTextError(Abort):
-    def __str__(self) -> str:
-        raise Abort
-
-
-class EndlessTextError(Exception):
-    __str__ = recurse
-
-
-class NoMemoryForTextError(Exception):
-    def __str__(self) -> str:
-        raise MemoryError
-
-
-class NoTextError(Exception):
-    def __str__(self) -> str:
-        return 5  # type: ignore[return-value]  # noqa: PLE0307  # Python refuses it
-
-
-class Unprintable:
-    __repr__ = leave
-
-
-class ExitsAsClassError(Exception):
-    __class__ = property(leave)
-
-
-class ExitsAsTracebackError(Exception):
-    __traceback__ = property(leave)
-
-
-class NamelessType(type):
-    def __getattribute__(cls, name: str) -> Any:
-        if name in ("__name__", "__qualname__", "__module__"):
-            leave()
-        return super().__getattribute__(name)
-
-
-class NamelessError(Exception, metaclass=NamelessType):
-    pass
-
-
-class Text(str):
-    __slots__ = ()
-
-    def __format__(self, spec: str) -> str:
-        leave()
-
-
-class OwnTextError(Exception):
-    def __str__(self) -> str:
-        return Text("odd")
-
-
-def failed_by_pytest() -> BaseException:
-    try:
-        pytest.fail("told")
-    except BaseException as error:
-        return error
 
 
 NO_MESSAGE = "its message cannot be read"
@@ -232,43 +174,6 @@ def test_work_that_is_cancelled_on_its_loop_is_interrupted(store: TaskManager) -
 # --- What work returns ------------------------------------------------------------------------------------------------
 
 
-class ExitingItems(dict[str, Any]):
-    items = leave
-    values = leave
-
-
-class ExitingIteration(set[Any]):
-    __iter__ = leave
-    __len__ = leave
-
-
-class ExitingClass:
-    __class__ = property(leave)
-
-
-@dataclasses.dataclass
-class ExitingField:
-    number: int = 1
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == "number":
-            raise KeyboardInterrupt
-        return super().__getattribute__(name)
-
-
-class ExitingModel(pydantic.BaseModel):
-    number: int = 1
-
-    @pydantic.field_serializer("number")
-    def leave(self, value: int) -> int:
-        leave()
-
-
-class EndlessItems(dict[str, Any]):
-    def items(self) -> Any:
-        return self.items()
-
-
 RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
     "items": (lambda: ExitingItems(a=1), "SystemExit: hostile"),
     "items inside": (lambda: [{"a": ExitingItems(a=1)}], "SystemExit: hostile"),
@@ -306,16 +211,6 @@ def test_a_result_is_stored_although_work_has_made_warnings_errors(store: TaskMa
 
 
 # --- What logging and listeners do ------------------------------------------------------------------------------------
-
-
-class RaisingHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        leave()
-
-
-class RaisingFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        raise Abort
 
 
 @pytest.fixture(params=["filter", "filter of a handler", "handler", "formatter"])
@@ -368,16 +263,6 @@ def test_a_lookup_fails_without_an_exception_although_logging_raises(raising_log
     rows = tasks.get_tasks_by_key("k")
     assert rows == []
     assert isinstance(rows.error, RuntimeError)
-
-
-class RaisingObserver:
-    @module_sdk.hookimpl
-    def module_sdk_task_changed(self, row: dict[str, Any], change: str) -> None:
-        leave()
-
-    @module_sdk.hookimpl
-    def module_sdk_lookup_failed(self, operation: str, error: Exception) -> None:
-        leave()
 
 
 @each_form

@@ -22,14 +22,17 @@ from module_sdk.errors import (
 )
 from module_sdk.manager import TaskManager
 from module_sdk.reports import is_a, report
+from module_sdk.runner.awaiting import as_coroutine, awaited, needs_a_loop, raised_by_coroutine, without_generator
 from module_sdk.runner.loop_thread import LoopThread
-from module_sdk.runner.outcome import CANCELLED, SHUTDOWN, STOPPED, Outcome, completed, raised, raised_by_coroutine
+from module_sdk.runner.outcome import CANCELLED, SHUTDOWN, STOPPED, Outcome, completed, raised
 from module_sdk.runner.recording import Recorder
 from module_sdk.runner.run import Run, running
-from module_sdk.runner.submission import close_coroutine, record
+from module_sdk.runner.submission import record
 from module_sdk.sentinels import ANY
 from module_sdk.statuses import INTERRUPTED
+from module_sdk.task_id import TaskId
 from module_sdk.thread_pool import ThreadPool
+from module_sdk.watched import close_coroutine
 from module_sdk.writes import update_task
 
 # How long stopped coroutines get to unwind before their loop ends.
@@ -54,20 +57,22 @@ class LocalRunner:
 
     # --- Submitting -------------------------------------------------------------------------------------------------
 
-    def submit(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> str:
+    def submit(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> TaskId:
         """Record and start; the task's id, or the id of the active task that holds the key."""
         task_id, run = self.record(coro_or_name, label, task_key, kwargs)
         if run is not None:
             self.start(run, self.loop_thread.loop if run.is_async else None)
         return task_id
 
-    async def submit_async(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> str:
+    async def submit_async(
+        self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
+    ) -> TaskId:
         """`submit`, with coroutines on the caller's own loop."""
         loop = asyncio.get_running_loop()
         recorded = functools.partial(self.record, coro_or_name, label, task_key, kwargs)
         in_context = functools.partial(contextvars.copy_context().run, recorded)
         try:
-            recording: Future[tuple[str, Run | None]] = self.threads.submit(in_context, cancellable=False)
+            recording: Future[tuple[TaskId, Run | None]] = self.threads.submit(in_context, cancellable=False)
         except ModuleSDKError:
             close_coroutine(coro_or_name)
             raise
@@ -83,7 +88,7 @@ class LocalRunner:
 
     def record(
         self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
-    ) -> tuple[str, Run | None]:
+    ) -> tuple[TaskId, Run | None]:
         try:
             with self.submitting():
                 task_id, run = record(self.manager, coro_or_name, label, task_key, kwargs)
@@ -116,7 +121,7 @@ class LocalRunner:
                 self.submissions -= 1
                 self.submitted.notify_all()
 
-    def abandon(self, recording: Future[tuple[str, Run | None]]) -> None:
+    def abandon(self, recording: Future[tuple[TaskId, Run | None]]) -> None:
         run = None if recording.exception() is not None else recording.result()[1]
         if run is not None:
             run.drop_work()
@@ -154,18 +159,32 @@ class LocalRunner:
     def run_function(self, run: Run) -> None:
         if self.begin(run) and callable(run.work):
             try:
-                outcome = completed(run.work())
+                result = run.work()
+                if needs_a_loop(result):
+                    self.go_on_with(run, result)
+                    return
+                outcome = completed(without_generator(result))
             except BaseException as error:  # whatever work raises is its outcome
+                run.drop_work()
                 outcome = raised(error, run)
             self.recorder.end(run, outcome)
+
+    def go_on_with(self, run: Run, result: Any) -> None:
+        """Await what a function returned, on a loop of our own: the thread is free for other work meanwhile."""
+        run.work = as_coroutine(result)
+        loop = self.loop_thread.loop()
+        loop.call_soon_threadsafe(self.start_coroutine, run, loop, contextvars.copy_context())
 
     async def run_coroutine(self, run: Run) -> None:
         task = asyncio.current_task()
         interrupt: BaseException | None = None
         try:
-            if not await run_on(self.threads, lambda: self.begin(run)) or callable(run.work):
+            if not run.has_begun and not await run_on(self.threads, lambda: self.begin(run)):
                 return
-            outcome = completed(await run.work)
+            if run.cancelled.is_set():
+                # While a thread handed it over to this loop, where there was nothing yet to cancel.
+                raise asyncio.CancelledError
+            outcome = completed(await awaited(run.work))
         except BaseException as error:  # whatever work raises is its outcome
             if is_a(GeneratorExit, error) and not is_current(task):
                 # The loop is gone, and Python closes what was left on it: nothing can be awaited any more.
@@ -194,6 +213,7 @@ class LocalRunner:
         try:
             # What was stopped while it waited is recorded already, and at exit its manager may be closed.
             if not run.cancelled.is_set() and self.recorder.begin(run):
+                run.has_begun = True
                 return True
             run.drop_work()
             self.forget(run)

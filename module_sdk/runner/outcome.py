@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final, NamedTuple
 
 from module_sdk.errors import ModuleSDKError, TaskCancelledError
@@ -42,14 +41,3 @@ def raised(error: BaseException, run: Run) -> Outcome:
     if was_stopped or is_a(TaskCancelledError, error):
         return Outcome(INTERRUPTED, error=CANCELLED)
     return Outcome(FAILED, error=error_text(error), cause=error)
-
-
-def raised_by_coroutine(error: BaseException, run: Run, task: asyncio.Task[Any] | None) -> Outcome:
-    """As `raised`, of a coroutine that runs in this asyncio task: it may have been cancelled."""
-    if is_a(asyncio.CancelledError, error):
-        if run.cancelled.is_set():
-            return Outcome(INTERRUPTED, error=CANCELLED)
-        # Otherwise nobody asked for it: the work raised it, or awaited something that had been cancelled.
-        if task is not None and task.cancelling():
-            return Outcome(INTERRUPTED, error=STOPPED)
-    return raised(error, run)

@@ -29,10 +29,12 @@ class Run:
     def __init__(self, task: Task, work: Coroutine[Any, Any, Any] | Callable[[], Any]) -> None:
         self.task = task
         self.work = work
+        self.name: str = task.function or str(getattr(work, "__qualname__", task.id))
         self.cancelled = threading.Event()
         self.ended: Future[None] = Future()
         # Running, so that nobody who stops waiting for it can cancel it for the others.
         self.ended.set_running_or_notify_cancel()
+        self.has_begun = False
         self.is_ending = False
         self.lock = threading.Lock()
         self.confirmation: Future[dict[str, Any]] | None = None
