@@ -9,7 +9,7 @@ from typing import Final
 from module_sdk_memory.manager import MemoryTaskManager
 
 from module_sdk.backends import TaskManager
-from tests.mutants import contract_bugs, further_bugs, strangers_bugs
+from tests.mutants import contract_bugs, conversions, further_bugs, strangers_bugs
 from tests.mutants.bases import MemoryMutant, SQLMutant
 from tests.mutants.facades import PatchedFacade
 from tests.mutants.importing import ImportsNoOther
@@ -82,6 +82,10 @@ MUTANTS: Final = (
     *(
         Mutant(f"s{number}", name, at(store, place), clause)
         for number, (name, store, clause, *place) in enumerate(strangers_bugs.ROWS, 1)
+    ),
+    *(
+        Mutant(f"p{number}", name, at(store, ()), clause)
+        for number, (name, store, clause) in enumerate(conversions.ROWS, 1)
     ),
 )
 CONTROLS: Final = (
