@@ -204,7 +204,7 @@ class Task:
 
     def as_recorded(self, record: TaskRecord) -> Self:
         """The task of its own record: itself without payloads, which nearly every new task is."""
-        if all(getattr(self, name) is None for name in PAYLOAD_FIELDS):
+        if self.arguments is None and self.checkpoint is None and self.result is None and self.confirmation is None:
             return self
         return self.from_record(record)
 

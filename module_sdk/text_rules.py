@@ -84,6 +84,8 @@ def identifier_text(value: object, field: str) -> str:
 
 def task_id_text(value: object, field: str = "task_id") -> str:
     """The id of a task as an exact `str`, of a UUID too; `InvalidInputError` for any other type."""
+    if type(value) is str:  # as nearly every id is
+        return value
     return str(value) if isinstance(value, UUIDS) else plain_text(value, field)
 
 

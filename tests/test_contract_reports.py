@@ -31,9 +31,10 @@ def test_a_changed_rule_needs_a_new_version_of_the_contract() -> None:
 
 
 def test_a_new_clause_is_provisional_for_one_minor_version() -> None:
-    text = catalogue_text() + '06 = { rule = "Events are told apart.", since = "1.1" }\n'
+    text = catalogue_text() + '06 = { rule = "Events are told apart.", since = "9.1" }\n'
     contracts = [
-        read_catalogue(text.replace('version = "1.0"', f'version = "{version}"')) for version in ("1.1", "1.2")
+        read_catalogue(text.replace(f'version = "{CONTRACT.version}"', f'version = "{version}"'))
+        for version in ("9.1", "9.2")
     ]
 
     assert [clauses["EVENT-06"].provisional for _, _, clauses in contracts] == [True, False]
