@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TaskNotFoundError,
     )
     from module_sdk.hookspecs import hookimpl
+    from module_sdk.hosting import lifespan
     from module_sdk.manager import TaskManager
     from module_sdk.observers import register_observer, unregister_observer
     from module_sdk.registry import open_manager
@@ -59,6 +60,7 @@ LAZY_NAMES = {
     "configure": "runtime",
     "current_session": "sessions",
     "hookimpl": "hookspecs",
+    "lifespan": "hosting",
     "open_manager": "registry",
     "register_observer": "observers",
     "reset": "runtime",
@@ -90,6 +92,7 @@ __all__ = [
     "current_session",
     "errors",
     "hookimpl",
+    "lifespan",
     "models",
     "open_manager",
     "register_observer",

@@ -9,6 +9,8 @@ from module_sdk.errors import (
     CapabilityError,
     ConfigurationError,
     InvalidInputError,
+    ModuleSDKError,
+    SchemaMissingError,
     TaskBackendError,
     TaskBackendUnavailableError,
     TaskConflictError,
@@ -29,10 +31,12 @@ from module_sdk.text_rules import (
     MAXIMUM_LABEL_BYTES,
     MAXIMUM_MODULE_BYTES,
 )
+from module_sdk.timestamps import CLOCK_TOLERANCE
 from module_sdk.urls import StoreURL
 from module_sdk.watchdog import watchdog
 
 __all__ = [
+    "CLOCK_TOLERANCE",
     "MAXIMUM_ERROR_BYTES",
     "MAXIMUM_IDENTIFIER_BYTES",
     "MAXIMUM_KEY_BYTES",
@@ -49,8 +53,10 @@ __all__ = [
     "Explanation",
     "InvalidInputError",
     "ManagerOptions",
+    "ModuleSDKError",
     "Places",
     "Query",
+    "SchemaMissingError",
     "Sort",
     "StoreURL",
     "StoredRow",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import time
 import weakref
@@ -13,6 +15,7 @@ from module_sdk.opening import Opening
 from module_sdk.primitives import StorePrimitives
 
 Result = TypeVar("Result")
+logger = logging.getLogger("module_sdk.tasks")
 
 managers: weakref.WeakSet[StoreCalls] = weakref.WeakSet()
 
@@ -20,23 +23,32 @@ managers: weakref.WeakSet[StoreCalls] = weakref.WeakSet()
 class StoreCalls(StorePrimitives):
     """The machinery between `TaskManager`'s public methods and a backend's primitives."""
 
+    source = "open_manager(…)"
+    """In words, where the URL came from."""
+
     def deadline(self, timeout_seconds: float | None) -> float:
         return time.monotonic() + (self.options.timeout_seconds if timeout_seconds is None else timeout_seconds)
 
     def call(self, primitive: Callable[..., Result], *args: Any) -> Result:
-        """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause."""
+        """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause.
+
+        A cause that contains a secret of the URL or the options is left out (DISC-08).
+        """
         try:
             return primitive(*args)
-        except SchemaMissingError:
-            self.opening.lose_schema()
-            raise
-        except ModuleSDKError:
-            raise
+        except ModuleSDKError as error:
+            failure = error
         except Exception as error:
-            translated = self.translate_error(error)
-            if isinstance(translated, SchemaMissingError):
-                self.opening.lose_schema()
-            raise translated from error
+            failure = self.translate_error(error)
+            failure.__cause__ = error
+        if isinstance(failure, SchemaMissingError):
+            self.opening.lose_schema()
+        try:
+            # Outside of the handler: there Python would make the driver's error the context again.
+            raise self.url.seal(failure)
+        finally:
+            # Its traceback refers to this frame.
+            del failure
 
     def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
         """`call`, on an open store. The last argument is the deadline."""
@@ -44,12 +56,25 @@ class StoreCalls(StorePrimitives):
             self.opening.ensure(args[-1])
         return self.call(primitive, *args)
 
+    @functools.cached_property
+    def place(self) -> int:
+        """Equal for two managers that are opened on one store; a number, since a password may be part of the URL."""
+        try:
+            folder = os.getcwd()  # noqa: PTH109  # a text is all that is compared
+        except FileNotFoundError:  # the folder was removed
+            folder = ""
+        # A relative path depends on the working folder.
+        return hash((self.url.text, self.options.namespace, repr(self.options.extra), folder))
+
     def new_opening(self) -> Opening:
         def open_store(deadline: float) -> None:
             self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
+            logger.info("opened the store %s (from %s), namespace %s", self.url, self.source, self.options.namespace)
 
+        can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
         return Opening(
             open_store,
+            place=self.place if can_outlive_the_manager else object(),
             on_thread=self.capabilities.server,
             attempt_seconds=self.options.timeout_seconds,
         )
@@ -57,7 +82,7 @@ class StoreCalls(StorePrimitives):
     def reopen_after_fork(self) -> None:
         """In a child: the parent's locks may be held by threads that are not here, and its connections are not ours."""
         earlier, self.opening = self.opening, self.new_opening()
-        self.opening.is_closed, self.opening.was_open = earlier.is_closed, earlier.was_open
+        self.opening.is_closed = earlier.is_closed
         self.store_after_fork()
 
 

@@ -21,11 +21,13 @@ from module_sdk.errors import (
 )
 from module_sdk.explanation import Diagnosis, Explanation
 from module_sdk.options import ManagerOptions
+from module_sdk.overriding import check_overrides
 from module_sdk.primitives import StoredRows
 from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_query, parse_sort
 from module_sdk.rows import LookupResult, Row, row_from_stored, rows_from_stored
 from module_sdk.scopes import optional_scope, organization_text, scope_is_possible
 from module_sdk.sentinels import ANY, UNSET, Anything, Unset
+from module_sdk.statuses import INTERRUPTED
 from module_sdk.task import Task
 from module_sdk.text_rules import (
     MAXIMUM_IDENTIFIER_BYTES,
@@ -58,10 +60,15 @@ class TaskManager(StoreCalls):
     arguments of a wrong type, and `ConfigurationError` when first use finds no usable schema.
     """
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Raise `TypeError` for a method that hides one of this class by accident."""
+        super().__init_subclass__(**keywords)
+        check_overrides(cls, TaskManager)
+
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
         """Check the URL and the options, and touch no network: connecting is `store_open`'s work."""
-        self.url = StoreURL.parse(url)
         self.options = options or ManagerOptions()
+        self.url = StoreURL.parse(url).hiding(self.options.secrets())
         self.clock = self.options.clock
         self.opening = self.new_opening()
         managers.add(self)
@@ -96,7 +103,9 @@ class TaskManager(StoreCalls):
         """Record a task, unless an active one holds its key in its organization; `(task or holder, created)`.
 
         Atomic across threads, processes and hosts (DEDUP). Idempotent by id: repeating a call whose reply was lost
-        gives the recorded task and `True`. Raises `PayloadError`, and `TaskConflictError` if the id is another task's.
+        returns the recorded task and `True`. The task that is returned has the times that the store gave it: later
+        than every earlier task of its key (ORDER-10), close to the server's clock (ORDER-12). Raises `PayloadError`,
+        and `TaskConflictError` if the id is another task's.
         """
         record = task.to_record(self.options.maximum_payload_bytes)
         stored = self.call_open(self.store_create, record, self.deadline(timeout_seconds))
@@ -105,7 +114,8 @@ class TaskManager(StoreCalls):
         holder = Task.from_record(stored)
         if holder.id != task.id:
             return holder, False
-        fixed = ("user_id", "organization_id", "task_key", "module", "created_at")
+        # Not created_at: the store may have moved it.
+        fixed = ("user_id", "organization_id", "task_key", "module")
         if any(getattr(holder, field) != getattr(task, field) for field in fixed):
             raise TaskConflictError(f"the id {task.id} belongs to another task")
         return holder, True
@@ -168,6 +178,28 @@ class TaskManager(StoreCalls):
             if current.status not in change.allowed:
                 raise IllegalTransitionError(task_id, status=current.status, wanted=change.fields.get("status"))
         raise TaskBackendError(f"task {task_id} was changed by others {ATTEMPTS} times in a row")
+
+    def interrupt_all(self, task_ids: Iterable[str], error: str, *, timeout_seconds: float | None = None) -> int:
+        """End these tasks as `interrupted` with this error, those that are active; how many were (LIFE-11).
+
+        Each as `update` would do it, in every organization, but many in one trip or commit where the store can do that.
+        After an error any of them may have ended.
+        """
+        change = plan_change(
+            now=self.clock(),
+            maximum_payload_bytes=self.options.maximum_payload_bytes,
+            status=INTERRUPTED,
+            progress=UNSET,
+            label=UNSET,
+            checkpoint=UNSET,
+            result=UNSET,
+            error=error,
+            confirmation=UNSET,
+        )
+        ids = sorted({task_id for task_id in task_ids if is_task_id(plain_text(task_id, "task_id"))})
+        if not ids:
+            return 0
+        return self.call_open(self.store_update_many, ids, None, change, self.deadline(timeout_seconds))
 
     def prune(
         self,

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
+
+seen_places: set[Hashable] = set()
+"""The stores whose schema this process has seen, through any of its managers; only `module_sdk.reset` forgets them.
+
+A process never creates a schema that it has seen before: somebody may be restoring a backup at that moment (SEE-10).
+"""
 
 
 class Opening:
@@ -16,14 +22,16 @@ class Opening:
     caller waits no longer than its deadline, and a later caller finds the attempt under way or done.
     """
 
-    def __init__(self, open_store: Callable[[float], None], *, on_thread: bool, attempt_seconds: float) -> None:
+    def __init__(
+        self, open_store: Callable[[float], None], *, place: Hashable, on_thread: bool, attempt_seconds: float
+    ) -> None:
+        """`place` is equal for two managers of one store; of a store that ends with its manager, for no other."""
         self.open_store = open_store
+        self.place = place
         self.on_thread = on_thread
         self.attempt_seconds = attempt_seconds
         self.is_open = False
         self.is_closed = False
-        # A process never creates a schema that it has seen before: somebody may be restoring a backup (SEE-10).
-        self.was_open = False
         # The first is held while a store opens, so never waited for without a deadline; the second only for moments.
         self.opening_lock = threading.Lock()
         self.state_lock = threading.Lock()
@@ -65,7 +73,8 @@ class Opening:
                 open_store(deadline)
                 with self.state_lock:
                     self.refuse_closed()
-                    self.is_open = self.was_open = True
+                    self.is_open = True
+                    seen_places.add(self.place)
         finally:
             self.opening_lock.release()
 
@@ -81,6 +90,11 @@ class Opening:
     def refuse_closed(self) -> None:
         if self.is_closed:
             raise TaskBackendError("the task manager is closed")
+
+    @property
+    def was_open(self) -> bool:
+        """Whether this process has seen the store's schema."""
+        return self.place in seen_places
 
     def lose_schema(self) -> None:
         """The schema is gone: each later call looks for it again, until it is found or `setup` has created it."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from module_sdk.errors import ConfigurationError
+from module_sdk.masking import SECRET_NAMES
 from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES, HIGHEST_MAXIMUM_BYTES
 from module_sdk.timestamps import Clock, system_clock
 from module_sdk.urls import check_namespace
@@ -42,12 +43,19 @@ class ManagerOptions:
         check_whole("max_connections", self.max_connections, most=1_000)
         check_whole("maximum_payload_bytes", self.maximum_payload_bytes, most=HIGHEST_MAXIMUM_BYTES)
 
+    def secrets(self) -> list[str]:
+        """The options that are secrets, by their names."""
+        return [str(value) for name, value in self.extra.items() if value and SECRET_NAMES.search(name)]
+
     def refuse_unknown(self, known: Collection[str] = ()) -> None:
         """For backends: raise `ConfigurationError` for an `extra` option that is not `known`."""
         for name in self.extra:
             if name not in known:
                 offered = f"; this backend knows {', '.join(sorted(known))}" if known else ""
-                raise ConfigurationError(f"unknown option {name!r}{offered}")
+                from module_sdk import near_misses  # noqa: PLC0415  # hardly ever needed
+
+                guess = near_misses.option_meant(name, known)
+                raise ConfigurationError(f"unknown option {name!r}{offered}{guess}")
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -6,6 +6,7 @@ Python's own `json` on purpose: faster libraries lose integers beyond 64 bits.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Final
 
 from module_sdk.errors import PayloadError
@@ -91,5 +92,23 @@ def plain_payload(value: Any, field: str, maximum: int = DEFAULT_MAXIMUM_BYTES) 
 
 
 def decode_payload(text: str | None) -> object:
-    """The value of a stored text; raises `ValueError` for what is not JSON, as found in a corrupt record."""
-    return None if text is None else json.loads(text)
+    """The value of a stored text; raises `TypeError` or `ValueError` for what is not JSON, as in a corrupt record."""
+    if text is None:
+        return None
+    if type(text) is not str:
+        raise TypeError(f"a payload must be text, not {type(text).__name__}")
+    try:
+        return decoder.decode(text)
+    except RecursionError:
+        raise ValueError(f"a payload must be nested at most {MAXIMUM_DEPTH} deep") from None
+
+
+def finite(text: str) -> float:
+    """A number of JSON. Python's reader also takes NaN, Infinity and 1e999 for numbers, which are not JSON."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text:.20} is not a finite number")
+    return number
+
+
+decoder: Final = json.JSONDecoder(parse_float=finite, parse_constant=finite)

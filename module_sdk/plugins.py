@@ -9,6 +9,7 @@ import pluggy
 
 from module_sdk.errors import ConfigurationError
 from module_sdk.hookspecs import PROJECT
+from module_sdk.overriding import closest
 
 
 class PluginManager(pluggy.PluginManager):
@@ -29,11 +30,18 @@ def hooks_of(plugin: object, specifications: type, what: str) -> pluggy.HookRela
         plugins.register(plugin)
         plugins.check_pending()
     except pluggy.PluginValidationError as error:
-        raise ConfigurationError(f"{what} has a wrong hook: {error}") from error
+        raise ConfigurationError(f"{what} has a wrong hook: {error}{guess(plugin, specifications)}") from error
     if not plugins.get_hookcallers(plugin):
         names = ", ".join(name for name in vars(specifications) if name.startswith(PROJECT))
         raise ConfigurationError(f"{what} implements none of the hooks {names}")
     return plugins.hook
+
+
+def guess(plugin: object, specifications: type) -> str:
+    """The hook that a misspelt one may mean, as the end of a message; empty where no name is close."""
+    known = {name for name in vars(specifications) if name.startswith(PROJECT)}
+    unknown = [name for name in dir(plugin) if name.startswith(PROJECT) and name not in known]
+    return "".join(f"; did you mean {meant}?" for name in unknown if (meant := closest(name, known)))
 
 
 def load_plugin(entry: EntryPoint, what: str) -> object:

@@ -21,6 +21,7 @@ from module_sdk.opening import Opening
 from module_sdk.options import ManagerOptions
 from module_sdk.query import Query, Sort
 from module_sdk.record import TaskRecord
+from module_sdk.timestamps import Clock, system_clock
 from module_sdk.urls import StoreURL
 
 logger = logging.getLogger("module_sdk.tasks")
@@ -37,6 +38,7 @@ class StorePrimitives(abc.ABC):
 
     url: StoreURL
     options: ManagerOptions
+    clock: Clock
     opening: Opening
 
     @abc.abstractmethod
@@ -63,6 +65,12 @@ class StorePrimitives(abc.ABC):
         In this order: the record of the same id if there is one; else the active holder of the key (a `None` key is
         never held); else the record itself, durably. One atomic step: of any number of racing calls with one key
         exactly one gets its own record back, and a holder that ends meanwhile leads to no failure or second insert.
+
+        The same step decides the times of a record that goes in, and what is returned has them. With a server,
+        and with `keeps_server_time`, each is brought within `CLOCK_TOLERANCE` of its clock. Then, if the record has a
+        key, `created_at` is the later of that and one more than the latest `created_at` of that organization and key,
+        ended tasks included, of those that are at most `CLOCK_TOLERANCE` ahead of the server's clock, or at most
+        `record.horizon()` where that clock does not count. No other time may then be before `created_at`.
         """
 
     @abc.abstractmethod
@@ -103,6 +111,7 @@ class StorePrimitives(abc.ABC):
         One atomic step that sets: `change.fields`; `updated_at` to the later of `change.now` and one more than the
         stored one; if `change.starts` and it is `None`, `started_at` to that same moment; if `change.ends`,
         `finished_at` to that same moment and `active_key` to `None`. Never inserts, and never writes any other field.
+        With a server, and `keeps_server_time`, `change.now` is first brought within `CLOCK_TOLERANCE` of its clock.
         """
 
     @abc.abstractmethod
@@ -134,6 +143,15 @@ class StorePrimitives(abc.ABC):
         """Facts and warnings for `doctor`. The default knows none."""
         return Diagnosis()
 
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        """`store_update` of each of these different ids; how many were changed. The tasks need not change in one step.
+
+        Written by a backend that can do it in fewer trips or commits. On an error any of them may have been changed.
+        """
+        return sum(self.store_update(task_id, organization, change, deadline) is not None for task_id in task_ids)
+
     def store_after_fork(self) -> None:  # noqa: B027  # optional: embedded stores need none
         """In a forked child, before any other call: drop, without touching them, connections that the parent owns."""
 
@@ -145,6 +163,11 @@ class StorePrimitives(abc.ABC):
         return TaskBackendError(self.describe_error(error))
 
     # --- For backends to call -----------------------------------------------------------------------------------
+
+    @property
+    def keeps_server_time(self) -> bool:
+        """Whether the server's clock bounds the times of writes: not where the manager has a clock of its own."""
+        return self.clock is system_clock
 
     def describe_error(self, error: BaseException) -> str:
         """`Type: message` of a driver's error, with the URL's passwords masked (DISC-03)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -58,9 +59,16 @@ class Sort(NamedTuple):
     def key(self, stored: Any, task_id: str) -> tuple[bool, Any, str]:
         """For stores that sort in Python, ascending: the key of a task with that value in the field.
 
-        Python compares text by code points, which is the order of UTF-8 bytes.
+        Python compares text by code points, which is the order of UTF-8 bytes. A value that no task can have, such as
+        NaN, which is in no order, counts as absent: it must not disturb the order of the others.
         """
-        return (False, 0, task_id) if stored is None else (True, stored, task_id)
+        if isinstance(stored, str if self.field in TEXT_FIELDS else int | float) and not is_nan(stored):
+            return (True, stored, task_id)
+        return (False, 0, task_id)
+
+
+def is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

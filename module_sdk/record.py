@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from module_sdk.timestamps import HORIZON, LAST
+
 
 class StoredRow(NamedTuple):
     """The ten listed fields, as stored. A lookup or page returns these, or any plain sequence in this order."""
@@ -51,6 +53,23 @@ class TaskRecord(NamedTuple):
     def row(self) -> StoredRow:
         return StoredRow._make(self[: len(ROW_FIELDS)])
 
+    def horizon(self) -> int:
+        """Up to when earlier tasks of its key count for a new task, by the clock that it brings (ORDER-11)."""
+        return min(self.created_at + HORIZON, LAST - 1)
+
+    def after(self, newest: int | None) -> TaskRecord:
+        """The new task, created after `newest`, the latest `created_at` of its key up to its horizon (ORDER-10).
+
+        Its other times follow where they would be before it.
+        """
+        if newest is None or newest < self.created_at:
+            return self
+        moment = newest + 1
+        others = {name: max(moment, time) for name in FOLLOWING_TIMES if (time := getattr(self, name)) is not None}
+        return self._replace(created_at=moment, **others)
+
 
 ROW_FIELDS: Final = StoredRow._fields
 RECORD_FIELDS: Final = TaskRecord._fields
+FOLLOWING_TIMES: Final = ("updated_at", "started_at", "finished_at")
+"""Times that are never before `created_at`."""

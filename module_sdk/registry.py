@@ -44,20 +44,22 @@ class Registry:
             known["namespace"] = parsed.namespace
         extra = {name: value for name, value in options.items() if name not in OPTION_NAMES}
         hooks = self.hooks_for(parsed.scheme)
+        given = ManagerOptions(**known, extra=extra)
+        parsed = parsed.hiding(given.secrets())
+        failure: ConfigurationError | None = None
+        manager: object = None
         try:
-            manager = hooks.module_sdk_open_task_manager(url=parsed.text, options=ManagerOptions(**known, extra=extra))
+            manager = hooks.module_sdk_open_task_manager(url=parsed.text, options=given)
+        except ConfigurationError as error:
+            failure = error
         except Exception as error:
-            # A traceback prints the cause as well, so one that repeats a password is not kept.
-            text = parsed.scrub(str(error))
-            is_clean = text == str(error)
-            if isinstance(error, ConfigurationError) and is_clean:
-                raise
-            message = (
-                text
-                if isinstance(error, ConfigurationError)
-                else f"the backend of {parsed.scheme}:// could not open {parsed}: {type(error).__name__}: {text}"
+            failure = ConfigurationError(
+                f"the backend of {parsed.scheme}:// could not open {parsed}: {type(error).__name__}: {error}"
             )
-            raise ConfigurationError(message) from (error if is_clean else None)
+            failure.__cause__ = error
+        if failure is not None:
+            # Outside of the handler: there Python would make an error that repeats a password the context again.
+            raise parsed.seal(failure)
         if not isinstance(manager, TaskManager):
             raise ConfigurationError(
                 f"the backend of {parsed.scheme}:// gave {type(manager).__name__}, not a TaskManager"

@@ -15,7 +15,7 @@ from typing import Final
 logger: Final = logging.getLogger("module_sdk.tasks")
 
 
-def is_a(kind: type, value: object) -> bool:
+def is_a(kind: type | tuple[type, ...], value: object) -> bool:
     """By its type alone: `isinstance` also asks the value for its `__class__`, which is code that may raise."""
     return issubclass(type(value), kind)
 

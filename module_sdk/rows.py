@@ -7,11 +7,28 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from module_sdk.statuses import STATUSES
-from module_sdk.text_rules import identifiers
-from module_sdk.timestamps import FRACTION, days, seconds
+from module_sdk.text_rules import (
+    MAXIMUM_KEY_BYTES,
+    MAXIMUM_LABEL_BYTES,
+    MAXIMUM_MODULE_BYTES,
+    TASK_ID_SHAPE,
+    TASK_ID_TABLE,
+    check_text,
+    identifiers,
+    is_task_id,
+    organizations,
+)
+from module_sdk.timestamps import LAST, MICROSECONDS, MILLISECONDS, check_time, days, seconds
 
 logger = logging.getLogger("module_sdk.tasks")
 CHUNK: Final = 5_000
+# What needs no second look: module, label and key together within the maximum of the shortest.
+ORDINARY_BYTES: Final = MAXIMUM_MODULE_BYTES
+# Above true and false, which are integers to Python.
+FIRST_ORDINARY: Final = 2
+
+UNREADABLE: Final = (TypeError, ValueError, OverflowError, AttributeError)
+"""What is raised at a record that no version of this code wrote, whatever its fields hold."""
 
 Row = dict[str, Any]
 """`id, module, label, status, progress, task_key, user_id, organization_id, created_at, updated_at`; plain JSON."""
@@ -40,7 +57,7 @@ def rebuild_result(rows: list[Row], error: Exception | None, skipped: int) -> Lo
 
 
 def row_from_stored(stored: Sequence[Any]) -> Row:
-    """One row; raises `TypeError`, `ValueError` or `OverflowError` for a record that no version of this code wrote."""
+    """One row; raises one of `UNREADABLE` for a record that no version of this code wrote."""
     rows: list[Row] = []
     build_rows(iter((stored,)), rows.append)
     return rows[0]
@@ -69,7 +86,7 @@ def add_rows(stored_rows: Sequence[Sequence[Any] | None], result: LookupResult) 
     while True:
         try:
             return build_rows(remaining, result.append)
-        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        except UNREADABLE as error:
             stored = stored_rows[len(result) + result.skipped - earlier]
             result.skipped += 1
             name = stored[0] if stored and isinstance(stored[0], str) else "of unknown id"
@@ -79,19 +96,28 @@ def add_rows(stored_rows: Sequence[Sequence[Any] | None], result: LookupResult) 
 def build_rows(remaining: Iterator[Any], add: Callable[[Row], object]) -> None:
     """Add one row for each record; raises at one that is unreadable, which has been taken from `remaining`.
 
-    Nothing is called for a row but what is in C: a call of Python for each time and id takes longer than all the rest.
+    Nothing is called for an ordinary row but what is in C: a call of Python for each time and id takes longer than all
+    the rest.
     """
     for task_id, module, label, status, progress, task_key, user, organization, created_at, updated_at in remaining:
-        if (
-            status not in STATUSES
-            or progress.__class__ is not float
-            or not task_id.__class__ is module.__class__ is label.__class__ is user.__class__ is str
-            or (task_key is not None and task_key.__class__ is not str)
-            # Only integers have this operation; floats would get through all that follows.
-            or created_at | updated_at is None
+        text = f"{module}{label}{task_key}"
+        if not (
+            # A lone surrogate raises ValueError.
+            len(text.encode()) <= ORDINARY_BYTES
+            and "\0" not in text
+            and task_id.__class__ is module.__class__ is label.__class__ is str
+            and (task_key is None or (task_key and task_key.__class__ is str))
+            and module
+            and task_id.encode().translate(TASK_ID_TABLE) == TASK_ID_SHAPE
+            and status in STATUSES
+            and progress.__class__ is float
+            and 0.0 <= progress <= 1.0
+            and FIRST_ORDINARY <= created_at <= updated_at <= LAST
+            # Only integers have this operation.
+            and created_at | updated_at
         ):
-            raise ValueError("a field has a value that no task can have")
-        created, updated = created_at // 1_000_000, updated_at // 1_000_000
+            check_stored((task_id, module, label, status, progress, task_key, created_at, updated_at))
+        created, updated = created_at // 1_000, updated_at // 1_000
         add(
             {
                 "id": task_id,
@@ -101,9 +127,34 @@ def build_rows(remaining: Iterator[Any], add: Callable[[Row], object]) -> None:
                 "progress": progress,
                 "task_key": task_key,
                 "user_id": identifiers[user],
-                "organization_id": identifiers[organization] if organization else None,
-                # As in `format_time`, and a tenth faster.
-                "created_at": days[created // 86_400] + seconds[created % 86_400] + FRACTION % (created_at % 1_000_000),
-                "updated_at": days[updated // 86_400] + seconds[updated % 86_400] + FRACTION % (updated_at % 1_000_000),
+                "organization_id": organizations[organization],
+                # As in `format_time`, without the call.
+                "created_at": f"{days[created // 86_400_000]}{seconds[created // 1_000 % 86_400]}"
+                f"{MILLISECONDS[created % 1_000]}{MICROSECONDS[created_at % 1_000]}",
+                "updated_at": f"{days[updated // 86_400_000]}{seconds[updated // 1_000 % 86_400]}"
+                f"{MILLISECONDS[updated % 1_000]}{MICROSECONDS[updated_at % 1_000]}",
             }
         )
+
+
+def check_stored(fields: Sequence[Any]) -> None:
+    """Raise `ValueError` for what no task has, by the rules of `Task`; for rows that are out of the ordinary."""
+    task_id, module, label, status, progress, task_key, created_at, updated_at = fields
+    texts = [(module, "module", MAXIMUM_MODULE_BYTES, 1), (label, "label", MAXIMUM_LABEL_BYTES, 0)]
+    if task_key is not None:
+        texts.append((task_key, "task_key", MAXIMUM_KEY_BYTES, 1))
+    for text, field, maximum, minimum in texts:
+        if type(text) is not str:
+            raise ValueError(f"{field} must be text, not {type(text).__name__}")
+        check_text(text, field, maximum, minimum=minimum)
+    if type(task_id) is not str or not is_task_id(task_id):
+        raise ValueError("id must be a UUID in canonical lower-case form")
+    if type(status) is not str or status not in STATUSES:
+        raise ValueError(f"{status!a:.80} is not a status")
+    if type(progress) is not float or not 0.0 <= progress <= 1.0:
+        raise ValueError(f"progress must be a number between 0 and 1, not {progress!a:.80}")
+    for time, field in ((created_at, "created_at"), (updated_at, "updated_at")):
+        # A driver's own integers are good enough here.
+        check_time(int(time) if isinstance(time, int) and not isinstance(time, bool) else time, field)
+    if updated_at < created_at:
+        raise ValueError("updated_at must not be before created_at")

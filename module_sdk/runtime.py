@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -15,9 +16,10 @@ from module_sdk.failures import failures
 from module_sdk.lookups import SoftLookups
 from module_sdk.manager import TaskManager
 from module_sdk.observers import observers
+from module_sdk.opening import seen_places
 from module_sdk.registry import open_manager, registry
 from module_sdk.sentinels import UNSET
-from module_sdk.settings import SETTING_NAMES, Settings, load_settings
+from module_sdk.settings import SETTING_NAMES, Settings, Store, find_store, load_settings, variable_of
 from module_sdk.timestamps import check_timeout
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 # How long running work gets to end when the process or its configuration does.
 CLOSE_SECONDS: Final = 5.0
+SHUTTING_DOWN: Final = "background work is shutting down"
 logger = logging.getLogger("module_sdk.tasks")
 
 
@@ -50,6 +53,8 @@ class Runtime:
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
         self.started_runner: LocalRunner | None = None
+        self.ending_runners: list[LocalRunner] = []
+        self.watches_sigterm = not settings.handle_sigterm
         self.started_threads: ThreadPool | None = None
 
     def new_lookups(self) -> SoftLookups:
@@ -77,12 +82,24 @@ class Runtime:
         with self.lock:
             if self.is_closed:
                 raise ConfigurationError("the configuration was replaced while this call was on its way")
+            if ending_process:
+                raise ConfigurationError(SHUTTING_DOWN)
             if self.started_runner is None:
                 from module_sdk.runner.local import LocalRunner  # noqa: PLC0415  # asyncio: lookups do without
 
                 shut_down_at_exit()
                 self.started_runner = LocalRunner(self.manager(), self.settings.max_running_tasks, self.threads())
-            return self.started_runner
+            runner = self.started_runner
+        if not self.watches_sigterm:
+            self.watch_sigterm()
+        return runner
+
+    def watch_sigterm(self) -> None:
+        """See to it, unless it is turned off, that SIGTERM ends the work of this process as `interrupted`."""
+        from module_sdk.runner.sigterm import sigterm  # noqa: PLC0415  # as above
+
+        if self.settings.handle_sigterm:
+            self.watches_sigterm = sigterm.watch(end_with_process)
 
     def threads(self) -> ThreadPool:
         """The threads of the async twins."""
@@ -96,9 +113,15 @@ class Runtime:
     def shutdown(self, timeout_seconds: float) -> None:
         """End the running work as `interrupted`; the manager stays usable, and later work gets a new runner."""
         with self.lock:
-            runner, self.started_runner = self.started_runner, None
-        if runner is not None:
+            if self.started_runner is not None:
+                self.ending_runners.append(self.started_runner)
+                self.started_runner = None
+            ending = list(self.ending_runners)
+        for runner in ending:
+            # One that another thread is shutting down is waited for: the process must not end before it has.
             runner.shutdown(timeout_seconds)
+            with self.lock, contextlib.suppress(ValueError):
+                self.ending_runners.remove(runner)
 
     def close(self) -> None:
         with self.lock:
@@ -120,12 +143,16 @@ class Runtime:
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
         self.started_runner = None
+        self.ending_runners = []
+        self.watches_sigterm = not self.settings.handle_sigterm
         self.started_threads = None
 
 
 state_lock = threading.RLock()
 state: list[Runtime] = []
 """Empty, or the one configuration in force."""
+ending_process: list[bool] = []
+"""Not empty once the process ends."""
 
 
 def get_runtime() -> Runtime:
@@ -142,15 +169,22 @@ def get_runtime() -> Runtime:
 def from_environment() -> Runtime:
     """A problem is kept, so that lookups can report it and writes raise it each time."""
     try:
-        settings, source = load_settings({})
-        return open_runtime(settings, source, {})
+        loaded = load_settings({})
+        return open_runtime(loaded.settings, find_store(loaded), {})
     except ConfigurationError as problem:
         return Runtime(Settings(), "the environment", problem=problem)
 
 
-def open_runtime(settings: Settings, source: str, extra: dict[str, Any]) -> Runtime:
-    manager = open_manager(cast("str", settings.url), **settings.manager_options(), **extra)
-    return Runtime(settings, source, manager=manager, owns_manager=True)
+def open_runtime(settings: Settings, store: Store, extra: dict[str, Any], *, by_command: bool = False) -> Runtime:
+    manager = open_manager(store.url, **settings.manager_options(), **store.options(), **extra)
+    manager.source = store.source
+    if store.is_default and not by_command:
+        logger.warning(
+            "no store is configured, so tasks are kept in %s: set %s to choose one, or require_url to be without any",
+            manager.url,
+            variable_of("url"),
+        )
+    return Runtime(settings, store.source, manager=manager, owns_manager=True)
 
 
 def configure(url: Any = UNSET, *, manager: Any = UNSET, **options: Any) -> None:
@@ -160,22 +194,35 @@ def configure(url: Any = UNSET, *, manager: Any = UNSET, **options: Any) -> None
     environment and the configuration files. The store is not contacted yet. Raises `ConfigurationError` for a bad URL
     or option, and leaves the earlier configuration in force. An earlier manager that a URL opened is closed.
     """
-    if url is not UNSET and manager is not UNSET:
-        raise ConfigurationError("give either url or manager")
+    put_in_force(url, manager, options)
+
+
+def put_in_force(url: Any, manager: Any, options: dict[str, Any], *, by_command: bool = False) -> None:
+    """`configure`; a command of ours says in its own output which store it works on."""
+    if (url is not UNSET and manager is not UNSET) or ((manager is not UNSET or url is None) and "url_file" in options):
+        raise ConfigurationError("give either url or manager, and url_file with neither")
     given = {name: value for name, value in options.items() if name in SETTING_NAMES}
     extra = {name: value for name, value in options.items() if name not in SETTING_NAMES}
     if manager is not UNSET or url is None:
-        if extra:
-            raise ConfigurationError(f"unknown option {next(iter(extra))!r}")
-        settings, _ = load_settings(given)
+        refuse_misspelt(extra, all_of_them=True)
+        settings = load_settings(given).settings
         source = "configure(url=None)" if manager is UNSET else "configure(manager=…)"
         runtime = Runtime(settings, source, manager=None if manager is UNSET else manager)
     else:
         if url is not UNSET:
             given["url"] = url
-        settings, source = load_settings(given)
-        runtime = open_runtime(settings, source, extra)
+        refuse_misspelt(extra)
+        loaded = load_settings(given)
+        runtime = open_runtime(loaded.settings, find_store(loaded), extra, by_command=by_command)
     replace(runtime)
+
+
+def refuse_misspelt(extra: dict[str, Any], *, all_of_them: bool = False) -> None:
+    """Raise `ConfigurationError` for an option that is nearly a setting; the others are the backend's to know."""
+    if extra:
+        from module_sdk import near_misses  # noqa: PLC0415  # hardly ever needed
+
+        near_misses.check_options(extra, SETTING_NAMES, all_of_them=all_of_them)
 
 
 def replace(runtime: Runtime | None) -> None:
@@ -189,9 +236,11 @@ def replace(runtime: Runtime | None) -> None:
 def reset() -> None:
     """Forget the configuration, registered observers, subscribers and counters; running work ends as `interrupted`.
 
-    Registered functions stay: they are code, not configuration.
+    Registered functions stay: they are code, not configuration. First use may create a schema again, as in a new
+    process (SEE-10).
     """
     replace(None)
+    seen_places.clear()
     observers.forget()
     failures.forget()
     subscribers.forget()
@@ -209,15 +258,28 @@ def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
         runtime.shutdown(seconds)
 
 
+def end_with_process() -> None:
+    """`shutdown` for good: what is submitted from now on would be left active when the process is gone."""
+    ending_process.append(True)
+    shutdown()
+
+
+def at_exit() -> None:
+    end_with_process()
+    handling = sys.modules.get("module_sdk.runner.sigterm")
+    if handling is not None:
+        handling.sigterm.finish()
+
+
 def shut_down_at_exit() -> None:
-    atexit.unregister(shutdown)
-    atexit.register(shutdown)
+    atexit.unregister(at_exit)
+    atexit.register(at_exit)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         # Such a child may leave by `os._exit`, which passes over `atexit` but not over what is registered here.
         from multiprocessing.util import Finalize  # noqa: PLC0415  # loaded already
 
-        Finalize(None, shutdown, exitpriority=0)
+        Finalize(None, at_exit, exitpriority=0)
 
 
 def after_fork() -> None:
@@ -227,6 +289,10 @@ def after_fork() -> None:
     registry.lock = threading.RLock()
     for shared in (failures, observers, subscribers):
         shared.lock = threading.Lock()
+    ending_process.clear()
+    handling = sys.modules.get("module_sdk.runner.sigterm")
+    if handling is not None:
+        handling.sigterm.uninstall()
     for runtime in state:
         runtime.after_fork()
 

@@ -36,7 +36,19 @@ class Session:
         return ANY if self.all_organizations else self.organization_id
 
 
-bound: contextvars.ContextVar[Session | None] = contextvars.ContextVar("module_sdk_session", default=None)
+class Binding:
+    """One entry of one `with` block. A context refers to it, and copies of that context refer to it too."""
+
+    __slots__ = ("is_over", "opened", "outer")
+
+    def __init__(self, opened: Session) -> None:
+        self.opened = opened
+        self.is_over = False
+        # Set when it is over, and not before: sessions that open within each other without end would never be freed.
+        self.outer: Binding | None = None
+
+
+bound: contextvars.ContextVar[Binding | None] = contextvars.ContextVar("module_sdk_session", default=None)
 
 
 def new_session(user: object, module: str, *, all_organizations: bool = False) -> Session:
@@ -73,21 +85,42 @@ def session(user: object = None, *, module: str = DEFAULT_MODULE, all_organizati
 
 @contextlib.contextmanager
 def entered(opened: Session) -> Iterator[Session]:
-    token = bound.set(opened)
+    outer = bound.get()
+    binding = Binding(opened)
+    token = bound.set(binding)
     try:
         yield opened
     finally:
-        bound.reset(token)
+        try:
+            bound.reset(token)
+        except ValueError:
+            # Frameworks may enter and leave a block on two threads, each with a context of its own, and this thread
+            # cannot reach the context of the entry. What still refers to this binding must no longer see the session.
+            binding.outer, binding.is_over = outer, True
+            if bound.get() is binding:
+                bound.set(outer)
 
 
 def current_session() -> Session | None:
     """The session of the running code, if any."""
-    return bound.get()
+    binding = bound.get()
+    while binding is not None and binding.is_over:
+        binding = binding.outer
+    return None if binding is None else binding.opened
+
+
+def keep_session() -> None:
+    """Keep the current session in this context, even when its block ends in another context.
+
+    Background work needs this: its block has usually ended before the work has.
+    """
+    opened = current_session()
+    bound.set(None if opened is None else Binding(opened))
 
 
 def session_scope() -> Identifier | Anything | None:
     """What a call by task id is confined to. Raises `SessionRequiredError` when nothing is bound: it fails closed."""
-    opened = bound.get()
+    opened = current_session()
     if opened is None:
         raise SessionRequiredError("bind a session first: with module_sdk.session(user=…)")
     return opened.scope

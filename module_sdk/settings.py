@@ -1,23 +1,19 @@
-"""Settings and where they come from (DESIGN.md, "Configuration").
+"""The settings, and which of their sources counts (DESIGN.md, "Configuration").
 
 Precedence, for each setting by itself: `configure(…)`, the environment (`MODULE_SDK_TASKS_URL`, …), `module_sdk.toml`
-in the working folder, `[tool.module-sdk]` in its `pyproject.toml`, the default.
+in the working folder, `[tool.module-sdk]` in its `pyproject.toml`, the default. `url` and `url_file` are one setting.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from module_sdk.errors import ConfigurationError
 from module_sdk.options import DEFAULTS, check_seconds, check_whole
+from module_sdk.sources import ENVIRONMENT_PREFIX, FILES, check_names, read_environment, read_file
 
-ENVIRONMENT_PREFIX: Final = "MODULE_SDK_TASKS_"
-FILES: Final[dict[str, tuple[str, ...]]] = {"pyproject.toml": ("tool", "module-sdk"), "module_sdk.toml": ()}
-"""Those that may hold settings, the weaker first, each with the table that is ours."""
 MOST_THREADS: Final = 10_000
 # Given to the manager as they are, when they are set.
 MANAGER_SETTINGS: Final = ("namespace", "auto_setup", "timeout_seconds", "max_connections", "maximum_payload_bytes")
@@ -29,6 +25,10 @@ class Settings:
 
     url: str | None = dataclasses.field(default=None, repr=False)
     """The store. `None`: an SQLite file in the user's data folder."""
+    url_file: str | None = dataclasses.field(default=None, repr=False)
+    """A file that contains the URL and nothing else, as orchestrators mount secrets."""
+    require_url: bool = False
+    """Whether a process without a configured store gets an error instead of the default."""
     namespace: str = DEFAULTS.namespace
     auto_setup: bool = DEFAULTS.auto_setup
     timeout_seconds: float = DEFAULTS.timeout_seconds
@@ -43,79 +43,91 @@ class Settings:
     """How many synchronous functions run at a time; the rest stay pending."""
     async_threads: int = 32
     """Threads that serve the async twins."""
+    handle_sigterm: bool = True
+    """Whether SIGTERM ends running work as `interrupted` before the process dies of it."""
 
     def __post_init__(self) -> None:
         check_seconds("lookup_timeout_seconds", self.lookup_timeout_seconds)
         check_whole("max_running_tasks", self.max_running_tasks, most=MOST_THREADS)
         check_whole("async_threads", self.async_threads, most=MOST_THREADS)
-        if not isinstance(self.breaker, bool):
-            raise ConfigurationError("breaker must be true or false")
+        for name in ("breaker", "handle_sigterm", "require_url"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name} must be true or false")
 
     def manager_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in MANAGER_SETTINGS}
 
 
-SETTING_NAMES: Final = frozenset(field.name for field in dataclasses.fields(Settings))
+KINDS: Final[dict[str, type]] = {
+    field.name: str if field.default is None else type(field.default) for field in dataclasses.fields(Settings)
+}
+SETTING_NAMES: Final = frozenset(KINDS)
+PLACES: Final = ("url", "url_file")
+"""The two settings that say which store, of which one source may have one."""
 
 
-def load_settings(given: Mapping[str, Any]) -> tuple[Settings, str]:
-    """The settings in force and, in words, where the URL came from. Raises `ConfigurationError`."""
-    # A file that says nothing to us, as most projects' pyproject.toml, need not be read again by the reader below.
-    tables = {name: table for name, path in FILES.items() if (table := read_table(name, path))}
-    try:
-        settings = dataclasses.replace(read_settings(list(tables)), **given)
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        # The message alone: a chained cause could print the values of the file, the URL's password among them.
-        problems = [str(each) for each in getattr(error, "exceptions", [error])]
-        raise ConfigurationError(f"the settings cannot be read: {'; '.join(problems)}") from None
-    if "url" in given:
-        return settings, "configure(url=…)"
-    if f"{ENVIRONMENT_PREFIX}URL" in os.environ:
-        return settings, f"the environment variable {ENVIRONMENT_PREFIX}URL"
-    for name in reversed(tables):
-        if "url" in tables[name]:
-            return settings, f"{name} in the working folder"
-    return dataclasses.replace(settings, url=default_url()), "the default: an SQLite file in the user's data folder"
+@dataclasses.dataclass(frozen=True, slots=True)
+class Loaded:
+    """The settings in force, and which source says what the store is."""
+
+    settings: Settings
+    place: str | None
+    """In words, where `url` or `url_file` came from; `None` if no source has one."""
 
 
-def read_settings(files: list[str]) -> Settings:
-    """What these files and the environment say."""
-    if not files and not any(name.startswith(ENVIRONMENT_PREFIX) for name in os.environ):
-        # With nothing to read, a new process need not load the reader, which takes longer than its first lookup.
-        return Settings()
-    import typed_settings  # noqa: PLC0415  # the same
-
-    formats: dict[str, typed_settings.loaders.FileFormat] = {
-        name: typed_settings.TomlFormat(".".join(FILES[name]) or None) for name in files
-    }
-    loader = typed_settings.FileLoader(formats, files)
-    return typed_settings.load_settings(Settings, [loader, typed_settings.EnvLoader(ENVIRONMENT_PREFIX)])
-
-
-def read_table(name: str, path: tuple[str, ...]) -> dict[str, Any]:
-    """Our table of a file in the working folder, empty without one. Raises `ConfigurationError` naming the file."""
-    if not Path(name).is_file():
-        return {}
-    import tomllib  # noqa: PLC0415  # hardly ever needed
-
-    try:
-        table: Any = tomllib.loads(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{name} in the working folder cannot be read: {error}") from None
-    for key in path:
-        table = table.get(key, {}) if isinstance(table, dict) else {}
-    return table if isinstance(table, dict) else {}
+def load_settings(given: Mapping[str, Any]) -> Loaded:
+    """What `configure` was given, the environment and the files say. Raises `ConfigurationError`."""
+    check_names(SETTING_NAMES)
+    values: dict[str, Any] = {}
+    place: str | None = None
+    # The weaker first; each has, after its values, the words for one of them.
+    sources: list[tuple[Mapping[str, Any], str]] = [
+        *((read_file(name, KINDS), f"{name} in the working folder") for name in FILES),
+        (read_environment(KINDS), "the environment variable {variable}"),
+        (given, "configure({name}=…)"),
+    ]
+    for found, words in sources:
+        here = [name for name in PLACES if name in found]
+        if len(here) > 1:
+            both = " and ".join(words.format(name=name, variable=variable_of(name)) for name in here)
+            raise ConfigurationError(f"url and url_file are both given ({both}): one of them says which store")
+        if here:
+            values = {name: value for name, value in values.items() if name not in PLACES}
+            place = words.format(name=here[0], variable=variable_of(here[0]))
+        values |= found
+    return Loaded(Settings(**values), place)
 
 
-def default_url() -> str:
-    """The embedded store; its folder is made if need be. Raises `ConfigurationError` if it cannot be."""
-    import platformdirs  # noqa: PLC0415
+def variable_of(name: str) -> str:
+    return f"{ENVIRONMENT_PREFIX}{name.upper()}"
 
-    folder = Path(platformdirs.user_data_dir("module-sdk", appauthor=False))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"the data folder {folder} cannot be made: {error}") from error
-    return f"sqlite:///{folder / 'tasks.db'}"
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Store:
+    """The URL of the store, where it came from in words, and the options that only the default one has."""
+
+    url: str = dataclasses.field(repr=False)
+    source: str
+    is_default: bool = False
+
+    def options(self) -> dict[str, Any]:
+        return {"private": True} if self.is_default else {}
+
+
+def find_store(loaded: Loaded) -> Store:
+    """The store that the settings name, or the default. Raises `ConfigurationError`."""
+    settings = loaded.settings
+    if loaded.place is None:
+        if settings.require_url:
+            raise ConfigurationError(
+                f"no store is configured, and require_url is set: set {variable_of('url')} or {variable_of('url_file')}"
+            )
+        from module_sdk.default_store import default_url  # noqa: PLC0415  # platformdirs: a chosen store needs none
+
+        return Store(default_url(), "the default: an SQLite file in the user's data folder", is_default=True)
+    if settings.url is None:
+        from module_sdk.url_file import read_url_file  # noqa: PLC0415  # only where it is set
+
+        url, shown = read_url_file(settings.url_file)
+        return Store(url, f"the file {shown}, named by {loaded.place}")
+    return Store(settings.url, loaded.place)

@@ -17,7 +17,7 @@ from module_sdk.payloads import (
     plain_payload,
 )
 from module_sdk.record import TaskRecord
-from module_sdk.rows import Row, row_from_stored
+from module_sdk.rows import UNREADABLE, Row, row_from_stored
 from module_sdk.scopes import organization_text
 from module_sdk.statuses import ACTIVE, PENDING, STATUSES
 from module_sdk.text_rules import (
@@ -81,10 +81,17 @@ class Task:
         function: str | None = None,
         arguments: Any = None,
     ) -> Self:
-        """A pending task of a fresh id, created `now` (default: the host's clock). The key `""` is no key."""
-        created_at = system_clock() if now is None else now
+        """A pending task of a fresh id, created `now` (default: the host's clock). The key `""` is no key.
+
+        Of two tasks that a process makes at the default time, the later one also has the greater id.
+        """
+        if now is None:
+            with system_clock.lock:
+                created_at, task_id = system_clock(), new_task_id()
+        else:
+            created_at, task_id = now, new_task_id()
         return cls(
-            id=new_task_id(),
+            id=task_id,
             module=module,
             label=label,
             task_key=task_key,
@@ -218,7 +225,7 @@ class Task:
             fields |= {name: getattr(record, name) for name in (*TIME_FIELDS, "error", "function")}
             fields |= {name: decode_payload(getattr(record, name)) for name in PAYLOAD_FIELDS}
             return cls(**fields)
-        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        except UNREADABLE as error:
             raise TaskBackendError(f"the stored task {record[0]} cannot be read: {error}") from error
 
 

@@ -13,7 +13,7 @@ from module_sdk import aio
 from module_sdk.events import Subscription, subscribe
 from module_sdk.failures import failures, lookup_failures
 from module_sdk.rows import LookupResult, Row
-from module_sdk.runner import control, waiting
+from module_sdk.runner import confirmations, control, waiting
 from module_sdk.runner.functions import register
 from module_sdk.runner.run import CurrentTask, current
 from module_sdk.runtime import CLOSE_SECONDS, get_runtime, shutdown
@@ -192,7 +192,7 @@ def request_confirmation_sync(task_id: str, builder: Any) -> dict[str, Any]:
     Raises `TaskNotFoundError` for an unknown id, `TaskCancelledError` if the task is cancelled meanwhile,
     `IllegalTransitionError` if it does not run, `CapabilityError` if it runs in another process.
     """
-    return control.await_confirmation(task_id, builder)
+    return confirmations.await_confirmation(task_id, builder)
 
 
 @watched
@@ -200,12 +200,18 @@ async def request_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
     """The async form of `request_confirmation_sync`."""
     import asyncio  # noqa: PLC0415  # as in aio.py
 
-    return await asyncio.wrap_future(await aio.twin(control.ask_confirmation)(task_id, builder))
+    question = confirmations.Question(task_id)
+    try:
+        await aio.twin(question.ask)(builder)
+        return await asyncio.wrap_future(question.response)
+    except BaseException:
+        question.give_up()
+        raise
 
 
 def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
     """Answer a task that waits for a confirmation; it goes on running. Raises like `request_confirmation_sync`."""
-    control.respond_confirmation(task_id, response)
+    confirmations.respond_confirmation(task_id, response)
 
 
 def cancel(task_id: str) -> bool:

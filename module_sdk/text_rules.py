@@ -24,7 +24,9 @@ ORDINARY_INTEGERS: Final = 2**63
 MOST_IDENTIFIERS: Final = 65_536
 
 CANONICAL_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
-TASK_ID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# The id of a task with an `x` for each of its digits, by a table, is this text: a quarter of the time of a search.
+TASK_ID_SHAPE: Final = b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+TASK_ID_TABLE: Final = bytes.maketrans(b"0123456789abcdefx", b"xxxxxxxxxxxxxxxx?")
 LAST_CODE_POINT: Final = 0x10FFFF
 LAST_BEFORE_SURROGATES: Final = 0xD7FF
 FIRST_AFTER_SURROGATES: Final = 0xE000
@@ -92,10 +94,13 @@ def task_id_text(value: object, field: str = "task_id") -> str:
 class Identifiers(dict[str, int | str]):
     """What canonical texts stand for: `"7"` is `7`, `"007"` stays text (SCOPE-04, ROW-08). Made when first asked for.
 
-    A dictionary, because that answers without a call of Python, for each row twice.
+    A dictionary, because that answers without a call of Python, for each row twice. Raises `ValueError` for what is no
+    id, as found in a corrupt record.
     """
 
     def __missing__(self, text: str) -> int | str:
+        if type(text) is not str or not text or not fits(text, MAXIMUM_IDENTIFIER_BYTES):
+            raise ValueError(f"{text!a:.80} is not the id of a user or an organization")
         value = int(text) if CANONICAL_INTEGER.fullmatch(text) else text
         if len(self) >= MOST_IDENTIFIERS:
             self.clear()
@@ -103,7 +108,19 @@ class Identifiers(dict[str, int | str]):
         return value
 
 
+class Organizations(dict[str, int | str | None]):
+    """`Identifiers` of organizations: the empty text stands for none."""
+
+    def __missing__(self, text: str) -> int | str | None:
+        value = identifiers[text] if text != "" else None
+        if len(self) >= MOST_IDENTIFIERS:
+            self.clear()
+        self[text] = value
+        return value
+
+
 identifiers: Final = Identifiers()
+organizations: Final = Organizations()
 
 
 def check_identifier(value: object, field: str) -> int | str:
@@ -121,7 +138,7 @@ def new_task_id() -> str:
 
 def is_task_id(text: str) -> bool:
     """Whether the text is a UUID in canonical lower-case form; no other text is the id of a task."""
-    return TASK_ID.fullmatch(text) is not None
+    return text.isascii() and text.encode().translate(TASK_ID_TABLE) == TASK_ID_SHAPE
 
 
 def storable_error(text: str) -> str:

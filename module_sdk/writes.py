@@ -36,6 +36,11 @@ def update_task(manager: TaskManager, task_id: str, scope: Identifier | Anything
     return row
 
 
+def somebody_listens() -> bool:
+    """Whether changes are to be announced, for which their rows are needed."""
+    return observers.are_there() or bool(subscribers.current)
+
+
 def announce(new_row: Callable[[], Row], change: str) -> None:
     """Tell those who listen; mostly nobody does, and then no row is made for them."""
     if observers.are_there():

@@ -25,14 +25,17 @@ class TestIt(TaskManagerContract):
 {body}
 """
 STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey")
-FOLDING = "tests.mutants.matching:KeysFoldCase.open"
+LOADED = ("-p", "module_sdk_contract")
+FOLDING = "tests.mutants.rules.key:KeysFoldCase.open"
 GOOD = "module_sdk:open_manager"
 
 
-def pytest_run(folder: Path, *arguments: str | Path, **environment: str) -> tuple[int, str]:
-    """Exit status and output of pytest in that folder."""
+def pytest_run(
+    folder: Path, *arguments: str | Path, loaded: tuple[str, ...] = LOADED, **environment: str
+) -> tuple[int, str]:
+    """Exit status and output of pytest in that folder, with the plugin of the contract unless `loaded` is empty."""
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, *STRICT],
+        [sys.executable, "-m", "pytest", *loaded, *arguments, *STRICT],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.PIPE,

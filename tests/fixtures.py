@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import pytest
 
 from module_sdk import Task, TaskManager, open_manager
+from tests.pooler import PgBouncer
 from tests.server_process import Server
 from tests.servers import KINDS, ICUPostgreSQL, MariaDB, MongoDB, PostgreSQL, Valkey
 from tests.tls_servers import RedisOverTLS
@@ -22,7 +23,7 @@ RUN: Final = secrets.token_hex(4)
 numbers: Final = itertools.count()
 
 
-ALL_KINDS: Final[tuple[type[Server], ...]] = (*KINDS, ICUPostgreSQL, RedisOverTLS)
+ALL_KINDS: Final[tuple[type[Server], ...]] = (*KINDS, ICUPostgreSQL, PgBouncer, RedisOverTLS)
 
 
 def pytest_report_header() -> list[str]:
@@ -90,6 +91,13 @@ def mongodb_server() -> Iterator[Server]:
 def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a database that was empty at the start of the run, here or on an instance of one's own."""
     yield from database(PostgreSQL, request, "postgresql_server")
+
+
+@pytest.fixture(scope="session")
+def pooler_url(postgresql_url: str) -> Iterator[str]:
+    """The URL of an empty database of that PostgreSQL through PgBouncer, with three connections for all its clients."""
+    with running(PgBouncer, postgresql_url) as pooler:
+        yield pooler.url
 
 
 @pytest.fixture(scope="session")

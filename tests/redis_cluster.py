@@ -105,8 +105,8 @@ class Cluster:
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
 
-def wait_until(condition: Any) -> None:
-    end = time.monotonic() + AGREEMENT_SECONDS
+def wait_until(condition: Any, seconds: float = AGREEMENT_SECONDS) -> None:
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(redis.RedisError):
             if condition():

@@ -113,7 +113,7 @@ def test_a_task_that_cannot_be_read_is_told_of_and_hides_no_other(
 
     assert done.returncode == 0
     assert whole in done.stdout
-    assert done.stderr == f"error: skipped the unreadable task {broken}: a field has a value that no task can have\n"
+    assert done.stderr == f"error: skipped the unreadable task {broken}: 'lost' is not a status\n"
 
 
 def test_labels_cannot_steer_the_terminal(command_line: CommandLine, manager: TaskManager) -> None:

@@ -31,6 +31,20 @@ def test_a_good_suite_notices_every_canary_whatever_is_selected(tmp_path: Path) 
     assert report["clauses"]["KEY-01"]["verdict"] == "passed"
 
 
+UNWRITTEN = """
+from module_sdk.backends import ManagerOptions
+from module_sdk_memory.manager import MemoryTaskManager
+
+class Unwritten(MemoryTaskManager):
+    def store_create(self, record, deadline):
+        raise NotImplementedError("store_create is not written yet")
+
+    def store_import(self, records, deadline):
+        raise NotImplementedError("store_import is not written yet")
+
+def open_manager(url, **options):
+    return Unwritten(url, ManagerOptions(**options))
+"""
 BLIND_HARNESS = """
     @pytest.fixture(autouse=True)
     def blind(self, monkeypatch):
@@ -80,7 +94,18 @@ def test_a_canary_whose_clause_is_a_deviation_proves_nothing(tmp_path: Path) -> 
     assert status == pytest.ExitCode.TESTS_FAILED
     assert report["canaries"]["results"]["swaps ties"]["result"] == "excused"
     assert report["judged"] is True
-    assert "canaries: 6 of 7 noticed; swaps ties excused" in output
+    assert "canaries: 5 of 7 noticed; swaps ties excused; folds case not run" in output
+
+
+def test_a_store_that_fails_by_itself_makes_no_canary_sing(tmp_path: Path) -> None:
+    """An empty skeleton fails every test, spoilt or not."""
+    (tmp_path / "unwritten.py").write_text(UNWRITTEN)
+
+    _, output, report = run_suite(tmp_path, CODE_POINTS, opener="unwritten:open_manager")
+
+    results = {name: canary["result"] for name, canary in report["canaries"]["results"].items()}
+    assert set(results.values()) == {"not run"}, output
+    assert "canaries: not run" in output
 
 
 def test_canaries_can_be_switched_off_and_the_report_says_so(tmp_path: Path) -> None:

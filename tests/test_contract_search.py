@@ -17,10 +17,10 @@ from module_sdk_contract.verdicts import Unknown
 from module_sdk_contract.violations import ContractViolation
 
 from module_sdk.backends import TaskManager
-from tests.mutants.answers import ExtraField
-from tests.mutants.bases import MemoryMutant
-from tests.mutants.matching import KeysFoldCase
 from tests.mutants.registry import Placed
+from tests.mutants.rules.key import KeysFoldCase
+from tests.mutants.rules.row import ExtraField
+from tests.mutants.stores.memory import MemoryMutant
 
 ROOT = Path(__file__).parents[1]
 

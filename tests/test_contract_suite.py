@@ -16,7 +16,7 @@ from module_sdk_contract.reference import Reference, canonical
 from module_sdk_contract.strict import difference
 from module_sdk_contract.verdicts import Verdict
 
-from tests.contract_runs import FOLDING, pytest_run, record, run_suite
+from tests.contract_runs import FOLDING, pytest_run, record, run_suite, write_suite
 
 
 def test_every_binding_clause_has_a_test() -> None:
@@ -51,7 +51,7 @@ def test_the_catalogue_is_the_contracts() -> None:
     sizes = Counter(clause.group for clause in CLAUSES.values())
 
     assert sizes == {
-        "DISC": 7, "SCOPE": 12, "USER": 6, "KEY": 7, "PREFIX": 11, "ORDER": 9, "ROW": 9, "DEDUP": 11, "LIFE": 10,
+        "DISC": 7, "SCOPE": 12, "USER": 6, "KEY": 7, "PREFIX": 11, "ORDER": 9, "ROW": 9, "DEDUP": 11, "LIFE": 11,
         "SEE": 8, "FAIL": 15, "BAD": 3, "MODEL": 13, "KEEP": 5, "LEASE": 5, "EVENT": 5,
     }  # fmt: skip
     assert {clause.group for clause in CLAUSES.values() if clause.provisional} == {"MODEL", "LEASE", "EVENT"}
@@ -205,7 +205,49 @@ def test_an_unknown_clause_is_refused(tmp_path: Path) -> None:
     assert "the contract has no clause 'KEY-99'" in output
 
 
-def test_the_plugin_stands_by_in_other_projects(tmp_path: Path) -> None:
+def test_a_project_that_does_not_ask_for_the_suite_loads_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(
+        "import sys\n"
+        "def test_nothing_is_loaded():\n"
+        "    assert not [name for name in sys.modules if name.startswith('module_sdk')]\n"
+    )
+
+    status, output = pytest_run(tmp_path, loaded=())
+    _, options = pytest_run(tmp_path, "--help", loaded=())
+
+    assert status == 0, output
+    assert "--contract-" not in options
+
+
+def test_a_suite_without_the_plugin_says_how_to_load_it(tmp_path: Path) -> None:
+    write_suite(tmp_path)
+
+    status, output = pytest_run(tmp_path, loaded=())
+
+    assert status == pytest.ExitCode.INTERRUPTED
+    assert "run pytest with -p module_sdk_contract" in output
+    assert "Traceback" not in output
+
+
+def test_a_test_file_that_cannot_be_imported_is_shown_without_tracebacks_too(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("from module_sdk_contract import TaskManagerContrakt\n")
+
+    status, output = pytest_run(tmp_path, "--tb=no")
+
+    assert status == pytest.ExitCode.INTERRUPTED
+    assert "has no attribute 'TaskManagerContrakt'" in output or "cannot import name" in output
+
+
+def test_an_opener_without_the_joining_suite_is_refused(tmp_path: Path) -> None:
+    write_suite(tmp_path)
+
+    status, output = pytest_run(tmp_path, "--task-manager-opener=mine:open_manager")
+
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "in a class of tests set `opener`" in output
+
+
+def test_the_plugin_loads_little_until_a_test_decides_a_clause(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text(
         "import sys\n"
         "def test_nothing_is_loaded():\n"

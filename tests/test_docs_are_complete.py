@@ -53,7 +53,7 @@ def test_the_defaults_of_settings_are_the_documented_ones() -> None:
     written = {
         name: f"{value:,g}" if isinstance(value, float) else f"{value:,}"
         for name, value in values.items()
-        if not isinstance(value, bool | str)
+        if not isinstance(value, bool | str | None)
     }
     assert documented == {name: str(value).lower() for name, value in values.items()} | written
 

@@ -15,34 +15,73 @@ from module_sdk import tasks
 from module_sdk.manager import TaskManager
 from module_sdk.testing import USER
 from tests.managers import FaultyManager
-from tests.work import Gate, add, get, is_closed, until_status
+from tests.work import Gate, add, get, is_closed, run_for_ever, until_status
 
 
 async def hang() -> None:
     await asyncio.sleep(60)
 
 
-def test_async_submissions_run_on_the_callers_loop_and_functions_on_threads(store: TaskManager) -> None:
+async def where(loops: list[asyncio.AbstractEventLoop]) -> bool:
+    return asyncio.get_running_loop() in loops
+
+
+async def submit_and_ask_where() -> list[Any]:
+    """Whether a coroutine runs on the loop of its submission, by object and by name, and a function on its thread."""
+    loops = [asyncio.get_running_loop()]
+    tasks.register("where.function")(lambda: threading.current_thread() is threading.main_thread())
+
+    @tasks.register("where.named")
+    async def named() -> bool:
+        return await where(loops)
+
+    ids = [await tasks.run_background(work) for work in (where(loops), "where.named", "where.function")]
+    return [(await tasks.await_task(task_id, 10))["result"] for task_id in ids]
+
+
+async def in_a_lifespan() -> list[Any]:
+    async with module_sdk.lifespan():
+        return await submit_and_ask_where()
+
+
+async def in_a_task_of_its_own() -> list[Any]:
+    return await asyncio.create_task(submit_and_ask_where())
+
+
+def test_work_runs_on_the_callers_loop_where_that_lives_on(store: TaskManager) -> None:
+    assert run_for_ever(submit_and_ask_where()) == [True, True, False]
+    assert run_for_ever(in_a_task_of_its_own()) == [True, True, False]
+    assert asyncio.run(in_a_lifespan()) == [True, True, False]
+
+
+def test_work_runs_on_our_own_loop_where_the_callers_may_end_before(store: TaskManager) -> None:
+    assert asyncio.run(submit_and_ask_where()) == [False, False, False]
+    assert asyncio.run(in_a_task_of_its_own()) == [False, False, False]
+    # A lifespan is over when its block is, for the loop too.
+    with asyncio.Runner() as runner:
+        assert runner.run(in_a_lifespan()) == [True, True, False]
+        assert runner.run(submit_and_ask_where()) == [False, False, False]
+
+
+@pytest.mark.parametrize("form", ["coroutine", "name"])
+def test_work_outlives_a_loop_that_ends_with_the_call_that_made_it(store: TaskManager, form: str) -> None:
     # given
-    tasks.register("where")(lambda: threading.current_thread().name)
+    gate = Gate("done")
+    tasks.register("outliving.coroutine")(gate.coroutine)
 
-    async def where() -> list[Any]:
-        return [threading.current_thread() is threading.main_thread(), asyncio.get_running_loop() is loops[0]]
-
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def submit() -> list[Any]:
-        loops.append(asyncio.get_running_loop())
-        ids = [await tasks.run_background(where()), await tasks.run_background("where")]
-        return [(await tasks.await_task(task_id, 10))["result"] for task_id in ids]
+    # when
+    work = gate.coroutine() if form == "coroutine" else "outliving.coroutine"
+    task_id = asyncio.run(tasks.run_background(work))
+    gate.opened.set()
 
     # then
-    on_loop, on_thread = asyncio.run(submit())
-    assert on_loop == [True, True]
-    assert on_thread != threading.main_thread().name
+    assert tasks.wait(task_id, 10)["result"] == "done"
 
 
-def test_a_loop_that_ends_interrupts_what_runs_on_it(store: TaskManager) -> None:
+@pytest.mark.parametrize("cancels", [True, False])
+def test_a_loop_that_ends_interrupts_what_runs_on_it(
+    store: TaskManager, caplog: pytest.LogCaptureFixture, cancels: bool
+) -> None:
     # given
     async def submit() -> str:
         task_id = await tasks.run_background(hang(), task_key="k")
@@ -50,23 +89,35 @@ def test_a_loop_that_ends_interrupts_what_runs_on_it(store: TaskManager) -> None
             await asyncio.sleep(0.002)
         return task_id
 
-    # when
-    task_id = asyncio.run(submit())
-
-    # then
+    # when it is closed, with or without what is left on it having been cancelled
+    task_id = run_for_ever(submit(), cancels=cancels)
     task = until_status(store, task_id, "interrupted")
-    assert task.error == "stopped"
+    gc.collect()
+
+    # then the record and the log say what happened
+    assert "the end of its event loop" in str(task.error) if cancels else "event loop" in str(task.error)
+    assert str(task.error).startswith("stopped: ")
+    assert f"task {task_id} was {task.error}" in caplog.text
     assert asyncio.run(tasks.run_background(add(1, 2), task_key="k")) != task_id
 
 
-def test_a_loop_that_ends_before_the_work_began_interrupts_it(store: TaskManager) -> None:
+@pytest.mark.parametrize("cancels", [True, False])
+def test_a_loop_that_ends_before_the_work_began_interrupts_it(store: TaskManager, cancels: bool) -> None:
     # given
     coroutine = hang()
-    task_id = asyncio.run(tasks.run_background(coroutine))
+    task_id = run_for_ever(tasks.run_background(coroutine), cancels=cancels)
 
     # then
     until_status(store, task_id, "interrupted")
-    assert is_closed(coroutine)
+    until_closed(coroutine)
+
+
+def until_closed(coroutine: Coroutine[Any, Any, Any]) -> None:
+    for _ in range(2_000):
+        if is_closed(coroutine):
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("the coroutine is still open")
 
 
 def test_functions_outlive_the_loop_that_submitted_them(store: TaskManager) -> None:
@@ -89,7 +140,7 @@ def test_ended_work_is_recorded_even_when_every_function_thread_is_busy(store: T
     held = gate.submit("function")
 
     # when
-    task_id = asyncio.run(tasks.run_background(hang()))
+    task_id = run_for_ever(tasks.run_background(hang()))
 
     # then
     until_status(store, task_id, "interrupted")
@@ -113,7 +164,7 @@ def test_an_exit_inside_work_ends_the_hosts_loop_and_fails_the_task(
 
     # when
     with pytest.raises(kind):
-        asyncio.run(submit())
+        run_for_ever(submit())
 
     # then
     task = until_status(store, ids[0], "failed")

@@ -40,12 +40,12 @@ def urls(password: str) -> list[str]:
     return [
         f"leaky://user:{escaped}@host:5432/db",
         f"leaky://user:{escaped.lower()}@host:5432/db".replace("zq7", "zQ7").replace("rx9", "rX9"),
-        f"leaky://user:{password}@host:5432/db",
         f"leaky://:{escaped}@host",
         f"leaky://user:{escaped}@host1,host2:27017/db?authSource=admin&namespace=shop",
         f"leaky+driver://user@host/db?password={escaped}",
         f"leaky://host/db?sslmode=require&sslpassword={escaped}&x=1",
-        f"leaky://host/db?auth_token={escaped}#part",
+        f"leaky://host/db?auth_token={escaped}",
+        f"leaky://{escaped}@host/db",
     ]
 
 

@@ -41,6 +41,25 @@ def is_closed(coroutine: Coroutine[Any, Any, Any]) -> bool:
     return inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
+def run_for_ever(coroutine: Coroutine[Any, Any, Any], *, cancels: bool = True) -> Any:
+    """Run it on a loop that lives on as a server's does, then end that loop, with what is left on it cancelled or not.
+
+    What ends the loop from within is raised.
+    """
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(coroutine)
+    task.add_done_callback(lambda _: loop.stop())
+    try:
+        loop.run_forever()
+        return task.result()
+    finally:
+        left = asyncio.all_tasks(loop) if cancels else set()
+        for one in left:
+            one.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True)) if left else None
+        loop.close()
+
+
 class Work:
     """Work of either form, which tells when it has begun."""
 

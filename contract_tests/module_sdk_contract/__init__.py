@@ -1,6 +1,7 @@
-"""The shared contract suite of module-sdk backends: subclass `TaskManagerContract`, give it a URL, run pytest.
+"""The shared contract suite of module-sdk backends: subclass `TaskManagerContract`, set its URL, run pytest.
 
-Names are loaded when they are first used: pytest imports this package in every project where it is installed.
+`pytest -p module_sdk_contract` loads the plugin. Names are loaded when they are first used, so that a project which
+loads the plugin and runs other tests imports nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from module_sdk_contract.contract import TaskManagerContract
     from module_sdk_contract.harness import Store
     from module_sdk_contract.verdicts import Deviation
+
+pytest_plugins = ["module_sdk_contract.plugin"]
 
 LAZY_NAMES = {
     "Deviation": "module_sdk_contract.verdicts",

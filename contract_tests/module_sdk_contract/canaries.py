@@ -38,6 +38,10 @@ class Excused(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # an 
     """The clause that would notice is a declared deviation, so it proves nothing."""
 
 
+class NotReady(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # an attribute of a function
+    """The store fails the test without a spoilt manager as well, so its failure proves nothing."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
     """A test that must fail with a spoilt manager."""
@@ -108,6 +112,7 @@ class Canaries:
         try:
             getattr(self, probe.test)(store=store, **probe.arguments)
         except AssertionError:
+            self.need_unspoilt(store, probe)
             return
         except pytest.skip.Exception as skipped:
             how = f"was skipped: {skipped}"
@@ -119,6 +124,18 @@ class Canaries:
             f"the canary {canary.name!r} is silent: {what[0].lower()}{what[1:]}, and {probe.test} ({probe.clause}) "
             f"{how}. {MEANING}"
         )
+
+    def need_unspoilt(self, store: Store, probe: Probe) -> None:
+        """End as not ready unless the store passes the test when nothing is spoilt: a skeleton fails every test."""
+        store.close()
+        unspoilt = Store(store.contract, store.tmp_path, store.clauses, seed=store.seed)
+        try:
+            unspoilt.begin()
+            getattr(self, probe.test)(store=unspoilt, **probe.arguments)
+        except Exception as error:
+            raise NotReady(f"the store does not pass {probe.test} ({probe.clause}) yet") from error
+        finally:
+            unspoilt.close()
 
 
 def result_of(report: pytest.TestReport, error: BaseException | None) -> CanaryResult | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from module_sdk.overriding import closest
 from module_sdk_contract.canaries import Canaries
 from module_sdk_contract.groups.dedup import DedupClauses
 from module_sdk_contract.groups.dedup_races import DedupRaces
 from module_sdk_contract.groups.deep import DeepClauses
 from module_sdk_contract.groups.discovery import DiscClauses
+from module_sdk_contract.groups.emptied import EmptiedClauses
 from module_sdk_contract.groups.failure import FailClauses
 from module_sdk_contract.groups.failure_modes import FailureModes
 from module_sdk_contract.groups.input import BadClauses
@@ -22,6 +24,7 @@ from module_sdk_contract.groups.retention_races import KeepRaces
 from module_sdk_contract.groups.row import RowClauses
 from module_sdk_contract.groups.scope import ScopeClauses
 from module_sdk_contract.groups.sweeping import SweepClauses
+from module_sdk_contract.groups.travelling import TravelClauses
 from module_sdk_contract.groups.user import UserClauses
 from module_sdk_contract.groups.visibility import SeeClauses
 from module_sdk_contract.groups.visibility_races import SeeRaces
@@ -33,6 +36,7 @@ class TaskManagerContract(
     Canaries,
     SweepClauses,
     ScopeClauses,
+    TravelClauses,
     UserClauses,
     KeyClauses,
     PrefixClauses,
@@ -44,6 +48,7 @@ class TaskManagerContract(
     LifeRaces,
     SeeClauses,
     SeeRaces,
+    EmptiedClauses,
     DiscClauses,
     FailClauses,
     FailureModes,
@@ -62,11 +67,15 @@ class TaskManagerContract(
     """
 
     def __init_subclass__(cls) -> None:
-        """Raises `TypeError` for a replaced test or `store` fixture, and for deviations that are none."""
+        """Raises `TypeError` for a replaced test or `store` fixture, a misspelt hook, and deviations that are none."""
         super().__init_subclass__()
         given: object = cls.deviations
         if not isinstance(given, list | tuple) or not all(isinstance(one, Deviation) for one in given):
             raise TypeError(f"{cls.__name__}.deviations must be a list or tuple of Deviation")
+        hooks = {name for name in vars(StoreUnderTest) if not name.startswith("_")} - {"store"}
+        for name in set(vars(cls)) - hooks:
+            if not name.startswith(("_", "test_")) and (meant := closest(name, hooks - set(vars(cls)))):
+                raise TypeError(f"{cls.__name__}.{name} is no hook of the contract suite: did you mean {meant}?")
         inherited = {name for base in TaskManagerContract.__mro__ for name in vars(base)}
         replaced = {name for name in vars(cls) if name.startswith("test_") or name == "store"} & inherited
         if replaced:

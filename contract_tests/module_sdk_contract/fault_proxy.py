@@ -45,6 +45,8 @@ class FaultProxy:
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
         self.fault = Fault()
+        # Bytes that came from the client and from the server, in all.
+        self.requested = self.replied = 0
         self.loop = asyncio.new_event_loop()
         self.server: asyncio.Server | None = None
         self.writers: set[asyncio.StreamWriter] = set()
@@ -154,6 +156,10 @@ class FaultProxy:
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK_BYTES):
+                if is_reply:
+                    self.replied += len(data)
+                else:
+                    self.requested += len(data)
                 # Held, not lost: what a healed network delivers late is part of the trouble.
                 while self.fault.kind is Kind.BLACK_HOLE:
                     await self.changed.wait()

@@ -185,6 +185,7 @@ class Store:
         return entries
 
     def create(self, fields: Fields) -> tuple[Violation | None, Fields]:
+        is_known = self.reference.find(fields["id"]) is not None
         entry, created = self.reference.create(fields)
         clause, asked = self.clauses[0], f"create({shortened(fields)})"
         try:
@@ -194,6 +195,8 @@ class Store:
         if "DEDUP-04" in self.clauses:
             other_scope = created and not was_created and task.organization_id != entry["organization_id"]
             clause = "SCOPE-12" if other_scope else "DEDUP-04"
+        if created and not is_known:
+            self.reference.settle(entry, task.created_at)
         violation = compare(clause, asked, (entry["id"], created), (task.id, was_created))
         given = ordered_view(task.to_view())
         return violation or compare(clause, f"the task that {asked} gives", view_of(entry), given), entry

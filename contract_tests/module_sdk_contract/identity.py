@@ -64,8 +64,11 @@ def installed_version(distribution: str) -> str | None:
 
 
 def display_url(url: str) -> str:
-    """The URL with its passwords masked."""
-    return str(scrubbed(url, url))
+    """The URL with its secrets masked; nothing of one that cannot be cut into its parts."""
+    try:
+        return StoreURL.parse(url).scrub(url)
+    except ConfigurationError:
+        return "a URL that cannot be read"
 
 
 def scrubbed(value: Any, url: str) -> Any:

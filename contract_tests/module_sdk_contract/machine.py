@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from module_sdk_contract.families import FAMILIES, Family
 from module_sdk_contract.harness import Store
-from module_sdk_contract.violations import ContractViolation
+from module_sdk_contract.violations import ContractViolation, Violation, raised
 from module_sdk_contract.walk import Walk
 from module_sdk_contract.walk_reads import SORTS, START
 
@@ -53,6 +53,9 @@ module_sdk.configure(manager=manager)
 {steps}"""
 
 
+CLAUSE_OF_STEPS: Final = "SEE-01"
+"""Blamed where the manager raises: a writer cannot read what it wrote."""
+
 Steps = list[tuple[str, tuple[Any, ...]]]
 
 
@@ -69,6 +72,25 @@ class Failing:
     @property
     def clause(self) -> str:
         return self.violation.violations[0].clause
+
+
+class StoreFailed(BaseException):  # hypothesis shrinks each `Exception`, and would report its own confusion instead
+    """The store cannot be searched any further."""
+
+
+def take_step(walk: Walk, step: str, arguments: tuple[Any, ...]) -> None:
+    """Raise `ContractViolation` of one clause for what a manager raises where an answer belongs, too."""
+    try:
+        getattr(walk, step)(*arguments)
+    except ContractViolation:
+        raise
+    except Exception as error:
+        asked = walk.script[-1] if walk.script else step
+        raise ContractViolation([raised(CLAUSE_OF_STEPS, asked, "an answer", error)]) from error
+
+
+def described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class Search:
@@ -89,15 +111,22 @@ class Search:
 
     def replay(self, family: Family, first: int, steps: Steps) -> Failing | None:
         """Run the steps on a namespace of their own."""
-        walk = Walk(self.store, family, first)
+        walk = self.new_walk(family, first)
         try:
             for step, arguments in steps:
-                getattr(walk, step)(*arguments)
+                take_step(walk, step, arguments)
         except ContractViolation as violation:
             return Failing(family, first, steps, violation, walk.script)
         finally:
             walk.close()
         return None
+
+    def new_walk(self, family: Family, first: int) -> Walk:
+        """A walk in a namespace of its own. What the manager raises ends the search, and is no step to shrink."""
+        try:
+            return Walk(self.store, family, first)
+        except Exception as error:
+            raise StoreFailed(f"opening namespace {self.runs} of the search raised {described(error)}") from error
 
     def shorten(self, found: Failing) -> Failing:
         """Leave out, one by one, the steps without which the same clause still breaks."""
@@ -133,7 +162,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.search.runs += 1
         self.first = first
-        self.walk = Walk(self.search.store, family, first)
+        self.walk = self.search.new_walk(family, first)
         for task in tasks:
             self.take("create", task)
         for number, move in enumerate(moves):
@@ -145,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.steps.append((step, arguments))
         try:
-            getattr(walk, step)(*arguments)
+            take_step(walk, step, arguments)
         except ContractViolation as violation:
             self.failed = True
             self.search.keep(Failing(walk.family, self.first, self.steps, violation, walk.script))
@@ -230,6 +259,8 @@ def search_for_violations(store: Store, *, seed_number: int, runs: int, steps: i
         # Flaky: it failed once and not again, as a race does, or the time for shrinking was over.
         if search.shortest is None:
             raise
+    except StoreFailed as failed:
+        raise ContractViolation([Violation(CLAUSE_OF_STEPS, "a fresh namespace", "a store", str(failed))]) from failed
     if search.shortest is not None:
         found = search.shorten(search.shortest)
         note = as_script(store, found.script, f"seed {seed_number}, run {search.runs}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from types import FunctionType
 from typing import Any, Final, cast
@@ -22,6 +23,9 @@ TIERS: Final = ("quick", "core", "deep")
 """Each runs what the one before it does, and more."""
 DEFAULT_TIER: Final = "core"
 DEFAULT_SEED: Final = 0
+
+PLUGIN: Final = "module_sdk_contract.plugin"
+IMPORTER_OF_PYTEST: Final = "_pytest.pathlib"
 
 
 def clause(*ids: str) -> pytest.MarkDecorator:
@@ -69,3 +73,19 @@ def tier_of(item: pytest.Item) -> str:
 
 def is_canary(item: pytest.Item) -> bool:
     return item.get_closest_marker(CANARY_MARKER) is not None
+
+
+def require_plugin() -> None:
+    """Raise an error of collection where pytest imports a test file and has not loaded the plugin of the contract."""
+    frame = sys._getframe()
+    while PLUGIN not in sys.modules and frame is not None and frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_globals.get("__name__") == IMPORTER_OF_PYTEST:
+            raise pytest.Collector.CollectError(
+                "the contract suite needs its pytest plugin: run pytest with -p module_sdk_contract, "
+                "or put that into addopts of the project's pytest settings"
+            )
+
+
+# Before the tests of the contract are imported, which use the markers that the plugin registers.
+require_plugin()

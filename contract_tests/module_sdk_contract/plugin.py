@@ -1,6 +1,6 @@
-"""The pytest plugin: it stands by until a test that decides a clause is collected.
+"""The pytest plugin, loaded by `-p module_sdk_contract`; it does nothing until a test of a clause is collected.
 
-What does the work is imported then: this module and `marks` are all that other projects load.
+The modules that do the work are imported then: until then a project loads this module and `marks` alone.
 """
 
 from __future__ import annotations
@@ -76,16 +76,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for line in (MARKER_LINE, TIER_MARKER_LINE, CANARY_MARKER_LINE):
         config.addinivalue_line("markers", line)
+    check_opener(config)
     # Here and not at collection, where pytest-xdist turns a worker's usage error into an internal one.
     if config.getoption("contract_clause"):
         from module_sdk_contract.selection import clauses_chosen  # noqa: PLC0415
 
         clauses_chosen(config)
-    if config.getoption("pyargs") and any(word.partition(".")[0] == PACKAGE.name for word in config.args):
+    if joins(config):
         from module_sdk_contract.joining import join  # noqa: PLC0415
 
         join(config)
     config.pluginmanager.register(ContractPlugin(config))
+
+
+def check_opener(config: pytest.Config) -> None:
+    """Refuse an opener that no test would use: a test class has an attribute for it."""
+    if config.getoption("task_manager_opener") and not joins(config):
+        raise pytest.UsageError(
+            f"--task-manager-opener is for `pytest --pyargs {PACKAGE.name}`; in a class of tests set `opener`"
+        )
+
+
+def joins(config: pytest.Config) -> bool:
+    """Whether the command line names the suite itself, to run it on a URL."""
+    return bool(config.getoption("pyargs")) and any(word.partition(".")[0] == PACKAGE.name for word in config.args)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -108,6 +122,11 @@ class ContractPlugin:
         self.ledgers: dict[str, Ledger] = {}
         self.reports: list[Report] = []
         self.folders: list[Path] = []
+        self.uncollected: list[pytest.CollectReport] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.uncollected.append(report)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
@@ -196,16 +215,26 @@ class ContractPlugin:
             self.folders = [write(report, folder) for report in self.reports]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if terminalreporter.config.getoption("tbstyle", "auto") == "no":
+            # The suite words its own failures, so its users switch tracebacks off; a test file that cannot be imported
+            # has nothing else to say what is wrong.
+            for uncollected in self.uncollected:
+                terminalreporter.section(f"{uncollected.nodeid} cannot be collected")
+                terminalreporter.write_line(uncollected.longreprtext)
         if not self.reports:
             return
+        from module_sdk_contract.selection import clauses_chosen  # noqa: PLC0415
         from module_sdk_contract.summary import rendered  # noqa: PLC0415
 
         writer = terminalreporter.config.get_terminal_writer()
         with_failures = terminalreporter.config.getoption("tbstyle", "auto") == "no"
+        chosen = frozenset(clauses_chosen(terminalreporter.config))
         for report in self.reports:
             what = report.get("url", "") if report["joined"] else report["suite"]
             terminalreporter.section(f"contract of {what}")
-            text = rendered(report, width=writer.fullwidth, color=writer.hasmarkup, with_failures=with_failures)
+            text = rendered(
+                report, width=writer.fullwidth, color=writer.hasmarkup, with_failures=with_failures, chosen=chosen
+            )
             terminalreporter.write_line(text.strip("\n"))
         for folder in self.folders:
             terminalreporter.write_line(f"report: {folder / 'report.md'}")

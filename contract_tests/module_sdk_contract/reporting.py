@@ -94,7 +94,7 @@ def reproduce(ledger: Ledger, config: pytest.Config) -> str:
     for option, name in (("-k", "keyword"), ("-m", "markexpr")):
         chosen = config.getoption(name, "")
         words += [option, chosen] if chosen else []
-    return shlex.join(["pytest", *words])
+    return shlex.join(["pytest", "-p", "module_sdk_contract", *words])
 
 
 def write(report: Report, folder: Path) -> Path:

@@ -32,17 +32,20 @@ STYLES: Final = {
 }
 
 
-def rendered(report: dict[str, Any], *, width: int, color: bool, with_failures: bool) -> str:
-    """The text for a terminal of that width."""
+def rendered(
+    report: dict[str, Any], *, width: int, color: bool, with_failures: bool, chosen: frozenset[str] = frozenset()
+) -> str:
+    """The text for a terminal of that width. With `chosen`, only what became of those clauses."""
     console = Console(
         file=io.StringIO(), width=max(width, 80), force_terminal=color, no_color=not color, highlight=False
     )
-    console.print(group_table(report, wide=console.width >= WIDE))
+    if not chosen:
+        console.print(group_table(report, wide=console.width >= WIDE))
     if with_failures:
         for clause in report["clauses"].values():
             for failure in clause["failures"]:
                 console.print(Text(f"{failure}\n"), soft_wrap=True)
-    for line in summary_lines(report):
+    for line in chosen_lines(report, chosen) if chosen else summary_lines(report):
         bad = line.startswith(("ERROR", "failed", "NOT JUDGED"))
         console.print(Text(line, style="bold red" if bad else ""), soft_wrap=True)
     stream = console.file
@@ -76,6 +79,16 @@ def style_of(column: Verdict, counts: dict[Verdict, int]) -> str:
 
 def summary_lines(report: dict[str, Any]) -> Iterator[str]:
     yield from verdict_lines(report)
+    yield from deviation_lines(report)
+    yield canary_line(report["canaries"])
+    yield f"contract {report['contract']['version']}, tier {report['tier']}, seed {report['seed']}"
+    yield f"level: {report['level']}"
+    for level, gaps in report["gaps"].items():
+        yield from (f"  {level} lacks: {gap}" for gap in gaps)
+        break
+
+
+def deviation_lines(report: dict[str, Any]) -> Iterator[str]:
     for deviation in report["deviations"]:
         name, verdict, day = deviation["clause"], deviation["verdict"], deviation["expires"]
         without_effect = f", without effect here: {verdict}" if verdict == Verdict.NOT_APPLICABLE else ""
@@ -85,12 +98,21 @@ def summary_lines(report: dict[str, Any]) -> Iterator[str]:
             yield f"ERROR: {name} fails, and its deviation expired on {day}: mend the store, or declare it anew"
     for clause_id in report["needless_deviations"]:
         yield f"ERROR: {clause_id} passes, and is declared as a deviation: delete the declaration"
+
+
+def chosen_lines(report: dict[str, Any], chosen: frozenset[str]) -> Iterator[str]:
+    """The author asked for these clauses; the state of all others would hide the answer."""
+    for verdict in COLUMNS:
+        names = [name for name in CLAUSES if name in chosen and report["clauses"][name]["verdict"] == verdict]
+        if names:
+            yield f"{verdict.value}: {', '.join(names)}"
+        if verdict in (Verdict.UNKNOWN, Verdict.NOT_APPLICABLE):
+            reasons = {reason for name in names for reason in report["clauses"][name]["reasons"]}
+            yield from (f"  {reason}" for reason in sorted(reasons))
+    yield from unwritten_lines({name: report["clauses"][name] for name in CLAUSES if name in chosen})
+    yield from deviation_lines(report)
     yield canary_line(report["canaries"])
-    yield f"contract {report['contract']['version']}, tier {report['tier']}, seed {report['seed']}"
     yield f"level: {report['level']}"
-    for level, gaps in report["gaps"].items():
-        yield from (f"  {level} lacks: {gap}" for gap in gaps)
-        break
 
 
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:

@@ -61,6 +61,10 @@ class StoreUnderTest:
         """Make the store in `store.namespace` look as if a later version of the backend had written it."""
         unknown("write_newer_schema")
 
+    def empty_store(self, store: Store) -> None:
+        """Drop what `setup` made in `store.namespace`, tasks and all, behind the manager's back."""
+        unknown("empty_store")
+
     @pytest.fixture
     def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         clauses = clauses_of(request.node)

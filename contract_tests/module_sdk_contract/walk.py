@@ -82,7 +82,9 @@ class Walk(WalkReads):
             elif created and entry["task_key"] is None:
                 clause = "DEDUP-03"
             self.fail(clause, (entry["id"], created), (task.id, was_created))
-        if not created or is_retry:
+        if created and not is_retry:
+            self.reference.settle(entry, task.created_at)
+        else:
             self.demand("DEDUP-11" if is_retry else "DEDUP-01", view_of(entry), ordered_view(task.to_view()))
 
     def import_tasks(self, new: Sequence[Mapping[str, int]], again: bool) -> None:

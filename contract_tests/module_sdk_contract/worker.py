@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from module_sdk.backends import TaskManager
 from module_sdk.errors import IllegalTransitionError
 from module_sdk_contract.building import task_of
+
+PIPE_BYTES: Final = 4_096
+"""A child writes no more than fits into a pipe that its parent reads later."""
 
 
 def create(manager: TaskManager, tasks: list[dict[str, Any]], at: float = 0.0) -> list[tuple[str, bool]]:
@@ -71,9 +75,9 @@ def flood(manager: TaskManager, tasks: list[dict[str, Any]]) -> None:
 def fork(
     manager: TaskManager, before: dict[str, Any], children: list[dict[str, Any]], after: dict[str, Any]
 ) -> dict[str, Any]:
-    """Use the manager from threads, fork meanwhile, and use it in each child and afterwards; how that went.
+    """Use the manager from threads, fork meanwhile, and use it in each child and in the parent afterwards.
 
-    A child ends with 0 once it has created a task and read it back.
+    Returns what went wrong in the first child that failed and in the parent, in words; the empty text for nothing.
     """
     manager.create(task_of(before))
     stop = threading.Event()
@@ -81,18 +85,16 @@ def fork(
     busy = [threading.Thread(target=keep_busy, args=(manager, before["id"], stop)) for _ in range(4)]
     for thread in busy:
         thread.start()
-    endings = []
-    for fields in children:
-        child = os.fork()
-        if child == 0:
-            os._exit(use_once(manager, fields))
-        endings.append(wait_for(child, seconds=5))
-        if endings[-1]:
+    found = ""
+    for number, fields in enumerate(children, 1):
+        found = use_in_child(manager, fields, seconds=5)
+        if found:
+            found = f"child {number} of {len(children)} {found}"
             break
     stop.set()
     for thread in busy:
         thread.join()
-    return {"endings": endings, "parent": use_once(manager, after)}
+    return {"child": found, "parent": use_once(manager, after)}
 
 
 def keep_busy(manager: TaskManager, task_id: str, stop: threading.Event) -> None:
@@ -101,27 +103,41 @@ def keep_busy(manager: TaskManager, task_id: str, stop: threading.Event) -> None
         manager.list_user_tasks(1)
 
 
-def use_once(manager: TaskManager, fields: dict[str, Any]) -> int:
+def use_in_child(manager: TaskManager, fields: dict[str, Any], seconds: float) -> str:
+    """What went wrong when a forked child used the manager; the child is killed if it has not ended in time."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        os.write(writing, use_once(manager, fields).encode()[:PIPE_BYTES])
+        os._exit(0)
+    os.close(writing)
+    until = time.monotonic() + seconds
+    ended, status = 0, 0
+    while not ended and time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.005)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as answer:
+        found = answer.read().decode(errors="replace")
+    if not ended:
+        return f"hung: it neither answered nor raised within {seconds:g} s"
+    code = os.waitstatus_to_exitcode(status)
+    return f"ended with exit code {code}" if code else found
+
+
+def use_once(manager: TaskManager, fields: dict[str, Any]) -> str:
+    """Create a task and read it back; what went wrong, in words."""
     try:
         task, created = manager.create(task_of(fields))
         found = manager.get(task.id)
-        return 0 if created and found == task else 1
     except BaseException as error:  # a forked child must not return into the caller
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 2
-
-
-def wait_for(child: int, seconds: float) -> int:
-    """The exit code of a child; -1, and its end, if it hangs."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return -1
+        return f"raised {type(error).__name__}: {error}"
+    if not created:
+        return f"created a task of a new key, and create returned another task, {task.id}, as its holder"
+    return "" if found == task else f"created a task, and get returned {found} instead of it"
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

@@ -6,8 +6,9 @@ import dataclasses
 import os
 from typing import Any
 
-from module_sdk.runtime import Runtime, configure, get_runtime
-from module_sdk.settings import ENVIRONMENT_PREFIX
+from module_sdk.runtime import Runtime, get_runtime, put_in_force
+from module_sdk.sentinels import UNSET
+from module_sdk.settings import variable_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,8 @@ class StoreOptions:
 
     def open(self, **more: Any) -> Runtime:
         """Put the store in force, with further settings; nothing is contacted. Raises `ConfigurationError`."""
-        configure(**self.given(), **more)
+        options = {**self.given(), **more}
+        put_in_force(options.pop("url", UNSET), UNSET, options, by_command=True)
         return get_runtime()
 
     def source(self, runtime: Runtime) -> str:
@@ -36,4 +38,8 @@ class StoreOptions:
 
         Not its arguments: every user of the machine could read a password there.
         """
-        return os.environ | {f"{ENVIRONMENT_PREFIX}{name.upper()}": value for name, value in self.given().items()}
+        inherited = dict(os.environ)
+        if self.url is not None:
+            # Of the two, one process may have one.
+            inherited.pop(variable_of("url_file"), None)
+        return inherited | {variable_of(name): value for name, value in self.given().items()}

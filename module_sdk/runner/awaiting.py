@@ -10,7 +10,7 @@ from concurrent import futures
 from typing import Any
 
 from module_sdk.reports import is_a
-from module_sdk.runner.outcome import CANCELLED, STOPPED, Outcome, raised
+from module_sdk.runner.outcome import CANCELLED, NOT_BY_US, Outcome, raised
 from module_sdk.runner.run import Run
 from module_sdk.statuses import INTERRUPTED
 
@@ -89,5 +89,5 @@ def raised_by_coroutine(error: BaseException, run: Run, task: asyncio.Task[Any] 
             return Outcome(INTERRUPTED, error=CANCELLED)
         # Otherwise nobody asked for it: the work raised it, or awaited something that had been cancelled.
         if task is not None and task.cancelling():
-            return Outcome(INTERRUPTED, error=STOPPED)
+            return Outcome(INTERRUPTED, error=NOT_BY_US)
     return raised(error, run)

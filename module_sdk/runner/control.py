@@ -1,19 +1,11 @@
-"""Progress, confirmation and cancellation: what may be said of a task once it is recorded."""
+"""Progress and cancellation: what may be said of a task once it is recorded."""
 
 from __future__ import annotations
 
 import logging
-from concurrent.futures import CancelledError, Future
 from typing import Any, Final
 
-from module_sdk.errors import (
-    CapabilityError,
-    IllegalTransitionError,
-    InvalidInputError,
-    PayloadError,
-    TaskCancelledError,
-    TaskNotFoundError,
-)
+from module_sdk.errors import IllegalTransitionError, TaskCancelledError
 from module_sdk.events import subscribers
 from module_sdk.payloads import decode_payload, encode_payload
 from module_sdk.reports import report
@@ -22,8 +14,8 @@ from module_sdk.runner.run import Run, live_runs
 from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sentinels import ANY, UNSET, Anything
 from module_sdk.sessions import current_session, session_scope
-from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
-from module_sdk.task import check_progress
+from module_sdk.statuses import INTERRUPTED
+from module_sdk.task import Task, check_progress
 from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, task_id_text
 from module_sdk.writes import maximum_payload_bytes, update_task
 
@@ -96,8 +88,12 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
     scope = scope_of(runtime, task_id)
     run = local_run(runtime, task_id)
     manager = runtime.manager()
-    task = run.task if run is not None else manager.get(task_id, organization_id=scope)
-    if task is None or scope not in (ANY, task.organization_id):
+    if run is not None and scope in (ANY, run.task.organization_id):
+        task: Task | None = run.task
+    else:
+        # Also for work of this process that is another organization's: it must cost what an unknown id costs.
+        task = manager.get(task_id, organization_id=scope)
+    if task is None:
         return
     event = {
         "type": "progress",
@@ -108,75 +104,6 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
     }
     warn_of_percent(task_id, progress)
     subscribers.publish(task.organization_id, event)
-
-
-def ask_confirmation(task_id: str, builder: Any) -> Future[dict[str, Any]]:
-    """Move the task to `waiting_confirmation`; the future gives the response."""
-    refuse_stopped(task_id)
-    runtime = get_runtime()
-    scope = scope_of(runtime, task_id)
-    run = local_run(runtime, task_id)
-    if run is None or scope not in (ANY, run.task.organization_id):
-        raise no_local_run(runtime, task_id, scope)
-    response: Future[dict[str, Any]] = Future()
-    with run.lock:
-        earlier = run.confirmation
-        if earlier is not None and not earlier.cancelled():
-            raise IllegalTransitionError(task_id, status=WAITING_CONFIRMATION, wanted=WAITING_CONFIRMATION)
-        # Before the record says so, since the response may come the moment it does.
-        run.confirmation = response
-    try:
-        confirmation = builder.to_dict() if hasattr(builder, "to_dict") else builder
-        if confirmation is None:
-            raise PayloadError("builder must not be None", field="builder")
-        if earlier is not None:
-            # Whoever asked before gave up waiting, and the record still shows that question.
-            update_task(runtime.manager(), task_id, scope, status=RUNNING)
-        row = update_task(runtime.manager(), task_id, scope, status=WAITING_CONFIRMATION, confirmation=confirmation)
-        if row is None:
-            raise TaskNotFoundError(f"there is no task {task_id}")
-    except BaseException as error:
-        with run.lock:
-            if run.confirmation is response:
-                run.confirmation = None
-        if isinstance(error, IllegalTransitionError) and error.status == INTERRUPTED:
-            raise TaskCancelledError(f"task {task_id} was cancelled") from error
-        raise
-    return response
-
-
-def await_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
-    """`ask_confirmation`, and wait for the response on this thread."""
-    try:
-        return ask_confirmation(task_id, builder).result()
-    except CancelledError:
-        raise TaskCancelledError(f"task {task_id} was cancelled") from None
-
-
-def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
-    if not isinstance(response, dict):
-        raise InvalidInputError(f"response must be a dict, not {type(response).__name__}", field="response")
-    runtime = get_runtime()
-    text = encode_payload(response, "response", maximum_payload_bytes(runtime.manager()))
-    scope = session_scope()
-    run = local_run(runtime, task_id)
-    waiting = None if run is None or scope not in (ANY, run.task.organization_id) else run.confirmation
-    if run is None or waiting is None:
-        raise no_local_run(runtime, task_id, scope)
-    if update_task(runtime.manager(), task_id, scope, status=RUNNING) is None:
-        raise TaskNotFoundError(f"there is no task {task_id}")
-    # The status decided which of several responses counts; only its sender comes here.
-    run.settle(decode_payload(text))  # type: ignore[arg-type]  # a dict went in
-
-
-def no_local_run(runtime: Runtime, task_id: str, scope: Identifier | Anything | None) -> Exception:
-    """Why a confirmation cannot be handled here."""
-    task = runtime.manager().get(task_id, organization_id=scope)
-    if task is None:
-        return TaskNotFoundError(f"there is no task {task_id}")
-    if local_run(runtime, task_id) is None and task.is_active:
-        return CapabilityError(f"task {task_id} runs in another process")
-    return IllegalTransitionError(task_id, status=task.status, wanted=RUNNING)
 
 
 def cancel(task_id: str) -> bool:

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-import logging
+import inspect
+import math
 import threading
-from collections.abc import Callable, Iterator
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
 from typing import Any, Final
@@ -16,28 +19,34 @@ from typing import Any, Final
 from module_sdk.aio import run_on
 from module_sdk.errors import (
     ConfigurationError,
-    IllegalTransitionError,
     ModuleSDKError,
-    TaskBackendUnavailableError,
 )
 from module_sdk.manager import TaskManager
-from module_sdk.reports import is_a, report
+from module_sdk.reports import is_a
+from module_sdk.runner import host_loops
 from module_sdk.runner.awaiting import as_coroutine, awaited, needs_a_loop, raised_by_coroutine, without_generator
+from module_sdk.runner.interrupting import Interrupting
 from module_sdk.runner.loop_thread import LoopThread
-from module_sdk.runner.outcome import CANCELLED, SHUTDOWN, STOPPED, Outcome, completed, raised
+from module_sdk.runner.outcome import (
+    CANCELLED,
+    LOOP_ENDED,
+    SHUTDOWN,
+    Outcome,
+    completed,
+    raised,
+)
 from module_sdk.runner.recording import Recorder
 from module_sdk.runner.run import Run, running
 from module_sdk.runner.submission import record
-from module_sdk.sentinels import ANY
+from module_sdk.runtime import SHUTTING_DOWN
+from module_sdk.sessions import keep_session
 from module_sdk.statuses import INTERRUPTED
 from module_sdk.task_id import TaskId
 from module_sdk.thread_pool import ThreadPool
 from module_sdk.watched import close_coroutine
-from module_sdk.writes import update_task
 
 # How long stopped coroutines get to unwind before their loop ends.
 UNWIND_SECONDS: Final = 1.0
-SHUTTING_DOWN: Final = "background work is shutting down"
 
 
 class LocalRunner:
@@ -47,13 +56,17 @@ class LocalRunner:
         self.manager = manager
         self.threads = threads
         self.lock = threading.Lock()
-        self.submitted = threading.Condition(self.lock)
+        self.changed = threading.Condition(self.lock)
         self.submissions = 0
         self.runs: dict[str, Run] = {}
-        self.is_stopping = False
+        self.is_stopping = self.is_shutting_down = self.is_shut_down = False
+        self.grace_ends = math.inf
         self.recorder = Recorder(manager, self.forget)
         self.function_threads = ThreadPool(max_running_tasks)
         self.loop_thread = LoopThread()
+        self.runs_on_host_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakSet[Run]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     # --- Submitting -------------------------------------------------------------------------------------------------
 
@@ -67,8 +80,9 @@ class LocalRunner:
     async def submit_async(
         self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
     ) -> TaskId:
-        """`submit`, with coroutines on the caller's own loop."""
+        """`submit`, with coroutines on the caller's own loop if that is known to outlive the call."""
         loop = asyncio.get_running_loop()
+        find_loop = (lambda: loop) if host_loops.lives_on(loop) else self.loop_thread.loop
         recorded = functools.partial(self.record, coro_or_name, label, task_key, kwargs)
         in_context = functools.partial(contextvars.copy_context().run, recorded)
         try:
@@ -83,7 +97,7 @@ class LocalRunner:
             recording.add_done_callback(self.abandon)
             raise
         if run is not None:
-            self.start(run, lambda: loop)
+            self.start(run, find_loop if run.is_async else None)
         return task_id
 
     def record(
@@ -119,7 +133,7 @@ class LocalRunner:
         finally:
             with self.lock:
                 self.submissions -= 1
-                self.submitted.notify_all()
+                self.changed.notify_all()
 
     def abandon(self, recording: Future[tuple[TaskId, Run | None]]) -> None:
         run = None if recording.exception() is not None else recording.result()[1]
@@ -138,8 +152,9 @@ class LocalRunner:
         """Begin the work, with the submitter's context; a function waits for a free thread."""
         context = contextvars.copy_context()
         context.run(running.set, run)
+        context.run(keep_session)
         try:
-            if find_loop is None or not run.is_async:
+            if find_loop is None:
                 self.function_threads.submit(lambda: context.run(self.run_function, run))
                 return
             loop = find_loop()
@@ -155,6 +170,11 @@ class LocalRunner:
     def start_coroutine(self, run: Run, loop: asyncio.AbstractEventLoop, context: contextvars.Context) -> None:
         run.asyncio_task = loop.create_task(self.run_coroutine(run), name=f"module-sdk {run.id}", context=context)
         run.asyncio_task.add_done_callback(lambda task: self.coroutine_done(run, task))
+        if loop is not self.loop_thread.started:
+            if loop not in self.runs_on_host_loops:
+                runs = self.runs_on_host_loops[loop] = weakref.WeakSet()
+                host_loops.when_closed(loop, self.loop_closed, runs)
+            self.runs_on_host_loops[loop].add(run)
 
     def run_function(self, run: Run) -> None:
         if self.begin(run) and callable(run.work):
@@ -228,12 +248,26 @@ class LocalRunner:
         if not task.cancelled():
             # Looked at, or asyncio would log once more what is in the log and in the record.
             task.exception()
+        self.end_lost(run)
+
+    def loop_closed(self, runs: Iterable[Run]) -> None:
+        for run in list(runs):
+            self.end_lost(run)
+
+    def end_lost(self, run: Run) -> None:
+        """Record the end of a coroutine whose loop has ended without it."""
         if run.id in self.runs and not run.is_ending:
-            self.off_loop(lambda: self.end_unstarted(run, STOPPED))
+            run.is_ending = True
+            reason = CANCELLED if run.cancelled.is_set() else LOOP_ENDED
+            self.off_loop(lambda: self.recorder.end(run, Outcome(INTERRUPTED, error=reason)))
 
     def forget(self, run: Run) -> None:
+        if inspect.iscoroutine(run.work) and inspect.getcoroutinestate(run.work) == inspect.CORO_CREATED:
+            run.drop_work()
         with self.lock:
             self.runs.pop(run.id, None)
+            if self.is_stopping:
+                self.changed.notify_all()
         run.end()
 
     # --- Stopping ---------------------------------------------------------------------------------------------------
@@ -245,32 +279,41 @@ class LocalRunner:
             run.stop()
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """Wait so long for what runs, then record the rest as interrupted and stop it."""
+        """Wait so long for what runs, then record the rest as interrupted and stop it.
+
+        A second caller waits for the first, and a shorter time of its own counts for both.
+        """
+        while not self.is_shut_down:
+            with self.lock:
+                self.is_stopping = True
+                self.grace_ends = min(self.grace_ends, time.monotonic() + timeout_seconds)
+                self.changed.notify_all()
+                if self.is_shutting_down:
+                    self.changed.wait_for(lambda: not self.is_shutting_down)
+                    continue
+                self.is_shutting_down = True
+            try:
+                self.shut_down()
+            finally:
+                with self.lock:
+                    self.is_shutting_down = False
+                    self.changed.notify_all()
+
+    def shut_down(self) -> None:
         with self.lock:
-            self.is_stopping = True
-            longest = min(max(timeout_seconds, UNWIND_SECONDS), threading.TIMEOUT_MAX)
-            self.submitted.wait_for(lambda: not self.submissions, longest)
-        wait_until_ended(list(self.runs.values()), timeout_seconds)
-        left = list(self.runs.values())
-        self.interrupt(left)
-        wait_until_ended([run for run in left if run.is_async], UNWIND_SECONDS)
+            while (self.runs or self.submissions) and (seconds := self.grace_ends - time.monotonic()) > 0:
+                self.changed.wait(min(seconds, threading.TIMEOUT_MAX))
+            self.changed.wait_for(lambda: not self.submissions, UNWIND_SECONDS)
+            left = list(self.runs.values())
+        if left:
+            Interrupting(self.manager, left).record()
+        for run in left:
+            run.stop()
+        futures.wait([run.ended for run in left if run.is_async], UNWIND_SECONDS)
         self.recorder.stop()
         self.loop_thread.stop()
         self.function_threads.close()
-
-    def interrupt(self, left: list[Run]) -> None:
-        store_is_away = False
-        for run in left:
-            try:
-                if not store_is_away:
-                    update_task(self.manager, run.id, ANY, status=INTERRUPTED, error=SHUTDOWN)
-            except IllegalTransitionError:
-                pass  # it ended by itself in the last moment
-            except Exception as error:  # a manager that is not ours may raise anything
-                # One wait for a store that is away is enough: the process wants to end.
-                store_is_away = isinstance(error, TaskBackendUnavailableError)
-                report(logging.ERROR, "task %s could not be recorded as interrupted", run.id, error=error)
-            run.stop()
+        self.is_shut_down = True
 
 
 def is_current(task: asyncio.Task[Any] | None) -> bool:
@@ -279,7 +322,3 @@ def is_current(task: asyncio.Task[Any] | None) -> bool:
         return asyncio.current_task() is task
     except RuntimeError:
         return False
-
-
-def wait_until_ended(runs: list[Run], seconds: float) -> None:
-    futures.wait([run.ended for run in runs], min(seconds, threading.TIMEOUT_MAX))

@@ -11,7 +11,9 @@ from module_sdk.statuses import COMPLETED, FAILED, INTERRUPTED
 
 CANCELLED: Final = "cancelled"
 SHUTDOWN: Final = "shutdown"
-STOPPED: Final = "stopped"
+LOOP_ENDED: Final = "stopped: the event loop that it ran on has ended"
+NOT_BY_US: Final = "stopped: its asyncio task was cancelled, by the end of its event loop or by code of the host"
+UNASKED: Final = (LOOP_ENDED, NOT_BY_US)
 
 
 class Outcome(NamedTuple):

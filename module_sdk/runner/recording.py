@@ -15,12 +15,13 @@ from module_sdk.errors import (
     IllegalTransitionError,
     ModuleSDKError,
     PayloadError,
+    SchemaMissingError,
     TaskBackendError,
     TaskBackendUnavailableError,
 )
 from module_sdk.manager import TaskManager
 from module_sdk.reports import error_text, is_a, report
-from module_sdk.runner.outcome import Outcome
+from module_sdk.runner.outcome import UNASKED, Outcome
 from module_sdk.runner.run import Run
 from module_sdk.sentinels import ANY
 from module_sdk.statuses import FAILED, RUNNING, WAITING_CONFIRMATION
@@ -28,6 +29,8 @@ from module_sdk.writes import update_task
 
 BEGIN_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 5.0
+# A store that was emptied may be restored, and then the task has to hear how its work ended (SEE-10).
+MENDABLE: Final = (TaskBackendError, SchemaMissingError)
 
 
 class Recorder:
@@ -53,14 +56,16 @@ class Recorder:
     def end(self, run: Run, outcome: Outcome) -> None:
         """Record the end, then log it. Never raises: what the store cannot take now is retried on a thread."""
         run.is_ending = True
-        problem = self.attempt(run, outcome)
+        # After `stop` the shutdown has recorded it, or said that it could not; the manager may be closed by now.
+        problem = None if run.is_recorded else self.attempt(run, outcome)
         if outcome.cause is not None:
             report(logging.ERROR, "task %s failed", run.id, error=outcome.cause)
-        if problem is not None and not self.stopped.is_set() and is_a(TaskBackendError, problem):
+        elif outcome.error in UNASKED:
+            report(logging.WARNING, "task %s was %s", run.id, outcome.error)
+        if problem is not None and not self.stopped.is_set() and is_a(MENDABLE, problem):
             report(logging.WARNING, "the end of task %s waits for the store: %s", run.id, error_text(problem))
             self.retry_later(run, outcome._replace(cause=None))
         else:
-            # After `stop` the shutdown has recorded it, or said that it could not; the manager may be closed by now.
             self.conclude(run, None if self.stopped.is_set() else problem)
 
     def attempt(self, run: Run, outcome: Outcome) -> BaseException | None:
@@ -120,8 +125,8 @@ class Recorder:
     def retry(self) -> None:
         while True:
             try:
-                self.retrying(TaskBackendError, None)(self.record_late_ends)
-            except TaskBackendError:
+                self.retrying(MENDABLE, None)(self.record_late_ends)
+            except MENDABLE:
                 # After `stop` only: the shutdown has recorded them, or said that it could not.
                 while not self.late_ends.empty():
                     self.conclude(self.late_ends.get()[0], None)
@@ -132,16 +137,16 @@ class Recorder:
 
     def record_late_ends(self) -> None:
         """Try each once: one that the store refuses holds up no other. Raises the last failure."""
-        failure: TaskBackendError | None = None
+        failure: Exception | None = None
         for _ in range(self.late_ends.qsize()):
             run, outcome = self.late_ends.get()
             problem = self.attempt(run, outcome)
-            if not isinstance(problem, TaskBackendError):
+            if not isinstance(problem, MENDABLE):
                 self.conclude(run, problem)
                 continue
             self.late_ends.put((run, outcome))
             failure = problem
-            if isinstance(problem, TaskBackendUnavailableError):
+            if isinstance(problem, TaskBackendUnavailableError | SchemaMissingError):
                 break
         if failure is not None:
             raise failure
@@ -155,7 +160,9 @@ class Recorder:
         except BaseException as error:  # what waits for the end may be code of the host
             report(logging.ERROR, "the end of task %s could not be announced", run.id, error=error)
 
-    def retrying(self, kind: type[TaskBackendError], seconds: float | None) -> Callable[..., Any]:
+    def retrying(
+        self, kind: type[Exception] | tuple[type[Exception], ...], seconds: float | None
+    ) -> Callable[..., Any]:
         """Calls again after an error of this kind, with backoff: for so many seconds, or until `stop`."""
         stop = tenacity.stop_when_event_set(self.stopped)
         return tenacity.Retrying(

@@ -36,8 +36,13 @@ class Run:
         self.ended.set_running_or_notify_cancel()
         self.has_begun = False
         self.is_ending = False
+        self.is_recorded = False
+        """Whether a shutdown has recorded its end."""
         self.lock = threading.Lock()
+        # Held while a question or an answer is being written, so that none of them overtakes another.
+        self.asking = threading.Lock()
         self.confirmation: Future[dict[str, Any]] | None = None
+        """The response to the question that was asked last, unless that has been answered or withdrawn."""
         self.asyncio_task: asyncio.Task[None] | None = None
         live_runs[task.id] = self
 
@@ -58,16 +63,19 @@ class Run:
         except BaseException as error:  # one that ran may do anything when it is closed
             report(logging.WARNING, "the coroutine of task %s could not be closed", self.id, error=error)
 
-    def settle(self, response: dict[str, Any] | TaskCancelledError) -> None:
-        """End the wait for a confirmation, if there is one: whoever takes the future out is the one to settle it."""
+    def settle(self, error: TaskCancelledError) -> None:
+        """End the wait for a confirmation, if there is one."""
+        waiting = self.confirmation
+        if waiting is not None and self.take(waiting):
+            settle(waiting, error)
+
+    def take(self, waiting: Future[dict[str, Any]]) -> bool:
+        """Whether the caller is the one to settle this response: of several callers, the first."""
         with self.lock:
-            waiting, self.confirmation = self.confirmation, None
-        if waiting is None or not waiting.set_running_or_notify_cancel():
-            return
-        if isinstance(response, TaskCancelledError):
-            waiting.set_exception(response)
-        else:
-            waiting.set_result(response)
+            is_taken = self.confirmation is waiting
+            if is_taken:
+                self.confirmation = None
+        return is_taken
 
     def end(self) -> None:
         """What is to be recorded of it has been; a second call does nothing."""
@@ -83,6 +91,17 @@ class Run:
         if self.asyncio_task is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and the work with it
                 self.asyncio_task.get_loop().call_soon_threadsafe(self.asyncio_task.cancel)
+
+
+def settle(waiting: Future[dict[str, Any]], response: dict[str, Any] | TaskCancelledError) -> bool:
+    """Whether the asker receives it: not if the asker gave up before."""
+    if not waiting.set_running_or_notify_cancel():
+        return False
+    if isinstance(response, TaskCancelledError):
+        waiting.set_exception(response)
+    else:
+        waiting.set_result(response)
+    return True
 
 
 class Done(Awaitable[None]):

@@ -34,13 +34,14 @@ def record(
     session = current_session()
     if session is None or session.user_id is None:
         raise SessionRequiredError("background work needs a user: with module_sdk.session(user=…)")
+    clock = getattr(manager, "clock", system_clock)
     task = Task.new(
         user_id=session.user_id,
         organization_id=session.organization_id,
         module=session.module,
         label=label,
         task_key=task_key,
-        now=getattr(manager, "clock", system_clock)(),
+        now=None if clock is system_clock else clock(),
         function=coro_or_name if isinstance(coro_or_name, str) else None,
         arguments=arguments or None,
     )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import importlib
+import pkgutil
+import re
 from typing import Final
 
 from module_sdk_memory.manager import MemoryTaskManager
 
 from module_sdk.backends import TaskManager
-from tests.mutants import contract_bugs, conversions, further_bugs, strangers_bugs
-from tests.mutants.bases import MemoryMutant, SQLMutant
-from tests.mutants.facades import PatchedFacade
-from tests.mutants.importing import ImportsNoOther
-from tests.mutants.mongo_stores import MongoMutant
-from tests.mutants.redis_stores import RedisMutant
-from tests.mutants.stores import SharedMemory
-from tests.mutants.wire import OverTheWire
+from tests.mutants import rules
+from tests.mutants.marking import declared
+from tests.mutants.stores.facade import PatchedFacade
+from tests.mutants.stores.importing import ImportsNoOther
+from tests.mutants.stores.memory import MemoryMutant, SharedMemory
+from tests.mutants.stores.mongo import MongoMutant
+from tests.mutants.stores.redis import RedisMutant
+from tests.mutants.stores.sql import SQLMutant
+from tests.mutants.stores.wire import OverTheWire
 
 PLACES: Final = {
     OverTheWire: "wire",
@@ -54,11 +57,8 @@ class Mutant:
     name: str
     placed: Placed
     clause: str
-
-    @property
-    def is_race(self) -> bool:
-        """Whether the bug shows only when two calls meet."""
-        return self.placed.store.__name__ in further_bugs.RACES | strangers_bugs.RACES
+    is_race: bool
+    """Whether the bug shows only when two calls meet."""
 
     @property
     def id(self) -> str:
@@ -66,27 +66,18 @@ class Mutant:
         return f"{self.number}-{self.placed.name}-{self.clause}"
 
 
-def at(store: type[TaskManager], places: Sequence[str]) -> Placed:
-    return Placed(store, *(places or (place_of(store),)))
+def in_order(number: str) -> tuple[str, int]:
+    """Numbers without a letter first, then each letter's in their order."""
+    letter, digits = re.fullmatch(r"([a-z]?)(\d+)", number).groups()  # type: ignore[union-attr]  # else it is no number
+    return letter, int(digits)
 
 
-MUTANTS: Final = (
-    *(
-        Mutant(number, name, Placed(store, place_of(store)), clause)
-        for number, name, store, clause in contract_bugs.ROWS
-    ),
-    *(
-        Mutant(f"x{number}", name, at(store, place), clause)
-        for number, (name, store, clause, *place) in enumerate(further_bugs.ROWS, further_bugs.FIRST)
-    ),
-    *(
-        Mutant(f"s{number}", name, at(store, place), clause)
-        for number, (name, store, clause, *place) in enumerate(strangers_bugs.ROWS, 1)
-    ),
-    *(
-        Mutant(f"p{number}", name, at(store, ()), clause)
-        for number, (name, store, clause) in enumerate(conversions.ROWS, 1)
-    ),
+for found in pkgutil.iter_modules(rules.__path__, f"{rules.__name__}."):
+    importlib.import_module(found.name)
+
+MUTANTS: Final = tuple(
+    Mutant(each.number, each.name, Placed(each.store, each.on or place_of(each.store)), each.clause, each.race)
+    for each in sorted(declared, key=lambda each: (in_order(each.number), each.store.__name__))
 )
 CONTROLS: Final = (
     Placed(MemoryMutant, "memory"),

@@ -15,9 +15,9 @@ from module_sdk_contract.marks import clauses_of_function, deciding_tests
 from module_sdk_contract.under_test import StoreUnderTest
 
 from tests.mutants.registry import STORES, Placed, clauses_named
-from tests.mutants.wire import answering_server
+from tests.mutants.stores.wire import answering_server
 from tests.restarting import RestartsServer
-from tests.spoiling import scrambled_file, spoilt_record
+from tests.spoiling import drop_collections, drop_tables, scrambled_file, spoil_somehow
 
 
 class MutantUnderTest(StoreUnderTest):
@@ -31,8 +31,7 @@ class MutantUnderTest(StoreUnderTest):
         return [tables.records, tables.active, tables.by_user, tables.by_key]
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        records = manager_of(store).tables.records
-        records[task_id] = records[task_id]._replace(status="no such status")
+        spoil_somehow(store.manager, task_id)
 
 
 class WireMutant(MutantUnderTest):
@@ -55,6 +54,9 @@ class SQLMutantUnderTest(StoreUnderTest):
     def write_newer_schema(self, store: Store) -> None:
         manager = manager_of(store)
         manager.pool.execute(f"UPDATE {manager.tables.meta_name} SET value = '99'", (), time.monotonic() + 10)
+
+    def empty_store(self, store: Store) -> None:
+        drop_tables(manager_of(store))
 
 
 class SQLiteMutant(SQLMutantUnderTest):
@@ -89,15 +91,15 @@ class ValkeyMutant(ServerMutant):
             yield key, router.read("DUMP", key, deadline=time.monotonic() + 10)
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        manager, deadline = manager_of(store), time.monotonic() + 10
-        name = manager.layout.record(task_id)
-        packed = manager.router.read("GET", name, deadline=deadline)
-        manager.router.read("SET", name, spoilt_record(packed), deadline=deadline)
+        spoil_somehow(store.manager, task_id)
 
 
 class MongoMutantUnderTest(ServerMutant):
     def direct_url(self, url: str) -> str:
         return f"{url}?directConnection=true"
+
+    def empty_store(self, store: Store) -> None:
+        drop_collections(manager_of(store))
 
 
 BASES = {

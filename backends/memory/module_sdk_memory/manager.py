@@ -64,6 +64,14 @@ class Tables:
         if record.active_key is not None:
             self.active[record.organization_id, record.active_key] = record.id
 
+    def newest(self, record: TaskRecord) -> int | None:
+        """The latest `created_at` of the record's key, up to its horizon; `None` without a key or an earlier task."""
+        if record.task_key is None:
+            return None
+        moments = self.by_key.get(record.organization_id, NO_KEYS).get(record.task_key, NO_MOMENTS)
+        counted = bisect.bisect_left(moments, (record.horizon() + 1, ""))
+        return moments[counted - 1][0] if counted else None
+
     def remove(self, record: TaskRecord) -> None:
         moment = (record.created_at, record.id)
         scope = (record.organization_id, record.user_id)
@@ -132,6 +140,7 @@ class MemoryTaskManager(TaskManager):
         with self.tables.lock:
             standing = self.tables.records.get(record.id) or self.holder(record)
             if standing is None:
+                record = record.after(self.tables.newest(record))
                 self.tables.put(record)
             return standing or record
 

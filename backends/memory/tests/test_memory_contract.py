@@ -9,6 +9,8 @@ from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.harness import Store
 from module_sdk_memory.manager import MemoryTaskManager, Tables
 
+from tests.spoiling import spoil_somehow
+
 
 class TestMemory(TaskManagerContract):
     url = "memory://contract"
@@ -18,8 +20,7 @@ class TestMemory(TaskManagerContract):
         return [tables.records, tables.active, tables.by_user, tables.by_key]
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        records = tables_of(store).records
-        records[task_id] = records[task_id]._replace(status="no such status")
+        spoil_somehow(store.manager, task_id)
 
 
 def tables_of(store: Store) -> Tables:

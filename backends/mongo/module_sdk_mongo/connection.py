@@ -16,7 +16,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
+from module_sdk.backends import ManagerOptions, StoreURL, TaskBackendUnavailableError
 
 Document = dict[str, Any]
 Order = list[tuple[str, int]]
@@ -51,18 +51,21 @@ class Connection:
         with self.lock:
             if self.client is not None:
                 return
+            client, refused = None, ""
             try:
                 client = self.new_client()
-            except (PyMongoError, ValueError) as error:
-                raise ConfigurationError(
-                    f"the store URL {self.url} cannot be read: {self.url.scrub(str(error))}"
-                ) from None
+            except (PyMongoError, ValueError, TypeError) as error:
+                refused = type(error).__name__
+            if client is None:
+                # Outside of the handler, so that the driver's error, which may repeat an option, is not the context.
+                raise self.url.unreadable(f"pymongo refuses it or one of its options ({refused})")
             self.database: Database[Document] = client.get_database(
                 client.get_default_database(DEFAULT_DATABASE).name,
                 codec_options=CODEC,
                 read_preference=ReadPreference.PRIMARY,
                 write_concern=WRITE_CONCERN,
-                read_concern=ReadConcern(),
+                # Not the server's default (setDefaultRWConcern): `available` also returns what another shard owns.
+                read_concern=ReadConcern("local"),
             )
             self.tasks: Collection[Document] = self.database[f"{self.options.namespace}__tasks"]
             self.meta: Collection[Document] = self.database[f"{self.options.namespace}__meta"]
@@ -77,6 +80,20 @@ class Connection:
         in_url = {name.lower() for name, _ in parse_qsl(self.url.text.partition("?")[2])}
         ours = {name: value for name, value in settings.items() if name.lower() not in in_url}
         return MongoClient(self.url.text, connect=False, **ours)
+
+    def check_role(self) -> None:
+        """Raise `TaskBackendUnavailableError` unless the server is one that takes writes.
+
+        A member of a set refuses a read that is meant for its primary, except over a direct connection: there the
+        driver allows it to answer whatever it is by now, so it has to be asked.
+        """
+        client = self.database.client
+        if client.topology_description.topology_type_name == "Single":
+            is_primary = bool(client.admin.command("hello", codec_options=CODEC).get("isWritablePrimary"))
+        else:
+            is_primary = client.is_primary
+        if not is_primary:
+            raise TaskBackendUnavailableError(f"{self.url} is not a primary: it takes no writes")
 
     def close(self) -> None:
         with self.lock, pymongo.timeout(CLOSE_SECONDS):

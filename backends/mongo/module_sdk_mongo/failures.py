@@ -17,6 +17,10 @@ from pymongo.errors import (
 UNAUTHORIZED: Final = 13
 # AuthenticationFailed, and the same of a hosted MongoDB.
 WRONG_CREDENTIALS: Final = (18, 8000)
+# NamespaceNotFound: https://www.mongodb.com/docs/manual/reference/error-codes/
+NO_COLLECTION: Final = 26
+# In the text of a BadValue: the collection has been dropped, or made again by an insert, and its indexes are gone.
+NO_INDEX: Final = "hint provided does not correspond to an existing index"
 # In the text of a BadValue; it has no code of its own.
 NO_JOURNAL: Final = "does not have journaling enabled"
 
@@ -31,6 +35,13 @@ def is_unavailable(error: Exception) -> bool:
     if isinstance(error, BulkWriteError) and lacks_majority(error):
         return True
     return isinstance(error, PyMongoError) and (error.timeout or error.has_error_label("RetryableWriteError"))
+
+
+def is_missing_schema(error: Exception) -> bool:
+    """Whether a collection or its indexes are gone."""
+    if isinstance(error, BulkWriteError) or not isinstance(error, OperationFailure):
+        return False
+    return error.code == NO_COLLECTION or NO_INDEX in str(error)
 
 
 def lacks_majority(error: BulkWriteError) -> bool:

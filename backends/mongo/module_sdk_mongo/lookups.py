@@ -12,6 +12,7 @@ from typing import Any, Final
 import bson
 from bson.codec_options import CodecOptions
 from bson.errors import InvalidBSON
+from bson.int64 import Int64
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
@@ -113,10 +114,9 @@ def key_range(organization: str, start: str, end: str | None) -> Document:
 
 def newest_first(rows: list[Row]) -> list[Row]:
     """The order of a lookup, made here: the server's sort would carry whole documents, payloads included."""
-    try:
-        rows.sort(key=operator.itemgetter(CREATED_AT, ID), reverse=True)
-    except TypeError:
-        rows.sort(key=moment, reverse=True)
+    # An error of the comparison does not tell: NaN can be compared, and is in no order.
+    is_right = {type(row[CREATED_AT]) for row in rows} <= {Int64}
+    rows.sort(key=operator.itemgetter(CREATED_AT, ID) if is_right else moment, reverse=True)
     return rows
 
 

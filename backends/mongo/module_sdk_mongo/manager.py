@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Final
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from module_sdk.backends import (
@@ -16,6 +19,7 @@ from module_sdk.backends import (
     Diagnosis,
     Explanation,
     ManagerOptions,
+    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
@@ -32,15 +36,22 @@ from module_sdk_mongo.connection import Connection, Document, within
 from module_sdk_mongo.diagnosis import diagnose
 from module_sdk_mongo.documents import ROW_PROJECTION, document_of, record_of, row_of
 from module_sdk_mongo.explaining import explain
-from module_sdk_mongo.failures import configuration_fault, is_unavailable, lacks_majority
+from module_sdk_mongo.failures import configuration_fault, is_missing_schema, is_unavailable, lacks_majority
 from module_sdk_mongo.lookups import Find
-from module_sdk_mongo.updates import guard, pipeline
+from module_sdk_mongo.updates import guard, pipeline, upsert_bounded
 
 # hint for findAndModify and delete, and allowDiskUse for find.
 OLDEST_SERVER: Final = (4, 4)
 # The key of a holder that ends can be taken by another between two looks at it.
 ATTEMPTS: Final = 100
 DUPLICATE_KEY: Final = 11000
+
+# An answer is refused where the server was looked at longer ago: another host may have become the primary, and an empty
+# collection may be one that was dropped.
+LOOK_SECONDS: Final = 0.5
+# MongoDB makes a collection that does not exist when something is inserted, so that is looked at just before; each time
+# would take half as long again as the insert itself.
+LOOK_BEFORE_INSERT_SECONDS: Final = 0.02
 
 # What a child inherited is neither used nor closed by it: closing would end the parent's sessions.
 inherited: list[Connection] = []
@@ -58,6 +69,7 @@ class MongoTaskManager(TaskManager):
         self.options.refuse_unknown()
         self.connection = self.connection_class(self.url, self.options)
         self.connection.open()
+        self.looked_at = -math.inf
 
     # --- Life -------------------------------------------------------------------------------------------------------
 
@@ -67,6 +79,7 @@ class MongoTaskManager(TaskManager):
             with within(deadline):
                 self.check_server()
                 self.check_schema(create)
+            self.looked_at = time.monotonic()
         except Exception as error:
             fault = configuration_fault(error, self.connection.database.name)
             if fault is None:
@@ -78,10 +91,11 @@ class MongoTaskManager(TaskManager):
         version = tuple(client.server_info()["versionArray"][:2])
         if version < OLDEST_SERVER:
             raise ConfigurationError(f"{self.url} is MongoDB {version[0]}.{version[1]}: 4.4 or later is needed")
-        if not client.is_primary:
-            raise TaskBackendUnavailableError(f"{self.url} is not a primary: it takes no writes")
+        self.connection.check_role()
 
     def check_schema(self, create: bool) -> None:
+        if fault := schema.fault_of_options(self.connection):
+            raise ConfigurationError(f"{self.url}: the collection {self.connection.tasks.name} {fault}")
         found = schema.read_version(self.connection)
         if found is not None and not isinstance(found, int):
             raise ConfigurationError(f"{self.url}: {self.connection.meta.name} holds no version: {found!r}")
@@ -97,28 +111,52 @@ class MongoTaskManager(TaskManager):
 
     def store_ping(self, deadline: float) -> None:
         with within(deadline):
-            self.connection.database.command("ping")
+            self.look()
 
     def store_close(self) -> None:
         self.connection.close()
+
+    def looking(self, deadline: float, most_seconds: float = LOOK_SECONDS) -> AbstractContextManager[None]:
+        """`within`, on a server that was looked at no more than so many seconds ago."""
+        if time.monotonic() - self.looked_at > most_seconds:
+            with within(deadline):
+                self.look()
+        return within(deadline)
+
+    def look(self) -> None:
+        """See that the server is the primary, and that nobody has emptied the store. Raises what `store_open` would."""
+        began = time.monotonic()
+        self.connection.check_role()
+        found = schema.read_whole_version(self.connection)
+        if found != schema.SCHEMA_VERSION:
+            self.check_schema(create=False)
+        self.looked_at = began
 
     # --- One task ---------------------------------------------------------------------------------------------------
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         document = document_of(record)
-        condition: Document = {"_id": record.id}
-        index = schema.BY_ID
+        # By an index of ours that has all of it: one that the server makes for a collection that was dropped lacks that
+        # index, so nothing goes in there.
+        condition: Document = {name: document[name] for name in ("organization_id", "user_id", "created_at", "_id")}
+        index = schema.BY_USER
         if record.active_key is not None:
             condition = {"organization_id": record.organization_id, "active_key": record.active_key}
             index = schema.BY_ACTIVE_KEY
         tasks = self.connection.tasks
-        with within(deadline):
+        change: Document | list[Document] = {"$setOnInsert": document}
+        # What stood there before: nothing if the document went in, which need not travel back.
+        answer = ReturnDocument.BEFORE
+        if self.keeps_server_time:
+            change, answer = upsert_bounded(document), ReturnDocument.AFTER
+        with self.looking(deadline, LOOK_BEFORE_INSERT_SECONDS):
             for _ in range(ATTEMPTS):
                 standing: Document | None = None
                 # The id exists, or another writer took the key at this very moment.
                 with contextlib.suppress(DuplicateKeyError):
-                    # What stood there before: nothing if the document went in, which need not travel back.
-                    standing = tasks.find_one_and_update(condition, {"$setOnInsert": document}, upsert=True, hint=index)
+                    standing = tasks.find_one_and_update(
+                        condition, change, upsert=True, hint=index, return_document=answer
+                    )
                     if standing is None:
                         return record
                 if standing is None or standing["_id"] != record.id:
@@ -129,7 +167,7 @@ class MongoTaskManager(TaskManager):
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         tasks = self.connection.tasks
-        with within(deadline):
+        with self.looking(deadline, 0):
             wanted: dict[str, TaskRecord] = {}
             for record in records:
                 wanted.setdefault(record.id, record)
@@ -154,25 +192,28 @@ class MongoTaskManager(TaskManager):
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         condition = {"_id": task_id} if organization is None else {"_id": task_id, "organization_id": organization}
-        with within(deadline):
+        with self.looking(deadline):
             document = self.connection.tasks.find_one(condition, hint=schema.BY_ID)
+            if document is None:
+                # What is told of an unknown id lasts: the end of work is not recorded any more.
+                self.look()
         return None if document is None else record_of(document)
 
     # --- Lookups ----------------------------------------------------------------------------------------------------
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        with within(deadline):
+        with self.looking(deadline):
             return lookups.by_user(organization, user, limit).rows(self.connection.tasks)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
-        with within(deadline):
+        with self.looking(deadline):
             return lookups.by_key(organization, key, limit).rows(self.connection.tasks)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
         tasks = self.connection.tasks
-        with within(deadline):
+        with self.looking(deadline):
             if limit is None:
                 return lookups.newest_first(lookups.by_prefix(organization, start, end).rows(tasks))
             newest = lookups.newest_ids_by_prefix(organization, start, end, limit)
@@ -188,22 +229,30 @@ class MongoTaskManager(TaskManager):
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
-        with within(deadline):
+        with self.looking(deadline):
             document = self.connection.tasks.find_one_and_update(
                 guard(task_id, organization, change),
-                pipeline(change),
+                pipeline(change, keeps_server_time=self.keeps_server_time),
                 projection=ROW_PROJECTION,
                 return_document=ReturnDocument.AFTER,
                 hint=schema.BY_ID,
             )
         return None if document is None else row_of(document)
 
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        stages = pipeline(change, keeps_server_time=self.keeps_server_time)
+        updates = [UpdateOne(guard(each, organization, change), stages, hint=schema.BY_ID) for each in task_ids]
+        with self.looking(deadline):
+            return self.connection.tasks.bulk_write(updates, ordered=False).matched_count
+
     # --- The read model ---------------------------------------------------------------------------------------------
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         condition, order = query_document(query), order_of(sort)
         tasks = self.connection.tasks
-        with within(deadline):
+        with self.looking(deadline):
             if not offset:
                 return Find(condition, None, order=order, limit=limit).rows(tasks)
             # Ids first, so that what is skipped is not read where an index has the order.
@@ -216,7 +265,7 @@ class MongoTaskManager(TaskManager):
 
     def store_count(self, query: Query, deadline: float) -> int:
         condition = query_document(query)
-        with within(deadline):
+        with self.looking(deadline):
             if not condition:
                 return self.connection.tasks.count_documents(condition, hint=schema.BY_ID)
             return self.connection.tasks.count_documents(condition)
@@ -233,7 +282,7 @@ class MongoTaskManager(TaskManager):
             condition["user_id"] = user
         tasks = self.connection.tasks
         removed = 0
-        with within(deadline):
+        with self.looking(deadline):
             # More than once only where another process prunes the same tasks.
             while removed < batch_size:
                 wanted = batch_size - removed
@@ -251,7 +300,7 @@ class MongoTaskManager(TaskManager):
     ) -> Explanation:
         tasks = self.connection.tasks
         organization, argument = str(arguments[0]), str(arguments[1])
-        with within(deadline):
+        with self.looking(deadline):
             if operation == "list_user_tasks":
                 finds = [lookups.by_user(organization, argument, limit)]
             elif operation == "get_tasks_by_key":
@@ -265,12 +314,15 @@ class MongoTaskManager(TaskManager):
 
     def store_diagnose(self, deadline: float) -> Diagnosis:
         with within(deadline):
+            self.look()
             return diagnose(self.connection)
 
     def store_after_fork(self) -> None:
         inherited.append(self.connection)
         self.connection = self.connection_class(self.url, self.options)
 
-    def translate_error(self, error: Exception) -> TaskBackendError:
+    def translate_error(self, error: Exception) -> ModuleSDKError:
+        if is_missing_schema(error):
+            return self.missing_schema()
         kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
         return kind(self.describe_error(error))

@@ -7,7 +7,7 @@ from typing import Final
 from bson.int64 import Int64
 from pymongo import IndexModel
 
-from module_sdk_mongo.connection import Connection
+from module_sdk_mongo.connection import Connection, Document
 
 SCHEMA_VERSION: Final = 1
 SCHEMA_ID: Final = "schema"
@@ -39,9 +39,25 @@ def read_version(connection: Connection) -> object:
     return None if stored is None else stored.get("version")
 
 
+def read_whole_version(connection: Connection) -> object:
+    """`read_version`, in one trip that fails where the collection of tasks does not exist."""
+    marker = {"coll": connection.meta.name, "pipeline": [{"$match": {"_id": SCHEMA_ID}}]}
+    stages: list[Document] = [{"$collStats": {"count": {}}}, {"$unionWith": marker}, {"$match": {"_id": SCHEMA_ID}}]
+    with connection.tasks.aggregate(stages) as found:
+        return next((document.get("version") for document in found), None)
+
+
 def missing_indexes(connection: Connection) -> list[str]:
     existing = connection.tasks.index_information()
     return [name for name in INDEXES if name not in existing]
+
+
+def fault_of_options(connection: Connection) -> str | None:
+    """What somebody has made the collection of tasks with that changes its answers; `None` for nothing."""
+    options = connection.tasks.options()
+    if "collation" in options:
+        return f"compares texts by a collation ({options['collation'].get('locale')}), not by their bytes"
+    return "is capped, so tasks vanish from it" if options.get("capped") else None
 
 
 def build(connection: Connection) -> None:

@@ -14,7 +14,7 @@ from module_sdk_mongo.manager import MongoTaskManager
 from mongomock.store import ServerStore
 from pymongo import IndexModel
 
-from module_sdk.backends import Capabilities, ManagerOptions
+from module_sdk.backends import Capabilities, ManagerOptions, TaskManager
 
 SERVER: Final = ServerStore()  # type: ignore[no-untyped-call]  # mongomock has no types
 # Calls are atomic, as a server's are, and none is under way at a fork.
@@ -26,6 +26,9 @@ class MongomockConnection(Connection):
     def open(self) -> None:
         super().open()
         self.tasks = cast("Any", MongomockCollection(self.database[self.tasks.name]))
+
+    def check_role(self) -> None:
+        """There is one server."""
 
     def new_client(self) -> Any:
         return mongomock.MongoClient(self.url.text, _store=SERVER)
@@ -61,6 +64,9 @@ class MongomockCollection:
     def name(self) -> str:
         return str(self.collection.name)
 
+    def options(self) -> dict[str, Any]:
+        return {}
+
     def create_indexes(self, indexes: list[IndexModel]) -> None:
         """One by one: mongomock's own drops the conditions."""
         for index in indexes:
@@ -88,6 +94,16 @@ class MongomockTaskManager(MongoTaskManager):
     # Nothing is shared, kept, explained or ended at a deadline.
     capabilities = Capabilities()
     connection_class = MongomockConnection
+    # Its bulk writes do not take what pymongo passes.
+    store_update_many = TaskManager.store_update_many
+
+    def look(self) -> None:
+        """There is no such aggregation, and nobody drops a collection."""
+
+    @property
+    def keeps_server_time(self) -> bool:
+        """It has no server, whose clock could count, and knows no `$replaceWith`."""
+        return False
 
 
 def open_manager(url: str, **options: Any) -> MongomockTaskManager:

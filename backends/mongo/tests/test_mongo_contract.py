@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from typing import cast
 
 import pytest
-from module_sdk_contract import TaskManagerContract
+from module_sdk_contract import Deviation, TaskManagerContract
 from module_sdk_contract.harness import Store
 from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import SCHEMA_ID, SCHEMA_VERSION
 
 from tests.restarting import RestartsServer
+from tests.spoiling import drop_collections, spoil_somehow
 
 
 class MongoContract(RestartsServer, TaskManagerContract):
     """The side doors, which are the same for both."""
 
     __test__ = False
+    deviations = (
+        Deviation(
+            "ORDER-10",
+            "an upsert cannot see other documents, and a look before it would cost a trip: clocks must agree",
+            datetime.date(2030, 1, 1),
+        ),
+    )
 
     def dump(self, store: Store) -> Iterable[object]:
         database = manager_of(store).connection.database
@@ -26,7 +35,7 @@ class MongoContract(RestartsServer, TaskManagerContract):
                 yield from database[name].find()
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        manager_of(store).connection.tasks.update_one({"_id": task_id}, {"$set": {"created_at": "yesterday"}})
+        spoil_somehow(store.manager, task_id)
 
     def direct_url(self, url: str) -> str:
         return f"{url}?directConnection=true"
@@ -34,6 +43,9 @@ class MongoContract(RestartsServer, TaskManagerContract):
     def write_newer_schema(self, store: Store) -> None:
         newer = {"$set": {"version": SCHEMA_VERSION + 1}}
         manager_of(store).connection.meta.update_one({"_id": SCHEMA_ID}, newer)
+
+    def empty_store(self, store: Store) -> None:
+        drop_collections(manager_of(store))
 
 
 class TestMongoDB(MongoContract):

@@ -197,3 +197,41 @@ def test_a_set_of_another_name_is_unavailable(one_member: ReplicaSet, opener: Op
     port = urlsplit(one_member.url).port
     with pytest.raises(TaskBackendUnavailableError):
         opener(f"mongodb://127.0.0.1:{port}/?replicaSet=other").ping(timeout_seconds=1)
+
+
+def test_a_member_that_steps_down_answers_no_lookup_over_a_direct_connection(
+    three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
+) -> None:
+    # given a manager on the address of the primary alone
+    former = three_members.primary()
+    manager = opener(f"mongodb://127.0.0.1:{former.port}/?directConnection=true&readPreference=secondaryPreferred")
+    task, _ = manager.create(new_task(task_key="job"))
+    assert manager.get_tasks_by_key("job", 7)[0]["id"] == task.id
+
+    # when it steps down, then within a second it is no store any more, however often it is asked
+    three_members.step_down()
+    assert three_members.primary() is not former
+    time.sleep(1)
+    for _ in range(3):
+        for ask in (manager.count, manager.ping, lambda: manager.get_tasks_by_key("job", 7), manager.page):
+            with pytest.raises(TaskBackendUnavailableError):
+                ask()
+
+    # and once it is the primary again, it is one
+    end = time.monotonic() + 60
+    while three_members.primary() is not former:
+        assert time.monotonic() < end
+        three_members.step_down()
+    assert manager.get_tasks_by_key("job", 7, timeout_seconds=10)[0]["id"] == task.id
+
+
+@pytest.mark.parametrize("preference", ["secondary", "nearest", "secondaryPreferred&maxStalenessSeconds=90"])
+def test_reads_go_to_the_primary_whatever_the_url_says(
+    three_members: ReplicaSet, opener: Opener, new_task: TaskMaker, preference: str
+) -> None:
+    manager = opener(f"{three_members.url}&readPreference={preference}&readConcernLevel=available&w=1")
+    for number in range(50):
+        manager.create(new_task(task_key=f"job:{number}"))
+        # what was written this moment is there: no secondary has it as soon
+        assert len(manager.get_tasks_by_key(f"job:{number}", 7)) == 1
+        assert manager.count(filters={"task_key": f"job:{number}"}) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -12,14 +13,24 @@ from typing import Any, Final
 import hiredis
 import redis
 from redis.connection import Connection, DefaultParser, SSLConnection
+from redis.exceptions import AskError, ReadOnlyError, ResponseError
 
 from module_sdk.backends import watchdog
-from module_sdk_redis.options import Address, ServerSettings
+from module_sdk_redis.options import Address, LinkSettings
 
 # A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
 FRESH_SECONDS: Final = 0.1
 READ_BYTES: Final = 65_536
 INCOMPLETE: Final = object()
+
+Command = tuple[Any, ...]
+
+ROLE: Final[Command] = ("ROLE",)
+UNKNOWN_COMMAND: Final = "unknown command"
+# A link asks again for the role of its server, in the trip of the next call, when the last answer is older than this;
+ROLE_SECONDS: Final = 0.5
+# and after a call that took long in a trip of its own, before the reply is believed.
+OLDEST_ROLE_SECONDS: Final = 0.9
 
 
 class BoundedSocket:
@@ -85,6 +96,9 @@ class Link:
 
     redis-py makes the connection. Commands are packed and replies parsed by hiredis itself, as redis-py would have it
     done, but without what it does around that, which takes a sixth of all the time of a call in Python.
+
+    A server that was demoted to a replica goes on answering reads with what it had then, so a reply counts only if the
+    server called itself a primary less than a second before it came.
     """
 
     def __init__(self, connection: BoundedConnection | BoundedTLSConnection) -> None:
@@ -99,6 +113,8 @@ class Link:
         )
         self.watch = watchdog.watch(descriptor)
         self.last_used = time.monotonic()
+        # When the last question was sent that the server answered as a primary.
+        self.primary_at = -math.inf
         self.readiness = select.poll()
         self.readiness.register(descriptor, select.POLLIN)
 
@@ -108,21 +124,54 @@ class Link:
             return True
         return time.monotonic() - self.last_used > FRESH_SECONDS and bool(self.readiness.poll(0))
 
-    def call(self, command: tuple[Any, ...], deadline: float) -> Any:
-        """The reply. Raises redis-py's errors, for replies that are errors as well."""
+    def call(self, deadline: float, *commands: Command) -> Any:
+        """The reply to the last of the commands, which are sent at once.
+
+        Raises redis-py's errors, for a reply that is an error as well, and `ReadOnlyError` if the server is a replica.
+        """
+        primary_at = self.primary_at
+        if time.monotonic() - primary_at > ROLE_SECONDS:
+            *replies, role = self.exchange(deadline, *commands, ROLE)
+            reply = replies[-1]
+            # A node of a cluster that has handed the slot over says who has it.
+            if not isinstance(reply, AskError):
+                self.check_role(role)
+        else:
+            reply = self.exchange(deadline, *commands)[-1]
+            if time.monotonic() - primary_at > OLDEST_ROLE_SECONDS and not isinstance(reply, AskError):
+                self.check_role(*self.exchange(deadline, ROLE))
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def check_role(self, role: Any) -> None:
+        """Remember that the server is a primary. Raises `ReadOnlyError` if not."""
+        if isinstance(role, ResponseError):
+            if UNKNOWN_COMMAND not in str(role):
+                raise role
+            # Some services that speak for Redis have no replicas to be asked for; doctor says so.
+            self.primary_at = math.inf
+        elif role[0] == b"master":
+            self.primary_at = self.last_used
+        else:
+            raise ReadOnlyError("the server is a replica: it answers late and refuses writes")
+
+    def exchange(self, deadline: float, *commands: Command) -> list[Any]:
+        """The replies, errors of the server among them. Raises redis-py's other errors."""
         self.last_used = time.monotonic()
         if self.last_used >= deadline:
             raise redis.TimeoutError("no time was left")
+        replies: list[Any] = []
         watchdog.begin(self.watch, deadline)
         try:
-            self.send(hiredis.pack_command(command))
-            reply = INCOMPLETE
-            while reply is INCOMPLETE:
+            self.send(b"".join(map(hiredis.pack_command, commands)))
+            while len(replies) < len(commands):
                 count = self.receive(self.buffer)
                 if not count:
                     raise redis.ConnectionError("the server has closed the connection")
                 self.reader.feed(self.buffer, 0, count)  # type: ignore[arg-type]  # takes any buffer
-                reply = self.reader.gets()
+                while (reply := self.reader.gets()) is not INCOMPLETE:
+                    replies.append(reply)
         except Exception as error:
             if self.watch.was_shut:
                 raise redis.TimeoutError("the server did not answer in time") from error
@@ -131,11 +180,9 @@ class Link:
             raise
         finally:
             watchdog.end(self.watch)
-        if self.reader.has_data():
+        if len(replies) > len(commands) or self.reader.has_data():
             raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        return replies
 
     def close(self) -> None:
         watchdog.forget(self.watch)
@@ -149,7 +196,7 @@ class Connector:
     and the thread that it leaves behind keeps others from starting more.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
         self.turns: dict[Address, threading.Lock] = {}
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from module_sdk.backends import Diagnosis
+from module_sdk_redis.bounded import UNKNOWN_COMMAND
 from module_sdk_redis.routing import Router
 
 OLDEST_VERSION: Final = (6, 2)
@@ -37,6 +38,17 @@ def read_setting(router: Router, name: str, deadline: float) -> str:
     return reply[1].decode() if reply else UNKNOWN
 
 
+def read_role(router: Router, deadline: float) -> str:
+    """`master`, or `unknown` where the service has no such command; a replica and a missing right are errors."""
+    try:
+        reply: list[bytes] = router.read("ROLE", deadline=deadline)
+    except ResponseError as error:
+        if UNKNOWN_COMMAND not in str(error):
+            raise
+        return UNKNOWN
+    return reply[0].decode()
+
+
 def is_too_old(information: Facts) -> bool:
     parts = information.get("redis_version", "").split(".")[:2]
     return all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST_VERSION
@@ -49,12 +61,13 @@ def has_append_only_file(information: Facts) -> bool:
 
 def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: float) -> Diagnosis:
     information = read_information(router, deadline)
+    role = read_role(router, deadline)
     flavour = information.get("server_name", "redis")
     facts = {
         "server": f"{flavour} {information.get(f'{flavour}_version', information.get('redis_version', UNKNOWN))}",
         "driver": f"redis-py {version('redis')}",
         "mode": information.get("redis_mode") or information.get("server_mode") or UNKNOWN,
-        "role": information.get("role", UNKNOWN),
+        "role": role,
         "schema version": schema,
         "appendonly": {"1": "yes", "0": "no"}.get(information.get("aof_enabled", ""), UNKNOWN),
         "appendfsync": read_setting(router, "appendfsync", deadline),
@@ -97,8 +110,8 @@ def settings_warnings(facts: Facts) -> list[str]:
 
 def topology_warnings(facts: Facts, information: Facts) -> list[str]:
     warnings = []
-    if facts["role"] == "slave":
-        warnings.append("the server is a replica: it answers late and refuses writes")
+    if facts["role"] == UNKNOWN:
+        warnings.append("the server does not know ROLE: if it is demoted to a replica, it goes on answering old data")
     if facts["mode"] == "cluster" or information.get("connected_slaves", "0") != "0":
         warnings.append("replicas follow asynchronously: a failover may lose tasks that were acknowledged")
     return warnings

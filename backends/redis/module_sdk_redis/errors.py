@@ -13,6 +13,7 @@ from redis.exceptions import (
     InvalidResponse,
     NoPermissionError,
     ReadOnlyError,
+    ResponseError,
     TimeoutError,  # noqa: A004  # redis-py's
     TryAgainError,
 )
@@ -24,11 +25,17 @@ ON_ITS_WAY: Final = "non local key"
 # Of these only doctor and the check for durability want the last line, and only a cluster the one before it.
 RIGHTS: Final = (
     "+get +set +mget +exists +unlink +del +hset +hsetnx +hdel +hgetall +zadd +zrem +zrange +zcard "
-    "+eval +evalsha +ping +time +select "
+    "+eval +evalsha +ping +role +time +select "
     "+asking +cluster|slots "
     "+info +config|get"
 )
+# What scripts answer, and reads find, where the marker of the schema is gone.
+NO_SCHEMA: Final = "NOSCHEMA"
 WRONG_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode")
+
+
+def no_schema() -> ResponseError:
+    return ResponseError(f"{NO_SCHEMA} the store has no schema")
 
 
 def is_slot_moving(error: Exception) -> bool:

@@ -31,9 +31,9 @@ class CountingReader(Reader):
         self.note(f"ZRANGE {index} {upper!r} {lower!r} BYLEX REV: {len(members)} entries", len(members))
         return members
 
-    def records(self, ids: Sequence[str], deadline: float) -> Sequence[bytes | None]:
+    def records(self, ids: Sequence[str], organization: str | None, deadline: float) -> Sequence[bytes | None]:
         self.note(f"MGET: {len(ids)} records", len(ids))
-        return super().records(ids, deadline)
+        return super().records(ids, organization, deadline)
 
     def note(self, step: str, examined: int) -> None:
         self.plan.append(step)

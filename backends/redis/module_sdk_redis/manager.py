@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from redis.exceptions import ResponseError
+
 from module_sdk.backends import (
     ROW_FIELDS,
     Capabilities,
@@ -24,7 +26,7 @@ from module_sdk.backends import (
     statuses,
 )
 from module_sdk_redis.diagnosis import diagnose, has_append_only_file, is_too_old, read_information
-from module_sdk_redis.errors import configuration_fault, is_unavailable
+from module_sdk_redis.errors import NO_SCHEMA, configuration_fault, is_unavailable
 from module_sdk_redis.explaining import CountingReader
 from module_sdk_redis.layout import SCHEMA_VERSION, Layout, time_text
 from module_sdk_redis.lookups import Lookups
@@ -33,7 +35,7 @@ from module_sdk_redis.packing import TEXT_PAYLOADS, pack, pack_payloads, unpack,
 from module_sdk_redis.pool import Pool
 from module_sdk_redis.read_model import ReadModel
 from module_sdk_redis.reading import CHUNK, Reader, Rows
-from module_sdk_redis.routing import Router
+from module_sdk_redis.routing import new_router
 from module_sdk_redis.scripts import CREATE, GET, IMPORT, PRUNE, UPDATE
 
 # What one script of an import may hold, so that it neither fills the server's buffers nor keeps other clients waiting.
@@ -50,8 +52,8 @@ class RedisTaskManager(TaskManager):
         super().__init__(url, options)
         self.settings = ServerSettings.parse(self.url, self.options)
         self.layout = Layout(self.options.namespace)
-        self.pool = Pool(self.settings, self.options.max_connections)
-        self.router = Router(self.pool, self.settings.address)
+        self.pool = Pool(self.settings.links, self.options.max_connections)
+        self.router = new_router(self.pool, self.settings)
         self.reader = Reader(self.router, self.layout)
         self.lookups = Lookups(self.reader)
         self.read_model = ReadModel(self.reader)
@@ -76,8 +78,6 @@ class RedisTaskManager(TaskManager):
             raise ConfigurationError(
                 f"{self.url} is Redis {information['redis_version']}; 6.2 is the oldest that will do"
             )
-        if information.get("role") == "slave":
-            raise TaskBackendUnavailableError(f"{self.url} is a replica; tasks are kept on the primary")
         if information.get("cluster_enabled") == "1":
             self.router.learn_nodes(deadline)
         self.settle_durability(has_append_only_file(information))
@@ -98,18 +98,26 @@ class RedisTaskManager(TaskManager):
         return None if version is None else version.decode(errors="replace")
 
     def store_ping(self, deadline: float) -> None:
-        self.router.read("PING", deadline=deadline)
+        self.reader.demand_schema(deadline)
 
     def store_close(self) -> None:
+        self.router.close()
         self.pool.close()
 
     def store_after_fork(self) -> None:
+        self.router.start_anew()
         self.pool.start_anew()
 
     # --- One task ---------------------------------------------------------------------------------------------------
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        arguments = (self.layout.prefix, pack(record), flag(record.active_key is not None), *pack_payloads(record))
+        arguments = (
+            self.layout.prefix,
+            pack(record),
+            flag(record.active_key is not None),
+            "" if self.keeps_server_time else time_text(record.horizon()),
+            *pack_payloads(record),
+        )
         standing = self.router.run(CREATE, (self.layout.record(record.id),), arguments, deadline)
         return record if standing is None else unpack_record(record.id, *standing)
 
@@ -125,11 +133,9 @@ class RedisTaskManager(TaskManager):
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         keys = (self.layout.record(task_id), self.layout.payloads(task_id))
-        found = self.router.run(GET, keys, (self.layout.prefix,), deadline, again=True)
-        if found is None:
-            return None
-        record = unpack_record(task_id, *found)
-        return record if organization in (None, record.organization_id) else None
+        arguments = (self.layout.prefix, given(organization))
+        found = self.router.run(GET, keys, arguments, deadline, again=True)
+        return None if found is None else unpack_record(task_id, *found)
 
     # --- Lookups ----------------------------------------------------------------------------------------------------
 
@@ -163,7 +169,7 @@ class RedisTaskManager(TaskManager):
             self.layout.prefix,
             given(organization),
             between_nuls(change.allowed),
-            time_text(change.now),
+            f"~{time_text(change.now)}" if self.keeps_server_time else time_text(change.now),
             flag(change.starts),
             flag(change.ends),
             given(fields.get("status")),
@@ -221,9 +227,14 @@ class RedisTaskManager(TaskManager):
         return Explanation("\n".join(reader.plan), reader.examined, ROW_FIELDS)
 
     def store_diagnose(self, deadline: float) -> Diagnosis:
-        return diagnose(self.router, self.clock, self.read_version(deadline) or "none", deadline)
+        version = self.read_version(deadline)
+        if version is None:
+            raise self.missing_schema()
+        return diagnose(self.router, self.clock, version, deadline)
 
-    def translate_error(self, error: Exception) -> TaskBackendError:
+    def translate_error(self, error: Exception) -> TaskBackendError | ConfigurationError:
+        if isinstance(error, ResponseError) and str(error).startswith(NO_SCHEMA):
+            return self.missing_schema()
         kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
         return kind(self.describe_error(error))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis.connection import parse_url
 
@@ -19,46 +20,132 @@ TLS_SETTINGS: Final = (
     "ssl_keyfile",
     "ssl_password",
 )
+SENTINEL_SETTINGS: Final = ("sentinel_username", "sentinel_password", "sentinel_tls")
 SCHEMES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+SENTINEL: Final = "+sentinel"
+SENTINEL_PORT: Final = 26_379
+YES_OR_NO: Final = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 Address = tuple[str, int]
 """Host and port."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What every connection of one kind needs, besides an address."""
+
+    uses_tls: bool
+    connection: Mapping[str, Any] = dataclasses.field(repr=False)
+    """Arguments of redis-py's connection, credentials among them."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SentinelSettings:
+    """The sentinels that a URL names, and the name that they know the primary by."""
+
+    service: str
+    addresses: tuple[Address, ...]
+    links: LinkSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`redis://[user][:password]@host[:port]/[database]`; `rediss://` is TLS; `valkey://`, `valkeys://` likewise."""
+    """`redis://[user][:password]@host[:port]/[database]`; `rediss://` is TLS; `valkey://`, `valkeys://` likewise.
+
+    `redis+sentinel://[user][:password]@host[:port][,host[:port]…]/service[/database]` names sentinels; its user and
+    password are those of the servers, `sentinel_username` and `sentinel_password` those of the sentinels. TLS is for
+    both, unless `sentinel_tls` says otherwise.
+    """
 
     address: Address
-    uses_tls: bool
-    connection: dict[str, Any] = dataclasses.field(repr=False)
-    """Arguments of redis-py's connection, credentials among them."""
+    """Of the server; of the first sentinel where there are some."""
+    links: LinkSettings
+    sentinels: SentinelSettings | None = None
 
     @classmethod
     def parse(cls, url: StoreURL, options: ManagerOptions) -> ServerSettings:
         """Raises `ConfigurationError`, which shows no password."""
         scheme, _, rest = url.text.partition("://")
-        if scheme not in SCHEMES or not rest:
-            raise ConfigurationError(f"the store URL {url} must look like redis://host:6379/0")
+        base = scheme.removesuffix(SENTINEL)
+        if base not in SCHEMES or not rest:
+            raise ConfigurationError(
+                f"the store URL {url} must look like redis://host:6379/0 or redis+sentinel://host:26379/service/0"
+            )
+        given: dict[str, Any] | None = None
+        service, addresses = "", tuple[Address, ...]()
         try:
-            given = parse_url(f"{SCHEMES[scheme]}://{rest}")
-            database = urlsplit(url.text).path.strip("/") or "0"
+            parts = urlsplit(f"{SCHEMES[base]}://{rest}")
+            if base != scheme:
+                service, addresses, parts = sentinels_of(url, parts)
+            given = {**parse_url(parts.geturl())}
         except ValueError:
-            raise ConfigurationError(f"the store URL {url} cannot be read") from None
+            given = None
+        if given is None:
+            # Outside of the handler, so that the parser's error, which may repeat a value, is not the context.
+            raise url.unreadable("redis-py refuses it or one of its options")
+        database = parts.path.strip("/") or "0"
         if not (database.isascii() and database.isdigit()):
-            raise ConfigurationError(f"the path of {url} must be the number of a database")
-        uses_tls = given.pop("connection_class", None) is not None
-        known = TLS_SETTINGS if uses_tls else ()
-        named = ("host", "port", "username", "password", "db")
-        in_query = {name for name in given if name not in named} | query_names(url).intersection(named)
-        for name in sorted(in_query):
-            if name not in known:
-                hint = f"it knows {', '.join(known)}" if known else "ssl_… need rediss://"
-                raise ConfigurationError(f"unknown option {name!r} in the URL; {hint}")
-        options.refuse_unknown(known)
-        address = (given.pop("host", "localhost"), given.pop("port", 6379))
-        # RESP2 has one form for the answers of all versions, and no messages that nobody asked for.
-        return cls(address, uses_tls, {**given, **options.extra, "db": int(database), "protocol": 2})
+            raise url.unreadable("its path must be the number of a database, as in redis://host:6379/0")
+        given["db"] = int(database)
+        return checked(url, options, given, (service, addresses))
+
+
+def checked(
+    url: StoreURL, options: ManagerOptions, given: dict[str, Any], named_sentinels: tuple[str, tuple[Address, ...]]
+) -> ServerSettings:
+    """Raises `ConfigurationError` for a parameter or an option that does not belong here."""
+    service, addresses = named_sentinels
+    uses_tls = given.pop("connection_class", None) is not None
+    values = {**given, **options.extra}
+    sentinel_tls = YES_OR_NO.get(str(values.get("sentinel_tls", uses_tls)).lower()) if addresses else False
+    if sentinel_tls is None:
+        raise ConfigurationError("sentinel_tls must be yes or no")
+    known = (*(TLS_SETTINGS if uses_tls or sentinel_tls else ()), *(SENTINEL_SETTINGS if addresses else ()))
+    named = ("host", "port", "username", "password", "db")
+    in_query = {name for name in given if name not in named} | query_names(url).intersection(named)
+    for name in sorted(in_query):
+        if name not in known:
+            hint = f"it knows {', '.join(known)}" if known else "ssl_… need rediss://"
+            raise ConfigurationError(f"unknown option {url.shown_option(name)} in the URL; {hint}")
+    options.refuse_unknown(known)
+    address = (values.pop("host", "localhost"), values.pop("port", 6379))
+    tls: dict[str, Any] = {name: values.pop(name) for name in TLS_SETTINGS if name in values}
+    of_sentinels: dict[str, Any] = {name: values.pop(name) for name in SENTINEL_SETTINGS if name in values}
+    # RESP2 has one form for the answers of all versions, and no messages that nobody asked for.
+    connection: dict[str, Any] = {**values, **(tls if uses_tls else {}), "protocol": 2}
+    links = LinkSettings(uses_tls, connection)
+    if not addresses:
+        return ServerSettings(address, links)
+    arguments: dict[str, Any] = {**(tls if sentinel_tls else {}), "db": 0, "protocol": 2}
+    for name in ("username", "password"):
+        arguments[name] = of_sentinels.get(f"sentinel_{name}")
+    sentinels = SentinelSettings(service, addresses, LinkSettings(sentinel_tls, arguments))
+    return ServerSettings(addresses[0], links, sentinels)
+
+
+def sentinels_of(url: StoreURL, parts: SplitResult) -> tuple[str, tuple[Address, ...], SplitResult]:
+    """The name of the service, the sentinels, and the URL of a server with the same user, database and parameters."""
+    service, _, database = parts.path.strip("/").partition("/")
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    addresses = [address_of(host) for host in hosts.split(",")]
+    known = tuple(address for address in addresses if address is not None)
+    if len(known) != len(addresses) or not service or "@" in userinfo:
+        raise ConfigurationError(
+            f"the store URL {url} must name sentinels and a service: redis+sentinel://host:26379,host2:26379/service/0 "
+            "with user:password@ before the first host for the servers, sentinel_password=… for the sentinels, and %40 "
+            "for an '@' in a password"
+        )
+    return unquote(service), known, parts._replace(netloc=f"{userinfo}{at}sentinel", path=f"/{database}")
+
+
+def address_of(text: str) -> Address | None:
+    """`host`, `host:port` or `[address]:port`."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    return None if not host or "@" in text else (host, SENTINEL_PORT if port is None else port)
 
 
 def query_names(url: StoreURL) -> set[str]:

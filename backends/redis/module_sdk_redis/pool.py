@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import ReadOnlyError, ResponseError
 
 from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
-from module_sdk_redis.bounded import Connector, Link
-from module_sdk_redis.options import Address, ServerSettings
+from module_sdk_redis.bounded import Command, Connector, Link
+from module_sdk_redis.options import Address, LinkSettings
+
+ASKING: Final[Command] = ("ASKING",)
 
 
 class Pool:
     """At most `most` connections in use at once; the one used last is handed out first."""
 
-    def __init__(self, settings: ServerSettings, most: int) -> None:
+    def __init__(self, settings: LinkSettings, most: int) -> None:
         self.settings = settings
         self.most = most
         self.is_closed = False
@@ -34,13 +36,11 @@ class Pool:
             collections.deque
         )
 
-    def call(self, address: Address, command: tuple[Any, ...], deadline: float, *, asking: bool = False) -> Any:
+    def call(self, address: Address, command: Command, deadline: float, *, asking: bool = False) -> Any:
         """The reply of one command, sent once. `asking` comes before what a cluster's ASK has sent here."""
         link = self.take(address, deadline)
         try:
-            if asking:
-                link.call(("ASKING",), deadline)
-            reply = link.call(command, deadline)
+            reply = link.call(deadline, ASKING, command) if asking else link.call(deadline, command)
         except ReadOnlyError:
             # The server was demoted; whoever connects anew may find the one that took over.
             self.drop(link)

@@ -44,21 +44,21 @@ class ReadModel:
         if offset:
             first = self.reader.router.read("ZRANGE", index, offset, offset, "REV", deadline=deadline)
             if not first:
+                self.reader.demand_schema(deadline)
                 return []
             upper = b"[" + first[0]
         return joined(self.reader.rows(index, upper, "-", limit, deadline))
 
     def count(self, query: Query, deadline: float) -> int:
         if not query.conditions:
-            index = self.reader.layout.pages(query.organization)
-            return int(self.reader.router.read("ZCARD", index, deadline=deadline))
+            return self.reader.size(self.reader.layout.pages(query.organization), deadline)
         return sum(1 for rows in self.candidates(query, deadline) for row in rows if row and meets(row, query))
 
     def candidates(self, query: Query, deadline: float) -> Iterator[Rows]:
         """Rows from the narrowest index that holds all that meet the query."""
         scopes, ids, users, keys = scopes_of(query), *(values_of(query, field) for field in NARROW_FIELDS)
         if ids is not None:
-            yield self.reader.rows_of(ids, deadline)
+            yield self.reader.rows_of(ids, query.organization, deadline)
         elif scopes is not None and users is not None:
             for scope, user in itertools.product(scopes, users):
                 yield self.lookups.by_user(scope, user, None, deadline)

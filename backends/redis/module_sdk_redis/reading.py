@@ -8,22 +8,28 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from module_sdk_redis.errors import is_slot_moving
+from module_sdk.backends import ROW_FIELDS
+from module_sdk_redis.errors import is_slot_moving, no_schema
 from module_sdk_redis.layout import ID_LENGTH, MOMENT_LENGTH, Layout
-from module_sdk_redis.packing import Row, unpack_all
+from module_sdk_redis.packing import Row, unpack, unpack_all
 from module_sdk_redis.routing import Router
-from module_sdk_redis.scripts import WALK
+from module_sdk_redis.scripts import COUNT, SCOPED, WALK
 
 CHUNK: Final = 1_000
 """One script or command that takes longer keeps every other client waiting."""
 MEMBERS_CHUNK: Final = 5_000
+ORGANIZATION: Final = ROW_FIELDS.index("organization_id")
 
 Rows = list[Row | None]
 
 
 class Reader:
     """Bounds are those of `ZRANGE … BYLEX`. An entry whose record is gone, by `prune` or by an evicting server, is
-    passed over."""
+    passed over.
+
+    Every answer is read together with the marker of the schema, or after it was seen to be empty: an emptied store has
+    no real answer (SEE-10).
+    """
 
     def __init__(self, router: Router, layout: Layout) -> None:
         self.router = router
@@ -41,8 +47,19 @@ class Reader:
             if not is_slot_moving(error):
                 raise
             entries = self.members(index, upper, lower, count, deadline)
-            return [*entries[-1:], *self.one_by_one(map(id_of, entries), deadline)]
+            return [*entries[-1:], *self.one_by_one(map(id_of, entries), None, deadline)]
         return reply
+
+    def size(self, index: str, deadline: float) -> int:
+        """How many entries the index has."""
+        try:
+            reply = self.router.run(COUNT, (index,), (self.layout.prefix,), deadline, again=True, patient=False)
+        except ResponseError as error:
+            if not is_slot_moving(error):
+                raise
+            self.demand_schema(deadline)
+            reply = self.router.read("ZCARD", index, deadline=deadline)
+        return int(reply)
 
     def members(
         self, index: str, upper: str | bytes, lower: str | bytes, count: int, deadline: float
@@ -50,22 +67,42 @@ class Reader:
         """At most `count` entries from the upper bound down."""
         bounds = (upper, lower, "BYLEX", "REV", "LIMIT", 0, count)
         members: list[bytes] = self.router.read("ZRANGE", index, *bounds, deadline=deadline)
+        if not members:
+            self.demand_schema(deadline)
         return members
 
-    def records(self, ids: Sequence[str], deadline: float) -> Sequence[bytes | None]:
-        """Packed records in the order of at most `CHUNK` ids."""
-        keys = map(self.layout.record, ids)
+    def records(self, ids: Sequence[str], organization: str | None, deadline: float) -> Sequence[bytes | None]:
+        """Packed records in the order of at most `CHUNK` ids; `None` for one of another organization, if one is given.
+
+        The server compares the organizations, so that no record of a stranger travels (SCOPE-13).
+        """
+        keys = tuple(map(self.layout.record, ids))
         try:
-            records: list[bytes | None] = self.router.read("MGET", *keys, deadline=deadline, patient=False)
+            if organization is not None:
+                arguments = (self.layout.prefix, organization)
+                scoped: list[bytes | None]
+                scoped = self.router.run(SCOPED, keys, arguments, deadline, again=True, patient=False)
+                return scoped
+            records: list[bytes | None]
+            version, *records = self.router.read("MGET", self.layout.schema, *keys, deadline=deadline, patient=False)
         except ResponseError as error:
             if not is_slot_moving(error):
                 raise
-            return self.one_by_one(ids, deadline)
+            return self.one_by_one(ids, organization, deadline)
+        if version is None:
+            raise no_schema()
         return records
 
-    def one_by_one(self, ids: Iterable[str], deadline: float) -> list[bytes | None]:
+    def one_by_one(self, ids: Iterable[str], organization: str | None, deadline: float) -> list[bytes | None]:
         """Only a command with a single key is answered by the right one of two nodes."""
-        return [self.router.read("GET", self.layout.record(task_id), deadline=deadline) for task_id in ids]
+        found = [self.router.read("GET", self.layout.record(task_id), deadline=deadline) for task_id in ids]
+        self.demand_schema(deadline)
+        return [record if organization in (None, organization_of(record)) else None for record in found]
+
+    def demand_schema(self, deadline: float) -> None:
+        """Raise unless the marker of the schema is there."""
+        if not self.router.read("EXISTS", self.layout.schema, deadline=deadline):
+            raise no_schema()
 
     # --- Several trips ----------------------------------------------------------------------------------------------
 
@@ -86,11 +123,11 @@ class Reader:
                 return
             upper = b"(" + reply[0]
 
-    def rows_of(self, ids: Sequence[str], deadline: float) -> Rows:
-        """The rows of those ids that have a record, in their order."""
+    def rows_of(self, ids: Sequence[str], organization: str | None, deadline: float) -> Rows:
+        """The rows of those ids that have a record, in the organization if one is given, in their order."""
         rows: Rows = []
         for start in range(0, len(ids), CHUNK):
-            records = self.records(ids[start : start + CHUNK], deadline)
+            records = self.records(ids[start : start + CHUNK], organization, deadline)
             rows += unpack_all(records)
         return rows
 
@@ -99,7 +136,7 @@ class Reader:
         wanted = limit
         while True:
             moments = heapq.nlargest(wanted, self.moments(index, upper, lower, deadline))
-            rows = self.rows_of([id_of(moment) for moment in moments], deadline)
+            rows = self.rows_of([id_of(moment) for moment in moments], None, deadline)
             if len(rows) >= limit or len(moments) < wanted:
                 return rows[:limit]
             # Some entries had no record.
@@ -116,3 +153,8 @@ class Reader:
 
 def id_of(entry: bytes) -> str:
     return entry[-ID_LENGTH:].decode()
+
+
+def organization_of(record: bytes | None) -> str | None:
+    row = None if record is None else unpack(record)
+    return None if row is None else row[ORGANIZATION]

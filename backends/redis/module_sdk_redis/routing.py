@@ -10,14 +10,16 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004  # redis-py's
     MovedError,
     NoScriptError,
+    ReadOnlyError,
     ResponseError,
     TimeoutError,  # noqa: A004  # redis-py's
 )
 
 from module_sdk_redis.errors import is_slot_moving
-from module_sdk_redis.options import Address
+from module_sdk_redis.options import Address, SentinelSettings, ServerSettings
 from module_sdk_redis.pool import Pool
 from module_sdk_redis.scripts import Script
+from module_sdk_redis.sentinels import Sentinels
 
 MOST_REDIRECTIONS: Final = 16
 PAUSE_SECONDS: Final = 0.02
@@ -95,3 +97,47 @@ class Router:
                 node = (host.decode() if host else home[0], int(port))
                 if node not in self.nodes:
                     self.nodes.append(node)
+
+    def close(self) -> None:
+        """Release what a router holds besides the pool."""
+
+    def start_anew(self) -> None:
+        """In a forked child."""
+
+
+class SentinelRouter(Router):
+    """Sends commands to the primary that the sentinels name, and believes it only while they do."""
+
+    def __init__(self, pool: Pool, settings: SentinelSettings) -> None:
+        super().__init__(pool, settings.addresses[0])
+        self.settings = settings
+        self.start_anew()
+
+    def call(self, command: tuple[Any, ...], deadline: float, *, again: bool = False, patient: bool = True) -> Any:
+        primary = self.sentinels.primary(deadline)
+        if primary != self.address:
+            self.address = primary
+            self.pool.close_idle()
+        try:
+            reply = self.pool.call(primary, command, deadline)
+        except ConnectionError:
+            if not again:
+                raise
+            return self.call(command, deadline, patient=patient)
+        # It may have been stopped, and a replica promoted, while the call was under way.
+        if self.sentinels.primary(deadline) != primary:
+            raise ReadOnlyError("the sentinels have named another primary meanwhile")
+        return reply
+
+    def close(self) -> None:
+        self.sentinels.close()
+
+    def start_anew(self) -> None:
+        earlier = vars(self).get("sentinels")
+        if earlier is not None:
+            earlier.close_in_child()
+        self.sentinels = Sentinels(self.settings)
+
+
+def new_router(pool: Pool, settings: ServerSettings) -> Router:
+    return Router(pool, settings.address) if settings.sentinels is None else SentinelRouter(pool, settings.sentinels)

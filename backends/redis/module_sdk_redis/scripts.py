@@ -18,9 +18,11 @@ class Script:
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-CREATE: Final = Script("records", "create")
+COUNT: Final = Script("count")
+CREATE: Final = Script("records", "times", "birth", "create")
 GET: Final = Script("get")
 IMPORT: Final = Script("records", "import")
 PRUNE: Final = Script("records", "prune")
-UPDATE: Final = Script("records", "update")
+SCOPED: Final = Script("scoped")
+UPDATE: Final = Script("records", "times", "update")
 WALK: Final = Script("walk")

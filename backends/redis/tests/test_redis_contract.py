@@ -14,7 +14,7 @@ from module_sdk_redis.manager import RedisTaskManager
 
 from tests.fixtures import running
 from tests.restarting import RestartsServer
-from tests.spoiling import spoilt_record
+from tests.spoiling import spoil_somehow
 from tests.tls_servers import RedisOverTLS
 
 
@@ -31,11 +31,14 @@ class RedisContract(RestartsServer, TaskManagerContract):
             yield key, self.server.dump(key)
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        name = manager_of(store).layout.record(task_id)
-        self.server.set(name, spoilt_record(cast("bytes", self.server.get(name))))
+        spoil_somehow(store.manager, task_id)
 
     def write_newer_schema(self, store: Store) -> None:
         self.server.set(manager_of(store).layout.schema, SCHEMA_VERSION + 1)
+
+    def empty_store(self, store: Store) -> None:
+        for key in list(self.server.scan_iter(f"{{{store.namespace}}}:*")):
+            self.server.unlink(key)
 
 
 class TestValkey(RedisContract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -19,13 +20,15 @@ class Wire:
         ours, self.server = socket.socketpair()
         self.socket = BoundedSocket(ours, time.monotonic() + 60)
         self.link = Link(cast("BoundedConnection", self))
+        # As of a server that was asked for its role just now.
+        self.link.primary_at = math.inf
 
     def disconnect(self) -> None:
         self.socket.close()
 
     def ask(self, reply: bytes) -> object:
         self.server.sendall(reply)
-        return self.link.call(("PING",), time.monotonic() + 60)
+        return self.link.call(time.monotonic() + 60, ("PING",))
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_an_end_within_a_reply_is_a_lost_connection(wire: Wire) -> None:
     wire.server.sendall(b"$10\r\nhalf")
     wire.server.shutdown(socket.SHUT_WR)
     with pytest.raises(redis.ConnectionError, match="closed"):
-        wire.link.call(("PING",), time.monotonic() + 60)
+        wire.link.call(time.monotonic() + 60, ("PING",))
 
 
 def test_a_link_that_was_shut_as_its_answer_came_is_not_used_again(wire: Wire) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import random
 import time
@@ -14,6 +15,7 @@ from module_sdk.backends import (
     Diagnosis,
     Explanation,
     ManagerOptions,
+    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
@@ -26,10 +28,10 @@ from module_sdk.backends import (
 from module_sdk_sql.conditions import where
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.choice import choose_dialect
-from module_sdk_sql.pool import Pool
+from module_sdk_sql.pool import LOOK_SECONDS, Pool
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
-from module_sdk_sql.statements import COLUMNS, Statement, Statements
-from module_sdk_sql.upgrading import read_version, upgrade
+from module_sdk_sql.statements import COLUMNS, TIMES, Statement, Statements
+from module_sdk_sql.upgrading import read_whole_version, upgrade, version_in
 
 Result = TypeVar("Result")
 
@@ -49,28 +51,51 @@ class SQLTaskManager(TaskManager):
         self.opening = self.new_opening()
         self.tables = Tables(self.options.namespace, self.dialect.types, payloads_apart=self.dialect.payloads_apart)
         self.statements = Statements(self.dialect, self.tables)
-        self.pool = Pool(self.dialect)
+        self.pool = Pool(self.dialect, self.look)
 
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
         if not self.dialect.check_place(create):
             raise self.missing_schema()
+        # Whatever is missing is found here; afterwards the pool looks again.
+        look_at, self.pool.look_at = self.pool.look_at, math.inf
         try:
             with self.pool.link(deadline) as link:
                 self.check_schema(link, create, deadline)
                 self.settle_durability(self.dialect.is_durable(link, deadline))
+            look_at = self.next_look()
         except Exception as error:
             fault = self.dialect.configuration_fault(error)
-            if fault is None:
+            is_gone = self.opening.was_open and not create and self.dialect.is_missing_schema(error)
+            if fault is None or is_gone:
                 raise
             raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+        finally:
+            self.pool.look_at = look_at
+
+    def next_look(self) -> float:
+        """When the schema is to be looked at again: one in memory is seen by nobody else."""
+        return time.monotonic() + LOOK_SECONDS if self.dialect.capabilities.shared else math.inf
+
+    def look(self, link: Link, deadline: float) -> None:
+        """Raise what `store_open` would raise of the schema, in one trip."""
+        check = self.statements.check_version().sql
+        self.check_version(lambda: version_in(link.fetch(check, (), deadline)))
 
     def check_schema(self, link: Link, create: bool, deadline: float) -> None:
-        try:
-            found = read_version(link, self.statements, deadline)
+        def read() -> int:
+            found = read_whole_version(link, self.statements, deadline)
             if create and found < self.tables.version:
                 found = max(upgrade(link, self.statements, deadline), self.tables.version)
+            return found
+
+        self.check_version(read)
+
+    def check_version(self, read: Callable[[], int]) -> None:
+        """Raise `ConfigurationError` unless `read` returns the version that this code knows."""
+        try:
+            found = read()
         except ValueError as error:
             raise ConfigurationError(f"{self.url}: {self.tables.meta_name} holds no version: {error}") from error
         if found > self.tables.version:
@@ -84,7 +109,8 @@ class SQLTaskManager(TaskManager):
             )
 
     def store_ping(self, deadline: float) -> None:
-        self.pool.fetch(self.statements.read_version().sql, (), deadline)
+        with self.pool.link(deadline) as link:
+            self.look(link, deadline)
 
     def store_close(self) -> None:
         self.pool.close()
@@ -99,8 +125,9 @@ class SQLTaskManager(TaskManager):
             {"id": record.id, "organization": record.organization_id, "active_key": record.active_key}
         )
         while True:
-            if self.insert(record, deadline):
-                return record
+            new = self.insert(record, deadline)
+            if new is not None:
+                return new
             found = [TaskRecord._make(row) for row in self.pool.fetch(standing.sql, arguments, deadline) if row]
             if found:
                 return next((other for other in found if other.id == record.id), found[0])
@@ -109,28 +136,42 @@ class SQLTaskManager(TaskManager):
     def insert_or_return(self, record: TaskRecord, deadline: float) -> TaskRecord:
         """What stands after the insert, in one trip."""
         values = present_values(record)
-        statement = self.statements.insert_or_return(tuple(values))
+        statement = self.statements.insert_or_return(tuple(values), self.keeps_server_time)
+        arguments = statement.bind({**values, "horizon": record.horizon()})
         with self.pool.link(deadline) as link:
-            (row,) = link.fetch(statement.sql, statement.bind(values), deadline)
+            (row,) = link.fetch(statement.sql, arguments, deadline)
         if row is None:
             raise TaskBackendError(f"the stored task that stands in the way of {record.id} cannot be decoded")
         return TaskRecord._make(row)
 
-    def insert(self, record: TaskRecord, deadline: float) -> bool:
-        """Whether it went in; not if its id exists or its key is held."""
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
+        """What went in, with the times that are right here or `as_given`; `None` for an id or a key that is taken."""
         values = present_values(record)
-        statement = self.statements.insert_unless_standing(tuple(values))
-        arguments = statement.bind(values)
+        names = tuple(values)
+        if not as_given and self.statements.moves_times(names, self.keeps_server_time):
+            statement = self.statements.insert_moved(names, self.keeps_server_time)
+            arguments = statement.bind({**values, "horizon": record.horizon()})
+
+            def insert(link: Link, deadline: float) -> TaskRecord | None:
+                rows = link.fetch_changed(statement.sql, arguments, deadline)
+                return with_times(record, rows[0]) if rows and rows[0] else None
+        else:
+            statement = self.statements.insert_unless_standing(names)
+            arguments = statement.bind(values)
+
+            def insert(link: Link, deadline: float) -> TaskRecord | None:
+                return record if link.execute(statement.sql, arguments, deadline) == 1 else None
+
         if not self.tables.payloads_apart or not has_payloads(record):
-            return self.insist(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline) == 1
+            return self.insist(lambda: self.pool.write(insert, deadline), deadline)
         payloads = self.statements.insert_payloads()
         more_arguments = payloads.bind(column_values(record))
 
-        def insert_both(link: Link, deadline: float) -> bool:
-            if link.execute(statement.sql, arguments, deadline) != 1:
-                return False
-            link.execute(payloads.sql, more_arguments, deadline)
-            return True
+        def insert_both(link: Link, deadline: float) -> TaskRecord | None:
+            new = insert(link, deadline)
+            if new is not None:
+                link.execute(payloads.sql, more_arguments, deadline)
+            return new
 
         return self.pool.transact(insert_both, deadline)
 
@@ -143,7 +184,7 @@ class SQLTaskManager(TaskManager):
         # Some key of the batch is held, and none of it was written: one by one, up to that record.
         written = 0
         for record in records:
-            if self.insert(record, deadline):
+            if self.insert(record, deadline, as_given=True) is not None:
                 written += 1
             elif self.store_get(record.id, None, deadline) is None:
                 raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
@@ -202,12 +243,12 @@ class SQLTaskManager(TaskManager):
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
-        fields = dict(sorted(change.fields.items()))
-        apart: dict[str, Any] = {}
-        if self.tables.payloads_apart:
-            apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
+        fields, apart = self.divided(change)
         statement = self.statements.update(
-            tuple(fields), change.allowed, (change.starts, change.ends), organization is not None
+            tuple(fields),
+            change.allowed,
+            (change.starts, change.ends, self.keeps_server_time),
+            organization is not None,
         )
         arguments = statement.bind({**fields, "id": task_id, "organization": organization, "now": change.now})
         if not apart:
@@ -222,6 +263,37 @@ class SQLTaskManager(TaskManager):
             return rows[0]
 
         return self.pool.transact(update_both, deadline)
+
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        fields, apart = self.divided(change)
+        statement = self.statements.update_only(
+            tuple(fields),
+            change.allowed,
+            (change.starts, change.ends, self.keeps_server_time),
+            organization is not None,
+        )
+        values = {**fields, "organization": organization, "now": change.now}
+
+        def update_all(link: Link, deadline: float) -> int:
+            changed = 0
+            for task_id in task_ids:
+                if link.execute(statement.sql, statement.bind({**values, "id": task_id}), deadline):
+                    changed += 1
+                    if apart:
+                        self.write_payloads(link, task_id, apart, deadline)
+            return changed
+
+        return self.insist(lambda: self.pool.transact(update_all, deadline), deadline)
+
+    def divided(self, change: Change) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields of the task's own row, and the payloads that lie apart."""
+        fields = dict(sorted(change.fields.items()))
+        apart: dict[str, Any] = {}
+        if self.tables.payloads_apart:
+            apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
+        return fields, apart
 
     def write_payloads(self, link: Link, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
         names = tuple(payloads)
@@ -275,7 +347,8 @@ class SQLTaskManager(TaskManager):
     def store_diagnose(self, deadline: float) -> Diagnosis:
         with self.pool.link(deadline) as link:
             diagnosis = self.dialect.diagnose(link, deadline)
-            diagnosis.facts["schema version"] = str(read_version(link, self.statements, deadline))
+            self.check_schema(link, False, deadline)
+            diagnosis.facts["schema version"] = str(self.tables.version)
         return diagnosis
 
     def store_after_fork(self) -> None:
@@ -291,7 +364,9 @@ class SQLTaskManager(TaskManager):
                     raise
             time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # only to part the two
 
-    def translate_error(self, error: Exception) -> TaskBackendError:
+    def translate_error(self, error: Exception) -> ModuleSDKError:
+        if self.dialect.is_missing_schema(error):
+            return self.missing_schema()
         kind = TaskBackendUnavailableError if self.dialect.is_unavailable(error) else TaskBackendError
         return kind(self.describe_error(error))
 
@@ -302,6 +377,12 @@ def column_values(record: TaskRecord) -> dict[str, Any]:
 
 def present_values(record: TaskRecord) -> dict[str, Any]:
     return {name: value for name, value in zip(COLUMNS.values(), record, strict=True) if value is not None}
+
+
+def with_times(record: TaskRecord, times: Sequence[int | None]) -> TaskRecord:
+    """The record itself, if it has those times already."""
+    named: dict[str, Any] = dict(zip(TIMES, times, strict=True))
+    return record if all(getattr(record, name) == time for name, time in named.items()) else record._replace(**named)
 
 
 def has_payloads(record: TaskRecord) -> bool:

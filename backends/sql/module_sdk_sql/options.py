@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import SQLAlchemyError
 
 from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
 
 SYNCHRONOUS: Final = ("off", "normal", "full", "extra")
-MEMORY: Final = (None, "", ":memory:")
+MEMORY: Final = ("", ":memory:")
+OPTIONS: Final = ("synchronous", "private")
+UTF8_NAMES: Final = ("utf8", "utf-8", "utf8mb3", "utf8mb4", "unicode")
+YES: Final = ("true", "1", "yes", "on")
+NO: Final = ("false", "0", "no", "off")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,29 +31,124 @@ class SQLiteOptions:
     """Absolute; `None` is a database in memory."""
     synchronous: str = "full"
     """How SQLite waits for the disk: https://www.sqlite.org/pragma.html#pragma_synchronous."""
+    private: bool = False
+    """Whether the file and its companions are closed to other users, whatever the process's mask; else it decides."""
 
     @classmethod
-    def parse(cls, url: URL, options: ManagerOptions) -> SQLiteOptions:
+    def parse(cls, store_url: StoreURL, url: URL, options: ManagerOptions) -> SQLiteOptions:
         """Raises `ConfigurationError`."""
-        options.refuse_unknown(("synchronous",))
-        given = {**{name: str(value) for name, value in url.query.items()}, **options.extra}
-        for name in url.query:
-            if name != "synchronous":
-                raise ConfigurationError(f"unknown option {name!r} in the URL; SQLite knows synchronous")
+        url, given = take_ours(url, options, OPTIONS)
+        refuse_unknown(store_url, url, (), f"SQLite knows {', '.join(OPTIONS)}")
         if url.host:
             raise ConfigurationError(
                 "a SQLite URL has no host: write sqlite:///relative.db or sqlite:////absolute/path.db"
             )
-        synchronous = str(given.get("synchronous", "full")).lower()
+        synchronous = given.get("synchronous", "full").lower()
         if synchronous not in SYNCHRONOUS:
             raise ConfigurationError(f"synchronous must be one of {', '.join(SYNCHRONOUS)}")
-        path = None if url.database in MEMORY else Path(str(url.database)).absolute()
-        return cls(path, synchronous)
+        private = given.get("private", "false").lower()
+        if private not in (*YES, *NO):
+            raise ConfigurationError("private must be true or false")
+        # Not by SQLAlchemy, whose versions differ in it: a name is bytes, and "%" may begin any of them.
+        name = os.fsdecode(unquote_to_bytes(store_url.text.partition("://")[2].partition("?")[0].removeprefix("/")))
+        path = None if name in MEMORY else Path(name).absolute()
+        return cls(path, synchronous, private in YES)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PostgreSQLOptions:
+    """`postgresql://user:password@host:5432/database?…`, with options of libpq and these of ours."""
+
+    url: URL = dataclasses.field(repr=False)
+    """With options of libpq alone."""
+    is_pooled: bool | None = None
+    """`pooler=true` or `false`; `None` (`auto`) finds out for each connection."""
+    prepare_after: int | None = 2
+    """`prepare_threshold`: how often a statement runs before it is prepared; `None` (`none`) is never."""
+
+    @classmethod
+    def parse(cls, store_url: StoreURL, url: URL, options: ManagerOptions, known: Collection[str]) -> PostgreSQLOptions:
+        """`known` are the options of libpq. Raises `ConfigurationError`."""
+        names = ("pooler", "prepare_threshold", "autocommit", "client_encoding")
+        url, given = take_ours(url, options, names)
+        refuse_unknown(store_url, url, known, f"libpq has none of that name, and ours are {', '.join(names)}")
+        require_autocommit(given)
+        require_utf8(given, "client_encoding")
+        pooler = given.get("pooler", "auto").lower()
+        if pooler not in (*YES, *NO, "auto"):
+            raise ConfigurationError("pooler must be true, false or auto")
+        threshold = given.get("prepare_threshold", "2").lower()
+        if threshold != "none" and not re.fullmatch("[0-9]{1,6}", threshold):
+            raise ConfigurationError("prepare_threshold must be a number of at most six digits, or none")
+        return cls(
+            url,
+            None if pooler == "auto" else pooler in YES,
+            None if threshold == "none" else int(threshold),
+        )
+
+
+def mariadb_url(url: URL, options: ManagerOptions) -> URL:
+    """The URL with options of the driver alone. Raises `ConfigurationError` for a bad one of ours."""
+    fixed = ("use_unicode", "binary_prefix", "conv", "cursorclass", "defer_connect")
+    for name in fixed:
+        if name in url.query:
+            raise ConfigurationError(f"{name} cannot be chosen in the URL: the SQL backend sets it")
+    url, given = take_ours(url, options, ("autocommit", "charset"))
+    require_autocommit(given)
+    require_utf8(given, "charset")
+    return url
+
+
+def take_ours(url: URL, options: ManagerOptions, names: Collection[str]) -> tuple[URL, dict[str, str]]:
+    """The URL without these options, and their values as text; an option of the manager wins over the URL's."""
+    options.refuse_unknown(names)
+    given = {name: url.query[name] for name in names if name in url.query}
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise ConfigurationError(f"the URL has {name} more than once")
+    texts = {name: str(value) for name, value in {**given, **options.extra}.items()}
+    return url.difference_update_query(names), texts
+
+
+def require_autocommit(given: dict[str, str]) -> None:
+    if given.get("autocommit", "true").lower() not in YES:
+        raise ConfigurationError("autocommit is always on: a call that needs a transaction begins one itself")
+
+
+def require_utf8(given: dict[str, str], name: str) -> None:
+    if given.get(name, "utf8").lower() not in UTF8_NAMES:
+        raise ConfigurationError(f"{name} is always UTF-8: leave it out")
+
+
+def refuse_unknown(store_url: StoreURL, url: URL, known: Collection[str], hint: str) -> None:
+    """Raise `ConfigurationError` for an option in the URL that is not `known`."""
+    for name in url.query:
+        if name not in known:
+            raise ConfigurationError(f"unknown option {store_url.shown_option(name)} in the URL; {hint}")
+
+
+def ask_driver(ask: Callable[[], Any], names: Collection[str], refusals: tuple[type[Exception], ...]) -> None:
+    """Let the driver look at the options of a URL, without a server: what it refuses is a `ConfigurationError`.
+
+    `ask` hands the options to the driver; `names` are the options in the URL. The driver's own text may quote a value,
+    which may be a secret, so the error only names an option whose name is in that text.
+    """
+    try:
+        ask()
+    except refusals as error:
+        refused = [name for name in sorted(names) if re.search(rf"\b{re.escape(name)}\b", str(error))]
+        which = " or ".join(refused or sorted(names)) or "of the URL"
+        raise ConfigurationError(f"the driver refuses the option {which} ({type(error).__name__})") from None
 
 
 def parse_url(url: StoreURL) -> URL:
     """SQLAlchemy's reading of the URL. Raises `ConfigurationError`, which shows no password."""
+    parsed: URL | None
     try:
-        return make_url(url.text)
-    except (ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"the store URL {url} cannot be read: {url.scrub(str(error))}") from None
+        parsed = make_url(url.text)
+    except (SQLAlchemyError, ValueError):
+        parsed = None
+    # Outside of the handler, so that the parser's error is not the context of ours.
+    if parsed is None or (url.scheme != "sqlite" and "@" in (parsed.database or "")):
+        raise url.unreadable(f"it must look like {url.scheme}://user:password@host/database")
+    return parsed

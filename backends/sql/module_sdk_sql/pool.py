@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
+from module_sdk.backends import ConfigurationError, Places, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
 from module_sdk_sql.group_commit import GroupCommit, Work, check_place
 
 Result = TypeVar("Result")
 
 FORK_WAIT_SECONDS: Final = 5.0
+# A connection that was checked longer ago than this is checked again before it serves a call. With the time of the
+# call itself, nothing that is read comes from a server that was demoted more than a second ago.
+ROLE_SECONDS: Final = 0.5
+
+# A schema that was seen longer ago than this is looked at again: an empty table may be one that somebody has emptied.
+LOOK_SECONDS: Final = 0.5
 
 pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 # What a child inherited is neither used nor closed by it: closing would end the parent's session.
@@ -30,8 +37,11 @@ inherited: list[Link] = []
 class Pool:
     """At most `dialect.connections` open connections; the one used last is handed out first."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, look: Callable[[Link, float], None] = lambda link, deadline: None) -> None:
+        """`look(link, deadline)` raises where the store has lost its schema; the pool calls it from `look_at` on."""
         self.dialect = dialect
+        self.look = look
+        self.look_at = math.inf
         self.places = Places(dialect.connections)
         self.writers = self.new_writers()
         self.idle: collections.deque[Link] = collections.deque()
@@ -90,7 +100,7 @@ class Pool:
         """A connection in a transaction that is committed at the end, or rolled back by an error."""
         alone = contextlib.nullcontext() if self.writers is None else self.writers.alone(deadline)
         with alone, self.link(deadline) as link:
-            link.execute(self.dialect.begin, (), deadline)
+            link.begin(self.dialect.begin, deadline)
             yield link
             link.execute("COMMIT", (), deadline)
             if self.writers is not None:
@@ -111,17 +121,52 @@ class Pool:
                     link = self.idle.pop()
                 except IndexError:
                     break
-                if link.is_current():
+                if link.is_current() and self.is_fit(link, deadline):
                     return link
                 self.drop(link)
             if self.is_closed:
                 raise TaskBackendError("the task manager is closed")
             link = self.dialect.connect(deadline)
+            self.members.add(link)
+            if not self.is_fit(link, deadline):
+                self.drop(link)
+                raise TaskBackendUnavailableError("the connection was lost at once")
         except BaseException:
             self.places.give()
             raise
-        self.members.add(link)
         return link
+
+    def is_fit(self, link: Link, deadline: float) -> bool:
+        """Whether the server is the primary, as of `ROLE_SECONDS` ago or later, and the connection there works.
+
+        Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
+        """
+        now = time.monotonic()
+        look_is_due, role_is_due = now >= self.look_at, now - link.checked_at > ROLE_SECONDS
+        if not (look_is_due or role_is_due):
+            return True
+        try:
+            is_primary = not role_is_due or self.dialect.check_role(link, deadline)
+            if is_primary and look_is_due:
+                self.look(link, deadline)
+                self.look_at = now + LOOK_SECONDS
+        except Exception as error:
+            is_schemas = isinstance(error, ConfigurationError) or self.dialect.is_missing_schema(error)
+            # The connection was lost while it was idle, unless the server is silent: then no time is left for another.
+            if is_schemas or time.monotonic() >= deadline:
+                self.drop(link)
+                raise
+            return False
+        except BaseException:
+            self.drop(link)
+            raise
+        if role_is_due:
+            # The moment before the question: the answer may have been under way for a while.
+            link.checked_at = now
+        if not is_primary:
+            # The other connections lead to the same server.
+            self.close_idle()
+        return is_primary
 
     def give(self, link: Link) -> None:
         link.was_used = True
@@ -136,7 +181,10 @@ class Pool:
 
     def give_failed(self, link: Link, error: BaseException) -> bool:
         """Take back a connection whose call failed; whether it stays."""
-        if link.recover(error):
+        if self.dialect.lost_role(error):
+            # The other connections lead to the same server.
+            self.close_idle()
+        elif link.recover(error):
             self.give(link)
             return True
         self.drop(link)

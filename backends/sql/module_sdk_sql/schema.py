@@ -58,6 +58,11 @@ class Tables:
         self.by_user = f"{self.tasks_name}_by_user"
         self.by_key = f"{self.tasks_name}_by_key"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all tables, each once."""
+        return tuple(dict.fromkeys((self.meta_name, self.tasks_name, self.payloads_name)))
+
     @functools.cached_property
     def metadata(self) -> MetaData:
         """The tables as SQLAlchemy knows them, made when DDL is needed: a lookup does without, and starts faster."""

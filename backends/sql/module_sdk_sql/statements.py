@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Final, NamedTuple, ParamSpec
 
 from sqlalchemy import text
 
-from module_sdk.backends import RECORD_FIELDS, ROW_FIELDS, Sort, statuses
+from module_sdk.backends import CLOCK_TOLERANCE, RECORD_FIELDS, ROW_FIELDS, Sort, statuses
 from module_sdk_sql.dialects.base import Dialect
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
 
@@ -25,6 +25,8 @@ TASK_COLUMNS: Final = tuple(column for column in COLUMNS.values() if column not 
 ROW: Final = ", ".join(f"t.{field}" for field in ROW_FIELDS)
 # SQLite's RETURNING gives a whole number for a REAL column that holds one, unless it is computed with.
 RETURNED_ROW: Final = ", ".join("progress + 0.0" if field == "progress" else field for field in ROW_FIELDS)
+TIMES: Final = ("created_at", "updated_at", "started_at", "finished_at")
+"""The columns that an insert may set to another value than the given one."""
 NEWEST_FIRST: Final = "ORDER BY t.created_at DESC, t.id DESC"
 ENDED: Final = f"status IN ({', '.join(repr(status) for status in statuses.FINAL)})"
 
@@ -147,11 +149,65 @@ class Statements:
         apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
         return insert(self.tasks, [name for name in names if name not in apart]) + self.dialect.skip_conflict
 
+    def moves_times(self, names: tuple[str, ...], keeps_server_time: bool) -> bool:
+        """Whether a new task with these columns may get other times than it was given."""
+        return "task_key" in names or (keeps_server_time and self.dialect.server_clock is not None)
+
     @kept
-    def insert_or_return(self, names: tuple[str, ...]) -> str:
-        """`insert_unless_standing`; the whole record that then stands, in this order."""
-        text = insert(self.tasks, names) + self.dialect.skip_conflict
-        return f"{text} RETURNING {', '.join(COLUMNS.values())}"
+    def insert_moved(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        """`insert_unless_standing` with the times that are right here; those times, if it went in (ORDER-10, 12)."""
+        values = self.moved_values(names, keeps_server_time, born="born.at")
+        # LIMIT, so that the planner does not put it in the place of each `born.at`. WHERE, since SQLite would otherwise
+        # take the ON of the conflict for that of a join.
+        text = (
+            f"INSERT INTO {self.tasks} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+            f"FROM (SELECT {self.birth(names, keeps_server_time)} AS at LIMIT 1) AS born "
+            f"WHERE true{self.dialect.skip_conflict}"
+        )
+        row = f"SELECT {', '.join(TIMES)} FROM {self.tasks} WHERE id = :id"
+        return self.dialect.changed_row(text, ", ".join(TIMES), row)
+
+    @kept
+    def insert_or_return(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        """`insert_moved`; the whole record that then stands, in this order.
+
+        For MariaDB, where a value may name a column before it, and a SELECT from the same table takes a temporary one.
+        """
+        birth = {"created_at": self.birth(names, keeps_server_time)}
+        values = birth | self.moved_values(names, keeps_server_time, born="created_at") | birth
+        text = f"INSERT INTO {self.tasks} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+        return f"{text}{self.dialect.skip_conflict} RETURNING {', '.join(COLUMNS.values())}"
+
+    def moved_values(self, names: tuple[str, ...], keeps_server_time: bool, *, born: str) -> dict[str, str]:
+        """The expression of each column of a new task, for which `born` names the time of its creation."""
+        apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
+        values = {name: f":{name}" for name in names if name not in apart}
+        values["created_at"] = born
+        for name in TIMES[1:]:
+            if name in values:
+                values[name] = f"{self.dialect.latest}({self.bounded(f':{name}', keeps_server_time)}, {born})"
+        return values
+
+    def birth(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        """When a new task is created: later than each earlier one of its key, except those of the far future."""
+        given = self.bounded(":created_at", keeps_server_time)
+        if "task_key" not in names:
+            return given
+        bound = ":horizon"
+        if keeps_server_time and self.dialect.server_clock is not None:
+            bound = f"{self.dialect.server_clock} + {CLOCK_TOLERANCE}"
+        newest = (
+            f"SELECT max(t.created_at) FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
+            f"WHERE t.organization_id = :organization_id AND t.task_key = :task_key AND t.created_at <= {bound}"
+        )
+        return f"{self.dialect.latest}({given}, coalesce(({newest}) + 1, {given}))"
+
+    def bounded(self, moment: str, keeps_server_time: bool) -> str:
+        """The moment, brought close to the server's clock where there is one and it counts."""
+        clock = self.dialect.server_clock
+        if clock is None or not keeps_server_time:
+            return moment
+        return f"least(greatest({moment}, {clock} - {CLOCK_TOLERANCE}), {clock} + {CLOCK_TOLERANCE})"
 
     @kept
     def insert_payloads(self) -> str:
@@ -164,22 +220,36 @@ class Statements:
 
     @kept
     def update(
-        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool], is_scoped: bool
+        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
     ) -> str:
-        """Change columns of a task whose status allows it; `marks` are (starts, ends).
+        """Change columns of a task whose status allows it; `marks` are (starts, ends, keeps the server's time).
 
-        `updated_at` comes last: MariaDB assigns from left to right and reads what it has just written.
+        Returns the row.
         """
-        moment = f"{self.dialect.latest}(:now, updated_at + 1)"
-        starts, ends = marks
+        update = self.change(names, allowed, marks, is_scoped)
+        row = f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id{scope(is_scoped)}"
+        return self.dialect.changed_row(update, RETURNED_ROW, row)
+
+    @kept
+    def update_only(
+        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
+    ) -> str:
+        """`update` without the row, for a transaction of many."""
+        return self.change(names, allowed, marks, is_scoped)
+
+    def change(
+        self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
+    ) -> str:
+        # `updated_at` comes last: MariaDB assigns from left to right and reads what it has just written.
+        starts, ends, keeps_server_time = marks
+        moment = f"{self.dialect.latest}({self.bounded(':now', keeps_server_time)}, updated_at + 1)"
         changes = [f"{name} = :{name}" for name in names]
         changes += [f"started_at = coalesce(started_at, {moment})"] if starts else []
         changes += [f"finished_at = {moment}", "active_key = NULL"] if ends else []
-        update = (
+        return (
             f"UPDATE {self.tasks} SET {', '.join([*changes, f'updated_at = {moment}'])} "
             f"WHERE id = :id AND status IN ({quoted(allowed)}){scope(is_scoped)}"
         )
-        return self.dialect.changed_row(update, RETURNED_ROW, f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id")
 
     @kept
     def put_payloads(self, names: tuple[str, ...]) -> str:
@@ -223,14 +293,20 @@ class Statements:
     # --- The schema -------------------------------------------------------------------------------------------------
 
     @kept
-    def has_meta(self) -> str:
-        """Whether the namespace has a schema: `name`."""
+    def has_table(self) -> str:
+        """Whether the table `name` exists."""
         return self.dialect.has_table()
 
     @kept
     def read_version(self) -> str:
         """The version of the schema, as text."""
         return f"SELECT value FROM {self.tables.meta_name} WHERE name = 'schema_version'"
+
+    @kept
+    def check_version(self) -> str:
+        """The version of the schema; fails where a table is missing."""
+        others = ", ".join(f"(SELECT id FROM {name} LIMIT 1)" for name in self.tables.names[1:])
+        return f"SELECT value, {others} FROM {self.tables.meta_name} WHERE name = 'schema_version'"
 
     @kept
     def delete_version(self) -> str:

@@ -6,15 +6,16 @@ import importlib.util
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import pytest
 from module_sdk_contract import TaskManagerContract
-from module_sdk_contract.harness import Store
+from module_sdk_contract.harness import Store, unknown
 from module_sdk_sql.manager import SQLTaskManager
 
 from tests.restarting import RestartsServer
-from tests.spoiling import scrambled_file
+from tests.server_process import restart_server_of
+from tests.spoiling import drop_tables, scrambled_file, spoil_somehow
 
 
 class SQLContract(RestartsServer, TaskManagerContract):
@@ -28,13 +29,14 @@ class SQLContract(RestartsServer, TaskManagerContract):
             yield from manager.pool.fetch(f"SELECT * FROM {table}", (), time.monotonic() + 10)
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        manager = manager_of(store)
-        statement = manager.statements.render(f"UPDATE {manager.tables.tasks_name} SET status = 'lost' WHERE id = :id")
-        manager.pool.execute(statement.sql, [task_id], time.monotonic() + 10)
+        spoil_somehow(store.manager, task_id)
 
     def write_newer_schema(self, store: Store) -> None:
         manager = manager_of(store)
         manager.pool.execute(f"UPDATE {manager.tables.meta_name} SET value = '99'", (), time.monotonic() + 10)
+
+    def empty_store(self, store: Store) -> None:
+        drop_tables(manager_of(store))
 
 
 def manager_of(store: Store) -> SQLTaskManager:
@@ -63,6 +65,23 @@ class TestPostgreSQL(SQLContract):
     @classmethod
     def server(cls, postgresql_url: str) -> None:
         cls.url = postgresql_url
+
+
+class TestPostgreSQLBehindAPooler(SQLContract):
+    """PgBouncer in transaction mode, where three connections to the server serve all clients."""
+
+    __test__ = True
+    server_url: ClassVar[str]
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def server(cls, postgresql_url: str, pooler_url: str) -> None:
+        cls.server_url, cls.url = postgresql_url, pooler_url
+
+    def restart_server(self, store: Store) -> None:
+        """Restart PostgreSQL: the pooler keeps nothing."""
+        if not restart_server_of(self.server_url):
+            unknown("restart_server")
 
 
 class TestMariaDB(SQLContract):

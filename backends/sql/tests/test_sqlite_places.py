@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
-from module_sdk.backends import ConfigurationError, Task, TaskBackendError, TaskBackendUnavailableError
+from module_sdk.backends import ConfigurationError, SchemaMissingError, Task, TaskBackendError
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
@@ -174,9 +174,9 @@ def test_a_deleted_file_does_not_come_back_empty(
     aside = path.rename(path.with_suffix(".aside"))
     for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         companion.unlink(missing_ok=True)
-    with pytest.raises(TaskBackendUnavailableError):
+    with pytest.raises(SchemaMissingError, match="the schema is gone"):
         manager.list_user_tasks(1, 7)
-    with pytest.raises(TaskBackendUnavailableError):
+    with pytest.raises(SchemaMissingError, match="the schema is gone"):
         manager.create(new_task())
     assert not path.exists()
     # and when it is back, they work again

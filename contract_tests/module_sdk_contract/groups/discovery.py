@@ -42,6 +42,22 @@ except module_sdk.ConfigurationError as error:
     print(error)
 """
 LONGEST_NAMESPACE = 24
+MISTYPED = (
+    "{scheme}:/user:hunter2@127.0.0.1:1/0",
+    "{scheme}:user:hunter2@127.0.0.1",
+    "{scheme}:///user:hunter2@127.0.0.1/0",
+    "{scheme}://user:xyz@hunter2@127.0.0.1:1/0",
+    "{scheme}://user:xyz@hunter2:qqq/1@127.0.0.1:1/0",
+    "{scheme}://user:xyz/hunter2@127.0.0.1:1/0",
+    "{scheme}://user:xyz?hunter2@127.0.0.1:1/0",
+    "{scheme}://user:xyz#hunter2@127.0.0.1:1/0",
+    "{scheme}://user:xyz%hunter2@127.0.0.1:1/0",
+    "{scheme}://user:xyz hunter2@127.0.0.1:1/0",
+    "{scheme}://user:hunter2",
+    "{scheme}://user:hunter2/0",
+    "{scheme}://user:xyz@127.0.0.1:hunter2/0",
+)
+PARTS = ("hunter2", "xyz", "qqq")
 ENTRY_POINTS = "[module_sdk.backends]\n{scheme} = {module}\n"
 
 
@@ -65,6 +81,18 @@ def install(folder: Path, distribution: str, scheme: str, module: str) -> None:
     metadata.mkdir()
     metadata.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
     metadata.joinpath("entry_points.txt").write_text(ENTRY_POINTS.format(scheme=scheme, module=module))
+
+
+def shown_with_its_causes(error: BaseException) -> list[str]:
+    """What an error shows, and each that led to it, whether a traceback would print that or not."""
+    chain: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and link not in chain:
+            chain.append(link)
+            waiting += [link.__cause__, link.__context__]
+    return [text for link in chain for text in (str(link), repr(link))]
 
 
 class DiscClauses:
@@ -115,6 +143,30 @@ class DiscClauses:
                     shown += [repr(error), str(error), *traceback.format_exception(error)]
             for text in (*shown, caplog.text):
                 demand("DISC-03", f"whether the password is in {text[:200]!r}", False, "hunter2" in text)
+
+    @clause("DISC-08")
+    @pytest.mark.parametrize("mistyped", MISTYPED)
+    def test_no_part_of_a_password_is_repeated_of_a_mistyped_url(self, store: Store, mistyped: str) -> None:
+        url = mistyped.format(scheme=store.url.partition(":")[0])
+
+        error = demand_error("DISC-08", f"open({url!r})", ConfigurationError, store.open, url=url)
+
+        for text in shown_with_its_causes(error):
+            demand("DISC-08", f"parts of the password in {text[:200]!r}", [], [part for part in PARTS if part in text])
+
+    @clause("DISC-08")
+    def test_no_cause_of_an_error_has_a_password(self, store: Store) -> None:
+        scheme = store.url.partition(":")[0]
+        shown: list[str] = []
+        for tail in ("database", "0"):
+            try:
+                manager = store.open(url=f"{scheme}://user:hunter2-secret@127.0.0.1:1/{tail}", timeout_seconds=0.3)
+                manager.list_user_tasks(1)
+            except Exception as error:
+                shown += shown_with_its_causes(error)
+
+        for text in shown:
+            demand("DISC-08", f"whether the password is in {text[:200]!r}", False, "hunter2" in text)
 
     @clause("DISC-04")
     def test_setup_again_changes_nothing(self, store: Store) -> None:

@@ -165,3 +165,31 @@ class LifeClauses:
 
         store.then_all_views()
         assert store.then_user(1) == []
+
+    @clause("LIFE-11")
+    def test_many_tasks_are_interrupted_at_once(self, store: Store) -> None:
+        # given tasks of every status, in two organizations, some of which are not to be touched
+        named, others = (
+            [
+                store.given(status=status, organization_id=organization, task_key=f"{name}.{status}", checkpoint=[1])
+                for status, organization in itertools.product(STATUSES, (1, None))
+            ]
+            for name in ("named", "other")
+        )
+        store.clock.advance(1)
+
+        # when, with ids that no task has, and one id twice
+        ids = [task["id"] for task in named]
+        changed = store.manager.interrupt_all([*ids, ids[0], UNKNOWN_ID, "no id at all"], "shutdown")
+
+        # then
+        active = [task for task in named if task["status"] in ACTIVE]
+        demand("LIFE-11", "interrupt_all: how many were changed", len(active), changed)
+        for task in active:
+            store.reference.update(task["id"], store.clock(), status="interrupted", error="shutdown")
+        for task in (*named, *others):
+            store.then_view(task["id"])
+        for task in active:
+            store.then_key(task["task_key"], task["organization_id"])
+        demand("LIFE-11", "interrupt_all again", 0, store.manager.interrupt_all(ids, "again"))
+        store.then_all_views()

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
+import time
+from collections.abc import Iterator
 from typing import Any, Final
+from unittest import mock
 
 import pytest
 
+from module_sdk.backends import Task, TaskManager
 from module_sdk.errors import InvalidInputError
+from module_sdk.testing import SettableClock
+from module_sdk.timestamps import system_clock
 from module_sdk_contract.asking import LOOKUPS
+from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.reference import ROW_FIELDS, time_text
-from module_sdk_contract.violations import demand_error
+from module_sdk_contract.violations import demand, demand_error
 
+HOUR: Final = 3_600_000_000
 EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 # The order in which tasks are written, which is that of no field.
 SCRAMBLED: Final = (3, 0, 6, 1, 5, 2, 4, 7)
@@ -47,8 +56,30 @@ def then_ordered(store: Store, *, limit: int | None = None) -> list[dict[str, An
 
 
 def given_at(store: Store, *times: int) -> None:
+    """Tasks of one key with exactly these times, in this order: a new task would be put after those before it."""
     for created_at in times:
-        store.given(task_key="job", status="completed", created_at=created_at)
+        store.given_imported([{"task_key": "job", "status": "completed", "created_at": created_at}])
+
+
+def created_now(store: Store, manager: TaskManager | None = None, **fields: Any) -> Task:
+    """What the store makes of a new task, which it also returns to whoever asks."""
+    task, _ = (manager or store.manager).create(task_of(store.fields(**{"status": "completed", **fields})))
+    demand(store.clauses[0], "the task that create gives, when it is read", task, store.manager.get(task.id))
+    demand(store.clauses[0], "updated_at is not before created_at", True, task.updated_at >= task.created_at)
+    return task
+
+
+@contextlib.contextmanager
+def host_clock_off(seconds: float) -> Iterator[None]:
+    """The clock of this process is wrong, and it has not seen another time yet."""
+    right = time.time_ns
+    off = round(seconds * 1_000_000_000)
+
+    def wrong() -> int:
+        return right() + off
+
+    with mock.patch("time.time_ns", wrong), mock.patch.object(system_clock, "last", 0):
+        yield
 
 
 class OrderClauses:
@@ -132,9 +163,9 @@ class OrderClauses:
             then_ordered(store, limit=limit)
         for direction in ("asc", "desc"):
             store.then_page(sort=("created_at", direction))
-        for time in (*far, max(far) - 13):
+        for bound in (*far, max(far) - 13):
             for operator in ("gte", "lt"):
-                store.then_page({f"created_at__{operator}": time_text(time)})
+                store.then_page({f"created_at__{operator}": time_text(bound)})
 
     @clause("ORDER-08")
     def test_order_is_by_the_recorded_time_when_the_clock_goes_back(self, store: Store) -> None:
@@ -165,3 +196,107 @@ class OrderClauses:
         for sort in itertools.product(ROW_FIELDS, ("asc", "desc")):
             pages = [store.then_page(sort=sort, offset=offset, limit=5) for offset in range(0, 40, 5)]
             assert len({row["id"] for page in pages for row in page}) == 33
+
+    @clause("ORDER-10")
+    @pytest.mark.parametrize("status", ["completed", "failed", "interrupted", "running"])
+    def test_a_new_task_is_later_than_the_earlier_ones_of_its_key(self, store: Store, status: str) -> None:
+        latest = 0
+        for seconds in (0, 0, -2, 3_600, -3_600, -0.000001, 3_601, 0, -86_400 / 4, -1_000_000 / 100):
+            store.clock.advance(seconds)
+            now = store.clock()
+
+            task = created_now(store, task_key="job", organization_id=5, status=status)
+
+            demand("ORDER-10", f"created_at by a clock of {now}", max(now, latest + 1), task.created_at)
+            rows = store.manager.get_tasks_by_key("job", 5)
+            demand("ORDER-10", "the first row is the new one", task.id, rows[0]["id"])
+            if status == "running":
+                store.manager.update(task.id, status="completed")
+            latest = task.created_at
+
+    @clause("ORDER-10")
+    def test_clocks_of_hosts_may_be_apart(self, store: Store) -> None:
+        store.need("shared")
+        clocks = [SettableClock(time_text(store.clock() + hours * HOUR)) for hours in (1, -1, 0)]
+        hosts = [store.open(clock=clock) for clock in clocks]
+        latest = 0
+        for number in range(12):
+            clocks[number % 3].advance(0.5)
+            now = clocks[number % 3]()
+            fields = {"task_key": "job", "created_at": now, "started_at": now, "finished_at": now}
+
+            task = created_now(store, hosts[number % 3], **fields)
+
+            demand("ORDER-10", f"created_at on host {number % 3}", max(now, latest + 1), task.created_at)
+            followed = (task.started_at, task.finished_at)
+            demand("ORDER-10", "started_at and finished_at follow", (task.created_at,) * 2, followed)
+            latest = task.created_at
+
+    @clause("ORDER-10")
+    def test_a_far_import_does_not_hide_the_earlier_tasks_of_a_key(self, store: Store) -> None:
+        created_now(store, task_key="job", created_at=store.clock() + 7)
+        given_at(store, moment(FAR_TIMES[1]), store.clock() + 24 * HOUR)
+
+        for number in range(3):
+            task = created_now(store, task_key="job")
+            demand("ORDER-10", "created_at", store.clock() + 8 + number, task.created_at)
+
+    @clause("ORDER-10")
+    def test_creating_a_moved_task_again_gives_it_as_it_is(self, store: Store) -> None:
+        created_now(store, task_key="job")
+        given = task_of(store.fields(task_key="job", checkpoint={"a": [1]}))
+
+        first, again = store.manager.create(given), store.manager.create(given)
+
+        demand("ORDER-10", "created_at", given.created_at + 1, first[0].created_at)
+        demand("ORDER-10", "create again", first, again)
+        demand("ORDER-10", "whether it was created", True, again[1])
+
+    @clause("ORDER-11")
+    def test_no_import_of_the_far_future_moves_a_new_task(self, store: Store) -> None:
+        given_at(store, moment(FAR_TIMES[1]), store.clock() + 24 * HOUR, store.clock() + 366 * 24 * HOUR)
+
+        task = created_now(store, task_key="job")
+
+        demand("ORDER-11", "created_at after an import of 9999", store.clock(), task.created_at)
+
+    @clause("ORDER-11")
+    def test_no_other_key_or_organization_moves_a_new_task(self, store: Store) -> None:
+        later = store.clock() + HOUR
+        for number, (key, organization) in enumerate(
+            (("job", 6), ("job", None), ("job:1", 5), ("jo", 5), ("JOB", 5), ("job ", 5), (None, 5), ("5", "job"))
+        ):
+            created_now(store, task_key=key, organization_id=organization, created_at=later + number)
+        created_now(store, task_key="job", organization_id="5 ", created_at=later)
+
+        task = created_now(store, task_key="job", organization_id=5)
+
+        demand("ORDER-11", "created_at", store.clock(), task.created_at)
+        for number in range(2):
+            task = created_now(store, task_key=None, organization_id=5)
+            demand("ORDER-11", f"created_at of task {number} with no key", store.clock(), task.created_at)
+
+    @clause("ORDER-12")
+    @pytest.mark.parametrize("hours", [24, -24, 1, -1])
+    def test_the_times_of_a_write_keep_to_the_servers_clock(self, store: Store, hours: int) -> None:
+        manager = store.open(clock=system_clock)
+        given = store.fields(task_key="job", status="pending")
+        with host_clock_off(hours * 3_600):
+            now = system_clock()
+            task, _ = manager.create(task_of({**given, "created_at": now, "updated_at": now}))
+            manager.update(task.id, status="running")
+            manager.update(task.id, status="completed")
+            times = manager.get(task.id)
+        here = time.time_ns() // 1_000
+
+        assert times is not None
+        for name in ("created_at", "updated_at", "started_at", "finished_at"):
+            off = getattr(times, name) - here
+            demand("ORDER-12", f"{name} is {off / 1e6:+} s off, less than a minute", True, abs(off) < HOUR / 60)
+        demand("ORDER-12", "created_at as create gave it", task.created_at, times.created_at)
+
+    @clause("ORDER-12")
+    def test_a_clock_of_ones_own_is_not_bound(self, store: Store) -> None:
+        task = created_now(store, created_at=store.clock() - 24 * HOUR)
+
+        demand("ORDER-12", "created_at by a clock of one's own", store.clock() - 24 * HOUR, task.created_at)

@@ -238,7 +238,7 @@ class ScopeClauses:
         for organization in (None, 1, 2, "a"):
             assert len(store.then_key("job:1", organization)) == 1
 
-    @clause("SCOPE-13")
+    @clause("SCOPE-14")
     def test_a_uuid_is_its_text(self, store: Store) -> None:
         user, organization = uuid.UUID(int=2**127 + 1), uuid.UUID(int=2**127 + 2)
         made = store.given(user_id=str(user), organization_id=str(organization), task_key="job")
@@ -253,19 +253,19 @@ class ScopeClauses:
                 ("get_tasks_by_key_prefix", "j"),
             ):
                 rows = getattr(namespace, operation)(argument, organization)
-                demand("SCOPE-13", f"{operation}({argument!r}, {organization!r})", ids, [row["id"] for row in rows])
+                demand("SCOPE-14", f"{operation}({argument!r}, {organization!r})", ids, [row["id"] for row in rows])
         for filters in ({"user_id": user}, {"organization_id": [organization]}, {"id": task_id}):
             rows = store.manager.page(filters=filters)
-            demand("SCOPE-13", f"page of {filters}", ids, [row["id"] for row in rows])
-            demand("SCOPE-13", f"count of {filters}", 1, store.manager.count(filters=filters))
+            demand("SCOPE-14", f"page of {filters}", ids, [row["id"] for row in rows])
+            demand("SCOPE-14", f"count of {filters}", 1, store.manager.count(filters=filters))
         found = store.manager.get(task_id, organization_id=organization)
-        demand("SCOPE-13", "get of a UUID", made["id"], found and found.id)
+        demand("SCOPE-14", "get of a UUID", made["id"], found and found.id)
         changed = store.manager.update(task_id, organization_id=organization, label="changed")
-        demand("SCOPE-13", "update of a UUID", "changed", changed and changed["label"])
+        demand("SCOPE-14", "update of a UUID", "changed", changed and changed["label"])
         fields = {**store.fields(), "user_id": user, "organization_id": organization}
         created, _ = store.manager.create(task_of(fields))
         ours = (str(user), str(organization))
-        demand("SCOPE-13", "ids of a created task", ours, (created.user_id, created.organization_id))
+        demand("SCOPE-14", "ids of a created task", ours, (created.user_id, created.organization_id))
         with module_sdk.session(user={"id": user, "organization_id": organization}):
             view = background_tasks.view(created.id)
-        demand("SCOPE-13", "ids in a view", ours, view and (view["user_id"], view["organization_id"]))
+        demand("SCOPE-14", "ids in a view", ours, view and (view["user_id"], view["organization_id"]))

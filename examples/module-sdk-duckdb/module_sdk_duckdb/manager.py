@@ -15,6 +15,7 @@ from module_sdk.backends import (
     ConfigurationError,
     Diagnosis,
     ManagerOptions,
+    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
@@ -45,12 +46,13 @@ class DuckDBTaskManager(TaskManager):
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
-        if not self.path.parent.is_dir():
-            raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
         if not create and not self.path.exists():
             raise self.missing_schema()
+        if not self.path.parent.is_dir():
+            raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
         self.database.open(deadline)
-        if not self.database.fetch(self.statements.has_schema, (), deadline) and not create:
+        ((is_there,),) = self.database.fetch(self.statements.has_schema, (), deadline)
+        if not is_there and not create:
             raise self.missing_schema()
 
         def set_up(run: Run) -> int:
@@ -80,8 +82,12 @@ class DuckDBTaskManager(TaskManager):
                 standing = run(self.statements.holder, [record.organization_id, record.active_key])
             if standing:
                 return TaskRecord._make(standing[0])
-            run(self.statements.insert, stored(record))
-            return record
+            new = record
+            if record.task_key is not None:
+                key_place = place(record.organization_id, record.task_key)
+                new = record.after(run(self.statements.newest, [key_place, record.horizon()])[0][0])
+            run(self.statements.insert, stored(new))
+            return new
 
         # Two managers may look at once and both insert: the unique index then fails one of the transactions, which
         # begins again and finds the other's task.
@@ -158,7 +164,10 @@ class DuckDBTaskManager(TaskManager):
         facts = {"server": f"DuckDB {duckdb.__version__}", "file": str(self.path), "schema version": str(version)}
         return Diagnosis(facts, ["DuckDB locks the file: no other process can use it while this one has it open"])
 
-    def translate_error(self, error: Exception) -> TaskBackendError:
+    def translate_error(self, error: Exception) -> ModuleSDKError:
+        # A table is not there: somebody has emptied the store (SEE-10).
+        if isinstance(error, duckdb.CatalogException):
+            return self.missing_schema()
         # The file cannot be read or is another process's; the transaction lost against others until its deadline.
         away = isinstance(error, duckdb.IOException | duckdb.TransactionException)
         return (TaskBackendUnavailableError if away else TaskBackendError)(self.describe_error(error))

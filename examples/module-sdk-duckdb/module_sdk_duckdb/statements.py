@@ -52,7 +52,8 @@ class Statements:
             *(f"CREATE INDEX IF NOT EXISTS {tasks}_{name} ON {tasks} ({name})" for name in PLACES),
             f"INSERT INTO {meta} SELECT {SCHEMA_VERSION} WHERE NOT EXISTS (FROM {meta})",
         )
-        self.has_schema = f"SELECT 1 FROM duckdb_tables() WHERE table_name = '{meta}'"
+        # Both tables: somebody may have dropped one.
+        self.has_schema = f"SELECT count(*) = 2 FROM duckdb_tables() WHERE table_name IN ('{meta}', '{tasks}')"
         self.version = f"SELECT version FROM {meta}"
 
         self.by_user = f"SELECT {ROW} FROM {tasks} WHERE user_place = ? {NEWEST_FIRST} LIMIT ?"
@@ -62,6 +63,7 @@ class Statements:
 
         self.get = f"SELECT {RECORD} FROM {tasks} WHERE id = ?"
         self.holder = f"SELECT {RECORD} FROM {tasks} WHERE organization_id = ? AND active_key = ?"
+        self.newest = f"SELECT max(created_at) FROM {tasks} WHERE key_place = ? AND created_at <= ?"
         self.known_ids = f"SELECT id FROM {tasks} WHERE id IN (SELECT unnest(?::VARCHAR[]))"
         self.holders = (
             f"SELECT organization_id, active_key FROM {tasks} WHERE active_key IN (SELECT unnest(?::VARCHAR[]))"

@@ -35,6 +35,10 @@ class TestDuckDB(TaskManagerContract):
     def write_newer_schema(self, store: Store) -> None:
         run(store, f"UPDATE {store.namespace}__meta SET version = 99")
 
+    def empty_store(self, store: Store) -> None:
+        run(store, f"DROP TABLE {store.namespace}__tasks")
+        run(store, f"DROP TABLE {store.namespace}__meta")
+
 
 def run(store: Store, sql: str) -> list[tuple[object, ...]]:
     """Past the manager, on its connection: another process could not open the file."""

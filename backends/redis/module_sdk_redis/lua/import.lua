@@ -1,6 +1,9 @@
 -- KEYS: the first record. ARGV: prefix, then for each task: packed record, '1' if it is active, how many payload
 -- arguments follow, payload names and values.
 -- {how many went in, id of the first whose key is held or ''}.
+if not redis.call('MGET', KEYS[1], prefix .. 'schema')[2] then
+  return no_schema()
+end
 local tasks = {}
 local place = 2
 while place <= #ARGV do

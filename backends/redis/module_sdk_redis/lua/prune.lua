@@ -1,6 +1,9 @@
 -- KEYS: an index. ARGV: prefix, lower bound, upper bound, how many entries to look at, how many records to remove,
 -- the final statuses between NULs, time, '=' and the organization or '', '=' and the user or ''.
 -- {how many were removed, how many were looked at, the last of these or ''}.
+if not redis.call('MGET', KEYS[1], prefix .. 'schema')[2] then
+  return no_schema()
+end
 local entries = redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'LIMIT', 0, ARGV[4])
 if #entries == 0 then
   return {0, 0, ''}

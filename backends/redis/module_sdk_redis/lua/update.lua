@@ -1,16 +1,7 @@
--- KEYS: the record. ARGV: prefix, '=' and the scope or '', the allowed statuses between NULs, the time now,
--- '1' if it starts, '1' if it ends, '=' and the new value or '' of status, progress and label, how many payload
--- arguments follow, payload names and values, names of payloads to clear.
+-- KEYS: the record. ARGV: prefix, '=' and the scope or '', the allowed statuses between NULs, the time now (after '~' if
+-- the server's clock bounds it), '1' if it starts, '1' if it ends, '=' and the new value or '' of status, progress and
+-- label, how many payload arguments follow, payload names and values, names of payloads to clear.
 -- The new packed record, or nil if the task is not there, in another scope or in another status.
-
--- Times have more digits than Lua's numbers, so the later of two is found as text and raised in two halves.
-local function after(time)
-  local low = tonumber(string.sub(time, 10)) + 1
-  if low < 1000000000 then
-    return string.sub(time, 1, 9) .. string.format('%09d', low)
-  end
-  return string.format('%09d', tonumber(string.sub(time, 1, 9)) + 1) .. '000000000'
-end
 
 local function changed(argument, value)
   if argument == '' then
@@ -19,7 +10,11 @@ local function changed(argument, value)
   return string.sub(argument, 2)
 end
 
-local packed = redis.call('GET', KEYS[1])
+local found = redis.call('MGET', KEYS[1], prefix .. 'schema')
+if not found[2] then
+  return no_schema()
+end
+local packed = found[1]
 if not packed then
   return nil
 end
@@ -47,6 +42,9 @@ else
 end
 
 local before, moment = record.updated, ARGV[4]
+if string.sub(moment, 1, 1) == '~' then
+  moment = close_to(redis.call('TIME'), string.sub(moment, 2))
+end
 if moment <= before then
   moment = after(before)
 end

@@ -2,14 +2,19 @@
 -- {the last entry, records of all entries from the upper bound down}; nil for a record that is not there.
 local entries = redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[4])
 if #entries == 0 then
+  if not redis.call('MGET', KEYS[1], prefix .. 'schema')[2] then
+    return no_schema()
+  end
   return entries
 end
--- The index, which is here, and has no text to give, stands among the records: a command with one key would not tell
--- that a cluster has moved that one away.
-local keys = {KEYS[1]}
+-- The marker stands among the records, so that even one of them is read by a command with two keys.
+local keys = {prefix .. 'schema'}
 for place, entry in ipairs(entries) do
   keys[place + 1] = prefix .. 't:' .. string.sub(entry, -36)
 end
 local records = redis.call('MGET', unpack(keys))
+if not records[1] then
+  return no_schema()
+end
 records[1] = entries[#entries]
 return records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal
@@ -26,6 +27,9 @@ class Link(abc.ABC):
     """Whether the pool may hand it to another call."""
     was_used = False
     """Whether it has served a call before, so that the server may have gone since."""
+    checked_at = math.inf
+    """When its server was last known to be the primary, on the clock of `time.monotonic()`; infinite where there is
+    no other server."""
 
     @abc.abstractmethod
     def is_current(self) -> bool:
@@ -46,6 +50,10 @@ class Link(abc.ABC):
     @abc.abstractmethod
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         """How many rows were written."""
+
+    def begin(self, sql: str, deadline: float) -> None:
+        """Begin a transaction, by this statement or by what a connection needs in its place."""
+        self.execute(sql, (), deadline)
 
     @abc.abstractmethod
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
@@ -91,6 +99,8 @@ class Dialect(abc.ABC):
     begin: ClassVar[str] = "BEGIN"
     latest: ClassVar[str] = "greatest"
     """The function that gives the largest of its arguments."""
+    server_clock: ClassVar[str | None] = None
+    """The expression for the server's time in microseconds since 1970, the same wherever it stands in a statement."""
     contains: ClassVar[str] = "instr"
     """The function that gives where in its first argument its second begins, or 0."""
     skip_conflict: ClassVar[str] = " ON CONFLICT DO NOTHING"
@@ -114,9 +124,9 @@ class Dialect(abc.ABC):
     def any_of(self, column: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
         """The condition that a column has one of the values, and its parameters, named after `name`."""
 
-    def changed_row(self, update: str, columns: str, row: str) -> str:
-        """Run an UPDATE, and select from the row that it made: by RETURNING `columns`, or by the SELECT `row`."""
-        return f"{update} RETURNING {columns}"
+    def changed_row(self, change: str, columns: str, row: str) -> str:
+        """Run an UPDATE or INSERT, and select from the row it made: by RETURNING `columns`, or by the SELECT `row`."""
+        return f"{change} RETURNING {columns}"
 
     def delete_batch(self, table: str, old: str) -> str:
         """Delete the rows that `old` (condition, order and limit) selects, and give their ids or count them."""
@@ -141,6 +151,19 @@ class Dialect(abc.ABC):
     def connect(self, deadline: float) -> Link:
         """A new connection, with the session's settings made."""
 
+    def check_role(self, link: Link, deadline: float) -> bool:
+        """Whether the server of an idle connection is still the primary.
+
+        The pool asks before it hands out a connection whose last check is older than `ROLE_SECONDS`. It closes the
+        connection if this returns false or raises, and connects again, so `connect` must refuse a server that is not
+        the primary. A dialect that can ask in the same trip as the next statement returns true here and asks then.
+        """
+        return True
+
+    def lost_role(self, error: BaseException) -> bool:
+        """Whether a statement failed since the server is not the primary (any more); the pool then connects again."""
+        return False
+
     def start_anew(self) -> None:  # noqa: B027  # optional: only servers have a thread that connects
         """In a forked child: forget what belongs to threads of the parent."""
 
@@ -149,8 +172,15 @@ class Dialect(abc.ABC):
         """Confines the steps of the schema to one process at a time; all of them, or none, where DDL allows."""
 
     def define(self, link: Link, sql: str, deadline: float) -> None:
-        """Run one statement of a step. Raises `ConfigurationError` with the statement where rights are missing."""
-        link.execute(sql, (), deadline)
+        """Run one statement of a step, unless what it makes is there already.
+
+        Raises `ConfigurationError` with the statement where rights are missing.
+        """
+        try:
+            link.execute(sql, (), deadline)
+        except Exception as error:
+            if not self.is_already_done(error):
+                raise
 
     # --- Errors -----------------------------------------------------------------------------------------------------
 
@@ -165,6 +195,14 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def is_duplicate(self, error: BaseException) -> bool:
         """A unique index refused the row."""
+
+    @abc.abstractmethod
+    def is_already_done(self, error: BaseException) -> bool:
+        """The table, column or index that a step makes exists."""
+
+    @abc.abstractmethod
+    def is_missing_schema(self, error: BaseException) -> bool:
+        """A table, the database or the file does not exist."""
 
     def configuration_fault(self, error: BaseException) -> str | None:
         """What is wrong with the place or the rights, for an error met while opening; `None` for other errors."""

@@ -18,19 +18,18 @@ def choose_dialect(url: StoreURL, options: ManagerOptions) -> Dialect:
     if url.scheme == "sqlite":
         from module_sdk_sql.dialects.sqlite import SQLiteDialect  # noqa: PLC0415  # only the chosen one is loaded
 
-        return SQLiteDialect(SQLiteOptions.parse(parsed, options), options.max_connections)
-    options.refuse_unknown()
+        return SQLiteDialect(SQLiteOptions.parse(url, parsed, options), options.max_connections)
     try:
         if url.scheme in POSTGRESQL_SCHEMES:
             refuse_driver(url, ("psycopg",))
             from module_sdk_sql.dialects.postgresql import PostgreSQLDialect  # noqa: PLC0415  # only the chosen one
 
-            return PostgreSQLDialect(parsed, options.max_connections, options.timeout_seconds)
+            return PostgreSQLDialect(url, parsed, options)
         if url.scheme in MYSQL_SCHEMES:
             refuse_driver(url, ("pymysql", "mysqldb"))
             from module_sdk_sql.dialects.mariadb import MariaDBDialect  # noqa: PLC0415  # only the chosen one
 
-            return MariaDBDialect(parsed, options.max_connections, options.timeout_seconds)
+            return MariaDBDialect(parsed, options)
     except ImportError as error:
         extra = "postgres" if url.scheme in POSTGRESQL_SCHEMES else "mysql"
         raise ConfigurationError(

@@ -6,11 +6,11 @@ import contextlib
 import importlib
 import importlib.metadata
 import math
-import re
+import os
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -20,9 +20,11 @@ from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.engine import URL
 
-from module_sdk.backends import ConfigurationError, Diagnosis, TaskBackendUnavailableError, watchdog
-from module_sdk_sql.dialects.base import Link, StoredTuple
-from module_sdk_sql.dialects.server import ServerDialect, ServerLink
+from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, TaskBackendUnavailableError, watchdog
+from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.mariadb_link import MariaDBLink, MySQLdbLink
+from module_sdk_sql.dialects.server import ServerDialect
+from module_sdk_sql.options import ask_driver, mariadb_url
 from module_sdk_sql.schema import ColumnTypes
 
 # Client flags: https://mariadb.com/kb/en/connection/#capabilities
@@ -31,10 +33,6 @@ MULTI_STATEMENTS: Final = 1 << 16  # several statements in one trip
 DEFAULT_PORT: Final = 3306
 # MariaDB's INSERT … RETURNING; MySQL has none.
 RETURNING_SINCE: Final = (10, 5)
-# Some servers put the version of a protocol before their own.
-VERSION: Final = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)")
-# VAR_STRING, STRING and BLOB, as the protocol numbers types: https://mariadb.com/kb/en/result-set-packets/
-TEXT_TYPES: Final = (253, 254, 252)
 
 # What innodb_flush_log_at_trx_commit may be: on the disk at once (3 is an older way), or up to a second later.
 FLUSHED: Final = (1, 3)
@@ -47,11 +45,16 @@ UNAVAILABLE: Final = frozenset(
     (0, 1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969, 3024)
 )
 CLIENT_ERRORS: Final = range(2000, 3000)
+# Refused by --read-only, or by one of its like.
+READ_ONLY: Final = (1290, 1836)
+OFF: Final = ("0", "OFF")
 DEADLOCK: Final = (1205, 1213)
 DUPLICATE: Final = 1062
 LACKS_RIGHT: Final = (1044, 1142, 1227)
 # A step that was interrupted may have done this already: the databases commit each statement of a definition.
 ALREADY_DONE: Final = (1050, 1060, 1061)
+# The database was dropped, or a table.
+MISSING_SCHEMA: Final = (1046, 1049, 1146)
 PLACE_FAULTS: Final = {
     1044: "the user may not use the database",
     1045: "the user or the password is wrong",
@@ -62,15 +65,25 @@ PLACE_FAULTS: Final = {
     1698: "the user or the password is wrong",
 }
 
+# Whatever the server, its `init_connect` or the URL has set for all: an answer must not depend on it.
 SETTINGS: Final = (
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
-    "SET SESSION innodb_lock_wait_timeout = {seconds}, {statement_timeout}",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+    # The driver escapes for this character set, also where `init_connect` has chosen another.
+    "SET NAMES utf8mb4",
+    # A key or a label has up to 1,024 bytes, and a few more in a sort; all of it must be compared, and a sort of such
+    # rows needs room. With `completion_type` COMMIT would begin another transaction, and what follows would stay in it.
+    (
+        "SET SESSION autocommit = 1, completion_type = 0, unique_checks = 1, sql_select_limit = 18446744073709551615, "
+        "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', sql_auto_is_null = 0, "
+        "sql_safe_updates = 0, sql_big_selects = 1, max_sort_length = 4096, sort_buffer_size = 2097152, "
+        "innodb_lock_wait_timeout = {seconds}, {statement_timeout}"
+    ),
 )
 
 
 class MariaDBDialect(ServerDialect):
-    latest = "greatest"
+    # Of the moment when the statement began; to a time zone and back again, so that the session's does not matter.
+    server_clock = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
     skip_conflict = " ON DUPLICATE KEY UPDATE id = id"
     ordered_join = "STRAIGHT_JOIN"
     types = ColumnTypes(
@@ -81,16 +94,28 @@ class MariaDBDialect(ServerDialect):
         table_options={"mysql_engine": "InnoDB", "mysql_row_format": "DYNAMIC", "mysql_charset": "utf8mb4"},
     )
 
-    def __init__(self, url: URL, connections: int, timeout_seconds: float) -> None:
-        super().__init__(connections, timeout_seconds)
+    def __init__(self, url: URL, options: ManagerOptions) -> None:
+        super().__init__(options.max_connections, options.timeout_seconds)
+        url = mariadb_url(url, options)
         self.driver = choose_driver(url.get_driver_name() if "+" in url.drivername else None)
         dialect = MySQLDialect_mysqldb if self.driver.__name__ == "MySQLdb" else MySQLDialect_pymysql
         self.compiler = dialect(dbapi=self.driver, paramstyle="format")
-        self.arguments = dict(self.compiler.create_connect_args(url)[1])
+        ask_driver(lambda: self.read_arguments(url), url.query, (Exception,))
         if not url.database:
             raise ConfigurationError("the URL names no database: write mysql://user@host/database")
         self.arguments["client_flag"] = (self.arguments.get("client_flag", 0) & ~FOUND_ROWS) | MULTI_STATEMENTS
         self.arguments |= {"charset": "utf8mb4", "use_unicode": True, "binary_prefix": True}
+
+    def read_arguments(self, url: URL) -> None:
+        """The driver's arguments. Raises its own errors for options that it does not take; no server is asked."""
+        self.arguments = dict(self.compiler.create_connect_args(url)[1])
+        if self.driver.__name__ != "MySQLdb":
+            self.driver.connect(**self.arguments, defer_connect=True)
+            return
+        # It has no such mode, so it is led to where no server can be.
+        nowhere = {"host": "localhost", "unix_socket": f"{os.devnull}/nothing"}
+        with contextlib.suppress(self.driver.OperationalError):
+            self.driver.connect(**{**self.arguments, **nowhere}).close()
 
     def index_hint(self, index: str) -> str:
         return f" FORCE INDEX ({index})"
@@ -102,9 +127,9 @@ class MariaDBDialect(ServerDialect):
     def has_table(self) -> str:
         return "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :name"
 
-    def changed_row(self, update: str, columns: str, row: str) -> str:
+    def changed_row(self, change: str, columns: str, row: str) -> str:
         # No RETURNING here; another trip outside the transaction would show what others have changed since.
-        return f"START TRANSACTION; {update}; {row}; COMMIT"
+        return f"START TRANSACTION; {change}; {row}; COMMIT"
 
     def delete_batch(self, table: str, old: str) -> str:
         return f"DELETE FROM {table} WHERE {old}"  # noqa: S608  # names of ours only
@@ -120,6 +145,8 @@ class MariaDBDialect(ServerDialect):
         link = kind(connection, descriptor, self.timeout_seconds)
         self.returns_standing = link.is_mariadb and link.version() >= RETURNING_SINCE
         try:
+            if not self.check_role(link, deadline):
+                raise TaskBackendUnavailableError("the server is read-only, so it is not the primary")
             for setting in SETTINGS:
                 values = {"seconds": math.ceil(self.timeout_seconds), "statement_timeout": link.statement_timeout()}
                 link.execute(setting.format(**values), (), deadline)
@@ -127,6 +154,13 @@ class MariaDBDialect(ServerDialect):
             link.close()
             raise
         return link
+
+    def check_role(self, link: Link, deadline: float) -> bool:
+        (row,) = link.fetch("SELECT @@GLOBAL.read_only, @@GLOBAL.innodb_read_only", (), deadline)
+        return all(str(value).upper() in OFF for value in row or ("unknown",))
+
+    def lost_role(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in READ_ONLY
 
     def connect_driver(self, deadline: float) -> tuple[Any, int]:
         """The driver's connection and the descriptor of its socket."""
@@ -166,13 +200,6 @@ class MariaDBDialect(ServerDialect):
         finally:
             link.fetch("SELECT RELEASE_LOCK(%s)", [name], deadline)
 
-    def define(self, link: Link, sql: str, deadline: float) -> None:
-        try:
-            super().define(link, sql, deadline)
-        except self.driver.Error as error:
-            if number_of(error) not in ALREADY_DONE:
-                raise
-
     # --- Errors -----------------------------------------------------------------------------------------------------
 
     def is_unavailable(self, error: BaseException) -> bool:
@@ -187,6 +214,12 @@ class MariaDBDialect(ServerDialect):
 
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) == DUPLICATE
+
+    def is_already_done(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in ALREADY_DONE
+
+    def is_missing_schema(self, error: BaseException) -> bool:
+        return isinstance(error, self.driver.Error) and number_of(error) in MISSING_SCHEMA
 
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
@@ -239,99 +272,6 @@ class MariaDBDialect(ServerDialect):
         return Diagnosis(facts, warnings)
 
 
-class MariaDBLink(ServerLink):
-    """Sends text as bytes and decodes what comes back."""
-
-    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
-        super().__init__(connection, descriptor)
-        self.cursor = connection.cursor()
-        self.is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
-        self.statement_seconds = math.ceil(timeout_seconds)
-
-    def version(self) -> tuple[int, ...]:
-        found = VERSION.search(str(self.connection.get_server_info()))
-        return tuple(map(int, found.groups())) if found else (0, 0)
-
-    def statement_timeout(self) -> str:
-        """The assignment that lets the server work on one statement as long as a call may take."""
-        if self.is_mariadb:
-            return f"max_statement_time = {self.statement_seconds}"
-        return f"max_execution_time = {self.statement_seconds * 1000}"
-
-    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.allow(deadline)
-        self.cursor.execute(sql, encoded(arguments))
-        return [decoded(row) for row in self.cursor.fetchall()]
-
-    def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        return self.bounded(deadline, self.run_changed, sql, arguments, deadline)
-
-    def run_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.allow(deadline)
-        self.cursor.execute(sql, encoded(arguments))
-        answers = []
-        while True:
-            answers.append((self.cursor.rowcount, [decoded(row) for row in self.cursor.fetchall()]))
-            # An error of any of the statements, COMMIT included, is raised here.
-            if not self.cursor.nextset():
-                break
-        _, (changed, _), (_, rows), _ = answers
-        return rows if changed else []
-
-    def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        self.allow(deadline)
-        self.cursor.execute(sql, encoded(arguments))
-        return int(self.cursor.rowcount)
-
-    def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        # As text: nothing is compared here, and a binary column takes its bytes.
-        self.cursor.executemany(sql, list(rows))
-
-    def allow(self, deadline: float) -> None:
-        seconds = math.ceil(deadline - time.monotonic())
-        if seconds > self.statement_seconds:
-            self.statement_seconds = seconds
-            self.cursor.execute(f"SET SESSION {self.statement_timeout()}")
-
-    def is_broken(self) -> bool:
-        return not getattr(self.connection, "open", True)
-
-    def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """Rows are what the session's Handler_read counters rise by: reads of an index or a table, sorts included."""
-        (row,) = self.fetch(f"EXPLAIN FORMAT=JSON {sql}", arguments, deadline)
-        # Asking for the counters moves them too.
-        first, second = self.reads(deadline), self.reads(deadline)
-        self.fetch(sql, arguments, deadline)
-        return str((row or ("",))[0]), self.reads(deadline) - second - (second - first)
-
-    def reads(self, deadline: float) -> int:
-        rows = self.fetch("SHOW SESSION STATUS LIKE 'Handler_read%%'", (), deadline)
-        return sum(int(row[1]) for row in rows if row)
-
-
-class MySQLdbLink(MariaDBLink):
-    """Lets mysqlclient decode in C, which halves what Python does for a row."""
-
-    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
-        super().__init__(connection, descriptor, timeout_seconds)
-        self.as_bytes = connection.converter
-        self.as_text = {**self.as_bytes, **dict.fromkeys(TEXT_TYPES, str)}
-
-    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.allow(deadline)
-        self.connection.converter = self.as_text
-        try:
-            self.cursor.execute(sql, encoded(arguments))
-            rows: Sequence[StoredTuple] = self.cursor.fetchall()
-        except UnicodeDecodeError:
-            # The driver gives up the whole answer at one text that is no UTF-8; the slow way gives up that row only.
-            self.connection.converter = self.as_bytes
-            return super().run_fetch(sql, arguments, deadline)
-        finally:
-            self.connection.converter = self.as_bytes
-        return rows
-
-
 def choose_driver(name: str | None) -> ModuleType:
     """mysqlclient where it is installed, which is twice as fast, else PyMySQL; or the one that is named."""
     if name != "pymysql":
@@ -364,18 +304,6 @@ def open_socket(arguments: dict[str, Any], seconds: float) -> socket.socket:
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return stream
-
-
-def encoded(arguments: Sequence[Any]) -> list[Any]:
-    return [value.encode() if isinstance(value, str) else value for value in arguments]
-
-
-def decoded(row: Sequence[Any]) -> StoredTuple | None:
-    """The row with text for bytes, or `None` where some bytes are no UTF-8."""
-    try:
-        return tuple([value.decode() if isinstance(value, bytes) else value for value in row])
-    except UnicodeDecodeError:
-        return None
 
 
 def number_of(error: BaseException) -> int:

@@ -3,65 +3,77 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
-import json
+import logging
 import math
+import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 import psycopg
-from psycopg import sql as composing
 from psycopg.adapt import AdaptersMap
-from psycopg.pq import TransactionStatus
+from psycopg.conninfo import make_conninfo
 from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy import BIGINT, DOUBLE_PRECISION, TEXT
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
-from module_sdk.backends import ConfigurationError, Diagnosis
-from module_sdk_sql.dialects.base import Link, StoredTuple
-from module_sdk_sql.dialects.server import ServerDialect, ServerLink
+from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, watchdog
+from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.postgresql_errors import (
+    GIVEN_UP,
+    LACKS_RIGHT,
+    MISSING_SCHEMA,
+    PLACE_FAULTS,
+    UNAVAILABLE,
+    code_of,
+)
+from module_sdk_sql.dialects.postgresql_link import PostgreSQLLink
+from module_sdk_sql.dialects.postgresql_pooled import PINNED, PooledLink
+from module_sdk_sql.dialects.server import ServerDialect
+from module_sdk_sql.options import PostgreSQLOptions, ask_driver
 from module_sdk_sql.schema import ColumnTypes
 
+logger = logging.getLogger("module_sdk.tasks")
+
+APPLICATION_NAME: Final = "module-sdk"
+LIBPQ_OPTIONS: Final = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
+REFUSED_VALUE: Final = re.compile(r"invalid \S+ value|invalid integer value|invalid value|not found|not supported")
 OLDEST_POSTGRESQL: Final = 12  # the first with plan_cache_mode
 LEAST_CONNECT_SECONDS: Final = 2  # libpq takes less for this much
-PREPARE_AFTER: Final = 2
-MOST_KEPT_ROWS: Final = 5_000
-# A generic plan that was made while the table was small is kept, and may walk the wrong index of one that has grown,
-# until the server gathers statistics, which it does once a minute at most.
-REPLAN_SECONDS: Final = 10.0
 LOCK_CLASS: Final = 0x6D736B  # the first half of the advisory lock's key; the namespace is the second
 
-# Classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
-UNAVAILABLE: Final = re.compile("08|57P|40001|40P01|25006|53300|53400|55P03|57014")
-DEADLOCK: Final = ("40001", "40P01")
-LACKS_RIGHT: Final = "42501"
-PLACE_FAULTS: Final = {
-    "28P01": "the password is wrong",
-    "28000": "the server does not let this user in",
-    "3D000": "the database does not exist",
-    "42501": "the user lacks a right",
-    "3F000": "there is no schema to create tables in",
-}
-# libpq tells no code for a refused connection, so these are recognized by an English server's words.
-CONNECT_FAULTS: Final = {
-    "password authentication failed": "28P01",
-    "no pg_hba.conf entry": "28000",
-    'role ".*" does not exist': "28000",
-    'database ".*" does not exist': "3D000",
-    "no password supplied": "28P01",
-}
-
+DEFINITION: Final = re.compile(r"^(CREATE TABLE|CREATE( UNIQUE)? INDEX|ALTER TABLE \S+ ADD COLUMN) ")
+# A session is ours if its pid is that of the connection's key data and it is no older than the connection. The pid is
+# compared in the statement that sets something: behind a pooler, the next one may run in another session.
 SETTINGS: Final = """
-SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
-       set_config('default_transaction_isolation', 'read committed', false),
-       set_config('statement_timeout', %s, false),
-       current_setting('server_encoding')
+WITH session AS MATERIALIZED (
+    SELECT %s OR (
+        pg_backend_pid() = %s AND
+        coalesce(
+            (SELECT clock_timestamp() - backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()), '0'
+        ) <= make_interval(secs => %s)
+    ) AS is_ours
+)
+SELECT current_setting('server_encoding'),
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean,
+       pg_backend_pid(), is_ours,
+       CASE WHEN is_ours THEN set_config('plan_cache_mode', 'force_generic_plan', false) END,
+       CASE WHEN is_ours THEN set_config('default_transaction_isolation', 'read committed', false) END,
+       CASE WHEN is_ours THEN set_config('statement_timeout', %s, false) END,
+       CASE WHEN is_ours THEN set_config('application_name', %s, false) END
+FROM session
 """
+# The defaults of a new session, whatever another program has set in this one.
+DEFAULTS: Final = "SELECT name, reset_val FROM pg_settings WHERE name = ANY(%s)"
+# How much older than its connection a session may seem.
+AGE_MARGIN_SECONDS: Final = 1.0
+ROLE: Final = "SELECT pg_backend_pid(), pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
+READ_ONLY: Final = "25006"
+UNKNOWN_STATEMENT: Final = "26000"
 
 
 class PostgreSQLDialect(ServerDialect):
@@ -72,22 +84,35 @@ class PostgreSQLDialect(ServerDialect):
         real=DOUBLE_PRECISION(),
         table_options={},
     )
+    server_clock = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
     contains = "strpos"
     unindexed = " + 0"
 
-    def __init__(self, url: URL, connections: int, timeout_seconds: float) -> None:
-        super().__init__(connections, timeout_seconds)
+    def __init__(self, store_url: StoreURL, url: URL, options: ManagerOptions) -> None:
+        super().__init__(options.max_connections, options.timeout_seconds)
+        self.options = PostgreSQLOptions.parse(store_url, url, options, LIBPQ_OPTIONS)
+        # True as soon as a pooler has been seen that passed for a server.
+        self.found_pooler = False
         compiler: Any = PGDialect_psycopg
         self.compiler = compiler(dbapi=psycopg, paramstyle="format")
-        _, self.arguments = self.compiler.create_connect_args(url)
-        self.arguments.pop("context", None)
-        # Reads too: they must see their own writes, which a standby may not have yet.
-        self.arguments.setdefault("target_session_attrs", "read-write")
-        self.arguments.setdefault("application_name", "module-sdk")
+        query = self.options.url.query
+        ask_driver(lambda: self.read_arguments(self.options.url), query, (SQLAlchemyError, ValueError, psycopg.Error))
         self.arguments["client_encoding"] = "UTF8"
         self.adapters = AdaptersMap(psycopg.adapters)
         # Otherwise each size of integer makes another prepared statement.
         self.adapters.register_dumper(int, Int8BinaryDumper)
+
+    def read_arguments(self, url: URL) -> None:
+        """The driver's arguments. Raises what libpq says of an option that it does not take; no server is asked."""
+        _, self.arguments = self.compiler.create_connect_args(url)
+        self.arguments.pop("context", None)
+        # libpq looks at all values before it connects, here to where no server can be.
+        nowhere = {"host": f"{os.devnull}/nothing", "hostaddr": "", "port": ""}
+        attempt = psycopg.pq.PGconn.connect_start(make_conninfo(**{**self.arguments, **nowhere}).encode())
+        message = attempt.error_message.decode(errors="replace")
+        attempt.finish()
+        if REFUSED_VALUE.search(message):
+            raise ValueError(message)
 
     def order(self, column: str, *, descending: bool) -> str:
         term = super().order(column, descending=descending)
@@ -106,31 +131,98 @@ class PostgreSQLDialect(ServerDialect):
     # --- Connections ------------------------------------------------------------------------------------------------
 
     def connect_now(self, deadline: float) -> Link:
+        """A connection to the primary, whatever the URL says: reads must see what was written a moment ago.
+
+        What libpq thinks of a server's role is not asked first, since a pooler repeats what the first session said. It
+        is asked for a host that has several addresses, of which libpq tries the others.
+        """
+        failure: psycopg.Error = psycopg.OperationalError("the URL names no host")
+        for host in hosts_of(self.arguments):
+            for wanted in ("any", "read-write"):
+                try:
+                    return self.connect_to({**self.arguments, **host, "target_session_attrs": wanted}, deadline)
+                except psycopg.errors.ReadOnlySqlTransaction as error:
+                    failure = error
+                except psycopg.Error as error:
+                    failure = error
+                    break
+        raise failure
+
+    def connect_to(self, arguments: dict[str, Any], deadline: float) -> Link:
         seconds = max(LEAST_CONNECT_SECONDS, math.ceil(deadline - time.monotonic()))
+        began = time.monotonic()
+        # Nothing is prepared before it is known that the session is the connection's own.
         connection = psycopg.connect(
-            **{**self.arguments, "connect_timeout": seconds},
+            **{**arguments, "connect_timeout": seconds},
             autocommit=True,
-            prepare_threshold=PREPARE_AFTER,
+            prepare_threshold=None,
             context=self.adapters,
         )
         try:
-            link = PostgreSQLLink(connection, self.timeout_seconds)
-            version = connection.info.server_version // 10_000
-            if version < OLDEST_POSTGRESQL:
-                raise ConfigurationError(f"PostgreSQL {version} is too old: at least {OLDEST_POSTGRESQL} is needed")
-            milliseconds = str(link.statement_seconds * 1000)
-            (settings,) = link.fetch(SETTINGS, [milliseconds], deadline)
-            encoding = settings[-1] if settings else None
-            if encoding != "UTF8":
-                raise ConfigurationError(f"the database is encoded in {encoding}: use one that is encoded in UTF8")
+            return self.new_link(connection, began, deadline)
         except BaseException:
             connection.close()
             raise
-        return link
+
+    def new_link(self, connection: psycopg.Connection[Any], began: float, deadline: float) -> PostgreSQLLink:
+        """The connection, once it is known whether the session of the server is its own."""
+        version = connection.info.server_version // 10_000
+        if version < OLDEST_POSTGRESQL:
+            raise ConfigurationError(f"PostgreSQL {version} is too old: at least {OLDEST_POSTGRESQL} is needed")
+        link = PostgreSQLLink(connection, self.timeout_seconds)
+        serves = False
+        try:
+            pooled = True if self.found_pooler else self.options.is_pooled
+            settings = [
+                pooled is False,
+                # No session has the pid 0.
+                0 if pooled else connection.info.backend_pid,
+                time.monotonic() - began + AGE_MARGIN_SECONDS,
+                str(link.statement_seconds * 1000),
+                self.arguments.get("application_name", APPLICATION_NAME),
+            ]
+            ((encoding, takes_no_writes, link.session_pid, is_ours, *_),) = link.probe(SETTINGS, settings, deadline)
+            if takes_no_writes:
+                raise psycopg.errors.ReadOnlySqlTransaction("the server is not the primary: it takes no writes")
+            if encoding != "UTF8":
+                raise ConfigurationError(f"the database is encoded in {encoding}: use one that is encoded in UTF8")
+            if is_ours:
+                link.prepare_after(self.options.prepare_after)
+                serves = True
+                return link
+            defaults = {str(name): str(value) for name, value in link.probe(DEFAULTS, [list(PINNED)], deadline)}
+        finally:
+            if not serves:
+                watchdog.forget(link.watch)
+        return PooledLink(connection, self.timeout_seconds, defaults)
+
+    def check_role(self, link: Link, deadline: float) -> bool:
+        (row,) = link.fetch(ROLE, (), deadline)
+        pid, takes_no_writes = row or (0, True)
+        if pid != cast("PostgreSQLLink", link).session_pid:
+            self.find_pooler()
+            return False
+        return not takes_no_writes
+
+    def lost_role(self, error: BaseException) -> bool:
+        code = error.sqlstate if isinstance(error, psycopg.Error) else None
+        if code == UNKNOWN_STATEMENT:
+            # A statement was prepared in one session, and its name was used in another.
+            self.find_pooler()
+        return code in (READ_ONLY, UNKNOWN_STATEMENT)
+
+    def find_pooler(self) -> None:
+        """A connection that had a session to itself has not: from here on no connection is taken to have one."""
+        if not self.found_pooler:
+            self.found_pooler = True
+            logger.warning(
+                "a pooler in transaction mode was taken for PostgreSQL itself; from here on each call is a transaction "
+                "of its own: write pooler=true in the URL, so that this is known from the start"
+            )
 
     @contextlib.contextmanager
     def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:
-        link.execute("BEGIN", (), deadline)
+        link.begin("BEGIN", deadline)
         # CREATE TABLE IF NOT EXISTS fails when several processes run it at once.
         key = zlib.crc32(namespace.encode()) - 2**31
         link.fetch(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {key})::text", (), deadline)
@@ -138,6 +230,10 @@ class PostgreSQLDialect(ServerDialect):
         link.fetch("SELECT count(*)::text FROM pg_class", (), deadline)
         yield
         link.execute("COMMIT", (), deadline)
+
+    def define(self, link: Link, sql: str, deadline: float) -> None:
+        # An error would end the whole transaction.
+        super().define(link, DEFINITION.sub(r"\g<0>IF NOT EXISTS ", sql), deadline)
 
     # --- Errors -----------------------------------------------------------------------------------------------------
 
@@ -149,21 +245,22 @@ class PostgreSQLDialect(ServerDialect):
         return UNAVAILABLE.match(error.sqlstate) is not None
 
     def is_deadlock(self, error: BaseException) -> bool:
-        return isinstance(error, psycopg.Error) and error.sqlstate in DEADLOCK
+        return isinstance(error, psycopg.Error) and error.sqlstate in GIVEN_UP
 
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.errors.UniqueViolation)
+
+    def is_already_done(self, error: BaseException) -> bool:
+        return False
+
+    def is_missing_schema(self, error: BaseException) -> bool:
+        return code_of(error) in MISSING_SCHEMA
 
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.Error) and error.sqlstate == LACKS_RIGHT
 
     def place_fault(self, error: BaseException) -> str | None:
-        if not isinstance(error, psycopg.Error):
-            return None
-        if error.sqlstate is not None:
-            return PLACE_FAULTS.get(error.sqlstate)
-        codes = (code for words, code in CONNECT_FAULTS.items() if re.search(words, str(error)))
-        return PLACE_FAULTS.get(next(codes, ""))
+        return PLACE_FAULTS.get(code_of(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
@@ -181,8 +278,10 @@ class PostgreSQLDialect(ServerDialect):
         (row,) = link.fetch(query, (), deadline)
         version, fsync, commit, full_pages, encoding, collation, size, clock = row or ("?",) * 8
         difference = clock / 1000 - time.time() if row else 0.0
+        is_pooled = isinstance(link, PooledLink)
         facts = {
             "server": f"PostgreSQL {version}",
+            "pooler": "yes: nothing is prepared, and settings are those of a transaction" if is_pooled else "no",
             "driver": f"psycopg {psycopg.__version__}",
             "size": str(size),
             "fsync": str(fsync),
@@ -204,108 +303,9 @@ class PostgreSQLDialect(ServerDialect):
         return Diagnosis(facts, warnings)
 
 
-class PostgreSQLLink(ServerLink):
-    """Reuses one cursor, which saves a fifth of a lookup; results come in binary form."""
-
-    connection: psycopg.Connection[StoredTuple]
-
-    def __init__(self, connection: psycopg.Connection[StoredTuple], timeout_seconds: float) -> None:
-        super().__init__(connection, connection.fileno())
-        self.cursor = connection.cursor(binary=True)
-        self.statement_seconds = math.ceil(timeout_seconds)
-        self.planned_at = self.last_used
-
-    def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        self.allow(deadline)
-        if self.last_used - self.planned_at > REPLAN_SECONDS:
-            self.planned_at = self.last_used
-            self.cursor.execute("DISCARD PLANS", prepare=False)
-        rows = self.cursor.execute(sql, arguments).fetchall()
-        if len(rows) > MOST_KEPT_ROWS:
-            # A cursor keeps its last answer, and this one would lie in memory twice until the next call.
-            self.cursor.close()
-            self.cursor = self.connection.cursor(binary=True)
-            # libpq's copy is free now, but not the system's again: its pages would stand beside the rows to be built.
-            find_malloc_trim()(0)
-        return rows
-
-    def fetch_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        # A generic plan knows no LIMIT and no filter's value. This cursor writes the values into the text itself.
-        return self.bounded(deadline, self.run_planned, sql, arguments, deadline)
-
-    def run_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple]:
-        self.allow(deadline)
-        with psycopg.ClientCursor(self.connection) as cursor:
-            return cursor.execute(sql, arguments).fetchall()
-
-    def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        self.allow(deadline)
-        return self.cursor.execute(sql, arguments).rowcount
-
-    def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        self.cursor.executemany(sql, rows)
-
-    def load(self, insert: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        self.bounded(deadline, self.run_copy, insert, rows)
-
-    def run_copy(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
-        """COPY takes a third of the time of an INSERT for each row."""
-        table = insert.removeprefix("INSERT INTO ").partition(" VALUES ")[0]
-        with self.cursor.copy(f"COPY {table} FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
-
-    def allow(self, deadline: float) -> None:
-        """Let the server work as long as a call may take; a shorter call than that is ended by the watchdog."""
-        seconds = math.ceil(deadline - time.monotonic())
-        if seconds > self.statement_seconds:
-            self.cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(seconds * 1000)])
-            self.statement_seconds = seconds
-
-    def is_broken(self) -> bool:
-        return self.connection.closed or self.connection.broken
-
-    def recover(self, error: BaseException) -> bool:
-        if not self.watch.was_shut and self.connection.info.transaction_status == TransactionStatus.IDLE:
-            return isinstance(error, Exception)
-        return super().recover(error)
-
-    def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """The generic plan, as lookups get it, with rows measured; a row that a filter drops counts too."""
-        numbers = itertools.count(1)
-        prepared = re.sub("%s", lambda _: f"${next(numbers)}", sql)
-        values = composing.SQL(", ").join(composing.Literal(value) for value in arguments)
-        run = composing.SQL("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE module_sdk_explained ({})").format(values)
-        self.execute(f"PREPARE module_sdk_explained AS {prepared}", (), deadline)
-        try:
-            (row,) = self.fetch(run.as_string(self.connection), (), deadline)
-        finally:
-            self.execute("DEALLOCATE module_sdk_explained", (), deadline)
-        plan = (row or ([{"Plan": {}}],))[0]
-        return json.dumps(plan, indent=1), round(sum(map(examined, nodes(plan[0]["Plan"]))))
-
-
-@functools.cache
-def find_malloc_trim() -> Callable[[int], object]:
-    """glibc's call that gives free pages back to the system; other C libraries have none, and need none."""
-    import ctypes  # noqa: PLC0415  # for large answers only
-
-    try:
-        trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return bool
-    return trim
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def examined(node: dict[str, Any]) -> float:
-    """Rows or index entries that a node read from a table or an index."""
-    if not {"Relation Name", "Index Name"} & set(node):
-        return 0.0
-    dropped: float = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    return float((node["Actual Rows"] + dropped) * node["Actual Loops"])
+def hosts_of(arguments: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The places of each host in turn, where the URL names several."""
+    places = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
+    count = max((len(values) for values in places.values()), default=1)
+    # libpq takes one port for all hosts.
+    return [{name: values[min(place, len(values) - 1)] for name, values in places.items()} for place in range(count)]

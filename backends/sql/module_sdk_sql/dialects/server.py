@@ -32,7 +32,7 @@ class ServerLink(Link):
         self.connection = connection
         self.descriptor = descriptor
         self.watch = watchdog.watch(descriptor)
-        self.last_used = time.monotonic()
+        self.last_used = self.checked_at = time.monotonic()
         self.poller = select.poll()
         self.poller.register(descriptor, select.POLLIN)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ from module_sdk.backends import (
     Diagnosis,
     TaskBackendError,
 )
+from module_sdk_sql.dialects import sqlite_file
 from module_sdk_sql.dialects.base import Dialect, Link
 from module_sdk_sql.dialects.sqlite_link import SQLiteLink, primary_code
 from module_sdk_sql.options import SQLiteOptions
@@ -33,6 +36,9 @@ OLDEST_SQLITE: Final = (3, 37, 0)  # the first with STRICT; RETURNING came with 
 BUSY_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CANTOPEN)
 # Primary codes met where neither the file nor its companions -wal and -shm can be written.
 UNWRITABLE_CODES: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
+ALREADY_DONE: Final = re.compile("already exists|duplicate column name")
+# What reading a file that has been emptied under a connection may come to.
+EMPTIED_CODES: Final = (*UNWRITABLE_CODES, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 PLACE_FAULTS: Final = {
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or created",
     sqlite3.SQLITE_PERM: "access is denied",
@@ -90,15 +96,13 @@ class SQLiteDialect(Dialect):
             return True
         if self.path.is_dir():
             raise ConfigurationError(f"{self.path} is a folder, not a database file")
+        if not create or self.path.exists():
+            if self.options.private:
+                sqlite_file.close_to_others(self.path)
+            return create or not is_absent(self.path)
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
-        if not create or self.path.exists():
-            return self.path.exists()
-        try:
-            # Connections never create the file, lest one that was deleted come back empty and unnoticed.
-            self.path.touch()
-        except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be created: {error.strerror}") from error
+        sqlite_file.create(self.path, private=self.options.private)
         return True
 
     def connect(self, deadline: float) -> Link:
@@ -107,7 +111,7 @@ class SQLiteDialect(Dialect):
                 raise TaskBackendError("the database in memory was lost with its connection")
             self.memory_was_opened = True
             return self.prepare(SQLiteLink(":memory:", None), deadline)
-        location = f"file:{quote(str(self.path))}"
+        location = f"file:{quote(os.fsencode(self.path))}"
         try:
             return self.prepare(SQLiteLink(f"{location}?mode=rw", self.path), deadline)
         except sqlite3.DatabaseError as error:
@@ -130,7 +134,8 @@ class SQLiteDialect(Dialect):
     def prepare(self, link: SQLiteLink, deadline: float) -> SQLiteLink:
         try:
             link.execute(f"PRAGMA synchronous={self.options.synchronous}", (), deadline)
-            if self.path is not None and link.reusable:
+            # An empty file stays as it is, until `setup` makes a database of it.
+            if link.reusable and link.place is not None:
                 switch_to_wal(link, deadline)
             encoding = pragma(link, "encoding", deadline)
             if encoding != "UTF-8":
@@ -144,6 +149,8 @@ class SQLiteDialect(Dialect):
 
     @contextlib.contextmanager
     def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:
+        if self.path is not None:
+            switch_to_wal(link, deadline)
         link.execute(self.begin, (), deadline)
         yield
         link.execute("COMMIT", (), deadline)
@@ -155,6 +162,14 @@ class SQLiteDialect(Dialect):
 
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, sqlite3.IntegrityError)
+
+    def is_already_done(self, error: BaseException) -> bool:
+        return isinstance(error, sqlite3.OperationalError) and bool(ALREADY_DONE.search(str(error)))
+
+    def is_missing_schema(self, error: BaseException) -> bool:
+        if primary_code(error) in EMPTIED_CODES:
+            return self.path is not None and is_absent(self.path)
+        return str(error).startswith("no such table") and isinstance(error, sqlite3.OperationalError)
 
     def configuration_fault(self, error: BaseException) -> str | None:
         return PLACE_FAULTS.get(primary_code(error))
@@ -188,7 +203,17 @@ class SQLiteDialect(Dialect):
         return Diagnosis(facts, warnings)
 
 
-def switch_to_wal(link: SQLiteLink, deadline: float) -> None:
+def is_absent(path: Path) -> bool:
+    """Whether there is no file, or an empty one: not where that cannot be seen."""
+    try:
+        return not path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+
+
+def switch_to_wal(link: Link, deadline: float) -> None:
     """Bring the file into WAL mode, which stays; where it cannot be (a read-only file), leave it as it is.
 
     While another connection switches, SQLite refuses at once instead of waiting, so this tries again.

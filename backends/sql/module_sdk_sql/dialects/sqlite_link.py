@@ -66,7 +66,8 @@ class SQLiteLink(Link):
 
     def is_current(self) -> bool:
         # What is written to a file that was moved or replaced would be acknowledged, and never seen again.
-        return self.path is None or file_identity(self.path) == self.place
+        # An empty file has no identity, so a connection that was opened on one serves one call.
+        return self.path is None or (self.place is not None and file_identity(self.path) == self.place)
 
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         try:
@@ -151,11 +152,11 @@ def decoded(row: tuple[Any, ...]) -> StoredTuple | None:
 
 
 def file_identity(path: str | None) -> tuple[int, int] | None:
-    """Tells whether a path still leads to the same file."""
+    """Shows whether a path still leads to the same file; `None` where there is no file, or an empty one."""
     if path is None:
         return None
     try:
         status = os.stat(path)  # noqa: PTH116  # for each call, and twice as fast
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    return (status.st_dev, status.st_ino) if status.st_size else None

@@ -1,0 +1,89 @@
+"""A MariaDB that takes no writes is not the primary: it answers nothing, and is found again when it is one."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from module_sdk_sql.manager import SQLTaskManager
+
+import module_sdk
+from module_sdk import tasks
+from module_sdk.backends import Task, TaskBackendUnavailableError
+from tests.fixtures import running
+from tests.servers import MariaDB
+
+Opener = Callable[..., SQLTaskManager]
+TaskMaker = Callable[..., Task]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MariaDB]:
+    """One of its own: what is set on it holds for all of its users."""
+    with running(MariaDB) as server:
+        yield server
+
+
+@pytest.fixture(
+    params=[
+        "mariadb+pymysql",
+        pytest.param(
+            "mariadb+mysqldb",
+            marks=pytest.mark.skipif(importlib.util.find_spec("MySQLdb") is None, reason="mysqlclient is optional"),
+        ),
+    ]
+)
+def url(request: pytest.FixtureRequest, server: MariaDB) -> str:
+    return server.url.replace("mariadb:", f"{request.param}:")
+
+
+@contextlib.contextmanager
+def read_only(server: MariaDB) -> Iterator[None]:
+    server.execute(server.url, "SET GLOBAL read_only = 1")
+    try:
+        yield
+    finally:
+        server.execute(server.url, "SET GLOBAL read_only = 0")
+
+
+def test_a_server_that_becomes_read_only_answers_no_lookup(
+    server: MariaDB, url: str, opener: Opener, new_task: TaskMaker, namespace: str
+) -> None:
+    # given managers on a primary, one of them behind the facade
+    manager = opener(url, namespace=namespace)
+    task, _ = manager.create(new_task(task_key="job"))
+    module_sdk.configure(manager=manager)
+
+    # when it becomes read-only, then within a second it answers no lookup, nor anything else
+    with read_only(server):
+        time.sleep(1)
+        for _ in range(3):
+            answer = tasks.get_tasks_by_key("job", 7)
+            assert isinstance(answer.error, TaskBackendUnavailableError)
+            assert "read-only" in str(answer.error)
+            for ask in (manager.count, manager.page, manager.ping, manager.diagnose, lambda: manager.get(task.id)):
+                with pytest.raises(TaskBackendUnavailableError):
+                    ask()
+        # and it cannot be opened
+        with pytest.raises(TaskBackendUnavailableError, match="read-only"):
+            opener(url, namespace=namespace).setup()
+
+    # and afterwards it answers again by itself
+    assert manager.get_tasks_by_key("job", 7)[0]["id"] == task.id
+    module_sdk.reset()
+
+
+def test_writes_to_a_server_that_has_just_become_read_only_are_unavailable(
+    server: MariaDB, url: str, opener: Opener, new_task: TaskMaker, namespace: str
+) -> None:
+    manager = opener(url, namespace=namespace)
+    manager.create(new_task())
+    with read_only(server):
+        # The user of these tests may write all the same, as administrators may: the next check refuses it.
+        time.sleep(1)
+        with pytest.raises(TaskBackendUnavailableError):
+            manager.create(new_task())
+    assert manager.count() == 1

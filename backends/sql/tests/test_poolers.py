@@ -1,0 +1,270 @@
+"""PostgreSQL through a pooler: the right rows, every write, and no setting of ours for anybody else."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, cast
+
+import psycopg
+import pytest
+from module_sdk_sql.dialects.postgresql import PostgreSQLDialect
+from module_sdk_sql.dialects.postgresql_link import PostgreSQLLink
+from module_sdk_sql.dialects.postgresql_pooled import PooledLink
+from module_sdk_sql.manager import SQLTaskManager
+
+from module_sdk.backends import Task
+from tests.fixtures import running
+from tests.pooler import PgBouncer
+
+Opener = Callable[..., SQLTaskManager]
+TaskMaker = Callable[..., Task]
+
+SETTINGS: Final = (
+    "statement_timeout",
+    "lock_timeout",
+    "plan_cache_mode",
+    "search_path",
+    "application_name",
+    "default_transaction_isolation",
+    "role",
+    "extra_float_digits",
+)
+CLIENTS: Final = 4
+THREADS: Final = 12
+CALLS: Final = 240
+"""Of each thread."""
+SERVER_SESSIONS: Final = 2
+
+
+@pytest.fixture
+def narrow(postgresql_url: str) -> Iterator[PgBouncer]:
+    """A pooler with two sessions for all its clients."""
+    with running(PgBouncer, postgresql_url, f"default_pool_size={SERVER_SESSIONS}") as pooler:
+        yield pooler
+
+
+def dialect_of(manager: SQLTaskManager) -> PostgreSQLDialect:
+    return cast("PostgreSQLDialect", manager.dialect)
+
+
+def link_of(manager: SQLTaskManager) -> Any:
+    manager.ping()
+    return manager.pool.idle[-1]
+
+
+def stranger(url: str) -> psycopg.Connection[Any]:
+    """A connection of another program, which prepares nothing."""
+    return psycopg.connect(url, autocommit=True, prepare_threshold=None)
+
+
+def settings_of(url: str) -> set[tuple[str, ...]]:
+    """What strangers find set, in each session of the pooler."""
+    query = f"SELECT {', '.join(f'current_setting({name!r})' for name in SETTINGS)}"
+    found = set()
+    strangers = [stranger(url) for _ in range(SERVER_SESSIONS)]
+    try:
+        # Each keeps its session until its transaction ends, so together they see them all.
+        for connection in strangers:
+            connection.execute("BEGIN")
+            found |= set(connection.execute(query).fetchall())
+            assert not connection.execute("SELECT name FROM pg_prepared_statements").fetchall()
+            assert not connection.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'").fetchall()
+    finally:
+        for connection in strangers:
+            connection.close()
+    return found
+
+
+class Client:
+    """One program: a manager on a namespace of its own, whose rows nobody else may see."""
+
+    def __init__(self, manager: SQLTaskManager, new_task: TaskMaker) -> None:
+        self.manager = manager
+        self.new_task = new_task
+        self.written: list[str] = []
+        self.wrong: list[str] = []
+
+    def work(self, thread: int) -> None:
+        user = f"{self.manager.options.namespace}-{thread}"
+        mine: list[Task] = []
+        for call in range(CALLS):
+            if call % 20 == 0:
+                task = self.new_task(user_id=user, task_key=f"{user}.{call}", label=user)
+                self.manager.create(task)
+                mine.append(task)
+            elif call % 20 == 10:
+                assert self.manager.update(mine[-1].id, progress=0.5) is not None
+            self.check("list_user_tasks", self.manager.list_user_tasks(user, 7), len(mine))
+            self.check("get_tasks_by_key", self.manager.get_tasks_by_key(mine[-1].task_key or "", 7), 1)
+            self.check("get_tasks_by_key_prefix", self.manager.get_tasks_by_key_prefix(f"{user}.", 7), len(mine))
+        self.written += [task.id for task in mine]
+
+    def check(self, operation: str, rows: list[dict[str, Any]], count: int) -> None:
+        labels = {row["label"].partition("-")[0] for row in rows}
+        if len(rows) != count or labels - {self.manager.options.namespace}:
+            self.wrong.append(f"{operation}: {len(rows)} rows of {labels}, not {count}")
+
+
+def run_together(clients: list[Client]) -> None:
+    with ThreadPoolExecutor(THREADS) as threads:
+        runs = [threads.submit(clients[number % len(clients)].work, number) for number in range(THREADS)]
+        for run in runs:
+            run.result()
+
+
+@pytest.mark.parametrize("mode", ["pooler=auto", "pooler=true"])
+def test_many_clients_of_one_pooler_get_their_own_rows_and_leave_nothing_behind(
+    narrow: PgBouncer, opener: Opener, new_task: TaskMaker, namespace: str, mode: str
+) -> None:
+    # given clients with settings of their own, and what a stranger sees before
+    before = settings_of(narrow.url)
+    clients = [
+        Client(opener(f"{narrow.url}?{mode}", namespace=f"{namespace}c{number}", timeout_seconds=30 + number), new_task)
+        for number in range(CLIENTS)
+    ]
+
+    # when they look up and write at once
+    run_together(clients)
+
+    # then
+    assert [client.wrong for client in clients] == [[]] * CLIENTS
+    for client in clients:
+        page = client.manager.page(limit=1_000)
+        assert {row["id"] for row in page} == set(client.written)
+    assert sum(len(client.written) for client in clients) == THREADS * CALLS // 20
+    assert settings_of(narrow.url) == before
+
+
+def test_a_pooler_that_passes_for_a_server_costs_no_wrong_row(
+    narrow: PgBouncer, opener: Opener, new_task: TaskMaker, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given clients who are sure that there is none, as if it had shown them the pid of the session
+    clients = [
+        Client(opener(f"{narrow.url}?pooler=false", namespace=f"{namespace}c{number}", timeout_seconds=30), new_task)
+        for number in range(CLIENTS)
+    ]
+
+    # when
+    run_together(clients)
+
+    # then they have found out
+    assert [client.wrong for client in clients] == [[]] * CLIENTS
+    assert all(dialect_of(client.manager).found_pooler for client in clients)
+    assert all(isinstance(link_of(client.manager), PooledLink) for client in clients)
+    assert len([record for record in caplog.records if "pooler=true" in record.message]) == CLIENTS
+
+
+def test_what_a_stranger_leaves_in_a_session_changes_no_answer(
+    narrow: PgBouncer, opener: Opener, new_task: TaskMaker, namespace: str
+) -> None:
+    # given
+    manager = opener(narrow.url, namespace=namespace)
+    task, _ = manager.create(new_task(task_key="job"))
+    spoiling = (
+        "SET statement_timeout = 1",
+        "SET lock_timeout = 1",
+        "SET search_path = pg_temp",
+        "SET plan_cache_mode = force_generic_plan",
+        "SET default_transaction_isolation = serializable",
+        "SET extra_float_digits = -15",
+    )
+    strangers = [stranger(narrow.url) for _ in range(SERVER_SESSIONS)]
+    try:
+        for connection in strangers:
+            connection.execute("BEGIN")
+        for connection in strangers:
+            for statement in spoiling:
+                connection.execute(statement)
+            connection.execute("COMMIT")
+        # when
+        changed = manager.update(task.id, progress=0.1 + 0.2)
+        # then
+        assert changed is not None
+        assert manager.get_tasks_by_key("job", 7) == [changed]
+        assert changed["progress"] == 0.1 + 0.2
+    finally:
+        for connection in strangers:
+            connection.close()
+
+
+def test_a_pooler_in_session_mode_is_served_too(
+    postgresql_url: str, opener: Opener, new_task: TaskMaker, namespace: str
+) -> None:
+    with running(PgBouncer, postgresql_url, "pool_mode=session", "default_pool_size=20") as pooler:
+        # Its pid is not that of the key data either, so it counts as one in transaction mode …
+        found = opener(pooler.url, namespace=namespace)
+        assert isinstance(link_of(found), PooledLink)
+        task, _ = found.create(new_task(task_key="job"))
+        # … unless the URL says that each connection has its session.
+        told = opener(f"{pooler.url}?pooler=false", namespace=namespace)
+        link = link_of(told)
+        assert type(link) is PostgreSQLLink
+        link.checked_at = 0.0
+        assert told.get_tasks_by_key("job", 7) == [task.to_row()]
+        assert link_of(told) is link
+        assert not dialect_of(told).found_pooler
+
+
+def test_a_direct_connection_has_its_session_and_says_so(postgresql_url: str, opener: Opener, namespace: str) -> None:
+    manager = opener(postgresql_url, namespace=namespace)
+    assert type(link_of(manager)) is PostgreSQLLink
+    assert manager.diagnose().facts["pooler"] == "no"
+    assert isinstance(link_of(opener(f"{postgresql_url}?pooler=true", namespace=namespace)), PooledLink)
+
+
+def test_doctor_says_that_there_is_a_pooler(narrow: PgBouncer, opener: Opener, namespace: str) -> None:
+    assert opener(narrow.url, namespace=namespace).diagnose().facts["pooler"].startswith("yes")
+
+
+def test_a_session_that_is_older_than_its_connection_is_a_poolers(
+    postgresql_url: str, opener: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a pooler that passes the key data of its sessions on."""
+    monkeypatch.setattr("module_sdk_sql.dialects.postgresql.AGE_MARGIN_SECONDS", -60.0)
+    assert isinstance(link_of(opener(postgresql_url, namespace=namespace)), PooledLink)
+
+
+def test_a_session_that_changes_betrays_a_pooler(postgresql_url: str, opener: Opener, namespace: str) -> None:
+    manager = opener(postgresql_url, namespace=namespace)
+    link = link_of(manager)
+    link.session_pid += 1
+    link.checked_at = 0.0
+    assert manager.count() == 0
+    assert isinstance(link_of(manager), PooledLink)
+
+
+def test_prepared_statements_have_names_that_no_other_connection_has(
+    postgresql_url: str, opener: Opener, namespace: str
+) -> None:
+    names: set[str] = set()
+    for number in range(3):
+        manager = opener(postgresql_url, namespace=f"{namespace}n{number}")
+        for _ in range(4):
+            manager.get_tasks_by_key("job", 7)
+        link = link_of(manager)
+        rows = link.fetch("SELECT name FROM pg_prepared_statements", (), manager.deadline(None))
+        found = {row[0] for row in rows if row}
+        assert found, "nothing was prepared on a direct connection"
+        assert not found & names
+        assert all(len(name) > len("_pg3_1000") for name in found)
+        names |= found
+
+
+def test_the_pid_is_compared_in_the_statement_that_sets(narrow: PgBouncer, opener: Opener, namespace: str) -> None:
+    """Connecting leaves nothing behind either, whichever session it meets."""
+    before = settings_of(narrow.url)
+    managers = [opener(narrow.url, namespace=f"{namespace}m{number}", timeout_seconds=3) for number in range(6)]
+    barrier = threading.Barrier(len(managers))
+
+    def connect(manager: SQLTaskManager) -> None:
+        barrier.wait()
+        for _ in itertools.repeat(None, 5):
+            manager.pool.close_idle()
+            manager.ping()
+
+    with ThreadPoolExecutor(len(managers)) as threads:
+        list(threads.map(connect, managers))
+    assert settings_of(narrow.url) == before

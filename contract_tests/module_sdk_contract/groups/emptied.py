@@ -1,0 +1,119 @@
+"""SEE-10: a store that is emptied under the processes that use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from module_sdk import tasks
+from module_sdk.backends import ConfigurationError, TaskManager
+from module_sdk_contract.building import task_of
+from module_sdk_contract.harness import Store
+from module_sdk_contract.marks import clause
+from module_sdk_contract.processes import WorkerProcess
+from module_sdk_contract.reference import Fields
+from module_sdk_contract.verdicts import NotApplicable
+from module_sdk_contract.violations import ContractViolation, demand, demand_error
+
+NOTICED_SECONDS: Final = 1.0
+"""How long a read may go on as if nothing had happened."""
+MANY: Final = 7
+"""More failures in a row than any breaker allows."""
+
+
+class EmptiedClauses:
+    @clause("SEE-10")
+    def test_an_emptied_store_is_an_error_until_it_is_set_up(self, store: Store) -> None:
+        # given managers that have used the store
+        if not store.outlives_its_process():
+            raise NotApplicable("nobody can empty a store that lies in its process")
+        managers = store.some_managers(2)
+        task = store.given(task_key="job", status="running")
+        for manager in managers:
+            demand("SEE-10", "the tasks of a whole store", 1, len(manager.list_user_tasks(1)))
+
+        # when it is emptied
+        store.contract.empty_store(store)
+
+        # then no write is acknowledged from then on, and no read within a second
+        for manager in managers:
+            then_refused("create, right after", manager.create, task_of(store.fields(task_key="right after")))
+        time.sleep(NOTICED_SECONDS)
+        for manager in (*managers, *managers):
+            then_every_call_is_refused(store, manager, task)
+        for _ in range(MANY):
+            answer = tasks.get_tasks_by_key("job")
+            demand("SEE-10", "a lookup's rows", [], list(answer))
+            is_refusal = isinstance(answer.error, ConfigurationError)
+            demand("SEE-10", f"whether a lookup's error says why, with {answer.error!r}", True, is_refusal)
+
+        # and after setup all work again, and nothing that was refused is there
+        managers[-1].setup()
+        then_empty_and_usable(store, managers)
+
+    @clause("SEE-10")
+    def test_a_store_emptied_under_several_processes_is_set_up_by_one(self, store: Store) -> None:
+        # given this process and another, which have used the store
+        store.need("shared")
+        store.given(task_key="job")
+        worker = store.spawn()
+        demand("SEE-10", "the tasks that another process finds", 1, len(worker.ask("look", **THE_JOB)))
+
+        # when it is emptied
+        store.contract.empty_store(store)
+        time.sleep(NOTICED_SECONDS)
+
+        # then both are refused, and a manager that is opened now creates nothing either
+        then_the_process_is_refused(worker)
+        then_refused("a lookup of a manager that was opened since", store.open().get_tasks_by_key, "job")
+        then_refused("a lookup after that", store.manager.get_tasks_by_key, "job")
+        then_the_process_is_refused(worker)
+
+        # and once a third process has set it up, both work again
+        store.spawn().ask("setup", at=0.0)
+        then_empty_and_usable(store, [store.manager])
+        demand("SEE-10", "the tasks that the other process finds", 1, len(worker.ask("look", **THE_JOB)))
+
+
+def then_empty_and_usable(store: Store, managers: list[TaskManager]) -> None:
+    for manager in managers:
+        demand("SEE-10", "the tasks after setup", [], list(manager.list_user_tasks(1)))
+        demand("SEE-10", "how many after setup", 0, manager.count())
+    soft = tasks.get_tasks_by_key("job")
+    demand("SEE-10", "a lookup after setup, and its error", ([], None), (list(soft), soft.error))
+    demand("SEE-10", "whether it creates", True, store.creates_a_task("job"))
+
+
+THE_JOB: Final = {"operation": "get_tasks_by_key", "argument": "job"}
+
+
+def then_every_call_is_refused(store: Store, manager: TaskManager, task: Fields) -> None:
+    then_refused("list_user_tasks", manager.list_user_tasks, 1)
+    then_refused("get_tasks_by_key", manager.get_tasks_by_key, "job")
+    then_refused("get_tasks_by_key_prefix", manager.get_tasks_by_key_prefix, "j")
+    then_refused("get", manager.get, task["id"])
+    then_refused("page", manager.page)
+    then_refused("count", manager.count)
+    then_refused("create", manager.create, task_of(store.fields(task_key="later")))
+    then_refused("create without a key", manager.create, task_of(store.fields()))
+    then_refused("import_tasks", manager.import_tasks, [task_of(store.fields())])
+    then_refused("update", manager.update, task["id"], status="completed")
+    then_refused("prune", manager.prune, 0)
+    then_refused("ping", manager.ping)
+    then_refused("diagnose", manager.diagnose)
+
+
+def then_refused(asked: str, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+    demand_error("SEE-10", f"{asked}, in a store that was emptied", ConfigurationError, call, *args, **kwargs)
+
+
+def then_the_process_is_refused(worker: WorkerProcess) -> None:
+    try:
+        found = worker.ask("look", **THE_JOB)
+    except ContractViolation as refusal:
+        error = refusal.violations[0].found
+        is_refused = error.startswith(("SchemaMissingError", "ConfigurationError"))
+        demand("SEE-10", f"whether another process is refused, with {error!r}", True, is_refused)
+    else:
+        demand("SEE-10", "a lookup of another process", "an error", found)

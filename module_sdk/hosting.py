@@ -1,0 +1,65 @@
+"""The life of an application that runs work: how the loop and the end of its host are made known."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Any, Final
+
+from module_sdk.runner import host_loops
+from module_sdk.runner.host_loops import open_lifespans
+from module_sdk.runtime import CLOSE_SECONDS, get_runtime, shutdown
+from module_sdk.timestamps import check_timeout
+
+lock: Final = threading.Lock()
+
+
+class Lifespan:
+    """Made by `lifespan`; `with` and `async with` open it, once each."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self.timeout_seconds = check_timeout(timeout_seconds)
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> None:
+        get_runtime().watch_sigterm()
+        with lock:
+            open_lifespans.append(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.is_last():
+            shutdown(self.timeout_seconds)
+
+    async def __aenter__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        host_loops.known.add(self.loop)
+        with lock:
+            open_lifespans.append(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.is_last():
+            # On a thread: work that runs on this loop must be able to end.
+            await asyncio.to_thread(shutdown, self.timeout_seconds)
+        if self.loop is not None:
+            host_loops.known.discard(self.loop)
+
+    def is_last(self) -> bool:
+        with lock:
+            if self in open_lifespans:
+                open_lifespans.remove(self)
+            return not open_lifespans
+
+
+def lifespan(app: Any = None, *, timeout_seconds: float = CLOSE_SECONDS) -> Lifespan:
+    """The life of an application: `FastAPI(lifespan=module_sdk.lifespan)`, or `async with module_sdk.lifespan():`.
+
+    Work that is submitted on its event loop runs there. When it ends, running work has `timeout_seconds` to end as
+    well, and the rest is recorded as `interrupted`. `with module_sdk.lifespan():` does the same for a main thread
+    without a loop. `app` is what frameworks pass, and is not used. Raises `InvalidInputError` for a wrong timeout.
+    """
+    return Lifespan(timeout_seconds)

@@ -1,0 +1,167 @@
+"""Questions that a task asks, and the answers to them (DESIGN.md, "running work")."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+from module_sdk.errors import (
+    CapabilityError,
+    IllegalTransitionError,
+    InvalidInputError,
+    ModuleSDKError,
+    PayloadError,
+    TaskCancelledError,
+    TaskNotFoundError,
+)
+from module_sdk.manager import TaskManager
+from module_sdk.payloads import decode_payload, encode_payload
+from module_sdk.reports import report
+from module_sdk.runner.control import local_run, refuse_stopped, scope_of
+from module_sdk.runner.run import Run, settle
+from module_sdk.runtime import Runtime, get_runtime
+from module_sdk.sentinels import ANY, Anything
+from module_sdk.sessions import session_scope
+from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
+from module_sdk.text_rules import Identifier, task_id_text
+from module_sdk.writes import announce, maximum_payload_bytes
+
+
+class Question:
+    """One question of one task, from the call that asks to its answer, or until the asker gives it up.
+
+    It is given up once its `response` is cancelled. The asker may do that at any moment, also while the question is
+    being written on another thread: every step below therefore looks at the response when it is its turn. The steps
+    of one task take turns by `run.asking`, which no code of users runs under.
+    """
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id_text(task_id)
+        self.response: Future[dict[str, Any]] = Future()
+        self.written_for: tuple[Runtime, Run] | None = None
+
+    def ask(self, builder: Any) -> None:
+        """Move the task to `waiting_confirmation`; its answer will be the result of `response`."""
+        refuse_stopped(self.task_id)
+        runtime = get_runtime()
+        scope = scope_of(runtime, self.task_id)
+        run = local_run(runtime, self.task_id)
+        if run is None or scope not in (ANY, run.task.organization_id):
+            raise no_local_run(runtime, self.task_id, scope)
+        confirmation = builder.to_dict() if hasattr(builder, "to_dict") else builder
+        if confirmation is None:
+            raise PayloadError("builder must not be None", field="builder")
+        manager = runtime.manager()
+        with run.asking:
+            if self.response.cancelled():
+                return
+            earlier = run.confirmation
+            if earlier is not None and not earlier.cancelled():
+                raise IllegalTransitionError(self.task_id, status=WAITING_CONFIRMATION, wanted=WAITING_CONFIRMATION)
+            if earlier is not None:
+                withdraw(manager, run)
+            self.written_for = runtime, run
+            run.confirmation = self.response
+            row = self.write(manager, run, scope, confirmation)
+        announce(row.copy, WAITING_CONFIRMATION)
+
+    def write(
+        self, manager: TaskManager, run: Run, scope: Identifier | Anything | None, confirmation: Any
+    ) -> dict[str, Any]:
+        try:
+            row = manager.update(run.id, organization_id=scope, status=WAITING_CONFIRMATION, confirmation=confirmation)
+        except (IllegalTransitionError, InvalidInputError) as error:
+            # Certainly not written. After any other error it may have been, and the next question withdraws it first.
+            run.confirmation = None
+            if isinstance(error, IllegalTransitionError) and error.status == INTERRUPTED:
+                raise TaskCancelledError(f"task {self.task_id} was cancelled") from error
+            raise
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {self.task_id}")
+        return row
+
+    def give_up(self) -> None:
+        """Accept no answer any more, and let the record say that the task runs again, without waiting for the store."""
+        if not self.response.cancel() or self.written_for is None:
+            return
+        runtime, run = self.written_for
+        if run.confirmation is self.response:
+            with contextlib.suppress(ModuleSDKError):  # with no thread at hand, the next question or the end does it
+                runtime.threads().submit(lambda: self.withdraw(runtime.manager(), run), cancellable=False)
+
+    def withdraw(self, manager: TaskManager, run: Run) -> None:
+        if run.cancelled.is_set() or run.ended.done():
+            return
+        try:
+            with run.asking:
+                if run.confirmation is self.response:
+                    withdraw(manager, run)
+        except Exception as error:  # a manager that is not ours may raise anything
+            report(logging.WARNING, "task %s still shows a question that was given up", run.id, error=error)
+
+
+def withdraw(manager: TaskManager, run: Run) -> None:
+    """For a question that was given up, with `run.asking` acquired: a record that shows it is running again."""
+    task = manager.get(run.id, organization_id=ANY)
+    # A task that waits for nothing must stay as it is: it may be pending, for which this move is legal too.
+    if task is not None and task.status == WAITING_CONFIRMATION:
+        with contextlib.suppress(IllegalTransitionError):  # it has ended meanwhile
+            manager.update(run.id, organization_id=ANY, status=RUNNING)
+    run.confirmation = None
+
+
+def await_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
+    """Ask, and wait for the response on this thread."""
+    question = Question(task_id)
+    try:
+        question.ask(builder)
+        return question.response.result()
+    except CancelledError:
+        raise TaskCancelledError(f"task {task_id} was cancelled") from None
+    except BaseException:
+        question.give_up()
+        raise
+
+
+def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
+    if not isinstance(response, dict):
+        raise InvalidInputError(f"response must be a dict, not {type(response).__name__}", field="response")
+    runtime = get_runtime()
+    manager = runtime.manager()
+    text = encode_payload(response, "response", maximum_payload_bytes(manager))
+    scope = session_scope()
+    task_id = task_id_text(task_id)
+    run = local_run(runtime, task_id)
+    if run is None or scope not in (ANY, run.task.organization_id):
+        raise no_local_run(runtime, task_id, scope)
+    with run.asking:
+        waiting = run.confirmation
+        if waiting is not None and waiting.cancelled():
+            withdraw(manager, run)
+            waiting = None
+        if waiting is None:
+            raise no_local_run(runtime, task_id, scope)
+        # The status decides which of several responses counts; only its sender comes further.
+        row = manager.update(task_id, organization_id=scope, status=RUNNING)
+        if row is None:
+            raise TaskNotFoundError(f"there is no task {task_id}")
+        is_taken = run.take(waiting)
+    try:
+        announce(row.copy, RUNNING)
+    finally:
+        is_delivered = is_taken and settle(waiting, decode_payload(text))  # type: ignore[arg-type]  # a dict went in
+    if not is_delivered:
+        # The asker gave up, or the task was stopped, while the answer was being written.
+        raise no_local_run(runtime, task_id, scope)
+
+
+def no_local_run(runtime: Runtime, task_id: str, scope: Identifier | Anything | None) -> Exception:
+    """Why a confirmation cannot be handled here."""
+    task = runtime.manager().get(task_id, organization_id=scope)
+    if task is None:
+        return TaskNotFoundError(f"there is no task {task_id}")
+    if local_run(runtime, task_id) is None and task.is_active:
+        return CapabilityError(f"task {task_id} runs in another process")
+    return IllegalTransitionError(task_id, status=task.status, wanted=RUNNING)

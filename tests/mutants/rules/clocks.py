@@ -1,0 +1,172 @@
+"""Stores that put a new task at a wrong time (ORDER-10 to 12); their numbers begin at o1 and never change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from unittest import mock
+
+from module_sdk_mongo import manager as mongo_manager
+from module_sdk_mongo import updates
+from module_sdk_sql.statements import Statements
+
+from module_sdk.backends import TaskRecord
+from module_sdk.timestamps import LAST
+from tests.mutants.marking import mutant
+from tests.mutants.stores.memory import MemoryMutant
+from tests.mutants.stores.mongo import MongoMutant
+from tests.mutants.stores.redis import RedisMutant
+from tests.mutants.stores.sql import SQLMutant
+
+
+class CreatesByALook(MemoryMutant):
+    """A good store in memory, that looks at the earlier tasks of a key through seams."""
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        with self.tables.lock:
+            standing = self.tables.records.get(record.id) or self.holder(record)
+            if standing is not None:
+                return standing
+            newest = max((r.created_at for r in self.earlier(record) if self.counts(r, record)), default=None)
+            new = self.moved(record, newest)
+            self.tables.put(new)
+            return self.returned(record, new)
+
+    def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
+        if record.task_key is None:
+            return []
+        return [r for r in self.scoped(record.organization_id) if r.task_key == record.task_key]
+
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at <= record.horizon()
+
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record.after(newest)
+
+    def returned(self, given: TaskRecord, new: TaskRecord) -> TaskRecord:
+        return new
+
+
+@mutant("o1", "new tasks keep the time of their host", clause="ORDER-10")
+class NotMoved(CreatesByALook):
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record
+
+
+@mutant("o2", "a new task ties with the newest of its key", clause="ORDER-10")
+class MovedToATie(CreatesByALook):
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record.after(None if newest is None else newest - 1)
+
+
+@mutant("o3", "a new task comes a second after the newest", clause="ORDER-10")
+class MovedByASecond(CreatesByALook):
+    def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
+        return record.after(None if newest is None else newest + 999_999)
+
+
+@mutant("o4", "only active tasks of a key count", clause="ORDER-10")
+class OnlyActiveTasksCount(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.active_key is not None and super().counts(earlier, record)
+
+
+@mutant("o5", "only tasks of the same second count", clause="ORDER-10")
+class OnlyTasksOfTheSameSecondCount(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at // 1_000_000 == record.created_at // 1_000_000
+
+
+@mutant("o6", "an import of the far future hides the others", clause="ORDER-10")
+class OnlyTheNewestIsLookedAt(CreatesByALook):
+    """One of the far future hides all others."""
+
+    def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
+        return sorted(super().earlier(record), key=self.rank)[-1:]
+
+
+@mutant("o7", "a moved task is returned as it was given", clause="ORDER-10")
+class MovedTaskNotReturned(CreatesByALook):
+    def returned(self, given: TaskRecord, new: TaskRecord) -> TaskRecord:
+        return given
+
+
+@mutant("o8", "an import of the year 9999 pulls along", clause="ORDER-11")
+class PulledAlongByTheFuture(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at < LAST
+
+
+@mutant("o9", "an import of tomorrow pulls along", clause="ORDER-11")
+class PulledAlongByATomorrow(CreatesByALook):
+    def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
+        return earlier.created_at <= record.created_at + 25 * 3_600_000_000
+
+
+@mutant("o10", "tasks of other organizations count", clause="ORDER-11")
+class MovedByOtherOrganizations(CreatesByALook):
+    def in_scope(self, record: TaskRecord, organization: str) -> bool:
+        return True
+
+
+@mutant("o11", "tasks of other keys count", clause="ORDER-11")
+class MovedByOtherKeys(CreatesByALook):
+    def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
+        return self.scoped(record.organization_id)
+
+
+@mutant("o12", "a fast host is not bound", clause="ORDER-12")
+class ClockNotBoundInRedis(RedisMutant):
+    replacements = (("  elseif time > latest then\n    return latest\n", ""),)
+
+
+@mutant("o13", "a slow host is not bound", clause="ORDER-12")
+class SlowClockNotBoundInRedis(RedisMutant):
+    replacements = (("if time < earliest then\n    return earliest", "if time < earliest then\n    return time"),)
+
+
+@mutant("o14", "no host is bound", clause="ORDER-12", on="postgresql")
+class ClockNotBoundInSQL(SQLMutant):
+    """Each statement takes the writer's time as it is."""
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        super().store_open(create, deadline)
+        self.statements = Unbounded(self.dialect, self.tables)
+
+
+class Unbounded(Statements):
+    def bounded(self, moment: str, keeps_server_time: bool) -> str:
+        return moment
+
+
+@mutant("o15", "an update is not bound", clause="ORDER-12", on="mariadb")
+class OnlyNewTasksBoundInSQL(SQLMutant):
+    """An update takes the writer's time as it is."""
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        super().store_open(create, deadline)
+        self.statements = UnboundedUpdates(self.dialect, self.tables)
+
+
+class UnboundedUpdates(Statements):
+    def bounded(self, moment: str, keeps_server_time: bool) -> str:
+        return moment if moment == ":now" else super().bounded(moment, keeps_server_time)
+
+
+@mutant("o16", "a clock of one's own is bound", clause="ORDER-12", on="postgresql")
+class OwnClockBoundInSQL(SQLMutant):
+    @property
+    def keeps_server_time(self) -> bool:
+        return True
+
+
+@mutant("o17", "new tasks are not bound", clause="ORDER-12")
+class ClockNotBoundInMongo(MongoMutant):
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        with mock.patch.object(mongo_manager, "upsert_bounded", unbounded):
+            return super().store_create(record, deadline)
+
+
+def unbounded(document: dict[str, Any]) -> list[dict[str, Any]]:
+    with mock.patch.object(updates, "bounded", lambda moment: moment):
+        return updates.upsert_bounded(document)

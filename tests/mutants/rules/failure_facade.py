@@ -1,0 +1,164 @@
+"""Mutants of the rules of failures, in the facade."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from module_sdk.rows import LookupResult
+from tests.mutants.marking import mutant
+from tests.mutants.rules.failure import ANSWER, ASOFT
+from tests.mutants.stores.facade import Patch, PatchedFacade, original
+
+CHECKED = original("module_sdk.lookups:checked")
+
+
+def answer_without_error(*arguments: Any) -> LookupResult:
+    found: LookupResult = ANSWER(*arguments)
+    return LookupResult(list(found), skipped=found.skipped)
+
+
+def answer_without_skipped(*arguments: Any) -> LookupResult:
+    found: LookupResult = ANSWER(*arguments)
+    return LookupResult(list(found), error=found.error)
+
+
+def answer_to_everything(*arguments: Any) -> LookupResult:
+    try:
+        found: LookupResult = ANSWER(*arguments)
+    except BaseException as error:
+        return LookupResult(error=RuntimeError(repr(error)))
+    return found
+
+
+def error_of_the_empty(*arguments: Any) -> LookupResult:
+    found: LookupResult = ANSWER(*arguments)
+    return found if found or found.error else LookupResult(error=LookupError("nothing"))
+
+
+def notify_until_one_raises(owner: Any, hook_name: str, **arguments: Any) -> None:
+    try:
+        for _, hooks in list(owner.registered.values()):
+            getattr(hooks, hook_name)(**arguments)
+    except Exception:
+        logging.getLogger("module_sdk.tasks").exception("an observer raised")
+
+
+async def asoft_without_scope(operation: str, argument: Any, organization_id: Any, limit: int | None) -> LookupResult:
+    found: LookupResult = await ASOFT(operation, argument, None, limit)
+    return found
+
+
+async def run_at_once(threads: object, call: Callable[[], Any], **_: Any) -> Any:
+    return call()
+
+
+def count_every_failure(owner: Any, operation: str, *asked: Any) -> Any:
+    if owner.breaker is not None and owner.breaker.is_open:
+        raise owner.breaker.last_failure.with_traceback(None)
+    try:
+        *question, started = asked
+        return owner.ask(operation, *question, started + owner.timeout_seconds)
+    except Exception as error:
+        if owner.breaker is not None:
+            owner.breaker.failed(error)
+        raise
+
+
+def wait_three_seconds(owner: Any, call: Callable[[], Any], timeout_seconds: float) -> Any:
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(call()), daemon=True)
+    thread.start()
+    thread.join(3)
+    return found[0] if found else []
+
+
+@mutant("x129", "the error of a lookup is forgotten", clause="FAIL-01")
+class ErrorForgotten(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_without_error),)
+
+
+@mutant("x130", "interrupts are caught", clause="FAIL-03")
+class InterruptsCaught(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_to_everything),)
+
+
+@mutant("x131", "what looks like rows is kept of garbage", clause="FAIL-04")
+class GarbageDropped(PatchedFacade):
+    """Gives the rows of an answer that look like rows."""
+
+    patches: ClassVar[tuple[Patch, ...]] = (
+        (
+            "module_sdk.lookups:checked",
+            lambda rows: CHECKED([r for r in rows if isinstance(r, dict) and "status" in r] if rows else []),
+        ),
+    )
+
+
+@mutant("x132", "each failure is logged", clause="FAIL-11")
+class EachFailureLogged(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.failures:LookupFailures.begin_burst", lambda self, burst: 0),)
+
+
+@mutant("x133", "failures are not counted", clause="FAIL-11")
+class FailuresNotCounted(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (
+        ("module_sdk.failures:lookup_failures", dict),
+        ("module_sdk.tasks:lookup_failures", dict),
+    )
+
+
+@mutant("x134", "an observer that raises stops the next", clause="FAIL-11")
+class HooksStopAtTheFirst(PatchedFacade):
+    """Lets an observer that raises stop the ones after it."""
+
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.observers:Observers.notify", notify_until_one_raises),)
+
+
+@mutant("x135", "async twins block the loop", clause="FAIL-12")
+class TwinsBlockTheLoop(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.aio:run_on", run_at_once),)
+
+
+@mutant("x136", "the breaker never closes", clause="FAIL-14")
+@mutant("x137", "the breaker never closes, and nothing recovers", clause="FAIL-08")
+class BreakerNeverCloses(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (
+        ("module_sdk.breaker:Breaker.ping_until_back", lambda self: self.stopped.wait(60)),
+    )
+
+
+@mutant("x138", "the breaker never opens", clause="FAIL-14")
+class BreakerNeverOpens(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.breaker:Breaker.failed", lambda self, error: None),)
+
+
+@mutant("x139", "the breaker opens for anything", clause="FAIL-14")
+class BreakerOpensForAnything(PatchedFacade):
+    """Counts every failure, of whatever kind."""
+
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookups:SoftLookups.look_up", count_every_failure),)
+
+
+@mutant("x140", "a foreign manager is waited for", clause="FAIL-14")
+class ForeignCallsUnbounded(PatchedFacade):
+    """Waits for a manager of somebody else as long as that takes, up to three seconds."""
+
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookups:SoftLookups.call_with_deadline", wait_three_seconds),)
+
+
+@mutant("x141", "an empty answer is an error", clause="FAIL-15")
+class EmptyIsAnError(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", error_of_the_empty),)
+
+
+@mutant("s64", "async twins drop the organization", clause="FAIL-12")
+class TwinsForgetTheOrganization(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:asoft", asoft_without_scope),)
+
+
+@mutant("s65", "the number of skipped rows lost", clause="FAIL-10")
+class SkippedForgotten(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_without_skipped),)

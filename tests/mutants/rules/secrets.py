@@ -1,0 +1,55 @@
+"""Mutants of the rule that errors, and what led to them, repeat no part of a password."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from module_sdk.backends import ConfigurationError, ManagerOptions
+from tests.mutants.marking import mutant
+from tests.mutants.stores.memory import MemoryMutant
+from tests.mutants.stores.sql import SQLMutant
+
+
+@mutant("p1", "a URL that is refused is repeated", clause="DISC-08")
+class RepeatsTheURL(MemoryMutant):
+    def __init__(self, url: str, options: ManagerOptions) -> None:
+        try:
+            super().__init__(url, options)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{url} is no good URL: {error}") from error
+
+
+@mutant("p2", "the words of the URL's parser are passed on", clause="DISC-08")
+class QuotesTheParser(SQLMutant):
+    def __init__(self, url: str, options: ManagerOptions) -> None:
+        try:
+            make_url(url)
+        except ValueError as error:
+            raise ConfigurationError(f"the URL cannot be read: {error}") from None
+        super().__init__(url, options)
+
+
+@mutant("p3", "the parser's error is the context of the one that hides its words", clause="DISC-08")
+class HidesTheParserPoorly(SQLMutant):
+    def __init__(self, url: str, options: ManagerOptions) -> None:
+        try:
+            make_url(url)
+        except ValueError:
+            raise ConfigurationError("the URL cannot be read") from None
+        super().__init__(url, options)
+
+
+@mutant("p4", "a driver's error that repeats the URL is the cause of a clean one", clause="DISC-08")
+class KeepsTheCause(MemoryMutant):
+    def store_open(self, create: bool, deadline: float) -> None:
+        if "@" in self.url.text:
+            raise OSError(f"cannot connect to {self.url.text}")
+
+    def call(self, primitive: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return primitive(*args)
+        except OSError as error:
+            raise self.translate_error(error) from error

@@ -1,0 +1,72 @@
+"""Mutants of what travels for a task of another organization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from module_sdk_redis.reading import Reader
+
+from module_sdk.backends import Change, ManagerOptions, TaskManager, TaskRecord
+from tests.mutants.marking import mutant
+from tests.mutants.stores.mongo import MongoMutant
+from tests.mutants.stores.redis import RedisMutant
+from tests.mutants.stores.sql import SQLMutant
+
+
+class ComparesHere(TaskManager):
+    """Fetches the task, whosever it is, and compares the organizations itself."""
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        record = super().store_get(task_id, None, deadline)  # type: ignore[safe-super]  # the store beside it has one
+        return record if record is not None and organization in (None, record.organization_id) else None
+
+
+class LooksFirst(TaskManager):
+    """Fetches the task, whosever it is, before it changes it, and does not try where the status forbids it."""
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        record = self.store_get(task_id, None, deadline)
+        if record is None or record.status not in change.allowed:
+            return None
+        return super().store_update(task_id, organization, change, deadline)  # type: ignore[safe-super]  # as above
+
+
+@mutant("w1", "a get in Redis compares organizations on this side", clause="SCOPE-13")
+class GetComparesHereInRedis(ComparesHere, RedisMutant):
+    pass
+
+
+@mutant("w2", "a get in SQL compares organizations on this side", clause="SCOPE-13", on="postgresql")
+@mutant("w3", "a get in SQL compares organizations on this side", clause="SCOPE-13", on="mariadb")
+class GetComparesHereInSQL(ComparesHere, SQLMutant):
+    pass
+
+
+@mutant("w4", "a get in MongoDB compares organizations on this side", clause="SCOPE-13")
+class GetComparesHereInMongo(ComparesHere, MongoMutant):
+    pass
+
+
+@mutant("w5", "an update in Redis looks at the task first", clause="SCOPE-13")
+class UpdateLooksFirstInRedis(LooksFirst, RedisMutant):
+    pass
+
+
+@mutant("w6", "an update in SQL looks at the task first", clause="SCOPE-13", on="postgresql")
+class UpdateLooksFirstInSQL(LooksFirst, SQLMutant):
+    pass
+
+
+class UnscopedReader(Reader):
+    def records(self, ids: Sequence[str], organization: str | None, deadline: float) -> Sequence[bytes | None]:
+        return super().records(ids, None, deadline)
+
+
+@mutant("w7", "a page by id in Redis fetches rows of strangers", clause="SCOPE-13")
+class PageByIdFetchesStrangers(RedisMutant):
+    def __init__(self, url: str, options: ManagerOptions) -> None:
+        super().__init__(url, options)
+        self.read_model.reader = UnscopedReader(self.router, self.layout)

@@ -1,0 +1,78 @@
+"""Mutants of the rules of visibility, which show only when two calls meet."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from module_sdk_sql.manager import column_values, has_payloads, present_values
+
+from module_sdk.backends import Query, StoredRows, TaskRecord
+from tests.mutants.marking import mutant
+from tests.mutants.stores.memory import MemoryMutant, SortedAnew
+from tests.mutants.stores.sql import SQLMutant
+
+
+@mutant("x94", "one place for what all threads write", clause="SEE-07", race=True)
+class NotThreadSafe(MemoryMutant):
+    """Keeps what it is about to write where another thread puts its own."""
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        self.about_to_write = record
+        time.sleep(0.005)
+        return super().store_create(self.about_to_write, deadline)
+
+
+@mutant("s19", "pages walk records without the lock", clause="SEE-07", race=True)
+class PagesIterateLive(SortedAnew):
+    """Walks the records without the lock, for pages and counts."""
+
+    def select(self, query: Query) -> Any:
+        for number, record in enumerate(super().select(query)):
+            if number % 8 == 0:
+                time.sleep(0.0005)
+            yield record
+
+    def store_count(self, query: Query, deadline: float) -> int:
+        return sum(1 for _ in self.select(query))
+
+
+@mutant("s20", "rows fetched after their ids", clause="SEE-07", race=True)
+class RowsFetchedAfterIds(MemoryMutant):
+    """Takes the ids of a user's tasks, and their rows 20 ms later: what was pruned in between is no row."""
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        ids = [row[0] for row in super().store_find_by_user(organization, user, limit, deadline) if row]
+        time.sleep(0.02)
+        records = [self.tables.records.get(task_id) for task_id in ids]
+        return [record and record.row() for record in records]
+
+
+@mutant("s21", "a lookup in batches by offset", clause="SEE-07", race=True)
+class OffsetBatches(MemoryMutant):
+    """Reads a user's tasks a hundred at a time, by offset and 5 ms apart."""
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        rows: list[Any] = []
+        while True:
+            found = super().store_find_by_user(organization, user, None, deadline)
+            batch = found[len(rows) : len(rows) + 100]
+            rows += batch
+            if len(batch) < 100 or (limit is not None and len(rows) >= limit):
+                return rows[:limit]
+            time.sleep(0.005)
+
+
+@mutant("s60", "a create in two commits", clause="SEE-07", race=True)
+class CreateInTwoCommits(SQLMutant):
+    """Commits the task, and then its payloads."""
+
+    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
+        values = present_values(record)
+        statement = self.statements.insert_unless_standing(tuple(values))
+        if self.pool.execute(statement.sql, statement.bind(values), deadline) != 1:
+            return None
+        if has_payloads(record):
+            payloads = self.statements.insert_payloads()
+            self.pool.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
+        return record

@@ -1,0 +1,1 @@
+"""Stores without a bug, of which the mutants are made."""

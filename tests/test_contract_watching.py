@@ -1,0 +1,72 @@
+"""`module-sdk contract --watch`: the clauses that failed run again when a file is saved, then all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+STORE = """
+from module_sdk.backends import ManagerOptions
+from module_sdk_memory.manager import MemoryTaskManager
+
+class Mine(MemoryTaskManager):
+    def store_find_by_key(self, organization, key, limit, deadline):
+        found = super().store_find_by_key(organization, key, limit, deadline)
+        return found{bug}
+
+def open_manager(url, **options):
+    return Mine(url, ManagerOptions(**options))
+"""
+SECONDS = 90
+
+
+def test_what_failed_runs_again_when_a_file_is_saved_and_then_all_clauses(tmp_path: Path) -> None:
+    # given a store whose lookup by key returns nothing
+    store = tmp_path / "mine.py"
+    store.write_text(STORE.format(bug="[:0]"))
+    command = [sys.executable, "-m", "module_sdk.cli", "contract", "memory://", "--opener", "mine:open_manager"]
+    watching = subprocess.Popen(
+        [*command, "-k", "KEY-01,KEY-04,PREFIX-01", "--watch"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(iter(watching.stdout.readline, "")), daemon=True)  # type: ignore[union-attr]  # it is a pipe
+    reader.start()
+    try:
+        wait_for(lines, "waiting for a change", 1)
+        first = "".join(lines)
+
+        # when its bug is mended and the file is saved
+        store.write_text(STORE.format(bug=""))
+
+        wait_for(lines, "waiting for a change", 2)
+    finally:
+        os.killpg(watching.pid, signal.SIGINT)
+        watching.wait(SECONDS)
+        reader.join(SECONDS)
+        watching.stdout.close()  # type: ignore[union-attr]  # it is a pipe
+    second = "".join(lines)[len(first) :]
+
+    # then the failed clauses ran, and after them those of the command line
+    assert "failed: KEY-01, KEY-04" in first
+    assert "failed clauses again" in first
+    assert "PREFIX-01" not in second.partition("level:")[0]
+    assert "passed: KEY-01, KEY-04, PREFIX-01" in second
+    assert "runs all clauses again" in second
+
+
+def wait_for(lines: list[str], text: str, times: int) -> None:
+    until = time.monotonic() + SECONDS
+    while sum(text in line for line in lines) < times:
+        assert time.monotonic() < until, "".join(lines)
+        time.sleep(0.05)
