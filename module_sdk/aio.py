@@ -73,6 +73,7 @@ def twin(function: Callable[Parameters, Result]) -> Callable[Parameters, Corouti
         runtime = await runtime_off_loop()
         return await run_on(runtime.threads(), functools.partial(function, *args, **kwargs))
 
-    call.__name__ = call.__qualname__ = f"a{function.__name__}"
+    name = function.__name__
+    call.__name__ = call.__qualname__ = name.removesuffix("_sync") if name.endswith("_sync") else f"a{name}"
     call.__doc__ = f"The async twin of `{function.__name__}`. {function.__doc__}"
     return call

@@ -10,11 +10,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from module_sdk.errors import InvalidInputError
+from module_sdk.reports import report
 from module_sdk.sentinels import ANY, Anything
 from module_sdk.sessions import session_scope
-from module_sdk.text_rules import Identifier
-
-logger = logging.getLogger("module_sdk.tasks")
+from module_sdk.text_rules import Identifier, task_id_text
 
 Event = dict[str, Any]
 """`{"type": "changed", "task_id", "change", "row"}` or `{"type": "progress", "task_id", "progress", "label",
@@ -67,8 +66,8 @@ class Subscribers:
                 continue
             try:
                 subscription.callback(copy.deepcopy(event))
-            except Exception:
-                logger.exception("a subscriber of task events raised")
+            except BaseException as error:  # the change is stored: no callback may decide what follows
+                report(logging.ERROR, "a subscriber of task events raised", error=error)
 
 
 subscribers: Final = Subscribers()
@@ -82,6 +81,6 @@ def subscribe(callback: Callback, *, task_id: str | None = None) -> Subscription
     """
     if not callable(callback):
         raise InvalidInputError(f"callback must be callable, not {type(callback).__name__}", field="callback")
-    subscription = Subscription(callback, session_scope(), task_id)
+    subscription = Subscription(callback, session_scope(), None if task_id is None else task_id_text(task_id))
     subscribers.add(subscription)
     return subscription

@@ -9,9 +9,9 @@ from collections import Counter
 from typing import Final
 
 from module_sdk.observers import observers
+from module_sdk.reports import error_text, report
 
 BURST_SECONDS: Final = 60.0
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class LookupFailures:
@@ -28,9 +28,7 @@ class LookupFailures:
             silenced = self.begin_burst((operation, type(error)))
         if silenced is not None:
             also = f" ({silenced} more since the last report)" if silenced else ""
-            logger.warning(
-                "%s failed, the caller got an empty list: %s: %s%s", operation, type(error).__name__, error, also
-            )
+            report(logging.WARNING, "%s failed, the caller got an empty list: %s%s", operation, error_text(error), also)
         observers.notify("module_sdk_lookup_failed", operation=operation, error=error)
 
     def begin_burst(self, burst: tuple[str, type[Exception]]) -> int | None:

@@ -19,7 +19,7 @@ from module_sdk.query import MAXIMUM_OFFSET, check_count
 from module_sdk.record import ROW_FIELDS
 from module_sdk.rows import LookupResult
 from module_sdk.scopes import organization_text
-from module_sdk.text_rules import identifier_text, plain_text
+from module_sdk.text_rules import UUIDS, identifier_text, plain_text
 
 MOST_FOREIGN_CALLS: Final = 16
 ROW_KEYS: Final = frozenset(ROW_FIELDS)
@@ -63,7 +63,7 @@ class SoftLookups:
     ) -> LookupResult:
         trusted = operation in self.trusted
         if not trusted:
-            check_arguments(operation, argument, organization_id, limit)
+            argument, organization_id = checked_arguments(operation, argument, organization_id, limit)
         call = getattr(self.manager, operation)
         if self.is_bounded():
             rows = call(argument, organization_id, limit=limit, timeout_seconds=deadline - time.monotonic())
@@ -125,15 +125,17 @@ class SoftLookups:
             self.breaker.stop()
 
 
-def check_arguments(operation: str, argument: object, organization_id: object, limit: object) -> None:
-    """Refuse what `TaskManager` refuses, on behalf of a manager that may not (SCOPE-07)."""
+def checked_arguments(operation: str, argument: Any, organization_id: Any, limit: object) -> tuple[Any, Any]:
+    """Refuse what `TaskManager` refuses, on behalf of a manager that may not, nor knows that a UUID is its text."""
     if operation == "list_user_tasks":
-        identifier_text(argument, "user_id")
+        text = identifier_text(argument, "user_id")
+        argument = text if isinstance(argument, UUIDS) else argument
     else:
         plain_text(argument, "prefix" if operation == "get_tasks_by_key_prefix" else "task_key")
-    organization_text(organization_id)
+    organization = organization_text(organization_id)
     if limit is not None:
         check_count(limit, "limit", 0, MAXIMUM_OFFSET)
+    return argument, organization if isinstance(organization_id, UUIDS) else organization_id
 
 
 def checked(rows: object) -> LookupResult:

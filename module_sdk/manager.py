@@ -38,6 +38,7 @@ from module_sdk.text_rules import (
     is_task_id,
     plain_text,
     prefix_end,
+    task_id_text,
 )
 from module_sdk.urls import StoreURL
 
@@ -109,7 +110,7 @@ class TaskManager(StoreCalls):
         record = task.to_record(self.options.maximum_payload_bytes)
         stored = self.call_open(self.store_create, record, self.deadline(timeout_seconds))
         if stored is record or stored == record:
-            return task, True
+            return task.as_recorded(record), True
         holder = Task.from_record(stored)
         if holder.id != task.id:
             return holder, False
@@ -162,7 +163,9 @@ class TaskManager(StoreCalls):
             confirmation=confirmation,
         )
         scope = optional_scope(organization_id)
-        if not is_task_id(plain_text(task_id, "task_id")) or not scope_is_possible(scope):
+        # An exact text from here on: drivers need not know what else may be an id.
+        task_id = task_id_text(task_id)
+        if not is_task_id(task_id) or not scope_is_possible(scope):
             return None
         deadline = self.deadline(timeout_seconds)
         for _ in range(ATTEMPTS):
@@ -237,7 +240,9 @@ class TaskManager(StoreCalls):
     ) -> Task | None:
         """The whole task, or `None` if the organization has none of that id."""
         scope = optional_scope(organization_id)
-        if not is_task_id(plain_text(task_id, "task_id")) or not scope_is_possible(scope):
+        # An exact text from here on: drivers need not know what else may be an id.
+        task_id = task_id_text(task_id)
+        if not is_task_id(task_id) or not scope_is_possible(scope):
             return None
         record = self.call_open(self.store_get, task_id, scope, self.deadline(timeout_seconds))
         return None if record is None else Task.from_record(record)

@@ -11,9 +11,9 @@ import pluggy
 
 from module_sdk.hookspecs import ObserverHooks
 from module_sdk.plugins import hooks_of, load_plugin
+from module_sdk.reports import report
 
 GROUP: Final = "module_sdk.observers"
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class Observers:
@@ -48,8 +48,8 @@ class Observers:
                 # A row is the observer's own: changing it must not reach the next one.
                 own = {name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()}
                 getattr(hooks, hook_name)(**own)
-            except Exception:
-                logger.exception("an observer of %s raised", hook_name)
+            except BaseException as error:  # what happened is stored: no hook may decide what follows
+                report(logging.ERROR, "an observer of %s raised", hook_name, error=error)
 
     def those_installed(self) -> list[pluggy.HookRelay]:
         if self.installed is not None:
@@ -59,8 +59,8 @@ class Observers:
             what = f"the observer {entry.name}"
             try:
                 loaded.append(hooks_of(load_plugin(entry, what), ObserverHooks, what))
-            except Exception:  # pluggy looks at every attribute, and one may be code that raises
-                logger.exception("%s is left out", what)
+            except BaseException as error:  # pluggy looks at every attribute, and one may be code that raises
+                report(logging.ERROR, "%s is left out", what, error=error)
         self.installed = loaded
         return loaded
 

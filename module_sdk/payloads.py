@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Final
+from typing import Any, Final
 
 from module_sdk.errors import PayloadError
 
@@ -21,11 +21,11 @@ encoder: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 PAYLOAD_FIELDS: Final = ("checkpoint", "result", "confirmation", "arguments")
 
 
-def check_shape(value: object, field: str, maximum: int) -> None:
-    """Refuse what `json` would change or cannot write: keys that are not text, depth, foreign types.
+def is_plain(value: object, field: str, maximum: int) -> bool:
+    """Whether `json` writes all of it without a change: text as keys, no other types, not too deep.
 
-    Walks level by level, so that neither depth nor a cycle exhausts the stack; more than `maximum` items in all (a
-    structure that holds itself, beside others) cannot fit either.
+    Walks level by level, so that neither depth nor a cycle exhausts the stack. Raises `PayloadError` for more than
+    `maximum` items in all, which cannot fit; a structure that contains itself, beside others, has as many.
     """
     level: list[object] = [value]
     count = 0
@@ -34,24 +34,22 @@ def check_shape(value: object, field: str, maximum: int) -> None:
         for item in level:
             if isinstance(item, dict | list | tuple):
                 if depth == MAXIMUM_DEPTH:
-                    message = f"{field} must be nested at most {MAXIMUM_DEPTH} deep"
-                    raise PayloadError(message, field=field, maximum=MAXIMUM_DEPTH)
-                deeper.extend(item.values() if isinstance(item, dict) else item)
-                check_keys(item, field)
+                    return False
+                if isinstance(item, dict):
+                    if not all(isinstance(key, str) for key in item):
+                        return False
+                    deeper.extend(item.values())
+                else:
+                    deeper.extend(item)
             elif item is not None and not isinstance(item, str | int | float):
-                raise PayloadError(f"{field} must be JSON: {type(item).__name__} is not", field=field)
+                return False
             if count + len(deeper) > maximum:
                 raise too_large(field, maximum)
         if not deeper:
-            return
+            return True
         level = deeper
         count += len(deeper)
-
-
-def check_keys(item: object, field: str) -> None:
-    for key in item if isinstance(item, dict) else ():
-        if not isinstance(key, str):
-            raise PayloadError(f"{field} must have text keys only, not {type(key).__name__}", field=field)
+    return False
 
 
 def too_large(field: str, maximum: int) -> PayloadError:
@@ -61,20 +59,36 @@ def too_large(field: str, maximum: int) -> PayloadError:
 def encode_payload(value: object, field: str, maximum: int = DEFAULT_MAXIMUM_BYTES) -> str | None:
     """The JSON text that is stored, pure ASCII; `None` for `None`: at top level `None` and absent are one.
 
-    Raises `PayloadError` that names the field and, for size and depth, the maximum.
+    Dates, UUIDs, Decimals, enums, sets, dataclasses, pydantic's models and the like become what pydantic writes.
+    Raises `PayloadError` that names the field, the path to what is no JSON, and for size and depth the maximum.
     """
     if value is None:
         return None
-    try:
-        check_shape(value, field, maximum)
-        text = encoder.encode(value)
-    except PayloadError:
-        raise
-    except Exception as error:  # another thread may be changing it, and a subclass of dict may do anything
-        raise PayloadError(f"{field} must be JSON: {type(error).__name__}: {error}", field=field) from error
+    text = encode_plain(value, field, maximum)
+    if text is None:
+        # Loaded here: plain JSON, which nearly every payload is, must not pay for it.
+        from module_sdk.conversion import converted  # noqa: PLC0415
+
+        text = encoder.encode(converted(value, field, maximum))
     if len(text) > maximum:
         raise too_large(field, maximum)
     return text
+
+
+def encode_plain(value: object, field: str, maximum: int) -> str | None:
+    """The text of plain JSON; `None` for what has to be converted, or refused with its path."""
+    try:
+        return encoder.encode(value) if is_plain(value, field, maximum) else None
+    except PayloadError:
+        raise
+    except Exception:  # another thread may be changing it, and a subclass of dict may do anything
+        return None
+
+
+def plain_payload(value: Any, field: str, maximum: int = DEFAULT_MAXIMUM_BYTES) -> Any:
+    """The value itself if it is plain JSON, else the JSON that is written for it. Raises `PayloadError`."""
+    is_written_as_it_is = encode_plain(value, field, maximum) is not None
+    return value if is_written_as_it_is else decode_payload(encode_payload(value, field, maximum))
 
 
 def decode_payload(text: str | None) -> object:

@@ -16,6 +16,7 @@ from module_sdk.text_rules import (
     identifier_text,
     plain_text,
     prefix_end,
+    task_id_text,
 )
 from module_sdk.timestamps import parse_time
 
@@ -133,7 +134,7 @@ def any_of(field: str, value: Any) -> tuple[str | None, ...]:
             if fits(text, MAXIMUM_IDENTIFIER_BYTES):
                 accepted[text] = None
         else:
-            text = plain_text(item, field)
+            text = task_id_text(item, field) if field == "id" else plain_text(item, field)
             if fits(text, MAXIMUM_KEY_BYTES):
                 accepted[text] = None
     return tuple(accepted)

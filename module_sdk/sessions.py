@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from module_sdk.errors import InvalidInputError, SessionRequiredError
 from module_sdk.sentinels import ANY, Anything
 from module_sdk.text_rules import MAXIMUM_MODULE_BYTES, Identifier, check_identifier, check_text
+from module_sdk.watched import WatchedFunction, watched
 
 if TYPE_CHECKING:
     import types
@@ -160,7 +161,7 @@ class BoundNamespace:
                 with entered(self.session):
                     return await value(*args, **kwargs)
 
-            return call_async
+            return watched(call_async) if isinstance(value, WatchedFunction) else call_async
 
         @functools.wraps(value)
         def call(*args: Any, **kwargs: Any) -> Any:

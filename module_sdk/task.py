@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from module_sdk.errors import InvalidInputError, TaskBackendError
-from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES, PAYLOAD_FIELDS, decode_payload, encode_payload
+from module_sdk.payloads import (
+    DEFAULT_MAXIMUM_BYTES,
+    HIGHEST_MAXIMUM_BYTES,
+    PAYLOAD_FIELDS,
+    decode_payload,
+    encode_payload,
+    plain_payload,
+)
 from module_sdk.record import TaskRecord
 from module_sdk.rows import UNREADABLE, Row, row_from_stored
 from module_sdk.scopes import organization_text
@@ -25,6 +32,7 @@ from module_sdk.text_rules import (
     new_task_id,
     plain_text,
     storable_error,
+    task_id_text,
 )
 from module_sdk.timestamps import check_time, format_time, parse_time, system_clock
 
@@ -34,9 +42,10 @@ TIME_FIELDS = ("created_at", "updated_at", "started_at", "finished_at")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Times are integer microseconds since 1970 UTC; payloads are plain JSON values.
+    """Times are integer microseconds since 1970 UTC; payloads are JSON.
 
-    Raises `InvalidInputError` for a field that no task can have; payloads are checked when they are written.
+    Raises `InvalidInputError` for a field that no task can have. Payloads are checked, and dates, UUIDs, dataclasses
+    and the like are converted, when they are written: what comes back from a store is plain JSON.
     """
 
     id: str
@@ -96,7 +105,8 @@ class Task:
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
-        if not is_task_id(plain_text(self.id, "id")):
+        set_field(self, "id", task_id_text(self.id, "id"))
+        if not is_task_id(self.id):
             raise InvalidInputError("id must be a UUID in canonical lower-case form", field="id")
         set_field(self, "module", check_text(self.module, "module", MAXIMUM_MODULE_BYTES, minimum=1))
         set_field(self, "label", check_text(self.label, "label", MAXIMUM_LABEL_BYTES))
@@ -139,12 +149,21 @@ class Task:
 
     def to_view(self) -> Row:
         """The row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""
-        fields = self.to_dict()
+        fields = self.fields_with_times_as_text()
         del fields["function"], fields["arguments"]
         return fields
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field as plain JSON, times as ISO 8601 text; `from_dict` gives an equal task back."""
+        """Every field as plain JSON, times as ISO 8601 text; `from_dict` returns an equal task.
+
+        Payloads that were never written to a store become what would be stored, and raise `PayloadError` as that would.
+        """
+        fields = self.fields_with_times_as_text()
+        for name in PAYLOAD_FIELDS:
+            fields[name] = plain_payload(fields[name], name, HIGHEST_MAXIMUM_BYTES)
+        return fields
+
+    def fields_with_times_as_text(self) -> dict[str, Any]:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name in TIME_FIELDS:
             fields[name] = None if fields[name] is None else format_time(fields[name])
@@ -189,6 +208,12 @@ class Task:
             function=self.function,
             arguments=encode_payload(self.arguments, "arguments", maximum_payload_bytes),
         )
+
+    def as_recorded(self, record: TaskRecord) -> Self:
+        """The task of its own record: itself without payloads, which nearly every new task is."""
+        if self.arguments is None and self.checkpoint is None and self.result is None and self.confirmation is None:
+            return self
+        return self.from_record(record)
 
     @classmethod
     def from_record(cls, record: TaskRecord) -> Self:

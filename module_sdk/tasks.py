@@ -17,12 +17,15 @@ from module_sdk.runner import confirmations, control, waiting
 from module_sdk.runner.functions import register
 from module_sdk.runner.run import CurrentTask, current
 from module_sdk.runtime import CLOSE_SECONDS, get_runtime, shutdown
+from module_sdk.task_id import TaskId
 from module_sdk.text_rules import Identifier
+from module_sdk.watched import close_coroutine, watched
 
 __all__ = [
     "CurrentTask",
     "LookupResult",
     "Subscription",
+    "TaskId",
     "acancel",
     "aget_tasks_by_key",
     "aget_tasks_by_key_prefix",
@@ -127,19 +130,21 @@ def reported(operation: str, result: LookupResult) -> LookupResult:
 # --- Running work ---------------------------------------------------------------------------------------------------
 
 
+@watched
 async def run_background(
     coro_or_name: Coroutine[Any, Any, Any] | str,
     label: str = "Background Task",
     *,
     task_key: str | None = None,
     **kwargs: Any,
-) -> str:
+) -> TaskId:
     """Record a task for the session's user, start it, and return its id at once.
 
-    `coro_or_name` is a coroutine object, or the name of a registered function that gets the `kwargs` (JSON). If an
-    active task of the organization holds `task_key`, nothing starts and its id is returned (DEDUP). Raises
-    `SessionRequiredError` without a session's user and `InvalidInputError` for an unknown name or bad arguments (both
-    `ValueError`), `ConfigurationError` (a `RuntimeError`) with no manager, `TaskBackendError` when the store fails.
+    `coro_or_name` is a coroutine object, or the name of a registered function, which gets the `kwargs` as JSON returns
+    them: a date arrives as text, a tuple as a list. If an active task of the organization holds `task_key`, nothing
+    starts and its id is returned (DEDUP), with `.created` false. Raises `SessionRequiredError` without a session's user
+    and `InvalidInputError` for an unknown name or bad arguments (both `ValueError`), `ConfigurationError` (a
+    `RuntimeError`) with no manager, `TaskBackendError` when the store fails. A call that is never awaited is logged.
     """
     try:
         runner = (await aio.runtime_off_loop()).runner()
@@ -155,7 +160,7 @@ def run_background_sync(
     *,
     task_key: str | None = None,
     **kwargs: Any,
-) -> str:
+) -> TaskId:
     """`run_background` for synchronous code; coroutines run on a loop of our own."""
     try:
         runner = get_runtime().runner()
@@ -190,6 +195,7 @@ def request_confirmation_sync(task_id: str, builder: Any) -> dict[str, Any]:
     return confirmations.await_confirmation(task_id, builder)
 
 
+@watched
 async def request_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
     """The async form of `request_confirmation_sync`."""
     import asyncio  # noqa: PLC0415  # as in aio.py
@@ -238,12 +244,7 @@ async def ashutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
     await asyncio.to_thread(shutdown, timeout_seconds)
 
 
-def close_coroutine(coro_or_name: object) -> None:
-    if isinstance(coro_or_name, Coroutine):
-        coro_or_name.close()
-
-
-update_progress = aio.twin(update_progress_sync)
-emit_progress = aio.twin(emit_progress_sync)
+update_progress = watched(aio.twin(update_progress_sync))
+emit_progress = watched(aio.twin(emit_progress_sync))
 arespond_confirmation = aio.twin(respond_confirmation)
 acancel = aio.twin(cancel)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Final
 
 import uuid_utils
 
 from module_sdk.errors import InvalidInputError
 
-Identifier = int | str
-"""The id of a user or an organization."""
+Identifier = int | str | uuid.UUID
+"""The id of a user or an organization. A UUID is its text, and comes back as that."""
 
 MAXIMUM_IDENTIFIER_BYTES: Final = 255
 MAXIMUM_KEY_BYTES: Final = 1_024
@@ -32,6 +33,7 @@ FIRST_AFTER_SURROGATES: Final = 0xE000
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 REPLACEMENT = "�"
+UUIDS: Final = (uuid.UUID, uuid_utils.UUID)
 
 
 def plain_text(value: object, field: str) -> str:
@@ -73,21 +75,30 @@ def identifier_text(value: object, field: str) -> str:
         # Python refuses to write integers of thousands of digits in decimal; in hexadecimal they are too long as well.
         return int.__repr__(value) if value.bit_length() <= MAXIMUM_IDENTIFIER_BYTES * 4 else hex(value)
     if not isinstance(value, str):
-        raise InvalidInputError(f"{field} must be an integer or text, not {type(value).__name__}", field=field)
+        if isinstance(value, UUIDS):
+            return str(value)
+        raise InvalidInputError(f"{field} must be an integer, text or a UUID, not {type(value).__name__}", field=field)
     text = plain_text(value, field)
     if not text:
         raise InvalidInputError(f"{field} must not be the empty text", field=field)
     return text
 
 
-class Identifiers(dict[str, Identifier]):
+def task_id_text(value: object, field: str = "task_id") -> str:
+    """The id of a task as an exact `str`, of a UUID too; `InvalidInputError` for any other type."""
+    if type(value) is str:  # as nearly every id is
+        return value
+    return str(value) if isinstance(value, UUIDS) else plain_text(value, field)
+
+
+class Identifiers(dict[str, int | str]):
     """What canonical texts stand for: `"7"` is `7`, `"007"` stays text (SCOPE-04, ROW-08). Made when first asked for.
 
     A dictionary, because that answers without a call of Python, for each row twice. Raises `ValueError` for what is no
     id, as found in a corrupt record.
     """
 
-    def __missing__(self, text: str) -> Identifier:
+    def __missing__(self, text: str) -> int | str:
         if type(text) is not str or not text or not fits(text, MAXIMUM_IDENTIFIER_BYTES):
             raise ValueError(f"{text!a:.80} is not the id of a user or an organization")
         value = int(text) if CANONICAL_INTEGER.fullmatch(text) else text
@@ -97,10 +108,10 @@ class Identifiers(dict[str, Identifier]):
         return value
 
 
-class Organizations(dict[str, Identifier | None]):
+class Organizations(dict[str, int | str | None]):
     """`Identifiers` of organizations: the empty text stands for none."""
 
-    def __missing__(self, text: str) -> Identifier | None:
+    def __missing__(self, text: str) -> int | str | None:
         value = identifiers[text] if text != "" else None
         if len(self) >= MOST_IDENTIFIERS:
             self.clear()
@@ -112,7 +123,7 @@ identifiers: Final = Identifiers()
 organizations: Final = Organizations()
 
 
-def check_identifier(value: object, field: str) -> Identifier:
+def check_identifier(value: object, field: str) -> int | str:
     """The id in its canonical form, if a task may have it."""
     if type(value) is int and abs(value) < ORDINARY_INTEGERS:
         return value

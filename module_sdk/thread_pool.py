@@ -7,6 +7,7 @@ Not `concurrent.futures.ThreadPoolExecutor`: that refuses work as soon as the in
 from __future__ import annotations
 
 import collections
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -63,10 +64,7 @@ class ThreadPool:
         while (job := self.jobs.get()) is not None:
             call, future = job
             if future.running() or future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(call())
-                except BaseException as error:  # the waiter raises it
-                    future.set_exception(error)
+                settle(call, future)
             # Not kept while the thread waits for more work.
             del job, call, future
             # Without the lock, for which all threads would queue after each job. Once all threads run, jobs may wait,
@@ -79,3 +77,15 @@ class ThreadPool:
             self.is_closed = True
             for _ in range(self.threads):
                 self.jobs.put(None)
+
+
+def settle(call: Callable[[], Any], future: Future[Any]) -> None:
+    """Never raises, or the pool would lose the thread: what waits for the future may do anything when it is told."""
+    try:
+        result = call()
+    except BaseException as error:  # the waiter raises it
+        with contextlib.suppress(BaseException):
+            future.set_exception(error)
+    else:
+        with contextlib.suppress(BaseException):
+            future.set_result(result)

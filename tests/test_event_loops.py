@@ -172,14 +172,6 @@ def test_an_exit_inside_work_ends_the_hosts_loop_and_fails_the_task(
     assert task.error == f"{kind.__name__}: "
 
 
-def test_work_that_raises_cancelled_error_itself_is_stopped(store: TaskManager) -> None:
-    async def give_up() -> None:
-        raise asyncio.CancelledError
-
-    view = tasks.wait(tasks.run_background_sync(give_up()), 10)
-    assert (view["status"], view["error"]) == ("interrupted", "stopped")
-
-
 class Stalling:
     """A store whose `create` waits until it is let through."""
 

@@ -184,7 +184,7 @@ def test_an_emitted_progress_reaches_subscribers_and_stores_nothing(store: TaskM
 
 
 @pytest.mark.parametrize(
-    "bad", [{"progress": float("nan")}, {"progress": "x"}, {"checkpoint": {1}}, {"label": 5}, {"label": "\0"}]
+    "bad", [{"progress": float("nan")}, {"progress": "x"}, {"checkpoint": {b"1"}}, {"label": 5}, {"label": "\0"}]
 )
 def test_a_live_event_obeys_the_rules_of_stored_progress(running: str, bad: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):

@@ -43,7 +43,22 @@ def test_ids_come_back_canonical(given: Any, canonical: Any) -> None:
         assert type(opened.user_id) is type(canonical)
 
 
-BAD_IDS = [True, False, 7.0, b"7", "", "a\0b", "\ud800", "x" * 256, "é" * 128, 10**300, uuid.uuid4(), [], {}, ("a",)]
+BAD_IDS = [
+    True,
+    False,
+    7.0,
+    b"7",
+    "",
+    "a\0b",
+    "\ud800",
+    "x" * 256,
+    "é" * 128,
+    10**300,
+    uuid.uuid4().bytes,
+    [],
+    {},
+    ("a",),
+]
 
 
 @pytest.mark.parametrize("bad", BAD_IDS, ids=lambda value: repr(value)[:20])
@@ -339,7 +354,7 @@ def test_work_and_async_calls_carry_the_session(store: TaskManager) -> None:
         assert opened is not None
         return f"{opened.user_id} {opened.organization_id} {opened.module}"
 
-    async def submit() -> list[str]:
+    async def submit() -> list[tasks.TaskId]:
         ids = [await tasks.run_background("carry.sync"), await tasks.run_background(async_work())]
         for task_id in ids:
             await tasks.await_task(task_id, 10)

@@ -142,3 +142,11 @@ def until_status(manager: TaskManager, task_id: str, status: str, seconds: float
         assert time.monotonic() < deadline, f"the task stays {task.status}"
         time.sleep(0.002)
     return task
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come about"
+        time.sleep(0.002)

@@ -18,16 +18,15 @@ from module_sdk.errors import (
 )
 from module_sdk.manager import TaskManager
 from module_sdk.payloads import decode_payload, encode_payload
+from module_sdk.reports import report
 from module_sdk.runner.control import local_run, refuse_stopped, scope_of
 from module_sdk.runner.run import Run, settle
 from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sentinels import ANY, Anything
 from module_sdk.sessions import session_scope
 from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
-from module_sdk.text_rules import Identifier
+from module_sdk.text_rules import Identifier, task_id_text
 from module_sdk.writes import announce, maximum_payload_bytes
-
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class Question:
@@ -39,7 +38,7 @@ class Question:
     """
 
     def __init__(self, task_id: str) -> None:
-        self.task_id = task_id
+        self.task_id = task_id_text(task_id)
         self.response: Future[dict[str, Any]] = Future()
         self.written_for: tuple[Runtime, Run] | None = None
 
@@ -99,8 +98,8 @@ class Question:
             with run.asking:
                 if run.confirmation is self.response:
                     withdraw(manager, run)
-        except Exception:  # a manager that is not ours may raise anything
-            logger.warning("task %s still shows a question that was given up", run.id, exc_info=True)
+        except Exception as error:  # a manager that is not ours may raise anything
+            report(logging.WARNING, "task %s still shows a question that was given up", run.id, error=error)
 
 
 def withdraw(manager: TaskManager, run: Run) -> None:
@@ -133,6 +132,7 @@ def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
     manager = runtime.manager()
     text = encode_payload(response, "response", maximum_payload_bytes(manager))
     scope = session_scope()
+    task_id = task_id_text(task_id)
     run = local_run(runtime, task_id)
     if run is None or scope not in (ANY, run.task.organization_id):
         raise no_local_run(runtime, task_id, scope)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, Final
 
 from module_sdk.errors import IllegalTransitionError, TaskCancelledError
 from module_sdk.events import subscribers
 from module_sdk.payloads import decode_payload, encode_payload
+from module_sdk.reports import report
 from module_sdk.runner.outcome import CANCELLED
 from module_sdk.runner.run import Run, live_runs
 from module_sdk.runtime import Runtime, get_runtime
@@ -14,14 +16,14 @@ from module_sdk.sentinels import ANY, UNSET, Anything
 from module_sdk.sessions import current_session, session_scope
 from module_sdk.statuses import INTERRUPTED
 from module_sdk.task import Task, check_progress
-from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, plain_text
+from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, task_id_text
 from module_sdk.writes import maximum_payload_bytes, update_task
 
 
 def local_run(runtime: Runtime, task_id: str) -> Run | None:
     """The task, if this process is running it."""
     runner = runtime.started_runner
-    return None if runner is None else runner.runs.get(plain_text(task_id, "task_id"))
+    return None if runner is None else runner.runs.get(task_id_text(task_id))
 
 
 def scope_of(runtime: Runtime, task_id: str) -> Identifier | Anything | None:
@@ -33,12 +35,33 @@ def scope_of(runtime: Runtime, task_id: str) -> Identifier | Anything | None:
 
 def refuse_stopped(task_id: str) -> None:
     """Raise `TaskCancelledError` for work of this process that was told to stop; its store may be closed by now."""
-    run = live_runs.get(plain_text(task_id, "task_id"))
+    run = live_runs.get(task_id_text(task_id))
     if run is None or not run.cancelled.is_set():
         return
     session = current_session()
     if session is None or session.scope in (ANY, run.task.organization_id):
         raise TaskCancelledError(f"task {task_id} was cancelled")
+
+
+# Beyond what sums of floats overshoot by.
+CLEARLY_MORE_THAN_ALL: Final = 1.01
+# Functions, or tasks that another process runs, whose progress has been warned of; no more than this many.
+warned_of: Final[set[str]] = set()
+MOST_WARNINGS: Final = 1_000
+
+
+def warn_of_percent(task_id: str, progress: object) -> None:
+    """Say once for each function that progress is a fraction: what is too large is stored as 1, without an error."""
+    if not isinstance(progress, int | float) or not progress > CLEARLY_MORE_THAN_ALL:
+        return
+    run = live_runs.get(task_id_text(task_id))
+    name = f"task {task_id}" if run is None else run.name
+    if name in warned_of or len(warned_of) >= MOST_WARNINGS:
+        return
+    warned_of.add(name)
+    # An integer may be too large for a float, or for a text.
+    shown = float(min(progress, 1e12))
+    report(logging.WARNING, "%s reported progress %g, which counts as 1: it is a fraction, from 0 to 1", name, shown)
 
 
 def update_progress(task_id: str, progress: float, checkpoint: Any, label: str | None) -> None:
@@ -57,6 +80,7 @@ def update_progress(task_id: str, progress: float, checkpoint: Any, label: str |
         if error.status == INTERRUPTED:
             raise TaskCancelledError(f"task {task_id} was cancelled") from error
         raise
+    warn_of_percent(task_id, progress)
 
 
 def emit_progress(task_id: str, progress: float | None, label: str | None, checkpoint: Any) -> None:
@@ -73,11 +97,12 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
         return
     event = {
         "type": "progress",
-        "task_id": task_id,
+        "task_id": task.id,
         "progress": None if progress is None else check_progress(progress),
         "label": None if label is None else check_text(label, "label", MAXIMUM_LABEL_BYTES),
         "checkpoint": decode_payload(encode_payload(checkpoint, "checkpoint", maximum_payload_bytes(manager))),
     }
+    warn_of_percent(task_id, progress)
     subscribers.publish(task.organization_id, event)
 
 
@@ -90,5 +115,5 @@ def cancel(task_id: str) -> bool:
         # Interrupted by another process, or by a call whose reply was lost: the work here must stop all the same.
         found, moved = error.status == INTERRUPTED, False
     if found and runtime.started_runner is not None:
-        runtime.started_runner.stop(task_id)
+        runtime.started_runner.stop(task_id_text(task_id))
     return moved

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import os
+import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -14,15 +18,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # These names are taken by `run_background` itself.
 RESERVED_PARAMETERS: Final = frozenset({"coro_or_name", "label", "task_key"})
 
+# The names under which a program runs: started by hand, and in a process that `multiprocessing` has spawned.
+MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
+ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+
 functions: Final[dict[str, Callable[..., Any]]] = {}
 
 
 def register(name: str) -> Callable[[Function], Function]:
     """Name a function, sync or async, so that `run_background` can run it: `@register("reports.monthly")`.
 
-    Raises `InvalidInputError` (a `ValueError`) for a name that is taken by another function, for what is no function,
-    and for parameters called `label`, `task_key` or `coro_or_name`. Registering the same function again, as a reload
-    does, replaces it.
+    It gets its arguments as JSON returns them. Raises `InvalidInputError` (a `ValueError`) for a name that is taken by
+    another function, for what is no function, for a generator function, and for parameters called `label`, `task_key`
+    or `coro_or_name`. Registering the same function again replaces it: a reload does so, and a program that is run as a
+    script and imported as a module.
     """
     check_text(name, "name", MAXIMUM_KEY_BYTES, minimum=1)
 
@@ -32,8 +41,12 @@ def register(name: str) -> Callable[[Function], Function]:
                 raise InvalidInputError(
                     f"a registered function must not have a parameter {parameter!r}", field=parameter
                 )
+        if is_generator_function(function):
+            raise InvalidInputError(
+                f"{'.'.join(where(function))} is a generator function, whose code nobody would run", field="function"
+            )
         earlier = functions.get(name)
-        if earlier is not None and where(earlier) != where(function):
+        if earlier is not None and not are_the_same(where(earlier), where(function)):
             raise InvalidInputError(f"the name {name!r} is taken by {'.'.join(where(earlier))}", field="name")
         functions[name] = function
         return function
@@ -50,9 +63,50 @@ def parameters_of(function: object) -> Iterable[str]:
         ) from error
 
 
-def where(function: Callable[..., Any]) -> tuple[str, str]:
-    # A `functools.partial` has no name of its own.
-    return function.__module__, getattr(function, "__qualname__", repr(function))
+def is_generator_function(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    for call in (function, type(function).__call__):
+        if inspect.isasyncgenfunction(call):
+            return True
+        # A coroutine that is written as a generator (`types.coroutine`) can be awaited.
+        code = getattr(getattr(call, "__func__", call), "__code__", None)
+        if inspect.isgeneratorfunction(call) and not (code and code.co_flags & inspect.CO_ITERABLE_COROUTINE):
+            return True
+    return False
+
+
+def where(function: Any) -> tuple[str, str]:
+    """The module and a name in it. What has no name of its own has one made of what it consists of."""
+    if isinstance(function, functools.partial):
+        module, name = where(function.func)
+        return module, f"{name} with {text_of((function.args, function.keywords))}"
+    if hasattr(function, "__qualname__"):
+        return str(function.__module__), function.__qualname__
+    kind = type(function)
+    return kind.__module__, f"{kind.__qualname__} of {text_of(getattr(function, '__dict__', None))}"
+
+
+def text_of(value: object) -> str:
+    """Its `repr` without addresses, which differ when the same line runs again."""
+    return ADDRESS.sub("", repr(value))
+
+
+def are_the_same(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two functions are one: `python main.py` and `uvicorn.run("main:app")` in it load one file twice."""
+    if one[1] != other[1]:
+        return False
+    if one[0] == other[0]:
+        return True
+    if not {one[0], other[0]} & MAIN_MODULES:
+        return False
+    files = {file_of(module) for module, _ in (one, other)}
+    return len(files) == 1 and None not in files
+
+
+def file_of(module: str) -> str | None:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return None if file is None else os.path.realpath(file)
 
 
 def registered(name: str) -> Callable[..., Any]:

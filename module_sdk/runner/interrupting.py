@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from module_sdk.errors import IllegalTransitionError, TaskBackendUnavailableError
 from module_sdk.manager import TaskManager
+from module_sdk.reports import error_text, report
 from module_sdk.runner.outcome import SHUTDOWN
 from module_sdk.runner.run import Run
 from module_sdk.sentinels import ANY
@@ -26,7 +27,6 @@ RECORD_SECONDS: Final = 3.0
 WRITERS: Final = 8
 BATCH: Final = 100
 MOST_NAMED: Final = 10
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class Interrupting:
@@ -55,7 +55,8 @@ class Interrupting:
             unrecorded = list(self.unrecorded)
         if unrecorded:
             named = ", ".join(unrecorded[:MOST_NAMED])
-            logger.error("%d tasks could not be recorded as interrupted and stay active: %s", len(unrecorded), named)
+            message = "%d tasks could not be recorded as interrupted and stay active: %s"
+            report(logging.ERROR, message, len(unrecorded), named)
 
     def write(self) -> None:
         while not self.store_is_away:
@@ -82,7 +83,8 @@ class Interrupting:
             )
         except Exception as error:  # one by one, so that a record which cannot be written holds up no other
             self.store_is_away = self.store_is_away or isinstance(error, TaskBackendUnavailableError)
-            logger.warning("%d tasks could not be recorded as interrupted at once: %s", len(batch), error)
+            message = "%d tasks could not be recorded as interrupted at once: %s"
+            report(logging.WARNING, message, len(batch), error_text(error))
             return False
         if changed < len(batch):  # some have ended by themselves
             return False
@@ -97,9 +99,9 @@ class Interrupting:
         except IllegalTransitionError:
             pass  # it ended by itself in the last moment
         except Exception as error:  # a manager that is not ours may raise anything
-            logger.warning("task %s could not be recorded as interrupted", run.id, exc_info=error)
             # One wait for a store that is away is enough: the process wants to end.
             self.store_is_away = self.store_is_away or isinstance(error, TaskBackendUnavailableError)
+            report(logging.WARNING, "task %s could not be recorded as interrupted", run.id, error=error)
             return
         self.recorded(run)
 

@@ -7,7 +7,6 @@ import contextlib
 import contextvars
 import functools
 import inspect
-import logging
 import math
 import threading
 import time
@@ -21,33 +20,33 @@ from module_sdk.aio import run_on
 from module_sdk.errors import (
     ConfigurationError,
     ModuleSDKError,
-    TaskBackendUnavailableError,
 )
 from module_sdk.manager import TaskManager
+from module_sdk.reports import is_a
 from module_sdk.runner import host_loops
+from module_sdk.runner.awaiting import as_coroutine, awaited, needs_a_loop, raised_by_coroutine, without_generator
 from module_sdk.runner.interrupting import Interrupting
 from module_sdk.runner.loop_thread import LoopThread
 from module_sdk.runner.outcome import (
     CANCELLED,
     LOOP_ENDED,
-    NOT_BY_US,
     SHUTDOWN,
-    STOPPED,
     Outcome,
     completed,
     raised,
 )
 from module_sdk.runner.recording import Recorder
 from module_sdk.runner.run import Run, running
-from module_sdk.runner.submission import close_coroutine, record
+from module_sdk.runner.submission import record
 from module_sdk.runtime import SHUTTING_DOWN
 from module_sdk.sessions import keep_session
 from module_sdk.statuses import INTERRUPTED
+from module_sdk.task_id import TaskId
 from module_sdk.thread_pool import ThreadPool
+from module_sdk.watched import close_coroutine
 
 # How long stopped coroutines get to unwind before their loop ends.
 UNWIND_SECONDS: Final = 1.0
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class LocalRunner:
@@ -71,21 +70,23 @@ class LocalRunner:
 
     # --- Submitting -------------------------------------------------------------------------------------------------
 
-    def submit(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> str:
+    def submit(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> TaskId:
         """Record and start; the task's id, or the id of the active task that holds the key."""
         task_id, run = self.record(coro_or_name, label, task_key, kwargs)
         if run is not None:
             self.start(run, self.loop_thread.loop if run.is_async else None)
         return task_id
 
-    async def submit_async(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> str:
+    async def submit_async(
+        self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
+    ) -> TaskId:
         """`submit`, with coroutines on the caller's own loop if that is known to outlive the call."""
         loop = asyncio.get_running_loop()
         find_loop = (lambda: loop) if host_loops.lives_on(loop) else self.loop_thread.loop
         recorded = functools.partial(self.record, coro_or_name, label, task_key, kwargs)
         in_context = functools.partial(contextvars.copy_context().run, recorded)
         try:
-            recording: Future[tuple[str, Run | None]] = self.threads.submit(in_context, cancellable=False)
+            recording: Future[tuple[TaskId, Run | None]] = self.threads.submit(in_context, cancellable=False)
         except ModuleSDKError:
             close_coroutine(coro_or_name)
             raise
@@ -101,7 +102,7 @@ class LocalRunner:
 
     def record(
         self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
-    ) -> tuple[str, Run | None]:
+    ) -> tuple[TaskId, Run | None]:
         try:
             with self.submitting():
                 task_id, run = record(self.manager, coro_or_name, label, task_key, kwargs)
@@ -134,7 +135,7 @@ class LocalRunner:
                 self.submissions -= 1
                 self.changed.notify_all()
 
-    def abandon(self, recording: Future[tuple[str, Run | None]]) -> None:
+    def abandon(self, recording: Future[tuple[TaskId, Run | None]]) -> None:
         run = None if recording.exception() is not None else recording.result()[1]
         if run is not None:
             run.drop_work()
@@ -161,7 +162,7 @@ class LocalRunner:
                 loop.call_soon_threadsafe(self.start_coroutine, run, loop, context)
             else:
                 self.start_coroutine(run, loop, context)
-        except ModuleSDKError as error:
+        except Exception as error:  # no thread, or a loop that has ended meanwhile
             # It is recorded, so it must end: nothing else would ever end it.
             run.drop_work()
             self.recorder.end(run, raised(error, run))
@@ -178,51 +179,65 @@ class LocalRunner:
     def run_function(self, run: Run) -> None:
         if self.begin(run) and callable(run.work):
             try:
-                outcome = completed(run.work())
+                result = run.work()
+                if needs_a_loop(result):
+                    self.go_on_with(run, result)
+                    return
+                outcome = completed(without_generator(result))
             except BaseException as error:  # whatever work raises is its outcome
+                run.drop_work()
                 outcome = raised(error, run)
             self.recorder.end(run, outcome)
 
+    def go_on_with(self, run: Run, result: Any) -> None:
+        """Await what a function returned, on a loop of our own: the thread is free for other work meanwhile."""
+        run.work = as_coroutine(result)
+        loop = self.loop_thread.loop()
+        loop.call_soon_threadsafe(self.start_coroutine, run, loop, contextvars.copy_context())
+
     async def run_coroutine(self, run: Run) -> None:
+        task = asyncio.current_task()
+        interrupt: BaseException | None = None
         try:
-            if not await run_on(self.threads, lambda: self.begin(run)) or callable(run.work):
+            if not run.has_begun and not await run_on(self.threads, lambda: self.begin(run)):
                 return
-            outcome = completed(await run.work)
-        except asyncio.CancelledError:
-            outcome = Outcome(INTERRUPTED, error=self.why_stopped(run))
-        except (KeyboardInterrupt, SystemExit) as error:
-            outcome = raised(error, run)
-            if asyncio.get_running_loop() is not self.loop_thread.started:
-                # It ends the host's loop, as it would in any task there: nothing can be awaited any more.
-                run.is_ending = True
-                self.threads.submit(lambda: self.recorder.end(run, outcome), cancellable=False)
+            if run.cancelled.is_set():
+                # While a thread handed it over to this loop, where there was nothing yet to cancel.
+                raise asyncio.CancelledError
+            outcome = completed(await awaited(run.work))
+        except BaseException as error:  # whatever work raises is its outcome
+            if is_a(GeneratorExit, error) and not is_current(task):
+                # The loop is gone, and Python closes what was left on it: nothing can be awaited any more.
                 raise
-        except Exception as error:  # whatever work raises is its outcome
-            outcome = raised(error, run)
+            outcome = raised_by_coroutine(error, run, task)
+            if is_a(KeyboardInterrupt, error) or is_a(SystemExit, error):
+                interrupt = error
         run.is_ending = True
+        if interrupt is not None and asyncio.get_running_loop() is not self.loop_thread.started:
+            # It ends the host's loop, as it would in any task there: nothing can be awaited any more.
+            self.off_loop(lambda: self.recorder.end(run, outcome))
+            raise interrupt
         try:
             await run_on(self.threads, lambda: self.recorder.end(run, outcome), cancellable=False)
-        except TaskBackendUnavailableError:  # no thread can be started: better to hold up the loop than to lose the end
+        except ModuleSDKError:  # no thread can be had: better to hold up the loop than to lose the end
             self.recorder.end(run, outcome)
 
-    def why_stopped(self, run: Run) -> str:
-        task = asyncio.current_task()
-        if run.cancelled.is_set():
-            return CANCELLED
-        if task is None or not task.cancelling():
-            return STOPPED
-        logger.warning("task %s was %s", run.id, NOT_BY_US)
-        return NOT_BY_US
+    def off_loop(self, call: Callable[[], object]) -> None:
+        try:
+            self.threads.submit(call, cancellable=False)
+        except ModuleSDKError:  # as in `run_coroutine`
+            call()
 
     def begin(self, run: Run) -> bool:
         """Whether the work is to be done: not if it was cancelled meanwhile, or the store would not say so."""
         try:
             # What was stopped while it waited is recorded already, and at exit its manager may be closed.
             if not run.cancelled.is_set() and self.recorder.begin(run):
+                run.has_begun = True
                 return True
             run.drop_work()
             self.forget(run)
-        except Exception as error:  # a manager that is not ours may raise anything
+        except BaseException as error:  # a manager that is not ours may raise anything
             run.drop_work()
             self.recorder.end(run, raised(error, run))
         return False
@@ -244,13 +259,7 @@ class LocalRunner:
         if run.id in self.runs and not run.is_ending:
             run.is_ending = True
             reason = CANCELLED if run.cancelled.is_set() else LOOP_ENDED
-            if reason == LOOP_ENDED:
-                logger.warning("task %s was %s", run.id, reason)
-            outcome = Outcome(INTERRUPTED, error=reason)
-            with contextlib.suppress(
-                ModuleSDKError
-            ):  # the configuration was replaced, and its shutdown has recorded it
-                self.threads.submit(lambda: self.recorder.end(run, outcome), cancellable=False)
+            self.off_loop(lambda: self.recorder.end(run, Outcome(INTERRUPTED, error=reason)))
 
     def forget(self, run: Run) -> None:
         if inspect.iscoroutine(run.work) and inspect.getcoroutinestate(run.work) == inspect.CORO_CREATED:
@@ -305,3 +314,11 @@ class LocalRunner:
         self.loop_thread.stop()
         self.function_threads.close()
         self.is_shut_down = True
+
+
+def is_current(task: asyncio.Task[Any] | None) -> bool:
+    """Whether the calling code runs in this asyncio task, and not because a coroutine is being closed."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False

@@ -7,8 +7,7 @@ import logging
 import threading
 
 from module_sdk.errors import TaskBackendUnavailableError
-
-logger = logging.getLogger("module_sdk.tasks")
+from module_sdk.reports import report
 
 
 class LoopThread:
@@ -41,8 +40,8 @@ class LoopThread:
             while True:
                 try:
                     loop.run_forever()
-                except BaseException:  # SystemExit of one piece of work must not end all the others
-                    logger.exception("work on the background loop tried to end it")
+                except BaseException as error:  # SystemExit of one piece of work must not end all the others
+                    report(logging.ERROR, "work on the background loop tried to end it", error=error)
                 else:
                     return
 

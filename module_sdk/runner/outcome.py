@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final, NamedTuple
 
 from module_sdk.errors import ModuleSDKError, TaskCancelledError
+from module_sdk.reports import error_text, is_a
 from module_sdk.runner.run import Run
 from module_sdk.statuses import COMPLETED, FAILED, INTERRUPTED
 
 CANCELLED: Final = "cancelled"
 SHUTDOWN: Final = "shutdown"
-STOPPED: Final = "stopped"
 LOOP_ENDED: Final = "stopped: the event loop that it ran on has ended"
 NOT_BY_US: Final = "stopped: its asyncio task was cancelled, by the end of its event loop or by code of the host"
-logger = logging.getLogger("module_sdk.tasks")
+UNASKED: Final = (LOOP_ENDED, NOT_BY_US)
 
 
 class Outcome(NamedTuple):
@@ -23,6 +22,8 @@ class Outcome(NamedTuple):
     status: str
     result: Any = None
     error: str | None = None
+    cause: BaseException | None = None
+    """What the work raised. It is logged after the end is recorded, since logging runs code of the host."""
 
     def fields(self) -> dict[str, Any]:
         """What to update."""
@@ -36,19 +37,9 @@ def completed(result: Any) -> Outcome:
 
 
 def raised(error: BaseException, run: Run) -> Outcome:
-    """The outcome of work that raised; the traceback goes to the log."""
+    """The outcome of work that raised."""
     # Work that was told to stop may meet a store that is closed by now: that is no failure of its own.
-    was_stopped = run.cancelled.is_set() and isinstance(error, ModuleSDKError)
-    if was_stopped or isinstance(error, TaskCancelledError):
+    was_stopped = run.cancelled.is_set() and is_a(ModuleSDKError, error)
+    if was_stopped or is_a(TaskCancelledError, error):
         return Outcome(INTERRUPTED, error=CANCELLED)
-    logger.error("task %s failed", run.id, exc_info=error)
-    return Outcome(FAILED, error=error_text(error))
-
-
-def error_text(error: BaseException) -> str:
-    """`Type: message`, as a task's error is kept."""
-    try:
-        message = str(error)
-    except Exception:  # the message is code of whoever wrote the exception
-        message = "its message cannot be read"
-    return f"{type(error).__name__}: {message}"
+    return Outcome(FAILED, error=error_text(error), cause=error)

@@ -13,13 +13,15 @@ import tenacity
 
 from module_sdk.errors import (
     IllegalTransitionError,
+    ModuleSDKError,
     PayloadError,
     SchemaMissingError,
     TaskBackendError,
     TaskBackendUnavailableError,
 )
 from module_sdk.manager import TaskManager
-from module_sdk.runner.outcome import Outcome, error_text
+from module_sdk.reports import error_text, is_a, report
+from module_sdk.runner.outcome import UNASKED, Outcome
 from module_sdk.runner.run import Run
 from module_sdk.sentinels import ANY
 from module_sdk.statuses import FAILED, RUNNING, WAITING_CONFIRMATION
@@ -29,7 +31,6 @@ BEGIN_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 5.0
 # A store that was emptied may be restored, and then the task has to hear how its work ended (SEE-10).
 MENDABLE: Final = (TaskBackendError, SchemaMissingError)
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class Recorder:
@@ -53,24 +54,32 @@ class Recorder:
             return error.status == RUNNING
 
     def end(self, run: Run, outcome: Outcome) -> None:
-        """Record the end. Never raises: what the store cannot take now is retried on a thread, the rest is logged."""
+        """Record the end, then log it. Never raises: what the store cannot take now is retried on a thread."""
         run.is_ending = True
-        if run.is_recorded:
-            self.ended(run)
-            return
+        # After `stop` the shutdown has recorded it, or said that it could not; the manager may be closed by now.
+        problem = None if run.is_recorded else self.attempt(run, outcome)
+        if outcome.cause is not None:
+            report(logging.ERROR, "task %s failed", run.id, error=outcome.cause)
+        elif outcome.error in UNASKED:
+            report(logging.WARNING, "task %s was %s", run.id, outcome.error)
+        if problem is not None and not self.stopped.is_set() and is_a(MENDABLE, problem):
+            report(logging.WARNING, "the end of task %s waits for the store: %s", run.id, error_text(problem))
+            self.retry_later(run, outcome._replace(cause=None))
+        else:
+            self.conclude(run, None if self.stopped.is_set() else problem)
+
+    def attempt(self, run: Run, outcome: Outcome) -> BaseException | None:
+        """Record it once; what kept the store from it, if anything did."""
         try:
             self.record(run, outcome)
-        except Exception as error:  # a manager that is not ours may raise anything
-            if self.stopped.is_set():
-                # The shutdown has recorded it, or said that it could not; the manager may be closed by now.
-                self.ended(run)
-            elif isinstance(error, MENDABLE):
-                logger.warning("the end of task %s waits for the store: %s", run.id, error)
-                self.retry_later(run, outcome)
-            else:
-                self.give_up(run, error)
-        else:
-            self.ended(run)
+        except BaseException as error:  # of a manager that is not ours, or of the result's own code as it is written
+            if outcome.result is not None and not is_a(ModuleSDKError, error):
+                problem = self.attempt(run, Outcome(FAILED, error=error_text(error)))
+                report(logging.ERROR, "the result of task %s cannot be stored", run.id, error=error)
+                return problem
+            # What is no `Exception` interrupts a call, and says nothing of the next one.
+            return error if is_a(Exception, error) else TaskBackendError(f"interrupted by {error_text(error)}")
+        return None
 
     def record(self, run: Run, outcome: Outcome) -> None:
         try:
@@ -81,7 +90,7 @@ class Recorder:
                 self.record(run, outcome)
                 return
             # Somebody else ended it first, or the reply to our own earlier attempt was lost.
-            logger.debug("task %s has ended as %s already", run.id, error.status)
+            report(logging.DEBUG, "task %s has ended as %s already", run.id, error.status)
         except PayloadError as error:
             self.record(run, Outcome(FAILED, error=error_text(error)))
         except TaskBackendUnavailableError:
@@ -90,11 +99,11 @@ class Recorder:
             # It may be the result that the store cannot take: its disk is nearly full, or its packets are smaller.
             if outcome.result is None or self.stopped.is_set():
                 raise
-            logger.warning("the store refused the result of task %s: %s", run.id, error)
             self.record(run, Outcome(FAILED, error=error_text(error)))
+            report(logging.WARNING, "the store refused the result of task %s: %s", run.id, error_text(error))
         else:
             if row is None:
-                logger.warning("task %s is gone from the store", run.id)
+                report(logging.WARNING, "task %s is gone from the store", run.id)
 
     def withdraw_question(self, run: Run) -> None:
         """For work that went on without the response it had asked for: only a running task can complete."""
@@ -108,8 +117,8 @@ class Recorder:
                 return
             try:
                 threading.Thread(target=self.retry, name="module-sdk-late-ends", daemon=True).start()
-            except RuntimeError:  # no thread can be started just now: the next late end tries again
-                logger.exception("the end of task %s cannot be retried yet", run.id)
+            except RuntimeError as error:  # no thread can be started just now: the next late end tries again
+                report(logging.ERROR, "the end of task %s cannot be retried yet", run.id, error=error)
             else:
                 self.is_retrying = True
 
@@ -120,7 +129,7 @@ class Recorder:
             except MENDABLE:
                 # After `stop` only: the shutdown has recorded them, or said that it could not.
                 while not self.late_ends.empty():
-                    self.ended(self.late_ends.get()[0])
+                    self.conclude(self.late_ends.get()[0], None)
             with self.lock:
                 if self.late_ends.empty():
                     self.is_retrying = False
@@ -131,23 +140,25 @@ class Recorder:
         failure: Exception | None = None
         for _ in range(self.late_ends.qsize()):
             run, outcome = self.late_ends.get()
-            try:
-                self.record(run, outcome)
-            except MENDABLE as error:
-                self.late_ends.put((run, outcome))
-                failure = error
-                if isinstance(error, TaskBackendUnavailableError | SchemaMissingError):
-                    break
-            except Exception as error:  # as in `end`
-                self.give_up(run, error)
-            else:
-                self.ended(run)
+            problem = self.attempt(run, outcome)
+            if not isinstance(problem, MENDABLE):
+                self.conclude(run, problem)
+                continue
+            self.late_ends.put((run, outcome))
+            failure = problem
+            if isinstance(problem, TaskBackendUnavailableError | SchemaMissingError):
+                break
         if failure is not None:
             raise failure
 
-    def give_up(self, run: Run, error: Exception) -> None:
-        logger.error("the end of task %s could not be recorded", run.id, exc_info=error)
-        self.ended(run)
+    def conclude(self, run: Run, problem: BaseException | None) -> None:
+        """Nothing more will be tried."""
+        if problem is not None:
+            report(logging.ERROR, "the end of task %s could not be recorded", run.id, error=problem)
+        try:
+            self.ended(run)
+        except BaseException as error:  # what waits for the end may be code of the host
+            report(logging.ERROR, "the end of task %s could not be announced", run.id, error=error)
 
     def retrying(
         self, kind: type[Exception] | tuple[type[Exception], ...], seconds: float | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import logging
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -11,6 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from module_sdk.errors import ModuleSDKError, TaskCancelledError
+from module_sdk.reports import report
 from module_sdk.task import Task
 
 if TYPE_CHECKING:
@@ -27,10 +29,12 @@ class Run:
     def __init__(self, task: Task, work: Coroutine[Any, Any, Any] | Callable[[], Any]) -> None:
         self.task = task
         self.work = work
+        self.name: str = task.function or str(getattr(work, "__qualname__", task.id))
         self.cancelled = threading.Event()
         self.ended: Future[None] = Future()
         # Running, so that nobody who stops waiting for it can cancel it for the others.
         self.ended.set_running_or_notify_cancel()
+        self.has_begun = False
         self.is_ending = False
         self.is_recorded = False
         """Whether a shutdown has recorded its end."""
@@ -52,8 +56,12 @@ class Run:
 
     def drop_work(self) -> None:
         """Close a coroutine that never ran, which Python would otherwise warn of; one that ran does not mind."""
-        if not callable(self.work):
+        if callable(self.work):
+            return
+        try:
             self.work.close()
+        except BaseException as error:  # one that ran may do anything when it is closed
+            report(logging.WARNING, "the coroutine of task %s could not be closed", self.id, error=error)
 
     def settle(self, error: TaskCancelledError) -> None:
         """End the wait for a confirmation, if there is one."""

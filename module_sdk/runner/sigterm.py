@@ -16,13 +16,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from module_sdk.reports import report
 from module_sdk.runner.host_loops import loop_of_the_main_thread, open_lifespans
 
 # Longer than a shutdown takes, and less than the ten seconds after which `docker stop` kills.
 END_SECONDS: Final = 9.5
 # How long the main thread has to receive the signal again; code that is not Python may keep it from that.
 PASS_ON_SECONDS: Final = 2.0
-logger = logging.getLogger("module_sdk.tasks")
 
 
 class SigtermHandler:
@@ -59,9 +59,10 @@ class SigtermHandler:
             return True
         if not self.has_warned:
             self.has_warned = True
-            logger.warning(
+            report(
+                logging.WARNING,
                 "SIGTERM would leave this process's tasks active: its handler is installed by the main thread alone, "
-                "which has submitted no work and runs no event loop; enter module_sdk.lifespan() there"
+                "which has submitted no work and runs no event loop; enter module_sdk.lifespan() there",
             )
         return False
 
@@ -98,9 +99,9 @@ class SigtermHandler:
             ending.start()
             ending.join(END_SECONDS)
             if ending.is_alive():
-                logger.error("work could not be ended within %g s of SIGTERM", END_SECONDS)
-        except Exception:  # whatever happens, the process must die
-            logger.exception("work could not be ended at SIGTERM")
+                report(logging.ERROR, "work could not be ended within %g s of SIGTERM", END_SECONDS)
+        except Exception as error:  # whatever happens, the process must die
+            report(logging.ERROR, "work could not be ended at SIGTERM", error=error)
         self.has_ended = True
         is_ours = signal.getsignal(signal.SIGTERM) == self.handle
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)

@@ -14,7 +14,9 @@ from module_sdk.runner.functions import registered
 from module_sdk.runner.run import Run
 from module_sdk.sessions import current_session
 from module_sdk.task import Task
+from module_sdk.task_id import TaskId
 from module_sdk.timestamps import system_clock
+from module_sdk.watched import close_coroutine
 from module_sdk.writes import create_task, maximum_payload_bytes
 
 Work = Coroutine[Any, Any, Any] | Callable[[], Any]
@@ -22,13 +24,13 @@ Work = Coroutine[Any, Any, Any] | Callable[[], Any]
 
 def record(
     manager: TaskManager, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
-) -> tuple[str, Run | None]:
+) -> tuple[TaskId, Run | None]:
     """The task's id, and the work to start; no work if an active task holds the key, whose id it then is (DEDUP-01).
 
     Raises `SessionRequiredError` without a session's user, `InvalidInputError` for arguments that no task can have or
     an unknown name, `TaskBackendError` when the store fails. The coroutine of a second submission is closed.
     """
-    make_work = checked_work(coro_or_name, kwargs, maximum_payload_bytes(manager))
+    make_work, arguments = checked_work(coro_or_name, kwargs, maximum_payload_bytes(manager))
     session = current_session()
     if session is None or session.user_id is None:
         raise SessionRequiredError("background work needs a user: with module_sdk.session(user=…)")
@@ -41,22 +43,25 @@ def record(
         task_key=task_key,
         now=None if clock is system_clock else clock(),
         function=coro_or_name if isinstance(coro_or_name, str) else None,
-        arguments=kwargs or None,
+        arguments=arguments or None,
     )
     holder, created = create_task(manager, task)
     if created:
-        return task.id, Run(task, make_work())
+        return TaskId(task.id, created=True), Run(task, make_work())
     close_coroutine(coro_or_name)
-    return holder.id, None
+    return TaskId(holder.id, created=False), None
 
 
-def checked_work(coro_or_name: object, kwargs: dict[str, Any], maximum: int) -> Callable[[], Work]:
-    """What makes the work once the task is recorded. Raises `InvalidInputError`."""
-    if inspect.iscoroutine(coro_or_name):
+def checked_work(
+    coro_or_name: object, kwargs: dict[str, Any], maximum: int
+) -> tuple[Callable[[], Work], dict[str, Any]]:
+    """What makes the work once the task is recorded, and the arguments of its function. Raises `InvalidInputError`."""
+    # Not only those of Python itself: compilers have coroutines of their own.
+    if isinstance(coro_or_name, Coroutine):
         if kwargs:
             raise InvalidInputError("keyword arguments go to registered functions, not to a coroutine", field="kwargs")
         coroutine = coro_or_name
-        return lambda: coroutine
+        return lambda: coroutine, {}
     if not isinstance(coro_or_name, str):
         raise InvalidInputError(
             f"run_background takes a coroutine or a registered name, not {type(coro_or_name).__name__}",
@@ -64,16 +69,16 @@ def checked_work(coro_or_name: object, kwargs: dict[str, Any], maximum: int) -> 
         )
     function = registered(coro_or_name)
     # As stored and read again: a function gets the same arguments here as it would on another machine.
-    arguments = decode_payload(encode_payload(kwargs, "kwargs", maximum))
-    call = functools.partial(function, **arguments)  # type: ignore[arg-type]  # a dict went in
+    arguments: dict[str, Any] = decode_payload(encode_payload(kwargs, "kwargs", maximum))  # type: ignore[assignment]  # a dict went in
+    call = functools.partial(function, **arguments)
     try:
         inspect.signature(function).bind(**kwargs)
     except TypeError as error:
         raise InvalidInputError(f"{coro_or_name!r} does not take these arguments: {error}", field="kwargs") from None
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-    return call if is_async else lambda: call
+    return (lambda: called(call)) if is_async else (lambda: call), arguments
 
 
-def close_coroutine(coro_or_name: object) -> None:
-    if inspect.iscoroutine(coro_or_name):
-        coro_or_name.close()
+async def called(call: Callable[[], Any]) -> Any:
+    """The call as a coroutine, so that nothing of it can fail before it runs."""
+    return call()

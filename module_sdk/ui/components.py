@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any, Protocol, Self
 
 from module_sdk.errors import InvalidInputError
-from module_sdk.payloads import HIGHEST_MAXIMUM_BYTES, encode_payload
+from module_sdk.payloads import HIGHEST_MAXIMUM_BYTES, plain_payload
 
 
 @dataclasses.dataclass
@@ -20,8 +20,8 @@ class Component:
         """Plain JSON. Raises `PayloadError` for a handler that is not JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         described = {"type": type(self).__name__} | {key: value for key, value in fields.items() if value is not None}
-        encode_payload(described, type(self).__name__, HIGHEST_MAXIMUM_BYTES)
-        return described
+        written: dict[str, Any] = plain_payload(described, type(self).__name__, HIGHEST_MAXIMUM_BYTES)
+        return written
 
 
 @dataclasses.dataclass

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import decimal
+import enum
 import json
 import math
+import uuid
 from typing import Any, Final
 
+from module_sdk.errors import PayloadError
 from module_sdk_contract.asking import LOOKUPS
+from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.reference import ROW_FIELDS, STATUSES, VIEW_FIELDS
-from module_sdk_contract.violations import demand
+from module_sdk_contract.violations import demand, demand_error
 
 TEXTS: Final = (
     "", " ", "plain", "😀👩‍👩‍👧", "'\"`\\", "line\nbreak\r\n\ttab", "שלום\u202eabc", "\x01\x1f\x7f", "a\u0301",
@@ -25,6 +32,33 @@ PAYLOADS: Final[tuple[Any, ...]] = (
     {"deep": [[[[{"x": [1, [2, [3, {"y": None}]]]}]]]]},
     "lone \ud800 surrogate and NUL \x00",
     "é" * 5_000,
+)  # fmt: skip
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Card:
+    at: datetime.datetime
+    tags: frozenset[str]
+
+
+NOON: Final = datetime.datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=datetime.UTC)
+NOON_TEXT: Final = "2024-02-29T12:00:00.000001Z"
+# What is written, and the JSON that comes back.
+WRITTEN: Final[tuple[tuple[Any, Any], ...]] = (
+    (NOON, NOON_TEXT), ({"at": [NOON.date(), NOON.time()]}, {"at": ["2024-02-29", "12:00:00.000001"]}),
+    (datetime.timedelta(days=1), "P1D"), (uuid.UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+    ([decimal.Decimal("1.10")], ["1.10"]), (Colour.RED, "red"), ({"set": {"a"}}, {"set": ["a"]}),
+    ((1, (2, {3})), [1, [2, [3]]]),
+    (Card(NOON, frozenset({"x"})), {"at": NOON_TEXT, "tags": ["x"]}),
+    ([NOON, 10**300, 0.1 + 0.2, {"z": 1, "a": None}], [NOON_TEXT, 10**300, 0.1 + 0.2, {"z": 1, "a": None}]),
+)  # fmt: skip
+REFUSED: Final[tuple[tuple[Any, str], ...]] = (
+    ({"rows": [1, {"at": object()}]}, ".rows[1].at "), ([NOON, math.nan], "[1] "), ({"a": {1: NOON}}, ".a "),
+    (Card(b"x", frozenset()), ".at "),  # type: ignore[arg-type]  # what a dataclass contains is checked by nobody
 )  # fmt: skip
 
 
@@ -160,6 +194,36 @@ class RowClauses:
             found = store.manager.get(entry["id"])
             for field in some:
                 demand("ROW-07", f"{field} of {entry['id']}", entry[field], getattr(found, field))
+
+    @clause("ROW-10")
+    def test_what_is_not_plain_json_comes_back_as_pydantic_writes_it(self, store: Store) -> None:
+        for value, expected in WRITTEN:
+            asked = f"{value!a:.80}"
+            task = task_of(store.fields(status="running", checkpoint=value, confirmation=value, arguments={"a": value}))
+            created, _ = store.manager.create(task)
+            demand("ROW-10", f"the task that is created with {asked}", store.manager.get(task.id), created)
+            demand("ROW-10", f"arguments of {asked}", {"a": expected}, created.arguments)
+            demand("ROW-10", f"checkpoint of {asked}", expected, created.checkpoint)
+            demand("ROW-10", f"confirmation of {asked}", expected, created.confirmation)
+            store.manager.update(task.id, checkpoint=[value])
+            store.manager.update(task.id, status="completed", result=value)
+            found = store.manager.get(task.id)
+            demand("ROW-10", f"checkpoint changed to [{asked}]", [expected], found and found.checkpoint)
+            demand("ROW-10", f"result of {asked}", expected, found and found.result)
+            imported = task_of(store.fields(status="completed", result=value))
+            store.manager.import_tasks([imported])
+            found = store.manager.get(imported.id)
+            demand("ROW-10", f"imported result of {asked}", expected, found and found.result)
+
+    @clause("ROW-10")
+    def test_what_is_no_json_is_refused_with_its_path(self, store: Store) -> None:
+        task = store.given(status="running")
+        for field in ("checkpoint", "result", "confirmation"):
+            for value, path in REFUSED:
+                asked = f"update({field}={value!a:.80})"
+                error = demand_error("ROW-10", asked, PayloadError, store.manager.update, task["id"], **{field: value})
+                demand("ROW-10", f"the path that {asked} names", f"{field}{path}", str(error)[: len(field + path)])
+        store.then_all_views()
 
     @clause("ROW-08")
     def test_ids_come_back_canonical(self, store: Store) -> None:

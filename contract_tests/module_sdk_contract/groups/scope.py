@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from module_sdk import tasks
 from module_sdk.errors import InvalidInputError, SessionRequiredError, TaskNotFoundError
 from module_sdk.models import background_tasks
 from module_sdk_contract.asking import LOOKUPS, UNKNOWN_ID, argument_of, ordered_view
+from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
 from module_sdk_contract.violations import demand, demand_error
@@ -235,3 +237,35 @@ class ScopeClauses:
 
         for organization in (None, 1, 2, "a"):
             assert len(store.then_key("job:1", organization)) == 1
+
+    @clause("SCOPE-14")
+    def test_a_uuid_is_its_text(self, store: Store) -> None:
+        user, organization = uuid.UUID(int=2**127 + 1), uuid.UUID(int=2**127 + 2)
+        made = store.given(user_id=str(user), organization_id=str(organization), task_key="job")
+        store.given(user_id=user.hex, organization_id=organization.hex, task_key="job")
+        task_id: Any = uuid.UUID(made["id"])
+        ids = [made["id"]]
+
+        for namespace in (store.manager, tasks):
+            for operation, argument in (
+                ("list_user_tasks", user),
+                ("get_tasks_by_key", "job"),
+                ("get_tasks_by_key_prefix", "j"),
+            ):
+                rows = getattr(namespace, operation)(argument, organization)
+                demand("SCOPE-14", f"{operation}({argument!r}, {organization!r})", ids, [row["id"] for row in rows])
+        for filters in ({"user_id": user}, {"organization_id": [organization]}, {"id": task_id}):
+            rows = store.manager.page(filters=filters)
+            demand("SCOPE-14", f"page of {filters}", ids, [row["id"] for row in rows])
+            demand("SCOPE-14", f"count of {filters}", 1, store.manager.count(filters=filters))
+        found = store.manager.get(task_id, organization_id=organization)
+        demand("SCOPE-14", "get of a UUID", made["id"], found and found.id)
+        changed = store.manager.update(task_id, organization_id=organization, label="changed")
+        demand("SCOPE-14", "update of a UUID", "changed", changed and changed["label"])
+        fields = {**store.fields(), "user_id": user, "organization_id": organization}
+        created, _ = store.manager.create(task_of(fields))
+        ours = (str(user), str(organization))
+        demand("SCOPE-14", "ids of a created task", ours, (created.user_id, created.organization_id))
+        with module_sdk.session(user={"id": user, "organization_id": organization}):
+            view = background_tasks.view(created.id)
+        demand("SCOPE-14", "ids in a view", ours, view and (view["user_id"], view["organization_id"]))
