@@ -15,9 +15,11 @@ from module_sdk.errors import (
 )
 from module_sdk.explanation import Diagnosis, Explanation
 from module_sdk.hookspecs import hookimpl
+from module_sdk.latch import Latch
 from module_sdk.manager import TaskManager
 from module_sdk.options import ManagerOptions
-from module_sdk.places import Places
+from module_sdk.places import Place, Places
+from module_sdk.pooling import Pool
 from module_sdk.primitives import StoredRows
 from module_sdk.query import Condition, Query, Sort
 from module_sdk.record import RECORD_FIELDS, ROW_FIELDS, StoredRow, TaskRecord
@@ -30,7 +32,7 @@ from module_sdk.text_rules import (
     MAXIMUM_MODULE_BYTES,
 )
 from module_sdk.urls import StoreURL
-from module_sdk.watchdog import watchdog
+from module_sdk.watchdog import NEVER, watchdog
 
 __all__ = [
     "MAXIMUM_ERROR_BYTES",
@@ -38,6 +40,7 @@ __all__ = [
     "MAXIMUM_KEY_BYTES",
     "MAXIMUM_LABEL_BYTES",
     "MAXIMUM_MODULE_BYTES",
+    "NEVER",
     "RECORD_FIELDS",
     "ROW_FIELDS",
     "Capabilities",
@@ -48,8 +51,11 @@ __all__ = [
     "Diagnosis",
     "Explanation",
     "InvalidInputError",
+    "Latch",
     "ManagerOptions",
+    "Place",
     "Places",
+    "Pool",
     "Query",
     "Sort",
     "StoreURL",

@@ -22,7 +22,7 @@ from sqlalchemy import BIGINT, DOUBLE_PRECISION, TEXT
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 
-from module_sdk.backends import ConfigurationError, Diagnosis
+from module_sdk.backends import ConfigurationError, Diagnosis, TaskBackendError
 from module_sdk_sql.dialects.base import Link, StoredTuple
 from module_sdk_sql.dialects.server import ServerDialect, ServerLink
 from module_sdk_sql.schema import ColumnTypes
@@ -208,6 +208,7 @@ class PostgreSQLLink(ServerLink):
     """Reuses one cursor, which saves a fifth of a lookup; results come in binary form."""
 
     connection: psycopg.Connection[StoredTuple]
+    errors = (psycopg.Error,)
 
     def __init__(self, connection: psycopg.Connection[StoredTuple], timeout_seconds: float) -> None:
         super().__init__(connection, connection.fileno())
@@ -265,9 +266,9 @@ class PostgreSQLLink(ServerLink):
     def is_broken(self) -> bool:
         return self.connection.closed or self.connection.broken
 
-    def recover(self, error: BaseException) -> bool:
+    def recover(self, error: BaseException | None) -> bool:
         if not self.watch.was_shut and self.connection.info.transaction_status == TransactionStatus.IDLE:
-            return isinstance(error, Exception)
+            return isinstance(error, psycopg.Error | TaskBackendError)
         return super().recover(error)
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
