@@ -33,6 +33,7 @@ from module_sdk.text_rules import (
 )
 from module_sdk.urls import StoreURL
 from module_sdk.watchdog import NEVER, watchdog
+from module_sdk.workers import LateError, Workers
 
 __all__ = [
     "MAXIMUM_ERROR_BYTES",
@@ -52,6 +53,7 @@ __all__ = [
     "Explanation",
     "InvalidInputError",
     "Latch",
+    "LateError",
     "ManagerOptions",
     "Place",
     "Places",
@@ -67,6 +69,7 @@ __all__ = [
     "TaskConflictError",
     "TaskManager",
     "TaskRecord",
+    "Workers",
     "hookimpl",
     "statuses",
     "watchdog",

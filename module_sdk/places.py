@@ -116,6 +116,10 @@ class Places(Generic[Thing]):
     def give(self, place: Place[Thing]) -> None:
         """Give a place back."""
         place.back(place)
+        self.given()
+
+    def given(self) -> None:
+        """After `place.back(place)`: wake the thread that waits for it."""
         if self.kept:
             self.call_first()
 

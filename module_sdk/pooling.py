@@ -103,8 +103,7 @@ class Pool(Generic[AnyLink]):
 
     def given(self) -> None:
         """After a place has come back: wake a thread that waits for it, and close its connection if the pool is."""
-        if self.places.kept:
-            self.places.call_first()
+        self.places.given()
         if self.is_closed:
             self.close_idle()
 
@@ -161,8 +160,7 @@ class Pool(Generic[AnyLink]):
                 self.drop(place)
             finally:
                 place.back(place)
-        if self.places.kept:
-            self.places.call_first()
+        self.places.given()
 
 
 class Loan(Generic[AnyLink]):

@@ -57,7 +57,7 @@ class Connector:
                     self.leave(attempt, deadline)
         finally:
             place.back(place)
-            self.turn.call_first()
+            self.turn.given()
 
     def leave(self, attempt: Attempt, deadline: float) -> None:
         """Give up an attempt that is overdue; while too many hang, wait for it instead."""

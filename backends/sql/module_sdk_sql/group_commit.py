@@ -129,8 +129,7 @@ class GroupCommit:
 
     def wake_next(self) -> None:
         """Somebody must see that it may lead; a thread that runs already may do so before, and take all along."""
-        if self.leading.kept:
-            self.leading.call_first()
+        self.leading.given()
         try:
             first = self.waiting[0]
         except IndexError:
