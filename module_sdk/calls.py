@@ -39,7 +39,12 @@ class StoreCalls(StorePrimitives):
             translated = self.translate_error(error)
             if isinstance(translated, SchemaMissingError):
                 self.opening.lose_schema()
-            raise translated from error
+            try:
+                raise translated from error
+            finally:
+                # Or the exception would keep itself alive, through its traceback and this frame, and with it the place
+                # in a pool of a call that was interrupted.
+                del translated
 
     def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
         """`call`, on an open store. The last argument is the deadline."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -51,8 +52,8 @@ class Tables:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.records: dict[str, TaskRecord] = {}
-        self.change: Step | None = None
-        """The change that is under way, or that was interrupted."""
+        self.change: weakref.ref[Step] | None = None
+        """The change that is under way, or that was interrupted; then its object dies with the call."""
         self.version = 0
         self.removals = 0
         self.clear_indexes()
@@ -68,9 +69,10 @@ class Tables:
         """What `work` returns, which may change something, one thread at a time."""
         with self.lock:
             earlier = self.change
-            if earlier is not None and earlier.is_under_way:
+            if earlier is not None and is_under_way(earlier()):
                 raise TaskBackendUnavailableError("this call interrupts one that writes to the same store")
-            own = self.change = Step()
+            own = Step()
+            self.change = weakref.ref(own)
             try:
                 if earlier is not None:
                     self.rebuild()
@@ -90,9 +92,11 @@ class Tables:
             while True:
                 version, change = self.version, self.change
                 if change is not None:
-                    change.is_crossed = True
+                    step = change()
+                    if step is not None:
+                        step.is_crossed = True
                     self.rebuild()
-                    if not change.is_under_way:
+                    if not is_under_way(step):
                         self.change = None
                 try:
                     result = read()
@@ -161,12 +165,17 @@ class Tables:
 class Step:
     """One change of the tables."""
 
-    __slots__ = ("is_crossed", "is_under_way")
+    __slots__ = ("__weakref__", "is_crossed", "is_under_way")
 
     def __init__(self) -> None:
         self.is_under_way = True
         self.is_crossed = False
         """Whether a handler that interrupted it has made the indexes anew meanwhile."""
+
+
+def is_under_way(step: Step | None) -> bool:
+    """False for a change that an exception has ended; that may keep the object alive."""
+    return step is not None and step.is_under_way
 
 
 def remove_moment(moments: list[Moment], moment: Moment) -> bool:
@@ -203,8 +212,8 @@ class MemoryTaskManager(TaskManager):
     def store_after_fork(self) -> None:
         self.tables.lock = threading.RLock()
         # Another thread of the parent may have been in the middle of one.
-        if self.tables.change is not None:
-            self.tables.change.is_under_way = False
+        if self.tables.change is not None and (step := self.tables.change()) is not None:
+            step.is_under_way = False
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         def create() -> TaskRecord:

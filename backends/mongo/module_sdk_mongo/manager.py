@@ -144,9 +144,11 @@ class MongoTaskManager(TaskManager):
             self.connection.database.command("ping")
 
     def store_close(self) -> None:
-        # The driver says goodbye to the server, for which it may need its locks.
+        # The driver says goodbye to the server, for which it takes its locks; the other threads may all be busy.
+        closing = Workers(1, "module-sdk-mongo-close")
         with contextlib.suppress(LateError):
-            self.workers.run(self.connection.close, time.monotonic() + 2 * CLOSE_SECONDS)
+            closing.run(self.connection.close, time.monotonic() + 2 * CLOSE_SECONDS)
+        closing.close()
         self.workers.close()
 
     # --- One task ---------------------------------------------------------------------------------------------------

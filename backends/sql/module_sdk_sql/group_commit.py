@@ -65,7 +65,12 @@ class Write(Generic[Result]):
 
     def outcome(self) -> Result:
         if self.error is not None:
-            raise self.error
+            error, self.error = self.error, None
+            try:
+                raise error
+            finally:
+                # Or the exception would keep itself alive, through its traceback and this frame.
+                del error
         result: Result = self.result
         return result
 
