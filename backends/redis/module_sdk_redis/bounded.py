@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import select
 import socket
 import threading
@@ -15,7 +16,7 @@ import redis
 from redis.connection import Connection, DefaultParser, SSLConnection
 from redis.exceptions import AskError, ReadOnlyError, ResponseError
 
-from module_sdk.backends import watchdog
+from module_sdk.backends import NEVER, Latch, Place, Places, watchdog
 from module_sdk_redis.options import Address, LinkSettings
 
 # A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
@@ -101,8 +102,11 @@ class Link:
     server called itself a primary less than a second before it came.
     """
 
+    was_used = True
+
     def __init__(self, connection: BoundedConnection | BoundedTLSConnection) -> None:
         self.connection: Connection = connection
+        self.process = os.getpid()
         stream = connection.socket.free()
         descriptor = stream.fileno()
         self.send = stream.sendall
@@ -118,11 +122,15 @@ class Link:
         self.readiness = select.poll()
         self.readiness.register(descriptor, select.POLLIN)
 
-    def is_stale(self) -> bool:
+    def is_current(self) -> bool:
         """Nobody has asked, so something to read is the end of the connection, or the rest of another's answer."""
         if self.watch.was_shut:  # as the last answer arrived
-            return True
-        return time.monotonic() - self.last_used > FRESH_SECONDS and bool(self.readiness.poll(0))
+            return False
+        return time.monotonic() - self.last_used <= FRESH_SECONDS or not self.readiness.poll(0)
+
+    def recover(self, error: BaseException | None) -> bool:
+        """Whether the answer has come, and was an error."""
+        return isinstance(error, redis.ResponseError)
 
     def call(self, deadline: float, *commands: Command) -> Any:
         """The reply to the last of the commands, which are sent at once.
@@ -179,14 +187,22 @@ class Link:
                 raise redis.ConnectionError(f"the connection was lost: {error}") from error
             raise
         finally:
-            watchdog.end(self.watch)
+            self.watch.deadline = NEVER
+            with self.watch.lock:  # the watchdog may be shutting the socket at this moment
+                pass
         if len(replies) > len(commands) or self.reader.has_data():
             raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
         return replies
 
     def close(self) -> None:
-        watchdog.forget(self.watch)
+        with contextlib.suppress(AttributeError):  # it was not even made
+            watchdog.forget(self.watch)
         self.connection.disconnect()
+
+    def __del__(self) -> None:
+        # An interrupt may come before anybody knows of the connection. A child must not end its parent's session.
+        if self.process == os.getpid():
+            self.close()
 
 
 class Connector:
@@ -198,20 +214,19 @@ class Connector:
 
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
-        self.turns: dict[Address, threading.Lock] = {}
+        self.turns: dict[Address, Places[None]] = {}
 
     def connect(self, address: Address, deadline: float) -> Link:
         """Raises redis-py's errors; its `TimeoutError` when late."""
-        turn = self.turns.setdefault(address, threading.Lock())
-        if not turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        turn = self.turns.setdefault(address, Places(1))
+        place = turn.take(deadline)
+        if place is None:
             raise redis.TimeoutError("an earlier attempt to connect has not come back yet")
-        try:
-            connection = self.new_connection(address, deadline)
-            attempt = Attempt(connection, turn)
-            threading.Thread(target=attempt.run, name="module-sdk-redis-connect", daemon=True).start()
-        except BaseException:
-            turn.release()
-            raise
+        connection = self.new_connection(address, deadline)
+        # From here on the place is in use for as long as the thread has it.
+        attempt = Attempt(connection, turn, place)
+        threading.Thread(target=attempt.run, name="module-sdk-redis-connect", daemon=True).start()
+        del place
         attempt.wait(deadline)
         return Link(connection)
 
@@ -228,11 +243,11 @@ class Connector:
 class Attempt:
     """One connection being made on a thread, for a caller who may have left when it is there."""
 
-    def __init__(self, connection: Connection, turn: threading.Lock) -> None:
+    def __init__(self, connection: Connection, turn: Places[None], place: Place[None]) -> None:
         self.connection = connection
         self.turn = turn
-        self.lock = threading.Lock()
-        self.done = threading.Event()
+        self.place: Place[None] | None = place
+        self.done = Latch()
         self.error: BaseException | None = None
         self.is_abandoned = False
 
@@ -241,20 +256,24 @@ class Attempt:
             self.connection.connect()
         except BaseException as error:  # raised in the caller's thread
             self.error = error
-        self.turn.release()
-        with self.lock:
-            self.done.set()
-            if self.is_abandoned:
-                self.connection.disconnect()
+        place, self.place = self.place, None
+        if place is not None:
+            self.turn.give(place)
+        self.done.set()
+        # The caller who leaves says so before it looks at the latch, so one of the two sees what the other did.
+        if self.is_abandoned:
+            self.connection.disconnect()
 
     def wait(self, deadline: float) -> None:
         """Return once it is connected; raises what connecting raised, or `TimeoutError` when late."""
+        is_done = False
         try:
-            self.done.wait(max(0.0, deadline - time.monotonic()))
+            is_done = self.done.wait(max(0.0, deadline - time.monotonic()))
         finally:
-            with self.lock:
-                self.is_abandoned = not self.done.is_set()
-        if self.is_abandoned:
+            self.is_abandoned = not is_done
+        if not is_done:
+            if self.done.is_set:
+                self.connection.disconnect()
             raise redis.TimeoutError("the server could not be reached in time")
         if self.error is not None:
             with contextlib.suppress(Exception):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from module_sdk.backends import TaskBackendUnavailableError
+from module_sdk.backends import Latch, Places, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Link
 
 # Resolving a name heeds no deadline, nor does libpq below two seconds: so many threads at most may hang there.
@@ -23,24 +23,27 @@ class Connector:
 
     def __init__(self, connect: Callable[[float], Link]) -> None:
         self.connect_now = connect
-        self.turn = threading.Lock()
+        self.turn: Places[None] = Places(1)
         self.attempt: Attempt | None = None
         self.overdue: list[Attempt] = []
         self.last_error: Exception | None = None
 
     def connect(self, deadline: float) -> Link:
         """A new connection. Raises what connecting raised, or `TaskBackendUnavailableError` when late."""
-        if not self.turn.acquire(timeout=remaining(deadline)):
+        place = self.turn.take(deadline)
+        if place is None:
             raise TaskBackendUnavailableError("others wait for a connection too: no answer in time")
         try:
             own: Attempt | None = None
             while True:
-                if self.attempt is None:
-                    own = self.attempt = self.begin(deadline)
                 attempt = self.attempt
+                if attempt is None or not attempt.has_begun():
+                    # Known before it begins: an interrupt must not leave a connection that nobody knows of.
+                    attempt = own = self.attempt = Attempt(deadline)
+                    attempt.begin(self.connect_now)
                 if attempt.done.wait(remaining(min(deadline, attempt.deadline))):
-                    self.attempt = None
                     link = attempt.take()
+                    self.attempt = None
                     if link is not None:
                         return link
                     if attempt is own:
@@ -53,13 +56,8 @@ class Connector:
                 else:
                     self.leave(attempt, deadline)
         finally:
-            self.turn.release()
-
-    def begin(self, deadline: float) -> Attempt:
-        attempt = Attempt(deadline)
-        arguments = (self.connect_now,)
-        threading.Thread(target=attempt.run, args=arguments, name="module-sdk-connect", daemon=True).start()
-        return attempt
+            place.back(place)
+            self.turn.given()
 
     def leave(self, attempt: Attempt, deadline: float) -> None:
         """Give up an attempt that is overdue; while too many hang, wait for it instead."""
@@ -72,7 +70,7 @@ class Connector:
 
     def forget_ended(self) -> None:
         """Of attempts that were overdue, what the driver said stays, as the cause of a later failure in time."""
-        for one in [one for one in self.overdue if one.done.is_set()]:
+        for one in [one for one in self.overdue if one.done.is_set]:
             self.overdue.remove(one)
             self.last_error = one.error or self.last_error
             one.close()
@@ -83,9 +81,18 @@ class Attempt:
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self.done = threading.Event()
+        self.done = Latch()
+        self.thread: threading.Thread | None = None
         self.link: Link | None = None
         self.error: Exception | None = None
+
+    def begin(self, connect: Callable[[float], Link]) -> None:
+        self.thread = threading.Thread(target=self.run, args=(connect,), name="module-sdk-connect", daemon=True)
+        self.thread.start()
+
+    def has_begun(self) -> bool:
+        """False if no thread could be started, or an interrupt came before."""
+        return self.done.is_set or (self.thread is not None and self.thread.is_alive())
 
     def run(self, connect: Callable[[float], Link]) -> None:
         try:
@@ -103,7 +110,7 @@ class Attempt:
 
     def close(self) -> None:
         """Give up the connection, if it is done and has one."""
-        if self.done.is_set() and self.link is not None:
+        if self.done.is_set and self.link is not None:
             self.link.close()
             self.link = None
 
