@@ -55,6 +55,7 @@ class Pool(LinkPool[Link]):
         finally:
             place.back(place)
             self.given()
+            del place
         # The server has been restarted since the connection was last used, so the others are lost as well.
         self.close_idle()
         with self.link(deadline) as link:
