@@ -5,6 +5,7 @@ from __future__ import annotations
 from module_sdk import statuses
 from module_sdk.capabilities import Capabilities
 from module_sdk.changes import Change
+from module_sdk.connecting import Connector
 from module_sdk.errors import (
     CapabilityError,
     ConfigurationError,
@@ -53,6 +54,7 @@ __all__ = [
     "Change",
     "Condition",
     "ConfigurationError",
+    "Connector",
     "Diagnosis",
     "Explanation",
     "InvalidInputError",

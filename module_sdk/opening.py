@@ -73,6 +73,7 @@ class Opening:
         finally:
             place.back(place)
             self.turn.given()
+            del place
 
     def run(self, attempt: Attempt) -> None:
         try:

@@ -54,8 +54,10 @@ class Pool(Generic[AnyLink]):
         finally:
             place.back(place)
             pool.given()
+            del place
 
-    There the place comes back by a single call of C, so that no interrupt can come before it.
+    There the place comes back by a single call of C, so that no interrupt can come before it. And an exception that is
+    kept keeps its frames, but not the place: otherwise nobody would see that a later call has lost it.
     """
 
     def __init__(self, number: int, connect: Callable[[float], AnyLink]) -> None:
@@ -140,6 +142,7 @@ class Pool(Generic[AnyLink]):
         finally:
             place.back(place)
             self.given()
+            del place
 
     def link(self, deadline: float) -> Loan[AnyLink]:
         """A connection, for the body of a `with`."""
@@ -187,4 +190,6 @@ class Loan(Generic[AnyLink]):
                 self.pool.failed(place, error)
         finally:
             place.back(place)
+            del self.place
             self.pool.given()
+            del place

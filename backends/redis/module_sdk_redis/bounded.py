@@ -7,7 +7,6 @@ import math
 import os
 import select
 import socket
-import threading
 import time
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ import redis
 from redis.connection import Connection, DefaultParser, SSLConnection
 from redis.exceptions import AskError, ReadOnlyError, ResponseError
 
-from module_sdk.backends import NEVER, Latch, Place, Places, watchdog
+from module_sdk.backends import NEVER, watchdog
 from module_sdk_redis.options import Address, LinkSettings
 
 # A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
@@ -92,6 +91,13 @@ class BoundedTLSConnection(Bounded, SSLConnection):
     pass
 
 
+class ErrorReply(Exception):  # noqa: N818  # never raised
+    """What hiredis makes of an error of the server.
+
+    It must be made without running Python: where a signal's handler raises in the middle of that, hiredis crashes.
+    """
+
+
 class Link:
     """One connection, used by one call at a time, whose calls are ended at their deadline by the watchdog.
 
@@ -113,7 +119,7 @@ class Link:
         self.receive = stream.recv_into
         self.buffer = bytearray(READ_BYTES)
         self.reader = hiredis.Reader(
-            protocolError=redis.InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=INCOMPLETE
+            protocolError=redis.InvalidResponse, replyError=ErrorReply, notEnoughData=INCOMPLETE
         )
         self.watch = watchdog.watch(descriptor)
         self.last_used = time.monotonic()
@@ -192,7 +198,7 @@ class Link:
                 pass
         if len(replies) > len(commands) or self.reader.has_data():
             raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
-        return replies
+        return [translated(each) if isinstance(each, ErrorReply) else each for each in replies]
 
     def close(self) -> None:
         with contextlib.suppress(AttributeError):  # it was not even made
@@ -205,77 +211,24 @@ class Link:
             self.close()
 
 
-class Connector:
-    """Connects on a thread, one at a time for each server.
+def translated(reply: ErrorReply) -> Exception:
+    """The error of redis-py's for an error of the server."""
+    error: Exception = DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]  # redis-py has no types
+    return error
 
-    Resolving a name heeds no deadline, and each address that it has takes a time of its own: the caller leaves in time,
-    and the thread that it leaves behind keeps others from starting more.
-    """
 
-    def __init__(self, settings: LinkSettings) -> None:
-        self.settings = settings
-        self.turns: dict[Address, Places[None]] = {}
-
-    def connect(self, address: Address, deadline: float) -> Link:
-        """Raises redis-py's errors; its `TimeoutError` when late."""
-        turn = self.turns.setdefault(address, Places(1))
-        place = turn.take(deadline)
-        if place is None:
-            raise redis.TimeoutError("an earlier attempt to connect has not come back yet")
-        connection = self.new_connection(address, deadline)
-        # From here on the place is in use for as long as the thread has it.
-        attempt = Attempt(connection, turn, place)
-        threading.Thread(target=attempt.run, name="module-sdk-redis-connect", daemon=True).start()
-        del place
-        attempt.wait(deadline)
+def connect(settings: LinkSettings, address: Address, deadline: float) -> Link:
+    """A connection to one server, made in the calling thread. Raises redis-py's errors."""
+    kind = BoundedTLSConnection if settings.uses_tls else BoundedConnection
+    # They bound only what runs before the socket is a bounded one.
+    seconds = max(0.001, deadline - time.monotonic())
+    timeouts: dict[str, Any] = {"socket_connect_timeout": seconds, "socket_timeout": seconds}
+    connection: Any = kind(host=address[0], port=address[1], **timeouts, **settings.connection)
+    connection.deadline = deadline
+    try:
+        connection.connect()
         return Link(connection)
-
-    def new_connection(self, address: Address, deadline: float) -> BoundedConnection | BoundedTLSConnection:
-        kind = BoundedTLSConnection if self.settings.uses_tls else BoundedConnection
-        # They bound only what runs before the socket is a bounded one.
-        seconds = max(0.001, deadline - time.monotonic())
-        timeouts: dict[str, Any] = {"socket_connect_timeout": seconds, "socket_timeout": seconds}
-        connection = kind(host=address[0], port=address[1], **timeouts, **self.settings.connection)
-        connection.deadline = deadline
-        return connection
-
-
-class Attempt:
-    """One connection being made on a thread, for a caller who may have left when it is there."""
-
-    def __init__(self, connection: Connection, turn: Places[None], place: Place[None]) -> None:
-        self.connection = connection
-        self.turn = turn
-        self.place: Place[None] | None = place
-        self.done = Latch()
-        self.error: BaseException | None = None
-        self.is_abandoned = False
-
-    def run(self) -> None:
-        try:
-            self.connection.connect()
-        except BaseException as error:  # raised in the caller's thread
-            self.error = error
-        place, self.place = self.place, None
-        if place is not None:
-            self.turn.give(place)
-        self.done.set()
-        # The caller who leaves says so before it looks at the latch, so one of the two sees what the other did.
-        if self.is_abandoned:
-            self.connection.disconnect()
-
-    def wait(self, deadline: float) -> None:
-        """Return once it is connected; raises what connecting raised, or `TimeoutError` when late."""
-        is_done = False
-        try:
-            is_done = self.done.wait(max(0.0, deadline - time.monotonic()))
-        finally:
-            self.is_abandoned = not is_done
-        if not is_done:
-            if self.done.is_set:
-                self.connection.disconnect()
-            raise redis.TimeoutError("the server could not be reached in time")
-        if self.error is not None:
-            with contextlib.suppress(Exception):
-                self.connection.disconnect()
-            raise self.error
+    except BaseException:
+        with contextlib.suppress(Exception):
+            connection.disconnect()
+        raise

@@ -7,12 +7,17 @@ redis-py's client adds half to the time of a lookup, and its pools wait by one f
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, Final
 
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import (
+    ReadOnlyError,
+    TimeoutError,  # noqa: A004  # redis-py's
+)
 
+from module_sdk.backends import Connector, TaskBackendUnavailableError
 from module_sdk.backends import Pool as LinkPool
-from module_sdk_redis.bounded import Command, Connector, Link
+from module_sdk_redis.bounded import Command, Link, connect
 from module_sdk_redis.options import Address, LinkSettings
 
 ASKING: Final[Command] = ("ASKING",)
@@ -29,7 +34,6 @@ class Pool:
 
     def start_anew(self) -> None:
         """Also in a forked child: redis-py closes the child's copy of a socket, and leaves the parent's session be."""
-        self.connector = Connector(self.settings)
         self.links: dict[Address, LinkPool[Link]] = {}
 
     def links_to(self, address: Address) -> LinkPool[Link]:
@@ -37,9 +41,22 @@ class Pool:
         try:
             return self.links[address]
         except KeyError:
-            links = LinkPool(self.most, functools.partial(self.connector.connect, address))
+            links = LinkPool(self.most, self.connector_to(address))
             links.is_closed = self.is_closed
             return self.links.setdefault(address, links)
+
+    def connector_to(self, address: Address) -> Callable[[float], Link]:
+        # On a thread: resolving a name heeds no deadline, and each address that it has takes a time of its own.
+        connector = Connector(functools.partial(connect, self.settings, address))
+
+        def connect_in_time(deadline: float) -> Link:
+            try:
+                return connector.connect(deadline)
+            except TaskBackendUnavailableError as error:
+                # What the router takes as a reason to ask another node.
+                raise TimeoutError(str(error)) from error
+
+        return connect_in_time
 
     def call(self, address: Address, command: Command, deadline: float, *, asking: bool = False) -> Any:
         """The reply of one command, sent once. `asking` comes before what a cluster's ASK has sent here."""
@@ -62,6 +79,7 @@ class Pool:
         finally:
             place.back(place)
             links.given()
+            del place
 
     def close(self) -> None:
         """Close what is idle now; what is in use is closed when it comes back."""

@@ -20,7 +20,7 @@ import redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from module_sdk.backends import ConfigurationError, Latch, Place, Places
-from module_sdk_redis.bounded import Connector, Link
+from module_sdk_redis.bounded import Link, connect
 from module_sdk_redis.options import Address, SentinelSettings
 
 POLL_SECONDS: Final = 0.2
@@ -69,7 +69,6 @@ class Sentinels:
 
     def __init__(self, settings: SentinelSettings) -> None:
         self.settings = settings
-        self.connector = Connector(settings.links)
         self.lock = threading.Lock()
         self.ended = Latch()
         self.members = {address: Member(self, address) for address in settings.addresses}
@@ -212,7 +211,7 @@ class Member:
                 asked_at = time.monotonic()
                 try:
                     if self.link is None:
-                        self.link = group.connector.connect(self.address, asked_at + CONNECT_SECONDS)
+                        self.link = connect(group.settings.links, self.address, asked_at + CONNECT_SECONDS)
                         asked_at = time.monotonic()
                     answer: Vote | Exception = self.ask(self.link, asked_at + ASK_SECONDS)
                 except Exception as error:  # the caller who needs a majority raises it

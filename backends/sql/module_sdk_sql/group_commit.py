@@ -114,6 +114,7 @@ class GroupCommit:
                 finally:
                     place.back(place)
                     self.wake_next()
+                    del place
         except BaseException:
             self.withdraw(write)
             raise
@@ -131,6 +132,7 @@ class GroupCommit:
             if place is not None:
                 place.back(place)
             self.wake_next()
+            del place
 
     def wake_next(self) -> None:
         """Somebody must see that it may lead; a thread that runs already may do so before, and take all along."""

@@ -65,6 +65,7 @@ class Pool(LinkPool[Link]):
         finally:
             place.back(place)
             self.given()
+            del place
         # The server has been restarted since the connection was last used, so the others are lost as well.
         self.close_idle()
         with self.link(deadline) as link:
@@ -119,6 +120,7 @@ class Pool(LinkPool[Link]):
         except BaseException:
             place.back(place)
             self.given()
+            del place
             raise
 
     def is_fit(self, place: Place[Link], deadline: float) -> bool:

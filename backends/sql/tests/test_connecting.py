@@ -7,10 +7,10 @@ import time
 from typing import Any, Final, cast
 
 import pytest
-from module_sdk_sql.connecting import MOST_OVERDUE, Attempt, Connector
 from module_sdk_sql.dialects.base import Link
 
 from module_sdk.backends import TaskBackendUnavailableError
+from module_sdk.connecting import MOST_OVERDUE, Attempt, Connector
 
 SOON: Final = 0.1
 LATE: Final = 30.0

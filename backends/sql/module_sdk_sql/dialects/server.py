@@ -14,11 +14,11 @@ from module_sdk.backends import (
     NEVER,
     Capabilities,
     ConfigurationError,
+    Connector,
     TaskBackendError,
     TaskBackendUnavailableError,
     watchdog,
 )
-from module_sdk_sql.connecting import Connector
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
 
 Result = TypeVar("Result")

@@ -5,36 +5,38 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic
 
-from module_sdk.backends import Latch, Places, TaskBackendUnavailableError
-from module_sdk_sql.dialects.base import Link
+from module_sdk.errors import TaskBackendUnavailableError
+from module_sdk.latch import Latch
+from module_sdk.places import Places
+from module_sdk.pooling import AnyLink
 
 # Resolving a name heeds no deadline, nor does libpq below two seconds: so many threads at most may hang there.
 MOST_OVERDUE: Final = 4
 
 
-class Connector:
+class Connector(Generic[AnyLink]):
     """One caller at a time connects. Who comes while an attempt hangs waits for it, until its own deadline has passed.
 
     Then nothing can come of it, even if the server is back by now, so another is begun; and what fails for the caller
     who has left is tried again for the one who waits.
     """
 
-    def __init__(self, connect: Callable[[float], Link]) -> None:
+    def __init__(self, connect: Callable[[float], AnyLink]) -> None:
         self.connect_now = connect
         self.turn: Places[None] = Places(1)
-        self.attempt: Attempt | None = None
-        self.overdue: list[Attempt] = []
+        self.attempt: Attempt[AnyLink] | None = None
+        self.overdue: list[Attempt[AnyLink]] = []
         self.last_error: Exception | None = None
 
-    def connect(self, deadline: float) -> Link:
+    def connect(self, deadline: float) -> AnyLink:
         """A new connection. Raises what connecting raised, or `TaskBackendUnavailableError` when late."""
         place = self.turn.take(deadline)
         if place is None:
             raise TaskBackendUnavailableError("others wait for a connection too: no answer in time")
         try:
-            own: Attempt | None = None
+            own: Attempt[AnyLink] | None = None
             while True:
                 attempt = self.attempt
                 if attempt is None or not attempt.has_begun():
@@ -58,8 +60,9 @@ class Connector:
         finally:
             place.back(place)
             self.turn.given()
+            del place
 
-    def leave(self, attempt: Attempt, deadline: float) -> None:
+    def leave(self, attempt: Attempt[AnyLink], deadline: float) -> None:
         """Give up an attempt that is overdue; while too many hang, wait for it instead."""
         self.forget_ended()
         if len(self.overdue) < MOST_OVERDUE:
@@ -76,17 +79,17 @@ class Connector:
             one.close()
 
 
-class Attempt:
+class Attempt(Generic[AnyLink]):
     """One run of connecting, for a caller who may be gone when it ends."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.done = Latch()
         self.thread: threading.Thread | None = None
-        self.link: Link | None = None
+        self.link: AnyLink | None = None
         self.error: Exception | None = None
 
-    def begin(self, connect: Callable[[float], Link]) -> None:
+    def begin(self, connect: Callable[[float], AnyLink]) -> None:
         self.thread = threading.Thread(target=self.run, args=(connect,), name="module-sdk-connect", daemon=True)
         self.thread.start()
 
@@ -94,14 +97,14 @@ class Attempt:
         """False if no thread could be started, or an interrupt came before."""
         return self.done.is_set or (self.thread is not None and self.thread.is_alive())
 
-    def run(self, connect: Callable[[float], Link]) -> None:
+    def run(self, connect: Callable[[float], AnyLink]) -> None:
         try:
             self.link = connect(self.deadline)
         except Exception as error:  # raised by whoever waits
             self.error = error
         self.done.set()
 
-    def take(self) -> Link | None:
+    def take(self) -> AnyLink | None:
         """The connection, once it is done; `None` if there is none, or if it has been lost since."""
         if self.link is not None and self.link.is_current():
             return self.link
