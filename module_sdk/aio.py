@@ -9,8 +9,10 @@ import contextvars
 import functools
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
+from module_sdk.deadlines import limited
 from module_sdk.errors import TaskBackendUnavailableError
 from module_sdk.rows import LookupResult
 from module_sdk.runtime import Runtime, get_runtime, runtime_in_force
@@ -20,24 +22,67 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-async def run_on(threads: ThreadPool, call: Callable[[], Result], *, cancellable: bool = True) -> Result:
+async def run_on(
+    threads: ThreadPool, call: Callable[[], Result], *, cancellable: bool = True, deadline: float | None = None
+) -> Result:
     """Call it on one of these threads, with the caller's session, and wait without blocking the event loop.
 
-    What is not `cancellable` runs even if the waiting coroutine is cancelled before its turn.
+    What is not `cancellable` runs even if the waiting coroutine is cancelled before its turn. What has not begun by
+    the deadline is not run at all: `TaskBackendUnavailableError` says so.
     """
-    # Loaded here: the synchronous lookups do without asyncio, which costs as much to import as a first lookup.
-    import asyncio  # noqa: PLC0415
+    return await result_of(submit(threads, call, cancellable=cancellable, deadline=deadline), deadline)
 
+
+def submit(
+    threads: ThreadPool, call: Callable[[], Result], *, cancellable: bool = True, deadline: float | None = None
+) -> Future[Result]:
+    """`run_on`, without the wait."""
     context = contextvars.copy_context()
+
+    def call_in_time() -> Result:
+        if deadline is None:
+            return call()
+        if time.monotonic() >= deadline:
+            raise not_begun()
+        return limited(call, deadline)
 
     def call_in_context() -> Result:
         try:
-            return context.run(call)
+            return context.run(call_in_time)
         except StopIteration as error:
             # A future refuses it, and the coroutine would wait for ever; Python names it so in coroutines, too.
             raise RuntimeError("the call raised StopIteration") from error
 
-    return await asyncio.wrap_future(threads.submit(call_in_context, cancellable=cancellable))
+    return threads.submit(call_in_context, cancellable=cancellable)
+
+
+async def result_of(future: Future[Result], deadline: float | None) -> Result:
+    """Wait for the end of what was submitted; what has not begun by the deadline is dropped."""
+    # Loaded here: the synchronous lookups do without asyncio, which costs as much to import as a first lookup.
+    import asyncio  # noqa: PLC0415
+
+    if deadline is None:
+        return await asyncio.wrap_future(future)
+    was_dropped = False
+
+    def drop() -> None:
+        nonlocal was_dropped
+        was_dropped = future.cancel()
+
+    timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), drop)
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not was_dropped or (task is not None and task.cancelling()):
+            raise
+        raise not_begun() from None
+    finally:
+        timer.cancel()
+
+
+def not_begun() -> TaskBackendUnavailableError:
+    return TaskBackendUnavailableError("no thread was free by the deadline, so the call was not made")
 
 
 async def runtime_off_loop() -> Runtime:
@@ -66,12 +111,17 @@ async def look_up_in_thread(
 
 
 def twin(function: Callable[Parameters, Result]) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """The async twin of a call: same arguments, same result, same errors."""
+    """The async twin of a call: same arguments, same result, same errors.
+
+    The wait for a thread is part of the time that the call may take.
+    """
 
     @functools.wraps(function)
     async def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        began = time.monotonic()
         runtime = await runtime_off_loop()
-        return await run_on(runtime.threads(), functools.partial(function, *args, **kwargs))
+        deadline = began + runtime.call_seconds()
+        return await run_on(runtime.threads(), functools.partial(function, *args, **kwargs), deadline=deadline)
 
     name = function.__name__
     call.__name__ = call.__qualname__ = name.removesuffix("_sync") if name.endswith("_sync") else f"a{name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from module_sdk import statuses
 from module_sdk.capabilities import Capabilities
 from module_sdk.changes import Change
+from module_sdk.connecting import Connector
 from module_sdk.errors import (
     CapabilityError,
     ConfigurationError,
@@ -17,9 +18,11 @@ from module_sdk.errors import (
 )
 from module_sdk.explanation import Diagnosis, Explanation
 from module_sdk.hookspecs import hookimpl
+from module_sdk.latch import Latch
 from module_sdk.manager import TaskManager
 from module_sdk.options import ManagerOptions, check_with_driver
-from module_sdk.places import Places
+from module_sdk.places import Place, Places
+from module_sdk.pooling import Pool
 from module_sdk.primitives import StoredRows
 from module_sdk.query import Condition, Query, Sort
 from module_sdk.record import RECORD_FIELDS, ROW_FIELDS, StoredRow, TaskRecord
@@ -33,7 +36,8 @@ from module_sdk.text_rules import (
 )
 from module_sdk.timestamps import CLOCK_TOLERANCE
 from module_sdk.urls import StoreURL
-from module_sdk.watchdog import watchdog
+from module_sdk.watchdog import NEVER, watchdog
+from module_sdk.workers import LateError, Workers
 
 __all__ = [
     "CLOCK_TOLERANCE",
@@ -42,6 +46,7 @@ __all__ = [
     "MAXIMUM_KEY_BYTES",
     "MAXIMUM_LABEL_BYTES",
     "MAXIMUM_MODULE_BYTES",
+    "NEVER",
     "RECORD_FIELDS",
     "ROW_FIELDS",
     "Capabilities",
@@ -49,12 +54,17 @@ __all__ = [
     "Change",
     "Condition",
     "ConfigurationError",
+    "Connector",
     "Diagnosis",
     "Explanation",
     "InvalidInputError",
+    "Latch",
+    "LateError",
     "ManagerOptions",
     "ModuleSDKError",
+    "Place",
     "Places",
+    "Pool",
     "Query",
     "SchemaMissingError",
     "Sort",
@@ -67,6 +77,7 @@ __all__ = [
     "TaskConflictError",
     "TaskManager",
     "TaskRecord",
+    "Workers",
     "check_with_driver",
     "hookimpl",
     "statuses",

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from module_sdk.latch import Latch
+
 OPENS_AFTER: Final = 5
 PING_SECONDS: Final = 1.0
 logger = logging.getLogger("module_sdk.tasks")
@@ -16,35 +18,43 @@ logger = logging.getLogger("module_sdk.tasks")
 class Breaker:
     """Opens after five unavailable answers in a row, pings every second, and closes when a ping succeeds.
 
-    `ping(timeout_seconds)` raises while the store is away.
+    `ping(timeout_seconds)` raises while the store is away. It holds no lock: a lookup that a signal's handler makes may
+    interrupt one that fails.
     """
 
     def __init__(self, ping: Callable[[float], None]) -> None:
         self.ping = ping
-        self.lock = threading.Lock()
-        self.stopped = threading.Event()
+        self.stopped = Latch()
         self.failed_in_a_row = 0
         self.last_failure: Exception | None = None
         self.is_open = False
+        self.pinger: threading.Thread | None = None
 
     def succeeded(self) -> None:
-        with self.lock:
-            self.failed_in_a_row = 0
+        self.failed_in_a_row = 0
 
     def failed(self, error: Exception) -> None:
-        with self.lock:
-            self.failed_in_a_row += 1
-            self.last_failure = error
-            if self.is_open or self.failed_in_a_row < OPENS_AFTER or self.stopped.is_set():
-                return
-            try:
-                threading.Thread(target=self.ping_until_back, name="module-sdk-breaker", daemon=True).start()
-            except RuntimeError:  # no thread can be started: nobody would ping, so lookups go on asking themselves
-                return
-            self.is_open = True
+        self.failed_in_a_row += 1
+        self.last_failure = error
+        if self.is_open or self.failed_in_a_row < OPENS_AFTER or self.stopped.is_set:
+            return
+        if self.pinger is not None and self.pinger.is_alive():
+            return
+        # Of two that start at once the one that is not `self.pinger` ends at once.
+        self.pinger = threading.Thread(target=self.ping_until_back, name="module-sdk-breaker", daemon=True)
+        # Before it starts: nothing may open the breaker after the thread has closed it.
+        self.is_open = True
+        try:
+            self.pinger.start()
+        except RuntimeError:  # no thread can be started: nobody would ping, so lookups go on asking themselves
+            self.is_open = False
+            return
         logger.warning("the store has failed %d times in a row: lookups wait until it answers a ping", OPENS_AFTER)
 
     def ping_until_back(self) -> None:
+        if self.pinger is not threading.current_thread():
+            return
+        self.is_open = True
         # From start to start: a ping that hangs for its whole second is followed by the next at once, so that a store
         # that comes back is noticed within 1.5 s.
         next_ping = time.monotonic() + PING_SECONDS
@@ -60,10 +70,19 @@ class Breaker:
             logger.warning("the store answers again")
             return
 
-    def close(self) -> None:
-        with self.lock:
+    def refuse(self) -> None:
+        """While the breaker is open, raise the last failure."""
+        if self.pinger is None or not self.pinger.is_alive():  # an interrupt came before it could start
             self.is_open = False
-            self.failed_in_a_row = 0
+        elif self.last_failure is not None:
+            # Raised again and again: without this its traceback would grow each time.
+            raise self.last_failure.with_traceback(None)
+
+    def close(self) -> None:
+        # In this order: what fails from now on may need another thread that pings.
+        self.pinger = None
+        self.failed_in_a_row = 0
+        self.is_open = False
 
     def stop(self) -> None:
         """End the pinging, for good."""

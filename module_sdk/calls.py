@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from module_sdk.deadlines import earliest
 from module_sdk.errors import ModuleSDKError, SchemaMissingError
 from module_sdk.opening import Opening
 from module_sdk.primitives import StorePrimitives
@@ -27,7 +28,9 @@ class StoreCalls(StorePrimitives):
     """In words, where the URL came from."""
 
     def deadline(self, timeout_seconds: float | None) -> float:
-        return time.monotonic() + (self.options.timeout_seconds if timeout_seconds is None else timeout_seconds)
+        if timeout_seconds is None:
+            return earliest(time.monotonic() + self.options.timeout_seconds)
+        return time.monotonic() + timeout_seconds
 
     def call(self, primitive: Callable[..., Result], *args: Any) -> Result:
         """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -44,24 +43,21 @@ class Subscription:
 
 class Subscribers:
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.current: tuple[Subscription, ...] = ()
+        # In the order of subscribing. No lock: each change is one step of the dictionary.
+        self.current: dict[Subscription, None] = {}
 
     def add(self, subscription: Subscription) -> None:
-        with self.lock:
-            self.current = (*self.current, subscription)
+        self.current[subscription] = None
 
     def remove(self, subscription: Subscription) -> None:
-        with self.lock:
-            self.current = tuple(one for one in self.current if one is not subscription)
+        self.current.pop(subscription, None)
 
     def forget(self) -> None:
-        with self.lock:
-            self.current = ()
+        self.current.clear()
 
     def publish(self, organization_id: Identifier | None, event: Event) -> None:
         """Call those of the organization, in the publisher's thread; one that raises is logged."""
-        for subscription in self.current:
+        for subscription in list(self.current):
             if subscription.scope not in (ANY, organization_id) or subscription.task_id not in (None, event["task_id"]):
                 continue
             try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import Counter
 from typing import Final
 
 from module_sdk.observers import observers
@@ -15,17 +13,21 @@ BURST_SECONDS: Final = 60.0
 
 
 class LookupFailures:
-    """Failures of this process, by lookup."""
+    """Failures of this process, by lookup.
+
+    No lock: a handler that interrupts a lookup may make another one, which fails as well. A number that stands in a
+    plain dictionary is raised in one step, since Python lets others in only at calls and at the end of a loop's body.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.counts: Counter[str] = Counter()
+        self.counts: dict[str, int] = {}
         self.bursts: dict[tuple[str, type[Exception]], tuple[float, int]] = {}
 
     def record(self, operation: str, error: Exception) -> None:
-        with self.lock:
-            self.counts[operation] += 1
-            silenced = self.begin_burst((operation, type(error)))
+        counts = self.counts
+        counts.setdefault(operation, 0)
+        counts[operation] += 1
+        silenced = self.begin_burst((operation, type(error)))
         if silenced is not None:
             also = f" ({silenced} more since the last report)" if silenced else ""
             report(logging.WARNING, "%s failed, the caller got an empty list: %s%s", operation, error_text(error), also)
@@ -42,9 +44,8 @@ class LookupFailures:
         return silenced
 
     def forget(self) -> None:
-        with self.lock:
-            self.counts.clear()
-            self.bursts.clear()
+        self.counts = {}
+        self.bursts = {}
 
 
 failures: Final = LookupFailures()
@@ -52,5 +53,4 @@ failures: Final = LookupFailures()
 
 def lookup_failures() -> dict[str, int]:
     """How many lookups of this process have failed since the start or `reset()`, by the lookup's name."""
-    with failures.lock:
-        return dict(failures.counts)
+    return dict(failures.counts)

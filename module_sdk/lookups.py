@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,6 +19,7 @@ from module_sdk.record import ROW_FIELDS
 from module_sdk.rows import LookupResult
 from module_sdk.scopes import organization_text
 from module_sdk.text_rules import UUIDS, identifier_text, plain_text
+from module_sdk.workers import LateError, Workers
 
 MOST_FOREIGN_CALLS: Final = 16
 ROW_KEYS: Final = frozenset(ROW_FIELDS)
@@ -32,7 +32,7 @@ class SoftLookups:
         self.manager = manager
         self.timeout_seconds = timeout_seconds
         self.breaker = Breaker(self.ping) if use_breaker else None
-        self.foreign_calls = threading.BoundedSemaphore(MOST_FOREIGN_CALLS)
+        self.foreign_calls = Workers(MOST_FOREIGN_CALLS, "module-sdk-lookup")
         self.is_task_manager = isinstance(manager, TaskManager)
         # Rows that the base class built need no second look; an overridden lookup, or another class, does.
         self.trusted = frozenset(
@@ -44,9 +44,8 @@ class SoftLookups:
     ) -> LookupResult:
         """The manager's answer; raises whatever kept it from coming. The caller waits since `started` (monotonic)."""
         breaker = self.breaker
-        if breaker is not None and breaker.is_open and breaker.last_failure is not None:
-            # Raised again and again: without this its traceback would grow each time.
-            raise breaker.last_failure.with_traceback(None)
+        if breaker is not None and breaker.is_open:
+            breaker.refuse()
         try:
             rows = self.ask(operation, argument, organization_id, limit, started + self.timeout_seconds)
         except TaskBackendUnavailableError as error:
@@ -83,32 +82,11 @@ class SoftLookups:
 
     def call_with_deadline(self, call: Callable[[], Any], timeout_seconds: float) -> Any:
         """Run a manager that may hang on a thread that can be left behind; when too many hang, fail at once."""
-        if not self.foreign_calls.acquire(blocking=False):
-            raise TaskBackendUnavailableError(f"{MOST_FOREIGN_CALLS} earlier calls have not come back yet")
-        outcome: list[Any] = []
-        failure: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                outcome.append(call())
-            except BaseException as error:  # handed to the caller's thread, interrupts included
-                failure.append(error)
-            finally:
-                self.foreign_calls.release()
-
-        context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(run,), name="module-sdk-lookup", daemon=True)
+        in_context = functools.partial(contextvars.copy_context().run, call)
         try:
-            thread.start()
-        except RuntimeError as error:
-            self.foreign_calls.release()
-            raise TaskBackendUnavailableError(f"the task manager cannot be asked: {error}") from error
-        thread.join(max(0.0, timeout_seconds))
-        if failure:
-            raise failure[0]
-        if not outcome:
-            raise self.late()
-        return outcome[0]
+            return self.foreign_calls.run(in_context, time.monotonic() + timeout_seconds, patient=False)
+        except LateError:
+            raise self.late() from None
 
     def ping(self, timeout_seconds: float) -> None:
         """Raise while the store is away. A manager that cannot be pinged is tried again by the next lookup."""
@@ -123,6 +101,7 @@ class SoftLookups:
     def stop(self) -> None:
         if self.breaker is not None:
             self.breaker.stop()
+        self.foreign_calls.close()
 
 
 def checked_arguments(operation: str, argument: Any, organization_id: Any, limit: object) -> tuple[Any, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -20,23 +19,20 @@ class Observers:
     """Those of the entry-point group, loaded at the first notification, and the registered ones."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # No lock: each change is one step of a dictionary, and a handler may interrupt a lookup that notifies.
         self.registered: dict[int, tuple[object, pluggy.HookRelay]] = {}
         self.installed: list[pluggy.HookRelay] | None = None
 
     def register(self, observer: object) -> None:
         hooks = hooks_of(observer, ObserverHooks, f"the observer {type(observer).__name__}")
-        with self.lock:
-            self.registered[id(observer)] = (observer, hooks)
+        self.registered[id(observer)] = (observer, hooks)
 
     def unregister(self, observer: object) -> None:
-        with self.lock:
-            self.registered.pop(id(observer), None)
+        self.registered.pop(id(observer), None)
 
     def forget(self) -> None:
-        with self.lock:
-            self.registered.clear()
-            self.installed = None
+        self.registered.clear()
+        self.installed = None
 
     def are_there(self) -> bool:
         return bool(self.registered or self.those_installed())

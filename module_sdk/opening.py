@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Hashable
 
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
+from module_sdk.latch import Latch
+from module_sdk.places import Places
 
 seen_places: set[Hashable] = set()
 """The stores whose schema this process has seen, through any of its managers; only `module_sdk.reset` forgets them.
@@ -32,9 +34,8 @@ class Opening:
         self.attempt_seconds = attempt_seconds
         self.is_open = False
         self.is_closed = False
-        # The first is held while a store opens, so never waited for without a deadline; the second only for moments.
-        self.opening_lock = threading.Lock()
-        self.state_lock = threading.Lock()
+        # One thread opens at a time. No lock: an interrupt would leave it held, and a handler would wait for itself.
+        self.turn: Places[None] = Places(1)
         self.attempt: Attempt | None = None
 
     def ensure(self, deadline: float) -> None:
@@ -42,48 +43,44 @@ class Opening:
         if not self.on_thread:
             self.open_now(self.open_store, deadline)
             return
-        with self.state_lock:
-            self.refuse_closed()
-            if self.is_open:
-                return
-            attempt = self.attempt
-            if attempt is None:
-                attempt = self.begin_attempt()
+        self.refuse_closed()
+        if self.is_open:
+            return
+        attempt = self.attempt
+        if attempt is None or not attempt.has_begun():
+            # Two threads may begin one each; then the second of them finds the store open.
+            attempt = self.attempt = Attempt()
+            attempt.begin(self.run)
         if not attempt.done.wait(max(0.0, deadline - time.monotonic())):
             raise TaskBackendUnavailableError("the store is not connected yet: no answer in time")
         if attempt.error is not None:
             raise attempt.error
 
-    def begin_attempt(self) -> Attempt:
-        attempt = Attempt()
-        try:
-            threading.Thread(target=self.run, args=(attempt,), name="module-sdk-connect", daemon=True).start()
-        except RuntimeError as error:
-            raise TaskBackendUnavailableError(f"the store cannot be connected to: {error}") from error
-        self.attempt = attempt
-        return attempt
-
     def open_now(self, open_store: Callable[[float], None], deadline: float, *, again: bool = False) -> None:
         """Open in the calling thread, one at a time; with `again`, even if it is open."""
         self.refuse_closed()
-        if not self.opening_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        place = self.turn.take(deadline)
+        if place is None:
             raise TaskBackendUnavailableError("the store is still being opened: no answer in time")
         try:
             if again or not self.is_open:
                 open_store(deadline)
-                with self.state_lock:
+                seen_places.add(self.place)
+                self.is_open = True
+                if self.is_closed:  # in between, and `close` could not see it open
+                    self.is_open = False
                     self.refuse_closed()
-                    self.is_open = True
-                    seen_places.add(self.place)
         finally:
-            self.opening_lock.release()
+            place.back(place)
+            self.turn.given()
+            del place
 
     def run(self, attempt: Attempt) -> None:
         try:
             self.open_now(self.open_store, time.monotonic() + self.attempt_seconds)
         except Exception as error:  # raised by every caller that waits
             attempt.error = error
-        with self.state_lock:
+        if self.attempt is attempt:
             self.attempt = None
         attempt.done.set()
 
@@ -98,13 +95,11 @@ class Opening:
 
     def lose_schema(self) -> None:
         """The schema is gone: each later call looks for it again, until it is found or `setup` has created it."""
-        with self.state_lock:
-            self.is_open = False
+        self.is_open = False
 
     def close(self) -> bool:
         """Refuse all further use; true for the first call."""
-        with self.state_lock:
-            first, self.is_closed, self.is_open = not self.is_closed, True, False
+        first, self.is_closed, self.is_open = not self.is_closed, True, False
         return first
 
 
@@ -112,5 +107,17 @@ class Attempt:
     """One run of opening, shared by all callers who wait for it."""
 
     def __init__(self) -> None:
-        self.done = threading.Event()
+        self.done = Latch()
+        self.thread: threading.Thread | None = None
         self.error: Exception | None = None
+
+    def begin(self, run: Callable[[Attempt], None]) -> None:
+        self.thread = threading.Thread(target=run, args=(self,), name="module-sdk-connect", daemon=True)
+        try:
+            self.thread.start()
+        except RuntimeError as error:
+            raise TaskBackendUnavailableError(f"the store cannot be connected to: {error}") from error
+
+    def has_begun(self) -> bool:
+        """False if no thread could be started, or an interrupt came before."""
+        return self.done.is_set or (self.thread is not None and self.thread.is_alive())

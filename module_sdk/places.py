@@ -1,108 +1,214 @@
-"""Counters of free places that wait by a deadline, for pools of connections and for whoever must write alone."""
+"""A bounded number of places that cannot be lost, for pools of connections and for a caller that must write alone.
+
+An exception may be raised between any two steps of a call: by the handler of a signal (Ctrl-C, a time limit), or by
+another thread. So places are not counted. Each is an object: a place is in use for as long as its object lives outside
+the stock, and when the object dies without having been given back, its place is found again.
+
+No step holds a lock, so a handler that interrupts a call may make another one. What must not be interrupted is a single
+call of C (`deque.append`, `deque.pop`, `set.remove`): signals and other threads come in only between two of those.
+"""
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
 import time
-from typing import Final
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
 
-# How long who is first in line lets others pass, and how often it looks meanwhile.
+from module_sdk.latch import ring
+
+Thing = TypeVar("Thing")
+
+# How long the first in line lets others pass, and how often it looks meanwhile.
 PATIENCE_SECONDS: Final = 0.002
 LOOK_SECONDS: Final = 0.0005
+# An interrupt may keep a place that was given back from being announced, so each waiter looks by itself this often.
+LONGEST_SLEEP_SECONDS: Final = 0.1
+# A turn that is so late belongs to a call that was interrupted, and that an exception keeps alive.
+OVERDUE_SECONDS: Final = 1.0
 
 
-class FairPlaces:
-    """Like a semaphore, but it serves strictly in the order of asking; Python's serves whoever asks fastest.
+class Place(Generic[Thing]):
+    """One place, and what belongs to it: a connection, for instance."""
 
-    While nobody waits, it takes no lock: threads that queue for a lock at each call would do little else.
-    """
+    __slots__ = ("__weakref__", "back", "entry", "is_settled", "link")
 
-    def __init__(self, number: int) -> None:
-        self.places = collections.deque(range(number))
-        self.lock = threading.Lock()
-        self.waiting: collections.deque[threading.Lock] = collections.deque()
+    def __init__(self, back: Callable[[Place[Thing]], None]) -> None:
+        self.entry: Entry
+        self.link: Thing | None = None
+        self.back = back
+        """Gives the place back: `place.back(place)` is a single call of C, so that no interrupt can come before it."""
+        self.is_settled = True
+        """Whether the last call came to a known end; otherwise the state of `link` is unknown."""
 
-    @property
-    def free(self) -> int:
-        return len(self.places)
-
-    def take_free(self) -> bool:
-        """Take a place if one is free and nobody waits."""
-        if self.waiting:
-            return False
-        try:
-            self.places.pop()
-        except IndexError:
-            return False
-        return True
-
-    def take(self, deadline: float) -> bool:
-        """Whether there was a place by the deadline, on the clock of `time.monotonic()`."""
-        if self.take_free():
-            return True
-        turn = threading.Lock()
-        turn.acquire()
-        self.waiting.append(turn)
-        # One may have been given back before its owner could see that somebody waits.
-        self.pass_on()
-        try:
-            if turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                return True
-        except BaseException:
-            if not self.leave(turn):
-                self.give()
-            raise
-        return not self.leave(turn)
-
-    def leave(self, turn: threading.Lock) -> bool:
-        """Stop waiting; false if a place was given in the meantime."""
-        with self.lock:
-            if turn not in self.waiting:
-                return False
-            self.waiting.remove(turn)
-            return True
-
-    def give(self) -> None:
-        """Give a place back; it goes to who has waited longest."""
-        self.places.append(0)
-        if self.waiting:
-            self.pass_on()
-
-    def pass_on(self) -> None:
-        """Hand free places to those who wait."""
-        with self.lock:
-            while self.waiting and self.places:
-                try:
-                    self.places.pop()
-                except IndexError:
-                    return
-                self.waiting.popleft().release()
+    def keep(self, link: Thing | None) -> None:
+        """Let `link` belong to the place; it stays known even if the place is lost."""
+        self.link = self.entry.link = link
 
 
-class Places(FairPlaces):
-    """Nobody starves, but a thread that runs may pass those who wait, for a moment.
+class Entry(weakref.ref[Place[Any]]):
+    """What is remembered of a place, whether it lives or not."""
+
+    __slots__ = ("link",)
+    link: Any
+
+
+class Turn:
+    """A thread that waits for a place."""
+
+    __slots__ = ("__weakref__", "bell", "deadline")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.bell = threading.Lock()
+        self.bell.acquire()
+
+
+class Places(Generic[Thing]):
+    """Like a semaphore, but nobody starves, and a thread that runs may pass those who wait, for a moment.
 
     Handing each place to a thread that has to wake up first takes longer than most calls do. So a free place is
     anybody's; only when the first in line has waited for `PATIENCE_SECONDS`, the next one is kept for it.
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.line = FairPlaces(1)
+        self.number = number
+        self.stock: collections.deque[Place[Thing]] = collections.deque()
+        """The places that nobody has; the last one is taken next."""
+        self.entries: set[Entry] = set()
+        self.lost: collections.deque[Entry] = collections.deque()
+        # Weak, since an interrupt may keep a thread from leaving. `kept` holds the first in line once it may have the
+        # next place: while there is one, nobody takes a place in passing.
+        self.line: collections.deque[weakref.ref[Turn]] = collections.deque()
+        self.kept: collections.deque[weakref.ref[Turn]] = collections.deque()
+        for _ in range(number):
+            self.add(None)
 
-    def take(self, deadline: float) -> bool:
-        """Whether there was a place by the deadline, on the clock of `time.monotonic()`."""
-        if self.take_free():
-            return True
-        if not self.line.take(deadline):
-            return False
+    @property
+    def free(self) -> int:
+        """How many places no living call has."""
+        return self.number - sum(entry() is not None for entry in list(self.entries)) + len(self.stock)
+
+    @property
+    def links(self) -> list[Thing]:
+        """What belongs to the places, those in use and those that were lost included."""
+        return [entry.link for entry in list(self.entries) if entry.link is not None]
+
+    def take_free(self) -> Place[Thing] | None:
+        """Take a place if one is free and nobody has waited too long for it."""
+        if self.lost:
+            self.find_lost()
+        if self.kept:
+            return None
         try:
-            patient_until = min(deadline, time.monotonic() + PATIENCE_SECONDS)
-            while time.monotonic() < patient_until:
-                if self.take_free():
-                    return True
-                time.sleep(LOOK_SECONDS)
-            return super().take(deadline)
+            return self.stock.pop()
+        except IndexError:
+            return None
+
+    def take(self, deadline: float) -> Place[Thing] | None:
+        """A place, or `None` if there was none by the deadline, on the clock of `time.monotonic()`."""
+        place = self.take_free()
+        return self.wait(deadline) if place is None else place
+
+    def give(self, place: Place[Thing]) -> None:
+        """Give a place back."""
+        place.back(place)
+        self.given()
+
+    def given(self) -> None:
+        """After `place.back(place)`: wake the thread that waits for it."""
+        if self.kept:
+            self.call_first()
+
+    # --- Waiting ----------------------------------------------------------------------------------------------------
+
+    def wait(self, deadline: float) -> Place[Thing] | None:
+        turn = Turn(deadline)
+        own = weakref.ref(turn)
+        patient_until: float | None = None
+        try:
+            self.line.append(own)
+            while True:
+                now = time.monotonic()
+                is_first = self.first() is own
+                if is_first and patient_until is None:
+                    patient_until = now + PATIENCE_SECONDS
+                    self.find_lost()
+                is_kept = patient_until is not None and now >= patient_until
+                if is_first and is_kept:
+                    self.keep_for(own)
+                if is_first or not self.kept:
+                    # Not through a variable: what an exception leaves there would live as long as its traceback.
+                    with contextlib.suppress(IndexError):
+                        return self.stock.pop()
+                if now >= deadline:
+                    return None
+                if is_first and not is_kept:
+                    time.sleep(min(LOOK_SECONDS, deadline - now))
+                elif not turn.bell.acquire(timeout=min(LONGEST_SLEEP_SECONDS, deadline - now)) and is_first:
+                    self.find_lost()
         finally:
-            self.line.give()
+            remove(self.line, own)
+            remove(self.kept, own)
+            self.call_first()
+
+    def first(self) -> weakref.ref[Turn] | None:
+        """The first in line, when those who are gone have been removed."""
+        while True:
+            try:
+                first = self.line[0]
+            except IndexError:
+                return None
+            turn = first()
+            if turn is not None and time.monotonic() < turn.deadline + OVERDUE_SECONDS:
+                return first
+            remove(self.line, first)
+
+    def keep_for(self, own: weakref.ref[Turn]) -> None:
+        for other in list(self.kept):
+            if other is not own:
+                remove(self.kept, other)
+        if not self.kept:
+            self.kept.append(own)
+
+    def call_first(self) -> None:
+        first = self.first()
+        turn = None if first is None else first()
+        if turn is not None:
+            ring(turn.bell)
+
+    # --- What was lost ----------------------------------------------------------------------------------------------
+
+    def find_lost(self) -> None:
+        """Make a new place for each that died in use; what belonged to it belongs to the new one, and is unsettled."""
+        self.lost.clear()
+        for entry in list(self.entries):
+            if entry() is None:
+                try:
+                    self.entries.remove(entry)
+                except KeyError:  # another thread has found it
+                    continue
+                self.add(entry.link)
+        while len(self.entries) < self.number:
+            self.add(None)
+
+    def add(self, link: Thing | None) -> None:
+        place: Place[Thing] = Place(self.stock.append)
+        entry = place.entry = Entry(place, self.lost.append)
+        place.keep(link)
+        place.is_settled = link is None
+        self.entries.add(entry)
+        if len(self.entries) > self.number:  # two threads have found the same
+            self.entries.discard(entry)
+        elif link is None:
+            self.stock.appendleft(place)
+        else:
+            self.stock.append(place)
+
+
+def remove(turns: collections.deque[weakref.ref[Turn]], turn: weakref.ref[Turn]) -> None:
+    with contextlib.suppress(ValueError):
+        turns.remove(turn)

@@ -110,6 +110,11 @@ class Runtime:
                 self.started_threads = ThreadPool(self.settings.async_threads)
             return self.started_threads
 
+    def call_seconds(self) -> float:
+        """How long a call may take that is given no deadline of its own, the wait for a thread included."""
+        manager = self.foreign_manager
+        return manager.options.timeout_seconds if isinstance(manager, TaskManager) else self.settings.timeout_seconds
+
     def shutdown(self, timeout_seconds: float) -> None:
         """End the running work as `interrupted`; the manager stays usable, and later work gets a new runner."""
         with self.lock:
@@ -162,7 +167,10 @@ def get_runtime() -> Runtime:
     except IndexError:
         with state_lock:
             if not state:
-                state.append(from_environment())
+                found = from_environment()
+                # A signal's handler that came in between has the same lock, and may have been first.
+                if not state:
+                    state.append(found)
             return state[0]
 
 
@@ -287,8 +295,6 @@ def after_fork() -> None:
     global state_lock  # noqa: PLW0603  # the lock itself is what must be new
     state_lock = threading.RLock()
     registry.lock = threading.RLock()
-    for shared in (failures, observers, subscribers):
-        shared.lock = threading.Lock()
     ending_process.clear()
     handling = sys.modules.get("module_sdk.runner.sigterm")
     if handling is not None:

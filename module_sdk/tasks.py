@@ -147,11 +147,12 @@ async def run_background(
     `RuntimeError`) with no manager, `TaskBackendError` when the store fails. A call that is never awaited is logged.
     """
     try:
-        runner = (await aio.runtime_off_loop()).runner()
+        runtime = await aio.runtime_off_loop()
+        runner = runtime.runner()
     except BaseException:
         close_coroutine(coro_or_name)
         raise
-    return await runner.submit_async(coro_or_name, label, task_key, kwargs)
+    return await runner.submit_async(coro_or_name, label, task_key, kwargs, runtime.call_seconds())
 
 
 def run_background_sync(

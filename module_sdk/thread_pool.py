@@ -24,9 +24,10 @@ class ThreadPool:
 
     def __init__(self, most_threads: int) -> None:
         self.most_threads = most_threads
-        self.lock = threading.Lock()
+        # Reentrant, since a signal's handler may submit work while this thread does.
+        self.lock = threading.RLock()
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.threads = 0
+        self.threads: set[threading.Thread] = set()
         # One entry for each thread that has nothing to do, and that no job has been promised to.
         self.idle: collections.deque[None] = collections.deque()
         self.is_closed = False
@@ -45,20 +46,28 @@ class ThreadPool:
             try:
                 self.idle.pop()
             except IndexError:
-                if self.threads < self.most_threads:
+                if len(self.threads) < self.most_threads or self.forget_ended():
                     self.add_thread()
             self.jobs.put((call, future))
         return future
 
     def add_thread(self) -> None:
+        thread = threading.Thread(target=self.work, name="module-sdk-async", daemon=True)
+        # Before it starts: an interrupt in between must not leave a thread that nobody counts.
+        self.threads.add(thread)
         try:
-            threading.Thread(target=self.work, name="module-sdk-async", daemon=True).start()
+            thread.start()
         except RuntimeError as error:
+            self.threads.discard(thread)
             if not self.threads:
                 raise TaskBackendUnavailableError(f"the call has no thread to run on: {error}") from error
             # The system has no more to give: the job waits for one of ours.
-        else:
-            self.threads += 1
+
+    def forget_ended(self) -> bool:
+        """Whether a thread is missing that an interrupt kept from starting."""
+        missing = {thread for thread in self.threads if not thread.is_alive()}
+        self.threads -= missing
+        return bool(missing)
 
     def work(self) -> None:
         while (job := self.jobs.get()) is not None:
@@ -75,7 +84,7 @@ class ThreadPool:
         """Let the threads end when they have done what was submitted."""
         with self.lock:
             self.is_closed = True
-            for _ in range(self.threads):
+            for _ in range(len(self.threads)):
                 self.jobs.put(None)
 
 

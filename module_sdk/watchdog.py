@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import queue
 import socket
 import threading
 import time
@@ -25,10 +26,11 @@ class Watch:
     """One socket, and by when the call under way on it must end.
 
     It has a lock of its own, for which only the watchdog ever contends: threads that queue for one lock at each call
-    would do little else.
+    would do little else. A call that has come back sets `deadline = NEVER` itself, since no interrupt comes before an
+    assignment, and then takes the lock once: after that nothing is shut.
     """
 
-    __slots__ = ("deadline", "descriptor", "lock", "was_shut")
+    __slots__ = ("__weakref__", "deadline", "descriptor", "lock", "was_shut")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -45,63 +47,65 @@ class Watch:
 
 
 class Watchdog:
-    """One thread looks at all sockets, and sleeps while there is no call under way."""
+    """One thread looks at all sockets, and sleeps while there is no call under way.
+
+    The sides that a signal may interrupt hold no lock of it: the watches are one set, and the bell is a queue.
+    """
 
     def __init__(self) -> None:
         self.start_anew()
 
     def start_anew(self) -> None:
-        """Also in a forked child: no thread is there, and the lock may have been held by one."""
-        self.lock = threading.Lock()
+        """Also in a forked child, where the thread is not."""
         self.watches: set[Watch] = set()
-        self.awake = threading.Event()
+        self.is_awake = False
+        self.bell: queue.SimpleQueue[None] | None = None
         self.thread: threading.Thread | None = None
 
     def watch(self, descriptor: int) -> Watch:
         """From here to `forget` it is looked at."""
         watch = Watch(descriptor)
-        with self.lock:
-            if self.thread is None:
-                thread = threading.Thread(target=self.run, name="module-sdk-watchdog", daemon=True)
-                # Raises where no more threads can be had: then nobody is left unwatched, and the next call tries again.
-                thread.start()
-                self.thread = thread
-            self.watches.add(watch)
+        if self.thread is None or not self.thread.is_alive():
+            # Raises where no more threads can be had: then nobody is left unwatched, and the next call tries again.
+            # Of two that start at once the one that is not `self.thread` ends at once.
+            self.bell = queue.SimpleQueue()
+            self.thread = threading.Thread(target=self.run, args=(self.bell,), name="module-sdk-watchdog", daemon=True)
+            self.is_awake = False
+            self.thread.start()
+        self.watches.add(watch)
         return watch
 
     def forget(self, watch: Watch) -> None:
         """Before the socket is closed, since its number may soon belong to another file."""
-        with self.lock:
-            self.watches.discard(watch)
+        self.watches.discard(watch)
 
     def begin(self, watch: Watch, deadline: float) -> None:
         """A call begins: its socket is shut when the deadline has passed."""
         watch.deadline = deadline
-        # In this order: whoever goes to sleep looks once more after that.
-        if not self.awake.is_set():
-            self.awake.set()
+        # In this order: before the thread goes to sleep it looks once more.
+        if not self.is_awake and self.bell is not None:
+            self.bell.put(None)
 
     def end(self, watch: Watch) -> None:
         """The call has come back; from here on nothing is shut."""
-        with watch.lock:
-            watch.deadline = NEVER
+        watch.deadline = NEVER
+        with watch.lock:  # the socket may be shut at this very moment
+            pass
 
-    def run(self) -> None:
-        while True:
-            self.awake.wait()
+    def run(self, bell: queue.SimpleQueue[None]) -> None:
+        while self.bell is bell:
+            self.is_awake = False
             if not self.look():
-                self.awake.clear()
-                if self.look():
-                    self.awake.set()
+                bell.get()
+            self.is_awake = True
+            self.look()
             time.sleep(TICK_SECONDS)
 
     def look(self) -> bool:
         """Shut what is late; whether any call is under way."""
-        with self.lock:
-            watches = list(self.watches)
         now = time.monotonic()
         under_way = False
-        for watch in watches:
+        for watch in list(self.watches):
             if watch.deadline != NEVER:
                 under_way = True
                 watch.shut_if_late(now)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import module_sdk
-from module_sdk import failures, observers, registry, tasks
+from module_sdk import registry, tasks
 from module_sdk.manager import TaskManager
 from module_sdk.testing import USER
 from tests.children import in_a_child
@@ -48,16 +48,7 @@ def test_a_child_looks_up_and_runs_work_of_its_own(store: TaskManager, busy: lis
 def test_locks_that_other_threads_held_do_not_stop_the_child(store: TaskManager) -> None:
     # given every lock of the package held by a thread that does not exist in the child
     runtime = module_sdk.runtime.get_runtime()
-    breaker = runtime.lookups.breaker
-    assert breaker is not None
-    locks: list[Any] = [
-        failures.failures.lock,
-        observers.observers.lock,
-        registry.registry.lock,
-        runtime.lock,
-        breaker.lock,
-    ]
-    locks += [module_sdk.events.subscribers.lock, module_sdk.runtime.state_lock]
+    locks: list[Any] = [registry.registry.lock, runtime.lock, module_sdk.runtime.state_lock]
     holding, release = threading.Event(), threading.Event()
 
     def hold() -> None:

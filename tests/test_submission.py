@@ -225,7 +225,7 @@ def test_a_configuration_that_is_replaced_meanwhile_closes_the_coroutine(memory:
 
     # then
     with pytest.raises(RuntimeError):
-        asyncio.run(runner.submit_async(coroutine, "x", None, {}))
+        asyncio.run(runner.submit_async(coroutine, "x", None, {}, 5))
     assert is_closed(coroutine)
 
 

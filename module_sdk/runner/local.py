@@ -16,7 +16,7 @@ from concurrent import futures
 from concurrent.futures import Future
 from typing import Any, Final
 
-from module_sdk.aio import run_on
+from module_sdk.aio import result_of, run_on, submit
 from module_sdk.errors import (
     ConfigurationError,
     ModuleSDKError,
@@ -78,23 +78,28 @@ class LocalRunner:
         return task_id
 
     async def submit_async(
-        self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
+        self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any], call_seconds: float
     ) -> TaskId:
-        """`submit`, with coroutines on the caller's own loop if that is known to outlive the call."""
+        """`submit`, with coroutines on the caller's own loop if that is known to outlive the call.
+
+        What is not being recorded after so long never is.
+        """
         loop = asyncio.get_running_loop()
         find_loop = (lambda: loop) if host_loops.lives_on(loop) else self.loop_thread.loop
+        deadline = time.monotonic() + call_seconds
         recorded = functools.partial(self.record, coro_or_name, label, task_key, kwargs)
-        in_context = functools.partial(contextvars.copy_context().run, recorded)
         try:
-            recording: Future[tuple[TaskId, Run | None]] = self.threads.submit(in_context, cancellable=False)
+            recording = submit(self.threads, recorded, deadline=deadline)
+            task_id, run = await result_of(recording, deadline)
         except ModuleSDKError:
             close_coroutine(coro_or_name)
             raise
-        try:
-            task_id, run = await asyncio.wrap_future(recording)
         except asyncio.CancelledError:
-            # The record may be written all the same, even after this loop has ended, and nobody would ever run it.
-            recording.add_done_callback(self.abandon)
+            if recording.cancelled():
+                close_coroutine(coro_or_name)
+            else:
+                # The record may be written all the same, even after this loop has ended, and nobody would ever run it.
+                recording.add_done_callback(self.abandon)
             raise
         if run is not None:
             self.start(run, find_loop if run.is_async else None)

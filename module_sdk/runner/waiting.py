@@ -7,6 +7,7 @@ from concurrent import futures
 from typing import Final
 
 from module_sdk import aio
+from module_sdk.deadlines import limited
 from module_sdk.errors import TaskNotFoundError
 from module_sdk.rows import Row
 from module_sdk.runner.control import local_run
@@ -16,6 +17,8 @@ from module_sdk.timestamps import check_timeout
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.5
+# A look gets so much time at least, also where the caller does not want to wait at all.
+SHORTEST_LOOK_SECONDS: Final = 0.25
 
 
 class Waiting:
@@ -28,6 +31,10 @@ class Waiting:
         self.pause = FIRST_PAUSE_SECONDS
         self.runtime: Runtime | None = None
         self.run_ended: futures.Future[None] | None = None
+
+    def look_deadline(self) -> float:
+        """By when a look that begins now must end."""
+        return max(self.deadline, time.monotonic() + SHORTEST_LOOK_SECONDS)
 
     def look(self) -> Row | None:
         """The task's view, if it has ended; otherwise wait for `pause` seconds at most and look again.
@@ -54,7 +61,7 @@ class Waiting:
 def wait(task_id: str, timeout_seconds: float) -> Row:
     """Wait in this thread."""
     waiting = Waiting(task_id, timeout_seconds)
-    while (view := waiting.look()) is None:
+    while (view := limited(waiting.look, waiting.look_deadline())) is None:
         if waiting.run_ended is None:
             time.sleep(waiting.pause)
         else:
@@ -67,10 +74,13 @@ async def await_end(task_id: str, timeout_seconds: float) -> Row:
     import asyncio  # noqa: PLC0415  # as in aio.py
 
     waiting = Waiting(task_id, timeout_seconds)
-    look = aio.twin(waiting.look)
     ended: dict[futures.Future[None], asyncio.Future[None]] = {}
     try:
-        while (view := await look()) is None:
+        while True:
+            threads = (await aio.runtime_off_loop()).threads()
+            view = await aio.run_on(threads, waiting.look, deadline=waiting.look_deadline())
+            if view is not None:
+                return view
             run_ended = waiting.run_ended
             if run_ended is None:
                 await asyncio.sleep(waiting.pause)
@@ -78,7 +88,6 @@ async def await_end(task_id: str, timeout_seconds: float) -> Row:
                 if run_ended not in ended:
                     ended[run_ended] = asyncio.wrap_future(run_ended)
                 await asyncio.wait([ended[run_ended]], timeout=waiting.pause)
-        return view
     finally:
         for future in ended.values():
             future.cancel()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import bisect
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from sortedcontainers import SortedDict
 
@@ -18,12 +19,15 @@ from module_sdk.backends import (
     Query,
     Sort,
     StoredRows,
+    TaskBackendUnavailableError,
     TaskConflictError,
     TaskManager,
     TaskRecord,
     statuses,
 )
 from module_sdk_memory.selection import matches, sort_key
+
+Result = TypeVar("Result")
 
 # A slice, since making a `StoredRow` takes four times as long, for each row of each lookup.
 ROW_LENGTH: Final = len(ROW_FIELDS)
@@ -40,21 +44,82 @@ class Tables:
 
     Changes are made under the lock. A record is never changed but replaced, and is there for as long as an index names
     it, so that one step of Python reads a record or copies a list without the lock, for which all threads would queue.
+
+    `records` is the truth, and all else follows from it: an exception of a signal's handler may end a change between
+    any two steps, and then the next call makes the indexes anew.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.records: dict[str, TaskRecord] = {}
+        self.change: weakref.ref[Step] | None = None
+        """The change that is under way, or that was interrupted; then its object dies with the call."""
+        self.version = 0
+        self.removals = 0
+        self.clear_indexes()
+
+    def clear_indexes(self) -> None:
         self.active: dict[tuple[str, str], str] = {}
         # Moments in rising order, in plain lists: tasks mostly arrive in order, and most lists are short.
         self.by_user: dict[tuple[str, str], list[Moment]] = {}
         # One sorted dictionary an organization, so that a prefix is a range of keys and costs nothing outside it.
         self.by_key: dict[str, SortedDict[str, list[Moment]]] = {}
-        self.removals = 0
+
+    def write(self, work: Callable[[], Result]) -> Result:
+        """What `work` returns, which may change something, one thread at a time."""
+        with self.lock:
+            earlier = self.change
+            if earlier is not None and is_under_way(earlier()):
+                raise TaskBackendUnavailableError("this call interrupts one that writes to the same store")
+            own = Step()
+            self.change = weakref.ref(own)
+            try:
+                if earlier is not None:
+                    self.rebuild()
+                self.version += 1
+                result = work()
+                while own.is_crossed:
+                    own.is_crossed = False
+                    self.rebuild()
+                self.change = None
+                return result
+            finally:
+                own.is_under_way = False
+
+    def read_whole(self, read: Callable[[], Result]) -> Result:
+        """What `read` finds while no other thread writes, and on whole indexes if a write was interrupted."""
+        with self.lock:
+            while True:
+                version, change = self.version, self.change
+                if change is not None:
+                    step = change()
+                    if step is not None:
+                        step.is_crossed = True
+                    self.rebuild()
+                    if not is_under_way(step):
+                        self.change = None
+                try:
+                    result = read()
+                except (LookupError, RuntimeError, ValueError):
+                    # A handler that interrupts this may write.
+                    if self.version == version:
+                        raise
+                else:
+                    if self.version == version:
+                        return result
+
+    def rebuild(self) -> None:
+        self.removals += 1
+        self.clear_indexes()
+        for record in list(self.records.values()):
+            self.index(record)
 
     def put(self, record: TaskRecord) -> None:
-        moment = (record.created_at, record.id)
         self.records[record.id] = record
+        self.index(record)
+
+    def index(self, record: TaskRecord) -> None:
+        moment = (record.created_at, record.id)
         bisect.insort(self.by_user.setdefault((record.organization_id, record.user_id), []), moment)
         if record.task_key is not None:
             keys = self.by_key.get(record.organization_id)
@@ -73,40 +138,59 @@ class Tables:
         return moments[counted - 1][0] if counted else None
 
     def remove(self, record: TaskRecord) -> None:
+        # What is not there was removed by a rebuild in between.
         moment = (record.created_at, record.id)
-        scope = (record.organization_id, record.user_id)
-        if remove_moment(self.by_user[scope], moment):
-            del self.by_user[scope]
-        if record.task_key is not None:
-            keys = self.by_key[record.organization_id]
-            if remove_moment(keys[record.task_key], moment):
-                del keys[record.task_key]
-            if not keys:
-                del self.by_key[record.organization_id]
-        del self.records[record.id]
+        self.records.pop(record.id, None)
         self.removals += 1
+        scope = (record.organization_id, record.user_id)
+        if remove_moment(self.by_user.get(scope, []), moment):
+            self.by_user.pop(scope, None)
+        keys = self.by_key.get(record.organization_id)
+        if record.task_key is not None and keys is not None:
+            if remove_moment(keys.get(record.task_key, []), moment):
+                keys.pop(record.task_key, None)
+            if not keys:
+                self.by_key.pop(record.organization_id, None)
 
     def rows(self, find: Callable[[], list[Moment]], limit: int | None) -> list[tuple[Any, ...]]:
         """The rows of moments that `find` copies from an index, newest first."""
         removals = self.removals
-        try:
-            rows = self.read(find(), limit)
-        except KeyError:
-            rows = None
-        if rows is not None and self.removals == removals:
-            return rows
-        # One that was found may be gone, or of its id another task may have come.
-        with self.lock:
-            return self.read(find(), limit)
+        if self.change is None:
+            try:
+                rows = self.read(find(), limit)
+            except KeyError:
+                rows = None
+            if rows is not None and self.removals == removals:
+                return rows
+        # One that was found may be gone, or of its id another task may have come; or a change was interrupted.
+        return self.read_whole(lambda: self.read(find(), limit))
 
     def read(self, moments: list[Moment], limit: int | None) -> list[tuple[Any, ...]]:
         records = self.records
         return [records[task_id][:ROW_LENGTH] for _, task_id in moments[:limit]]
 
 
+class Step:
+    """One change of the tables."""
+
+    __slots__ = ("__weakref__", "is_crossed", "is_under_way")
+
+    def __init__(self) -> None:
+        self.is_under_way = True
+        self.is_crossed = False
+        """Whether a handler that interrupted it has made the indexes anew meanwhile."""
+
+
+def is_under_way(step: Step | None) -> bool:
+    """False for a change that an exception has ended; that may keep the object alive."""
+    return step is not None and step.is_under_way
+
+
 def remove_moment(moments: list[Moment], moment: Moment) -> bool:
     """Whether the list is empty then."""
-    del moments[bisect.bisect_left(moments, moment)]
+    place = bisect.bisect_left(moments, moment)
+    if moments[place : place + 1] == [moment]:
+        del moments[place]
     return not moments
 
 
@@ -135,18 +219,24 @@ class MemoryTaskManager(TaskManager):
 
     def store_after_fork(self) -> None:
         self.tables.lock = threading.RLock()
+        # Another thread of the parent may have been in the middle of one.
+        if self.tables.change is not None and (step := self.tables.change()) is not None:
+            step.is_under_way = False
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        with self.tables.lock:
+        def create() -> TaskRecord:
             standing = self.tables.records.get(record.id) or self.holder(record)
-            if standing is None:
-                record = record.after(self.tables.newest(record))
-                self.tables.put(record)
-            return standing or record
+            if standing is not None:
+                return standing
+            created = record.after(self.tables.newest(record))
+            self.tables.put(created)
+            return created
+
+        return self.tables.write(create)
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
-        written = 0
-        with self.tables.lock:
+        def put_all() -> int:
+            written = 0
             for record in records:
                 if record.id in self.tables.records:
                     continue
@@ -154,37 +244,38 @@ class MemoryTaskManager(TaskManager):
                     raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
                 self.tables.put(record)
                 written += 1
-        return written
+            return written
+
+        return self.tables.write(put_all)
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         record = self.tables.records.get(task_id)
         return record if record is not None and organization in (None, record.organization_id) else None
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        by_user = self.tables.by_user
-        return self.tables.rows(lambda: by_user.get((organization, user), NO_MOMENTS)[::-1], limit)
+        tables = self.tables
+        return tables.rows(lambda: tables.by_user.get((organization, user), NO_MOMENTS)[::-1], limit)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
-        by_key = self.tables.by_key
-        return self.tables.rows(lambda: by_key.get(organization, NO_KEYS).get(key, NO_MOMENTS)[::-1], limit)
+        tables = self.tables
+        return tables.rows(lambda: tables.by_key.get(organization, NO_KEYS).get(key, NO_MOMENTS)[::-1], limit)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
-        def find() -> list[Moment]:
-            # Walking along the keys takes many steps.
-            with self.tables.lock:
-                keys = self.tables.by_key.get(organization, NO_KEYS)
-                family = keys.irange(start, end, inclusive=(True, False))
-                newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in family)
-                return sorted(itertools.chain.from_iterable(newest_of_each), reverse=True)
+        def find() -> list[tuple[Any, ...]]:
+            keys = self.tables.by_key.get(organization, NO_KEYS)
+            family = keys.irange(start, end, inclusive=(True, False))
+            newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in family)
+            return self.tables.read(sorted(itertools.chain.from_iterable(newest_of_each), reverse=True), limit)
 
-        return self.tables.rows(find, limit)
+        # Walking along the keys takes many steps.
+        return self.tables.read_whole(find)
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
-        with self.tables.lock:
+        def update() -> Sequence[Any] | None:
             record = self.store_get(task_id, organization, deadline)
             if record is None or record.status not in change.allowed:
                 return None
@@ -194,24 +285,24 @@ class MemoryTaskManager(TaskManager):
                 fields["started_at"] = moment
             if change.ends:
                 fields |= {"finished_at": moment, "active_key": None}
-                if record.active_key is not None:
-                    del self.tables.active[record.organization_id, record.active_key]
-            record = self.tables.records[task_id] = record._replace(**fields)
-            return record[:ROW_LENGTH]
+            changed = self.tables.records[task_id] = record._replace(**fields)
+            if change.ends and record.active_key is not None:
+                self.tables.active.pop((record.organization_id, record.active_key), None)
+            return changed[:ROW_LENGTH]
+
+        return self.tables.write(update)
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
-        with self.tables.lock:
-            selected = sorted(self.select(query), key=lambda record: sort_key(record, sort), reverse=sort.descending)
+        selected = sorted(self.select(query), key=lambda record: sort_key(record, sort), reverse=sort.descending)
         return [record.row() for record in selected[offset : offset + limit]]
 
     def store_count(self, query: Query, deadline: float) -> int:
-        with self.tables.lock:
-            return sum(1 for _ in self.select(query))
+        return sum(1 for _ in self.select(query))
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
     ) -> int:
-        with self.tables.lock:
+        def remove_old() -> int:
             old = [
                 record
                 for record in self.tables.records.values()
@@ -224,6 +315,8 @@ class MemoryTaskManager(TaskManager):
                 self.tables.remove(record)
             return len(old)
 
+        return self.tables.write(remove_old)
+
     def holder(self, record: TaskRecord) -> TaskRecord | None:
         """The active task that holds the record's key in its organization."""
         if record.active_key is None:
@@ -232,6 +325,7 @@ class MemoryTaskManager(TaskManager):
         return None if holder_id is None else self.tables.records[holder_id]
 
     def select(self, query: Query) -> Iterator[TaskRecord]:
-        for record in self.tables.records.values():
+        # A copy, which is one step of Python: others write meanwhile.
+        for record in list(self.tables.records.values()):
             if query.organization in (None, record.organization_id) and matches(record, query.conditions):
                 yield record

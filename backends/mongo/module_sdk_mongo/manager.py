@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 import math
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
@@ -18,6 +21,7 @@ from module_sdk.backends import (
     ConfigurationError,
     Diagnosis,
     Explanation,
+    LateError,
     ManagerOptions,
     ModuleSDKError,
     Query,
@@ -28,11 +32,12 @@ from module_sdk.backends import (
     TaskConflictError,
     TaskManager,
     TaskRecord,
+    Workers,
     statuses,
 )
 from module_sdk_mongo import lookups, schema
 from module_sdk_mongo.conditions import order_of, query_document
-from module_sdk_mongo.connection import Connection, Document, within
+from module_sdk_mongo.connection import CLOSE_SECONDS, Connection, Document, within
 from module_sdk_mongo.diagnosis import diagnose
 from module_sdk_mongo.documents import ROW_PROJECTION, document_of, record_of, row_of
 from module_sdk_mongo.explaining import explain
@@ -40,11 +45,17 @@ from module_sdk_mongo.failures import configuration_fault, is_missing_schema, is
 from module_sdk_mongo.lookups import Find
 from module_sdk_mongo.updates import guard, pipeline, upsert_bounded
 
+Result = TypeVar("Result")
+
+logger = logging.getLogger("module_sdk.tasks")
+
 # hint for findAndModify and delete, and allowDiskUse for find.
 OLDEST_SERVER: Final = (4, 4)
 # The key of a holder that ends can be taken by another between two looks at it.
 ATTEMPTS: Final = 100
 DUPLICATE_KEY: Final = 11000
+# How late the driver may be to end a call at its deadline.
+GRACE_SECONDS: Final = 0.1
 
 # An answer is refused where the server was looked at longer ago: another host may have become the primary, and an empty
 # collection may be one that was dropped.
@@ -67,13 +78,45 @@ class MongoTaskManager(TaskManager):
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
         super().__init__(url, options)
         self.options.refuse_unknown()
-        self.connection = self.connection_class(self.url, self.options)
+        self.renew()
         self.connection.open()
+
+    # --- The driver's threads ---------------------------------------------------------------------------------------
+
+    def renew(self) -> None:
+        """Begin with a client of its own, and threads of its own to use it."""
+        self.connection = self.connection_class(self.url, self.options)
         self.looked_at = -math.inf
+        self.workers = Workers(self.options.max_connections, "module-sdk-mongo", grace_seconds=GRACE_SECONDS)
+
+    def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
+        result: Result = super().call_open(self.on_worker, primitive, *args)
+        return result
+
+    def on_worker(self, primitive: Callable[..., Result], *args: Any) -> Result:
+        """Run a primitive on a thread of ours; its last argument is the deadline.
+
+        The driver has locks, and Python code that runs while it holds them. What a signal's handler raises there would
+        leave them held, and a lookup that the handler makes would wait for its own thread.
+        """
+        workers = self.workers
+        try:
+            return workers.run(functools.partial(primitive, *args), args[-1])
+        except TaskBackendUnavailableError:
+            if workers.are_stuck() and workers is self.workers:
+                logger.error("the driver of %s has not come back in time: it gets a new client", self.url)
+                abandoned = self.connection
+                self.renew()
+                self.connection.open()
+                threading.Thread(target=abandoned.close, name="module-sdk-mongo-close", daemon=True).start()
+            raise
 
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
+        self.on_worker(self.open_now, create, deadline)
+
+    def open_now(self, create: bool, deadline: float) -> None:
         self.connection.open()
         try:
             with within(deadline):
@@ -114,7 +157,12 @@ class MongoTaskManager(TaskManager):
             self.look()
 
     def store_close(self) -> None:
-        self.connection.close()
+        # The driver says goodbye to the server, for which it takes its locks; the other threads may all be busy.
+        closing = Workers(1, "module-sdk-mongo-close")
+        with contextlib.suppress(LateError):
+            closing.run(self.connection.close, time.monotonic() + 2 * CLOSE_SECONDS)
+        closing.close()
+        self.workers.close()
 
     def looking(self, deadline: float, most_seconds: float = LOOK_SECONDS) -> AbstractContextManager[None]:
         """`within`, on a server that was looked at no more than so many seconds ago."""
@@ -319,7 +367,7 @@ class MongoTaskManager(TaskManager):
 
     def store_after_fork(self) -> None:
         inherited.append(self.connection)
-        self.connection = self.connection_class(self.url, self.options)
+        self.renew()
 
     def translate_error(self, error: Exception) -> ModuleSDKError:
         if is_missing_schema(error):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import select
 import socket
-import threading
 import time
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import redis
 from redis.connection import Connection, DefaultParser, SSLConnection
 from redis.exceptions import AskError, ReadOnlyError, ResponseError
 
-from module_sdk.backends import watchdog
+from module_sdk.backends import NEVER, watchdog
 from module_sdk_redis.options import Address, LinkSettings
 
 # A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
@@ -91,6 +91,13 @@ class BoundedTLSConnection(Bounded, SSLConnection):
     pass
 
 
+class ErrorReply(Exception):  # noqa: N818  # never raised
+    """What hiredis makes of an error of the server.
+
+    It must be made without running Python: where a signal's handler raises in the middle of that, hiredis crashes.
+    """
+
+
 class Link:
     """One connection, used by one call at a time, whose calls are ended at their deadline by the watchdog.
 
@@ -101,15 +108,18 @@ class Link:
     server called itself a primary less than a second before it came.
     """
 
+    was_used = True
+
     def __init__(self, connection: BoundedConnection | BoundedTLSConnection) -> None:
         self.connection: Connection = connection
+        self.process = os.getpid()
         stream = connection.socket.free()
         descriptor = stream.fileno()
         self.send = stream.sendall
         self.receive = stream.recv_into
         self.buffer = bytearray(READ_BYTES)
         self.reader = hiredis.Reader(
-            protocolError=redis.InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=INCOMPLETE
+            protocolError=redis.InvalidResponse, replyError=ErrorReply, notEnoughData=INCOMPLETE
         )
         self.watch = watchdog.watch(descriptor)
         self.last_used = time.monotonic()
@@ -118,11 +128,15 @@ class Link:
         self.readiness = select.poll()
         self.readiness.register(descriptor, select.POLLIN)
 
-    def is_stale(self) -> bool:
+    def is_current(self) -> bool:
         """Nobody has asked, so something to read is the end of the connection, or the rest of another's answer."""
         if self.watch.was_shut:  # as the last answer arrived
-            return True
-        return time.monotonic() - self.last_used > FRESH_SECONDS and bool(self.readiness.poll(0))
+            return False
+        return time.monotonic() - self.last_used <= FRESH_SECONDS or not self.readiness.poll(0)
+
+    def recover(self, error: BaseException | None) -> bool:
+        """Whether the answer has come, and was an error."""
+        return isinstance(error, redis.ResponseError)
 
     def call(self, deadline: float, *commands: Command) -> Any:
         """The reply to the last of the commands, which are sent at once.
@@ -179,84 +193,42 @@ class Link:
                 raise redis.ConnectionError(f"the connection was lost: {error}") from error
             raise
         finally:
-            watchdog.end(self.watch)
+            self.watch.deadline = NEVER
+            with self.watch.lock:  # the watchdog may be shutting the socket at this moment
+                pass
         if len(replies) > len(commands) or self.reader.has_data():
             raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
-        return replies
+        return [translated(each) if isinstance(each, ErrorReply) else each for each in replies]
 
     def close(self) -> None:
-        watchdog.forget(self.watch)
+        with contextlib.suppress(AttributeError):  # it was not even made
+            watchdog.forget(self.watch)
         self.connection.disconnect()
 
+    def __del__(self) -> None:
+        # An interrupt may come before anybody knows of the connection. A child must not end its parent's session.
+        if self.process == os.getpid():
+            self.close()
 
-class Connector:
-    """Connects on a thread, one at a time for each server.
 
-    Resolving a name heeds no deadline, and each address that it has takes a time of its own: the caller leaves in time,
-    and the thread that it leaves behind keeps others from starting more.
-    """
+def translated(reply: ErrorReply) -> Exception:
+    """The error of redis-py's for an error of the server."""
+    error: Exception = DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]  # redis-py has no types
+    return error
 
-    def __init__(self, settings: LinkSettings) -> None:
-        self.settings = settings
-        self.turns: dict[Address, threading.Lock] = {}
 
-    def connect(self, address: Address, deadline: float) -> Link:
-        """Raises redis-py's errors; its `TimeoutError` when late."""
-        turn = self.turns.setdefault(address, threading.Lock())
-        if not turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise redis.TimeoutError("an earlier attempt to connect has not come back yet")
-        try:
-            connection = self.new_connection(address, deadline)
-            attempt = Attempt(connection, turn)
-            threading.Thread(target=attempt.run, name="module-sdk-redis-connect", daemon=True).start()
-        except BaseException:
-            turn.release()
-            raise
-        attempt.wait(deadline)
+def connect(settings: LinkSettings, address: Address, deadline: float) -> Link:
+    """A connection to one server, made in the calling thread. Raises redis-py's errors."""
+    kind = BoundedTLSConnection if settings.uses_tls else BoundedConnection
+    # They bound only what runs before the socket is a bounded one.
+    seconds = max(0.001, deadline - time.monotonic())
+    timeouts: dict[str, Any] = {"socket_connect_timeout": seconds, "socket_timeout": seconds}
+    connection: Any = kind(host=address[0], port=address[1], **timeouts, **settings.connection)
+    connection.deadline = deadline
+    try:
+        connection.connect()
         return Link(connection)
-
-    def new_connection(self, address: Address, deadline: float) -> BoundedConnection | BoundedTLSConnection:
-        kind = BoundedTLSConnection if self.settings.uses_tls else BoundedConnection
-        # They bound only what runs before the socket is a bounded one.
-        seconds = max(0.001, deadline - time.monotonic())
-        timeouts: dict[str, Any] = {"socket_connect_timeout": seconds, "socket_timeout": seconds}
-        connection = kind(host=address[0], port=address[1], **timeouts, **self.settings.connection)
-        connection.deadline = deadline
-        return connection
-
-
-class Attempt:
-    """One connection being made on a thread, for a caller who may have left when it is there."""
-
-    def __init__(self, connection: Connection, turn: threading.Lock) -> None:
-        self.connection = connection
-        self.turn = turn
-        self.lock = threading.Lock()
-        self.done = threading.Event()
-        self.error: BaseException | None = None
-        self.is_abandoned = False
-
-    def run(self) -> None:
-        try:
-            self.connection.connect()
-        except BaseException as error:  # raised in the caller's thread
-            self.error = error
-        self.turn.release()
-        with self.lock:
-            self.done.set()
-            if self.is_abandoned:
-                self.connection.disconnect()
-
-    def wait(self, deadline: float) -> None:
-        """Return once it is connected; raises what connecting raised, or `TimeoutError` when late."""
-        try:
-            self.done.wait(max(0.0, deadline - time.monotonic()))
-        finally:
-            with self.lock:
-                self.is_abandoned = not self.done.is_set()
-        if self.is_abandoned:
-            raise redis.TimeoutError("the server could not be reached in time")
-        if self.error is not None:
-            with contextlib.suppress(Exception):
-                self.connection.disconnect()
-            raise self.error
+    except BaseException:
+        with contextlib.suppress(Exception):
+            connection.disconnect()
+        raise

@@ -19,8 +19,8 @@ from typing import Any, Final
 import redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from module_sdk.backends import ConfigurationError
-from module_sdk_redis.bounded import Connector, Link
+from module_sdk.backends import ConfigurationError, Latch, Place, Places
+from module_sdk_redis.bounded import Link, connect
 from module_sdk_redis.options import Address, SentinelSettings
 
 POLL_SECONDS: Final = 0.2
@@ -69,9 +69,8 @@ class Sentinels:
 
     def __init__(self, settings: SentinelSettings) -> None:
         self.settings = settings
-        self.connector = Connector(settings.links)
         self.lock = threading.Lock()
-        self.ended = threading.Event()
+        self.ended = Latch()
         self.members = {address: Member(self, address) for address in settings.addresses}
         self.verdict = NO_VERDICT
         self.used_at = -math.inf
@@ -91,7 +90,7 @@ class Sentinels:
                 if verdict.primary is None:
                     raise redis.ConnectionError(verdict.reason)
                 return verdict.primary
-            if self.ended.is_set():
+            if self.ended.is_set:
                 raise redis.ConnectionError("the sentinels are not asked any more")
             late = time.monotonic() >= deadline
             if late or all_asked:
@@ -189,27 +188,30 @@ class Member:
         self.error: Exception | None = None
         self.asked_at = -math.inf
         """When it was asked the question that it answered last, or failed to."""
-        # Held by its thread for as long as that runs, so that no second one begins.
-        self.running = threading.Lock()
+        # The place is its thread's for as long as that runs, so that no second one begins.
+        self.running: Places[None] = Places(1)
 
     def start(self) -> None:
         """Ask from now on, unless somebody does already."""
-        if not self.running.acquire(blocking=False):
+        place = self.running.take_free()
+        if place is None:
             return
+        thread = threading.Thread(target=self.run, args=(place,), name="module-sdk-redis-sentinel", daemon=True)
         try:
-            threading.Thread(target=self.run, name="module-sdk-redis-sentinel", daemon=True).start()
-        except BaseException:
-            self.running.release()
+            thread.start()
+        except RuntimeError:
+            if thread.ident is None:  # it has not begun: the system has no more threads
+                self.running.give(place)
             raise
 
-    def run(self) -> None:
+    def run(self, place: Place[None]) -> None:
         group = self.group
         try:
             while self.is_wanted():
                 asked_at = time.monotonic()
                 try:
                     if self.link is None:
-                        self.link = group.connector.connect(self.address, asked_at + CONNECT_SECONDS)
+                        self.link = connect(group.settings.links, self.address, asked_at + CONNECT_SECONDS)
                         asked_at = time.monotonic()
                     answer: Vote | Exception = self.ask(self.link, asked_at + ASK_SECONDS)
                 except Exception as error:  # the caller who needs a majority raises it
@@ -219,12 +221,12 @@ class Member:
                 group.ended.wait(POLL_SECONDS)
         finally:
             self.hang_up()
-            self.running.release()
+            self.running.give(place)
 
     def is_wanted(self) -> bool:
         group = self.group
         is_used = time.monotonic() - group.used_at < IDLE_SECONDS
-        return is_used and not group.ended.is_set() and group.members.get(self.address) is self
+        return is_used and not group.ended.is_set and group.members.get(self.address) is self
 
     def ask(self, link: Link, deadline: float) -> Vote:
         service = self.group.settings.service

@@ -76,8 +76,8 @@ def test_an_end_within_a_reply_is_a_lost_connection(wire: Wire) -> None:
 def test_a_link_that_was_shut_as_its_answer_came_is_not_used_again(wire: Wire) -> None:
     # given an answer, and a watchdog that was late by a moment
     assert wire.ask(b"+PONG\r\n") == b"PONG"
-    assert not wire.link.is_stale()
+    assert wire.link.is_current()
     wire.link.watch.deadline = 0
     wire.link.watch.shut_if_late(time.monotonic())
     # then nobody is handed it, fresh as it is
-    assert wire.link.is_stale()
+    assert not wire.link.is_current()

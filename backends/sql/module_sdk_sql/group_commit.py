@@ -10,10 +10,8 @@ import collections
 import contextlib
 import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any, Final, Generic, TypeVar
 
 from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
@@ -29,6 +27,8 @@ MOST_IN_GROUP: Final = 100
 # Who finds at its deadline that it is being written waits this much longer to hear what became of it; a commit that is
 # not there at once is tried for as long.
 GRACE_SECONDS: Final = 0.1
+# An interrupt may keep the news from those who wait, so each looks by itself this often.
+LONGEST_WAIT_SECONDS: Final = 0.1
 # After these SQLite has kept nothing of a transaction. Whatever else comes (an interrupt, what the handler of a signal
 # raises) tells nothing, and is the affair of the thread that it came to.
 STORE_ERRORS: Final = (sqlite3.Error, TaskBackendError)
@@ -65,20 +65,27 @@ class Write(Generic[Result]):
 
     def outcome(self) -> Result:
         if self.error is not None:
-            raise self.error
+            error, self.error = self.error, None
+            try:
+                raise error
+            finally:
+                # Or the exception would keep itself alive, through its traceback and this frame.
+                del error
         result: Result = self.result
         return result
 
 
 class GroupCommit:
-    """The line of those who write to one file; who waits in it holds no connection, so that others can read."""
+    """The line of those who write to one file; who waits in it holds no connection, so that others can read.
 
-    def __init__(self, connection: Callable[[float], AbstractContextManager[Link]], begin: str) -> None:
-        self.connection = connection
+    It holds no lock: whether a write is in the line is decided by `deque.remove`, which either finds it or does not.
+    """
+
+    def __init__(self, run: Callable[[Callable[[Link], None], float], None], begin: str) -> None:
+        self.run_on_connection = run
         self.begin = begin
-        self.leading = Places(1)
+        self.leading: Places[None] = Places(1)
         self.waiting: collections.deque[Write[Any]] = collections.deque()
-        self.lock = threading.Lock()
 
     def run(self, work: Work[Result], deadline: float, *, is_single: bool) -> Result:
         """What `work` gives, once it is committed; `is_single` says that it is one statement, a transaction in itself.
@@ -90,17 +97,24 @@ class GroupCommit:
             self.waiting.append(write)
             while not write.is_done:
                 if write.must_be_alone:
-                    with self.alone(deadline):
-                        self.run_alone(write)
-                elif self.leading.take_free():
-                    try:
-                        # Another may have led this one along in the meantime.
-                        if not write.is_done and not write.must_be_alone:
-                            self.lead(write)
-                    finally:
-                        self.stop_leading()
+                    place = self.leading.take(deadline)
+                    if place is None:
+                        raise too_late()
                 else:
-                    self.wait(write)
+                    place = self.leading.take_free()
+                    if place is None:
+                        self.wait(write)
+                        continue
+                try:
+                    if write.must_be_alone:
+                        self.run_alone(write)
+                    # Another may have led this one along in the meantime.
+                    elif not write.is_done:
+                        self.lead(write)
+                finally:
+                    place.back(place)
+                    self.wake_next()
+                    del place
         except BaseException:
             self.withdraw(write)
             raise
@@ -109,23 +123,20 @@ class GroupCommit:
     @contextlib.contextmanager
     def alone(self, deadline: float) -> Iterator[None]:
         """For the body of a `with`, no other thread writes: for what takes long, since a group waits for all of it."""
+        place = self.leading.take(deadline)
         try:
-            if not self.leading.take(deadline):
+            if place is None:
                 raise too_late()
-        except BaseException:
-            self.wake_first()
-            raise
-        try:
             yield
         finally:
-            self.stop_leading()
+            if place is not None:
+                place.back(place)
+            self.wake_next()
+            del place
 
-    def stop_leading(self) -> None:
-        self.leading.give()
-        self.wake_first()
-
-    def wake_first(self) -> None:
+    def wake_next(self) -> None:
         """Somebody must see that it may lead; a thread that runs already may do so before, and take all along."""
+        self.leading.given()
         try:
             first = self.waiting[0]
         except IndexError:
@@ -140,88 +151,105 @@ class GroupCommit:
             self.withdraw(own)
             self.run_alone(own)
             return
-        group: list[Write[Any]] = []
-        is_committing = False
+        group = Group(self, own)
         try:
-            with self.connection(own.deadline) as link:
-                # Who joins, or leaves since its time is up, while this waits for another process, still can.
-                link.execute(self.begin, (), own.deadline)
-                self.take_group(group)
-                results = [write.work(link, write.deadline) for write in group]
-                is_committing = True
-                first_deadline = min((write.deadline for write in group), default=own.deadline)
-                link.execute("COMMIT", (), max(first_deadline, time.monotonic() + GRACE_SECONDS))
-                check_place(link)
-                for write, result in zip(group, results, strict=True):
-                    write.succeed(result)
+            self.run_on_connection(group.write, own.deadline)
         except BaseException as error:
             is_stores = isinstance(error, STORE_ERRORS)
-            for write in group:
+            for write in group.writes:
                 self.withdraw(write)
-                if is_committing and not is_stores and not write.is_done:
+                if group.is_committing and not is_stores and not write.is_done:
                     write.fail(TaskBackendUnavailableError("the thread that wrote was interrupted: it may be written"))
                 elif not write.is_done:
                     write.undo()
             if not is_stores:
                 raise
-            if not group:
+            if not group.writes:
                 self.withdraw(own)
                 own.fail(error)
 
-    def take_group(self, group: list[Write[Any]]) -> None:
-        """Move those who have time left from the line to the group."""
-        now = time.monotonic()
-        with self.lock:
-            # A copy, since others join without the lock.
-            chosen = [write for write in list(self.waiting) if write.deadline > now][:MOST_IN_GROUP]
-            # In this order: an interrupt in between must not leave a write in neither.
-            group += chosen
-            for write in chosen:
-                self.waiting.remove(write)
-
     def run_alone(self, write: Write[Any]) -> None:
+        def run(link: Link) -> None:
+            if write.is_single:
+                result = write.work(link, write.deadline)
+            else:
+                link.execute(self.begin, (), write.deadline)
+                result = write.work(link, write.deadline)
+                link.execute("COMMIT", (), write.deadline)
+            check_place(link)
+            write.succeed(result)
+
         try:
-            with self.connection(write.deadline) as link:
-                if write.is_single:
-                    result = write.work(link, write.deadline)
-                else:
-                    link.execute(self.begin, (), write.deadline)
-                    result = write.work(link, write.deadline)
-                    link.execute("COMMIT", (), write.deadline)
-                check_place(link)
-                write.succeed(result)
+            self.run_on_connection(run, write.deadline)
         except Exception as error:  # raised by `outcome`
             write.fail(error)
 
     # --- Waiting ----------------------------------------------------------------------------------------------------
 
     def wait(self, write: Write[Any]) -> None:
-        """Until there is news: of the write, or that it may lead."""
+        """Until there is news: of the write, or that it may lead. The thread that leads may be interrupted before it
+        sends any, so this does not wait long."""
+        left = write.deadline - time.monotonic()
+        with contextlib.suppress(queue.Empty):
+            write.messages.get(timeout=min(max(0.0, left), LONGEST_WAIT_SECONDS))
+            return
+        if left > LONGEST_WAIT_SECONDS:
+            return
+        if self.withdraw(write):
+            write.fail(too_late())
+            return
         try:
-            write.messages.get(timeout=max(0.0, write.deadline - time.monotonic()))
+            write.messages.get(timeout=GRACE_SECONDS)
         except queue.Empty:
-            if self.withdraw(write):
-                write.fail(too_late())
-                return
-            try:
-                write.messages.get(timeout=GRACE_SECONDS)
-            except queue.Empty:
-                if not write.is_done:
-                    raise TaskBackendUnavailableError(
-                        "another thread was writing this at the deadline: it may be written"
-                    ) from None
+            if not write.is_done:
+                raise TaskBackendUnavailableError(
+                    "another thread was writing this at the deadline: it may be written"
+                ) from None
 
     def withdraw(self, write: Write[Any]) -> bool:
         """Leave the line; false if it is not there, since somebody writes it already."""
-        with self.lock:
-            try:
-                self.waiting.remove(write)
-                was_there = True
-            except ValueError:
-                was_there = False
+        try:
+            self.waiting.remove(write)
+            was_there = True
+        except ValueError:
+            was_there = False
         # It may have been the one that was woken to lead.
-        self.wake_first()
+        self.wake_next()
         return was_there
+
+
+class Group:
+    """The writes of one transaction, and how far it has come."""
+
+    def __init__(self, line: GroupCommit, own: Write[Any]) -> None:
+        self.line = line
+        self.own = own
+        self.writes: list[Write[Any]] = []
+        self.is_committing = False
+
+    def write(self, link: Link) -> None:
+        # Who joins, or leaves since its time is up, while this waits for another process, still can.
+        link.execute(self.line.begin, (), self.own.deadline)
+        self.gather()
+        results = [write.work(link, write.deadline) for write in self.writes]
+        self.is_committing = True
+        first_deadline = min((write.deadline for write in self.writes), default=self.own.deadline)
+        link.execute("COMMIT", (), max(first_deadline, time.monotonic() + GRACE_SECONDS))
+        check_place(link)
+        for write, result in zip(self.writes, results, strict=True):
+            write.succeed(result)
+
+    def gather(self) -> None:
+        """Move those who have time left from the line to the group."""
+        now = time.monotonic()
+        chosen = [write for write in list(self.line.waiting) if write.deadline > now]
+        for write in chosen[:MOST_IN_GROUP]:
+            # In this order: an interrupt in between must not leave a write in neither.
+            self.writes.append(write)
+            try:
+                self.line.waiting.remove(write)
+            except ValueError:  # it has left in this very moment
+                self.writes.pop()
 
 
 def check_place(link: Link) -> None:

@@ -1,12 +1,11 @@
-"""A bounded pool of connections that waits by the deadline of each call.
+"""The pool of connections to one database: single statements, transactions, and what a fork needs.
 
-SQLAlchemy's pool waits by one fixed timeout and connects without a deadline, so a counter of free places stands in
-front of any pool; a list of idle connections is what remains to be done, at a fifth of the cost for each lookup.
+SQLAlchemy's pool waits by one fixed timeout and connects without a deadline, so the pool of `module_sdk` is used, at a
+fifth of the cost for each lookup.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import math
 import os
@@ -15,7 +14,8 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from module_sdk.backends import ConfigurationError, Places, TaskBackendError, TaskBackendUnavailableError
+from module_sdk.backends import ConfigurationError, Place, TaskBackendUnavailableError
+from module_sdk.backends import Pool as LinkPool
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
 from module_sdk_sql.group_commit import GroupCommit, Work, check_place
 
@@ -34,36 +34,38 @@ pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 inherited: list[Link] = []
 
 
-class Pool:
+class Pool(LinkPool[Link]):
     """At most `dialect.connections` open connections; the one used last is handed out first."""
 
     def __init__(self, dialect: Dialect, look: Callable[[Link, float], None] = lambda link, deadline: None) -> None:
         """`look(link, deadline)` raises where the store has lost its schema; the pool calls it from `look_at` on."""
+        super().__init__(dialect.connections, dialect.connect)
         self.dialect = dialect
         self.look = look
         self.look_at = math.inf
-        self.places = Places(dialect.connections)
         self.writers = self.new_writers()
-        self.idle: collections.deque[Link] = collections.deque()
-        self.members: set[Link] = set()
-        self.paused = 0
-        self.is_closed = False
+        self.paused: list[Place[Link]] = []
         pools.add(self)
 
     def fetch(
         self, sql: str, arguments: Sequence[Any], deadline: float, *, is_planned: bool = False
     ) -> Sequence[StoredTuple | None]:
         """The rows of one SELECT, in autocommit; a connection that was lost while it was idle costs no failure."""
-        link = self.take(deadline)
+        place = self.take(deadline)
+        # As `run` does, without two more calls.
         try:
+            link: Link = place.link  # type: ignore[assignment]  # `take` has brought one
             rows = (link.fetch_planned if is_planned else link.fetch)(sql, arguments, deadline)
+            link.was_used = place.is_settled = True
+            return rows
         except BaseException as error:
-            is_usable = self.give_failed(link, error)
+            is_usable = self.failed(place, error)
             if is_usable or not link.was_used or not self.dialect.is_unavailable(error):
                 raise
-        else:
-            self.give(link)
-            return rows
+        finally:
+            place.back(place)
+            self.given()
+            del place
         # The server has been restarted since the connection was last used, so the others are lost as well.
         self.close_idle()
         with self.link(deadline) as link:
@@ -77,16 +79,11 @@ class Pool:
         """One statement in autocommit; how many rows it changed."""
         return self.write(lambda link, deadline: link.execute(sql, arguments, deadline), deadline)
 
-    def link(self, deadline: float) -> Loan:
-        """A connection in autocommit, for the body of a `with`."""
-        return Loan(self, deadline)
-
     def write(self, work: Work[Result], deadline: float) -> Result:
         """What `work`, a single statement, gives, in autocommit."""
         if self.writers is not None:
             return self.writers.run(work, deadline, is_single=True)
-        with self.link(deadline) as link:
-            return work(link, deadline)
+        return self.run(lambda link: work(link, deadline), deadline)
 
     def transact(self, work: Work[Result], deadline: float) -> Result:
         """What `work`, a few short statements, gives, in a transaction."""
@@ -107,40 +104,31 @@ class Pool:
                 check_place(link)
 
     def new_writers(self) -> GroupCommit | None:
-        return GroupCommit(self.link, self.dialect.begin) if self.dialect.groups_writes else None
+        return GroupCommit(self.run, self.dialect.begin) if self.dialect.groups_writes else None
 
-    def take(self, deadline: float) -> Link:
-        if not self.places.take(deadline):
-            raise TaskBackendUnavailableError(
-                f"all {self.dialect.connections} connections were busy until the deadline"
-            )
+    # --- What a connection must be to serve a call ------------------------------------------------------------------
+
+    def take(self, deadline: float) -> Place[Link]:
+        """A place with a connection to the primary. Raises what connecting and `look` raise, too."""
+        place = super().take(deadline)
         try:
-            while True:
-                # No context manager here: it would be the dearest part of taking a connection.
-                try:
-                    link = self.idle.pop()
-                except IndexError:
-                    break
-                if link.is_current() and self.is_fit(link, deadline):
-                    return link
-                self.drop(link)
-            if self.is_closed:
-                raise TaskBackendError("the task manager is closed")
-            link = self.dialect.connect(deadline)
-            self.members.add(link)
-            if not self.is_fit(link, deadline):
-                self.drop(link)
-                raise TaskBackendUnavailableError("the connection was lost at once")
+            if not self.is_fit(place, deadline):
+                self.prepare(place, deadline)
+                if not self.is_fit(place, deadline):
+                    raise TaskBackendUnavailableError("the connection was lost at once")
+            return place
         except BaseException:
-            self.places.give()
+            place.back(place)
+            self.given()
+            del place
             raise
-        return link
 
-    def is_fit(self, link: Link, deadline: float) -> bool:
+    def is_fit(self, place: Place[Link], deadline: float) -> bool:
         """Whether the server is the primary, as of `ROLE_SECONDS` ago or later, and the connection there works.
 
-        Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
+        The place has no connection any more if not. Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
         """
+        link: Link = place.link  # type: ignore[assignment]  # `take` has brought one
         now = time.monotonic()
         look_is_due, role_is_due = now >= self.look_at, now - link.checked_at > ROLE_SECONDS
         if not (look_is_due or role_is_due):
@@ -154,56 +142,29 @@ class Pool:
             is_schemas = isinstance(error, ConfigurationError) or self.dialect.is_missing_schema(error)
             # The connection was lost while it was idle, unless the server is silent: then no time is left for another.
             if is_schemas or time.monotonic() >= deadline:
-                self.drop(link)
+                self.failed(place, error)
                 raise
+            self.drop(place)
             return False
-        except BaseException:
-            self.drop(link)
+        except BaseException as error:
+            self.failed(place, error)
             raise
         if role_is_due:
             # The moment before the question: the answer may have been under way for a while.
             link.checked_at = now
         if not is_primary:
             # The other connections lead to the same server.
+            self.drop(place)
             self.close_idle()
         return is_primary
 
-    def give(self, link: Link) -> None:
-        link.was_used = True
-        if link.reusable and not self.is_closed:
-            self.idle.append(link)
-            # A close in between has missed this one.
-            if self.is_closed:
-                self.close_idle()
-        else:
-            self.drop(link)
-        self.places.give()
-
-    def give_failed(self, link: Link, error: BaseException) -> bool:
-        """Take back a connection whose call failed; whether it stays."""
+    def failed(self, place: Place[Link], error: BaseException) -> bool:
         if self.dialect.lost_role(error):
             # The other connections lead to the same server.
+            self.drop(place)
             self.close_idle()
-        elif link.recover(error):
-            self.give(link)
-            return True
-        self.drop(link)
-        self.places.give()
-        return False
-
-    def drop(self, link: Link) -> None:
-        self.members.discard(link)
-        link.close()
-
-    def close(self) -> None:
-        """Close what is idle now; what is in use is closed when it comes back."""
-        self.is_closed = True
-        self.close_idle()
-
-    def close_idle(self) -> None:
-        while self.idle:
-            with contextlib.suppress(IndexError):
-                self.drop(self.idle.pop())
+            return False
+        return super().failed(place, error)
 
     # --- Fork -------------------------------------------------------------------------------------------------------
 
@@ -212,50 +173,32 @@ class Pool:
         if self.dialect.at_fork == "abandon":
             return
         deadline = time.monotonic() + FORK_WAIT_SECONDS
-        while self.paused < self.dialect.connections:
-            if not self.places.take(deadline):
-                break
-            self.paused += 1
+        while len(self.paused) < self.number and (place := self.places.take(deadline)) is not None:
+            self.paused.append(place)
         if self.dialect.at_fork == "close":
-            self.close_idle()
+            for place in self.paused:
+                self.drop(place)
 
     def resume_after_fork(self) -> None:
         while self.paused:
-            self.places.give()
-            self.paused -= 1
+            self.places.give(self.paused.pop())
 
     def start_anew(self) -> None:
         """In the child."""
-        self.places = Places(self.dialect.connections)
+        links = self.members
+        self.paused.clear()
+        self.renew_places()
         self.writers = self.new_writers()
-        self.paused = 0
         self.dialect.start_anew()
-        if self.dialect.at_fork != "keep":
-            for link in self.members:
-                link.disown()
-            inherited.extend(self.members)
-            self.members.clear()
-            self.idle.clear()
-
-
-class Loan:
-    """A connection, from the beginning of a `with` to its end."""
-
-    __slots__ = ("deadline", "link", "pool")
-
-    def __init__(self, pool: Pool, deadline: float) -> None:
-        self.pool = pool
-        self.deadline = deadline
-
-    def __enter__(self) -> Link:
-        self.link = self.pool.take(self.deadline)
-        return self.link
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None:
-            self.pool.give(self.link)
-        else:
-            self.pool.give_failed(self.link, error)
+        if self.dialect.at_fork == "keep":
+            for link in links:
+                place = self.places.stock.pop()
+                place.keep(link)
+                self.places.give(place)
+            return
+        for link in links:
+            link.disown()
+        inherited.extend(links)
 
 
 def pause_pools() -> None:

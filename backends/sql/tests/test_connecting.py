@@ -7,10 +7,10 @@ import time
 from typing import Any, Final, cast
 
 import pytest
-from module_sdk_sql.connecting import MOST_OVERDUE, Connector
 from module_sdk_sql.dialects.base import Link
 
 from module_sdk.backends import TaskBackendUnavailableError
+from module_sdk.connecting import MOST_OVERDUE, Attempt, Connector
 
 SOON: Final = 0.1
 LATE: Final = 30.0
@@ -75,7 +75,8 @@ def test_a_failure_of_an_attempt_for_another_is_not_ones_own(network: Network) -
     # given an attempt that was begun while the server refused, and whose caller has left
     connector = Connector(network.connect)
     network.error = ConnectionRefusedError("refused")
-    connector.attempt = connector.begin(time.monotonic() + LATE)
+    connector.attempt = Attempt(time.monotonic() + LATE)
+    connector.attempt.begin(network.connect)
     # when the server is back and that attempt fails under the eyes of the next caller
     network.hangs, network.error = False, None
     healing = threading.Timer(SOON, network.let_go.set)

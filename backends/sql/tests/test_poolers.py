@@ -52,7 +52,7 @@ def dialect_of(manager: SQLTaskManager) -> PostgreSQLDialect:
 
 def link_of(manager: SQLTaskManager) -> Any:
     manager.ping()
-    return manager.pool.idle[-1]
+    return manager.pool.places.stock[-1].link
 
 
 def stranger(url: str) -> psycopg.Connection[Any]:

@@ -35,7 +35,7 @@ def roles(monkeypatch: pytest.MonkeyPatch) -> Roles:
 
 def the_idle_link(manager: SQLTaskManager) -> Link:
     assert manager.get_tasks_by_key("job") == []
-    (link,) = manager.pool.idle
+    (link,) = manager.pool.members
     return link
 
 
@@ -86,4 +86,4 @@ def test_a_refused_write_shows_that_the_role_is_lost(manager: SQLTaskManager, mo
     with pytest.raises(ValueError, match="read-only"), manager.pool.link(time.monotonic() + 5):
         raise ValueError("the server is read-only")
     assert link not in manager.pool.members
-    assert not manager.pool.idle
+    assert not manager.pool.members

@@ -68,8 +68,12 @@ class Link(abc.ABC):
         """The plan of a SELECT, and how many index entries and rows it examined when run."""
 
     @abc.abstractmethod
-    def recover(self, error: BaseException) -> bool:
-        """After an error: roll back what is open; whether the connection can serve another call."""
+    def recover(self, error: BaseException | None) -> bool:
+        """After an error: roll back what is open; whether the connection can serve another call.
+
+        After anything but an error of the driver or of ours (an interrupt, which `None` stands for as well) nobody
+        knows what the connection was doing: only a database that lives in it keeps it.
+        """
 
     def disown(self) -> None:  # noqa: B027  # optional: an embedded database is closed before a fork
         """In a forked child: let nothing that the driver may still do reach the parent's connection."""

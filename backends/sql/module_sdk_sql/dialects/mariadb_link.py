@@ -22,6 +22,7 @@ class MariaDBLink(ServerLink):
 
     def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
         super().__init__(connection, descriptor)
+        self.errors = (connection.Error,)
         self.cursor = connection.cursor()
         self.is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
         self.statement_seconds = math.ceil(timeout_seconds)

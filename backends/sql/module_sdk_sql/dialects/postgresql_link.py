@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql as composing
 from psycopg.pq import TransactionStatus
 
+from module_sdk.backends import TaskBackendError
 from module_sdk_sql.dialects.base import StoredTuple
 from module_sdk_sql.dialects.server import ServerLink
 
@@ -30,6 +31,7 @@ class PostgreSQLLink(ServerLink):
     """Reuses one cursor, which saves a fifth of a lookup; results come in binary form."""
 
     connection: psycopg.Connection[StoredTuple]
+    errors = (psycopg.Error,)
 
     def __init__(self, connection: psycopg.Connection[StoredTuple], timeout_seconds: float) -> None:
         super().__init__(connection, connection.fileno())
@@ -107,9 +109,9 @@ class PostgreSQLLink(ServerLink):
     def is_broken(self) -> bool:
         return self.connection.closed or self.connection.broken
 
-    def recover(self, error: BaseException) -> bool:
+    def recover(self, error: BaseException | None) -> bool:
         if not self.watch.was_shut and self.connection.info.transaction_status == TransactionStatus.IDLE:
-            return isinstance(error, Exception)
+            return isinstance(error, psycopg.Error | TaskBackendError)
         return super().recover(error)
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:

@@ -10,8 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from module_sdk.backends import Capabilities, ConfigurationError, TaskBackendUnavailableError, watchdog
-from module_sdk_sql.connecting import Connector
+from module_sdk.backends import (
+    NEVER,
+    Capabilities,
+    ConfigurationError,
+    Connector,
+    TaskBackendError,
+    TaskBackendUnavailableError,
+    watchdog,
+)
 from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
 
 Result = TypeVar("Result")
@@ -31,6 +38,7 @@ class ServerLink(Link):
     def __init__(self, connection: Any, descriptor: int) -> None:
         self.connection = connection
         self.descriptor = descriptor
+        self.process = os.getpid()
         self.watch = watchdog.watch(descriptor)
         self.last_used = self.checked_at = time.monotonic()
         self.poller = select.poll()
@@ -57,7 +65,9 @@ class ServerLink(Link):
                 raise TaskBackendUnavailableError("the server did not answer in time") from error
             raise
         finally:
-            watchdog.end(watch)
+            watch.deadline = NEVER
+            with watch.lock:  # the watchdog may be shutting the socket at this moment
+                pass
 
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         return self.bounded(deadline, self.run_fetch, sql, arguments, deadline)
@@ -80,13 +90,17 @@ class ServerLink(Link):
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """`execute_many`, without the watchdog."""
 
+    errors: tuple[type[Exception], ...]
+    """What the driver raises when an answer has come, or none will."""
+
     @abc.abstractmethod
     def is_broken(self) -> bool:
         """Whether the driver knows that the connection is of no more use."""
 
-    def recover(self, error: BaseException) -> bool:
-        # After KeyboardInterrupt and the like an answer may still be on its way, and would be taken for the next one.
-        if self.watch.was_shut or not isinstance(error, Exception) or self.is_broken():
+    def recover(self, error: BaseException | None) -> bool:
+        # After anything but an error of the driver (an interrupt, which may be of any class) an answer may still be on
+        # its way, and would be taken for the next one.
+        if not isinstance(error, (*self.errors, TaskBackendError)) or self.watch.was_shut or self.is_broken():
             return False
         try:
             self.execute("ROLLBACK", (), time.monotonic() + ROLLBACK_SECONDS)
@@ -95,9 +109,15 @@ class ServerLink(Link):
         return not self.watch.was_shut
 
     def close(self) -> None:
-        watchdog.forget(self.watch)
+        with contextlib.suppress(AttributeError):  # it was not even made
+            watchdog.forget(self.watch)
         with contextlib.suppress(Exception):
             self.connection.close()
+
+    def __del__(self) -> None:
+        # An interrupt may come before anybody knows of the connection. A child must not end its parent's session.
+        if getattr(self, "process", None) == os.getpid():
+            self.close()
 
     def disown(self) -> None:
         # The driver may say goodbye when the object goes, which would end the parent's session.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import operator
 import os
 import sqlite3
 import time
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from module_sdk.backends import TaskBackendUnavailableError
+from module_sdk.backends import TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Link, StoredTuple, plan_lines
 
 # How often a running statement looks at its deadline: some thousand instructions are below a millisecond.
@@ -46,15 +48,15 @@ class SQLiteLink(Link):
         # As text, which the system takes without a detour through pathlib.
         self.path = None if path is None else str(path)
         self.place = file_identity(self.path)
-        self.deadline = math.inf
+        self.deadline = [math.inf]
+        # In C throughout: what a signal's handler raises while Python code runs inside SQLite is dropped by the driver.
+        now, deadline = iter(time.monotonic, None), map(self.deadline.__getitem__, itertools.repeat(0))
+        self.is_late = map(operator.ge, now, deadline).__next__
         self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
-
-    def is_late(self) -> bool:
-        return time.monotonic() >= self.deadline
 
     def run(self, sql: str, arguments: Sequence[Any], deadline: float) -> sqlite3.Cursor:
         """Execute a statement, which may wait for a lock until the deadline; SQLite kept nothing of one that waits."""
-        self.deadline = deadline
+        self.deadline[0] = deadline
         while True:
             if time.monotonic() >= deadline:
                 raise TaskBackendUnavailableError("no time was left for the statement")
@@ -67,7 +69,9 @@ class SQLiteLink(Link):
     def is_current(self) -> bool:
         # What is written to a file that was moved or replaced would be acknowledged, and never seen again.
         # An empty file has no identity, so a connection that was opened on one serves one call.
-        return self.path is None or (self.place is not None and file_identity(self.path) == self.place)
+        if self.path is None:
+            return True
+        return self.reusable and self.place is not None and file_identity(self.path) == self.place
 
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         try:
@@ -90,7 +94,7 @@ class SQLiteLink(Link):
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
         # Within a transaction, which has the lock already.
-        self.deadline = deadline
+        self.deadline[0] = deadline
         self.connection.executemany(sql, rows)
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
@@ -124,14 +128,19 @@ class SQLiteLink(Link):
             self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
         return count
 
-    def recover(self, error: BaseException) -> bool:
-        self.deadline = math.inf
+    def recover(self, error: BaseException | None) -> bool:
+        self.deadline[0] = math.inf
         with contextlib.suppress(sqlite3.Error):
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
         if self.path is None:
             return True
-        return self.reusable and not self.connection.in_transaction and primary_code(error) not in SPENT_CODES
+        return (
+            self.reusable
+            and isinstance(error, sqlite3.Error | TaskBackendError)
+            and not self.connection.in_transaction
+            and primary_code(error) not in SPENT_CODES
+        )
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):

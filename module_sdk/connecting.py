@@ -5,42 +5,47 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic
 
-from module_sdk.backends import TaskBackendUnavailableError
-from module_sdk_sql.dialects.base import Link
+from module_sdk.errors import TaskBackendUnavailableError
+from module_sdk.latch import Latch
+from module_sdk.places import Places
+from module_sdk.pooling import AnyLink
 
 # Resolving a name heeds no deadline, nor does libpq below two seconds: so many threads at most may hang there.
 MOST_OVERDUE: Final = 4
 
 
-class Connector:
+class Connector(Generic[AnyLink]):
     """One caller at a time connects. Who comes while an attempt hangs waits for it, until its own deadline has passed.
 
     Then nothing can come of it, even if the server is back by now, so another is begun; and what fails for the caller
     who has left is tried again for the one who waits.
     """
 
-    def __init__(self, connect: Callable[[float], Link]) -> None:
+    def __init__(self, connect: Callable[[float], AnyLink]) -> None:
         self.connect_now = connect
-        self.turn = threading.Lock()
-        self.attempt: Attempt | None = None
-        self.overdue: list[Attempt] = []
+        self.turn: Places[None] = Places(1)
+        self.attempt: Attempt[AnyLink] | None = None
+        self.overdue: list[Attempt[AnyLink]] = []
         self.last_error: Exception | None = None
 
-    def connect(self, deadline: float) -> Link:
+    def connect(self, deadline: float) -> AnyLink:
         """A new connection. Raises what connecting raised, or `TaskBackendUnavailableError` when late."""
-        if not self.turn.acquire(timeout=remaining(deadline)):
+        place = self.turn.take(deadline)
+        if place is None:
             raise TaskBackendUnavailableError("others wait for a connection too: no answer in time")
         try:
-            own: Attempt | None = None
+            own: Attempt[AnyLink] | None = None
             while True:
-                if self.attempt is None:
-                    own = self.attempt = self.begin(deadline)
                 attempt = self.attempt
+                if attempt is None or not attempt.has_begun():
+                    # Known before it begins: an interrupt must not leave a connection that nobody knows of.
+                    attempt = own = self.attempt = Attempt(deadline)
+                    attempt.begin(self.connect_now)
                 if attempt.done.wait(remaining(min(deadline, attempt.deadline))):
-                    self.attempt = None
                     link = attempt.take()
+                    self.attempt = None
                     if link is not None:
                         return link
                     if attempt is own:
@@ -53,15 +58,11 @@ class Connector:
                 else:
                     self.leave(attempt, deadline)
         finally:
-            self.turn.release()
+            place.back(place)
+            self.turn.given()
+            del place
 
-    def begin(self, deadline: float) -> Attempt:
-        attempt = Attempt(deadline)
-        arguments = (self.connect_now,)
-        threading.Thread(target=attempt.run, args=arguments, name="module-sdk-connect", daemon=True).start()
-        return attempt
-
-    def leave(self, attempt: Attempt, deadline: float) -> None:
+    def leave(self, attempt: Attempt[AnyLink], deadline: float) -> None:
         """Give up an attempt that is overdue; while too many hang, wait for it instead."""
         self.forget_ended()
         if len(self.overdue) < MOST_OVERDUE:
@@ -72,29 +73,38 @@ class Connector:
 
     def forget_ended(self) -> None:
         """Of attempts that were overdue, what the driver said stays, as the cause of a later failure in time."""
-        for one in [one for one in self.overdue if one.done.is_set()]:
+        for one in [one for one in self.overdue if one.done.is_set]:
             self.overdue.remove(one)
             self.last_error = one.error or self.last_error
             one.close()
 
 
-class Attempt:
+class Attempt(Generic[AnyLink]):
     """One run of connecting, for a caller who may be gone when it ends."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self.done = threading.Event()
-        self.link: Link | None = None
+        self.done = Latch()
+        self.thread: threading.Thread | None = None
+        self.link: AnyLink | None = None
         self.error: Exception | None = None
 
-    def run(self, connect: Callable[[float], Link]) -> None:
+    def begin(self, connect: Callable[[float], AnyLink]) -> None:
+        self.thread = threading.Thread(target=self.run, args=(connect,), name="module-sdk-connect", daemon=True)
+        self.thread.start()
+
+    def has_begun(self) -> bool:
+        """False if no thread could be started, or an interrupt came before."""
+        return self.done.is_set or (self.thread is not None and self.thread.is_alive())
+
+    def run(self, connect: Callable[[float], AnyLink]) -> None:
         try:
             self.link = connect(self.deadline)
         except Exception as error:  # raised by whoever waits
             self.error = error
         self.done.set()
 
-    def take(self) -> Link | None:
+    def take(self) -> AnyLink | None:
         """The connection, once it is done; `None` if there is none, or if it has been lost since."""
         if self.link is not None and self.link.is_current():
             return self.link
@@ -103,7 +113,7 @@ class Attempt:
 
     def close(self) -> None:
         """Give up the connection, if it is done and has one."""
-        if self.done.is_set() and self.link is not None:
+        if self.done.is_set and self.link is not None:
             self.link.close()
             self.link = None
 
