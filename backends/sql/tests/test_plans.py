@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from module_sdk_sql.dialects import postgresql
+from module_sdk_sql.dialects import postgresql_link
 from module_sdk_sql.manager import SQLTaskManager
 
 from module_sdk import open_manager
@@ -128,7 +128,7 @@ def test_a_connection_that_planned_on_an_empty_table_plans_again(
 
     # when the table grows, without statistics, and some time has passed
     manager.import_tasks(list(tasks())[:5_000])
-    monkeypatch.setattr(postgresql, "REPLAN_SECONDS", 0.0)
+    monkeypatch.setattr(postgresql_link, "REPLAN_SECONDS", 0.0)
     assert len(manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)) == FAMILY
 
     # then the statement that lookups have prepared reads the index of keys
