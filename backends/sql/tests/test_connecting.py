@@ -55,7 +55,7 @@ def network() -> Any:
     made.let_go.set()
 
 
-def within(connector: Connector, seconds: float) -> Link:
+def within(connector: Connector[Link], seconds: float) -> Link:
     return connector.connect(time.monotonic() + seconds)
 
 
