@@ -18,7 +18,7 @@ from module_sdk.errors import (
 from module_sdk.explanation import Diagnosis, Explanation
 from module_sdk.hookspecs import hookimpl
 from module_sdk.manager import TaskManager
-from module_sdk.options import ManagerOptions
+from module_sdk.options import ManagerOptions, check_with_driver
 from module_sdk.places import Places
 from module_sdk.primitives import StoredRows
 from module_sdk.query import Condition, Query, Sort
@@ -67,6 +67,7 @@ __all__ = [
     "TaskConflictError",
     "TaskManager",
     "TaskRecord",
+    "check_with_driver",
     "hookimpl",
     "statuses",
     "watchdog",

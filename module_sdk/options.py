@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from module_sdk.errors import ConfigurationError
@@ -56,6 +57,34 @@ class ManagerOptions:
 
                 guess = near_misses.option_meant(name, known)
                 raise ConfigurationError(f"unknown option {name!r}{offered}{guess}")
+
+
+def check_with_driver(
+    ask: Callable[[], object], options: Mapping[str, Any], refusals: type[Exception] | tuple[type[Exception], ...]
+) -> None:
+    """For backends: let the driver look at the options of a URL, before there is a server to connect to.
+
+    `ask` hands the options to the driver; one of `refusals` becomes `ConfigurationError`. The driver's own text may
+    quote a value, which may be a secret, so the error only names the options in that text.
+    """
+    refused: Exception | None = None
+    try:
+        ask()
+    except refusals as error:
+        refused = error
+    # Outside of the handler, so that the driver's error, which may repeat a value, is not the context of ours.
+    if refused is not None:
+        shown, text = nameable(options), str(refused).lower()
+        named = [name for name in shown if re.search(rf"\b{re.escape(name.lower())}\b", text)]
+        listed = ", ".join(named or shown) or "one after '?'"
+        raise ConfigurationError(f"the driver refuses options of the URL: {listed} ({type(refused).__name__})")
+
+
+def nameable(options: Mapping[str, Any]) -> list[str]:
+    """The names of options that an error may show; none if behind an unescaped "?" may be the rest of a password."""
+    if any("@" in f"{name}{value}" for name, value in options.items()):
+        return []
+    return sorted(name for name in options if re.fullmatch("[A-Za-z_]+", name))
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -110,6 +110,7 @@ def test_a_loop_that_ends_before_the_work_began_interrupts_it(store: TaskManager
     # then
     until_status(store, task_id, "interrupted")
     until_closed(coroutine)
+    gc.collect()
 
 
 def until_closed(coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -218,7 +219,9 @@ def test_a_submission_cancelled_meanwhile_leaves_no_task_that_nobody_runs(loop_g
 
 
 def test_nothing_pending_is_left_on_the_background_loop(store: TaskManager, caplog: pytest.LogCaptureFixture) -> None:
-    # given work that ended, and work that did not
+    # given work that ended, and work that did not, and nothing left of earlier tests
+    gc.collect()
+    caplog.clear()
     for number in range(20):
         tasks.wait(tasks.run_background_sync(add(1, number)), 10)
     until_status(store, tasks.run_background_sync(hang()), "running")

@@ -17,12 +17,10 @@ INTRODUCTION: Final = """\
 # What the contract suite catches
 
 Each line is a store that is right in everything but one thing, and the clause that must catch it: by a test that
-carries the clause's id, with an assertion and not by a crash. Numbers are those of the contract's list; an `r` marks a
-bug of our research, an `x` a further one, an `s` one that a stranger tried, an `e` one of a store that is emptied, a
-`p` one that shows passwords, an `o` one of the order of new tasks, an `i` one of unreadable records, an `m` one of many
-tasks that are ended at once, a `j` one of what becomes JSON or text.
-`tests/mutants/rules/` has the stores, in files named by the rule that they break. `python -m tests.mutants.matrix` runs
-them all and writes this page, and `tests/test_contract_bites.py` runs them in every check.
+carries the clause's id, with an assertion and not by a crash. Plain numbers are those of the contract's list; a letter
+marks a bug that was thought of, met or tried later. `tests/mutants/rules/` has the stores, in files named by the rule
+that they break. `python -m tests.mutants.matrix` runs them all and writes this page, and
+`tests/test_contract_bites.py` runs them in every check.
 """
 
 

@@ -87,6 +87,7 @@ CONTROLS: Final = (
     Placed(OverTheWire, "wire"),
     Placed(SQLMutant, "sqlite"),
     Placed(SQLMutant, "postgresql"),
+    Placed(SQLMutant, "pooler"),
     Placed(SQLMutant, "mariadb"),
     Placed(RedisMutant, "valkey"),
     Placed(MongoMutant, "mongodb"),

@@ -107,6 +107,7 @@ BASES = {
     "wire": WireMutant,
     "sqlite": SQLiteMutant,
     "postgresql": SQLServerMutant,
+    "pooler": SQLServerMutant,
     "mariadb": SQLServerMutant,
     "valkey": ValkeyMutant,
     "mongodb": MongoMutantUnderTest,

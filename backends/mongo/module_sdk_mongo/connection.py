@@ -6,7 +6,7 @@ import threading
 import time
 from contextlib import AbstractContextManager
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -15,8 +15,14 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import split_options
 
-from module_sdk.backends import ManagerOptions, StoreURL, TaskBackendUnavailableError
+from module_sdk.backends import (
+    ManagerOptions,
+    StoreURL,
+    TaskBackendUnavailableError,
+    check_with_driver,
+)
 
 Document = dict[str, Any]
 Order = list[tuple[str, int]]
@@ -77,7 +83,9 @@ class Connection:
             "connectTimeoutMS": CONNECT_MILLISECONDS,
             "maxPoolSize": int(self.options.max_connections),
         }
-        in_url = {name.lower() for name, _ in parse_qsl(self.url.text.partition("?")[2])}
+        given = parse_qsl(self.url.text.partition("?")[2])
+        check_with_driver(lambda: check_options(given), dict(given), ValueError)
+        in_url = {name.lower() for name, _ in given}
         ours = {name: value for name, value in settings.items() if name.lower() not in in_url}
         return MongoClient(self.url.text, connect=False, **ours)
 
@@ -99,6 +107,18 @@ class Connection:
         with self.lock, pymongo.timeout(CLOSE_SECONDS):
             if self.client is not None:
                 self.client.close()
+
+
+def check_options(given: list[tuple[str, str]]) -> None:
+    """Raise `ValueError` with the name of the first option that the driver does not know or understand.
+
+    The client itself only warns of such an option, and goes on without it.
+    """
+    for name, value in given:
+        try:
+            split_options(urlencode({name: value}))
+        except (PyMongoError, ValueError):
+            raise ValueError(name) from None
 
 
 def within(deadline: float) -> AbstractContextManager[None]:

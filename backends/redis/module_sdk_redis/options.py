@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from redis.connection import parse_url
+from redis.connection import SSLConnection, parse_url
+from redis.exceptions import RedisError
 
-from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
+from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL, check_with_driver
 
 TLS_SETTINGS: Final = (
     "ssl_ca_certs",
@@ -111,6 +112,7 @@ def checked(
     address = (values.pop("host", "localhost"), values.pop("port", 6379))
     tls: dict[str, Any] = {name: values.pop(name) for name in TLS_SETTINGS if name in values}
     of_sentinels: dict[str, Any] = {name: values.pop(name) for name in SENTINEL_SETTINGS if name in values}
+    check_with_driver(lambda: SSLConnection(**tls), tls, (RedisError, TypeError, ValueError))
     # RESP2 has one form for the answers of all versions, and no messages that nobody asked for.
     connection: dict[str, Any] = {**values, **(tls if uses_tls else {}), "protocol": 2}
     links = LinkSettings(uses_tls, connection)

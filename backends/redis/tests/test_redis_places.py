@@ -34,7 +34,7 @@ def guarded() -> Iterator[RedisOverTLS]:
 @pytest.fixture(scope="module")
 def careless() -> Iterator[Valkey]:
     """A cache: no append-only file, and what does not fit is dropped, whatever it is."""
-    memory = ("--maxmemory", f"{MEGABYTES}mb", "--maxmemory-policy", "allkeys-lru")
+    memory = ("--maxmemory", f"{MEGABYTES}mb", "--maxmemory-policy", "allkeys-lfu")
     with running(Valkey, "--appendonly", "no", *memory) as server:
         yield server
 
@@ -103,7 +103,7 @@ def test_doctor_warns_of_a_cache(careless: Valkey, opener: Opener, caplog: pytes
     assert not manager.capabilities.durable
     assert "is not known to be durable" in caplog.text
     assert any("appendonly is off" in warning for warning in warnings)
-    assert any("maxmemory-policy is 'allkeys-lru'" in warning for warning in warnings)
+    assert any("maxmemory-policy is 'allkeys-lfu'" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(

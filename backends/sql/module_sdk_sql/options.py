@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from sqlalchemy.engine import URL, make_url
@@ -19,6 +19,14 @@ SYNCHRONOUS: Final = ("off", "normal", "full", "extra")
 MEMORY: Final = ("", ":memory:")
 OPTIONS: Final = ("synchronous", "private")
 UTF8_NAMES: Final = ("utf8", "utf-8", "utf8mb3", "utf8mb4", "unicode")
+# libpq looks at these only when it has connected.
+LIBPQ_NUMBERS: Final = (
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
 YES: Final = ("true", "1", "yes", "on")
 NO: Final = ("false", "0", "no", "off")
 
@@ -63,13 +71,15 @@ class PostgreSQLOptions:
     """With options of libpq alone."""
     is_pooled: bool | None = None
     """`pooler=true` or `false`; `None` (`auto`) finds out for each connection."""
+    connect_seconds: int | None = None
+    """`connect_timeout`, which only shortens what a call has left."""
     prepare_after: int | None = 2
     """`prepare_threshold`: how often a statement runs before it is prepared; `None` (`none`) is never."""
 
     @classmethod
     def parse(cls, store_url: StoreURL, url: URL, options: ManagerOptions, known: Collection[str]) -> PostgreSQLOptions:
         """`known` are the options of libpq. Raises `ConfigurationError`."""
-        names = ("pooler", "prepare_threshold", "autocommit", "client_encoding")
+        names = ("pooler", "prepare_threshold", "connect_timeout", "autocommit", "client_encoding")
         url, given = take_ours(url, options, names)
         refuse_unknown(store_url, url, known, f"libpq has none of that name, and ours are {', '.join(names)}")
         require_autocommit(given)
@@ -78,25 +88,43 @@ class PostgreSQLOptions:
         if pooler not in (*YES, *NO, "auto"):
             raise ConfigurationError("pooler must be true, false or auto")
         threshold = given.get("prepare_threshold", "2").lower()
-        if threshold != "none" and not re.fullmatch("[0-9]{1,6}", threshold):
-            raise ConfigurationError("prepare_threshold must be a number of at most six digits, or none")
+        for name in LIBPQ_NUMBERS:
+            if name in url.query:
+                whole_number(name, str(url.query[name]))
         return cls(
             url,
-            None if pooler == "auto" else pooler in YES,
-            None if threshold == "none" else int(threshold),
+            is_pooled=None if pooler == "auto" else pooler in YES,
+            connect_seconds=connect_seconds(given),
+            prepare_after=None if threshold == "none" else whole_number("prepare_threshold", threshold),
         )
 
 
-def mariadb_url(url: URL, options: ManagerOptions) -> URL:
-    """The URL with options of the driver alone. Raises `ConfigurationError` for a bad one of ours."""
-    fixed = ("use_unicode", "binary_prefix", "conv", "cursorclass", "defer_connect")
-    for name in fixed:
-        if name in url.query:
-            raise ConfigurationError(f"{name} cannot be chosen in the URL: the SQL backend sets it")
-    url, given = take_ours(url, options, ("autocommit", "charset"))
-    require_autocommit(given)
-    require_utf8(given, "charset")
-    return url
+@dataclasses.dataclass(frozen=True, slots=True)
+class MariaDBOptions:
+    """`mysql://user:password@host:3306/database?…`, with options of the driver and these of ours."""
+
+    url: URL = dataclasses.field(repr=False)
+    """With options of the driver alone."""
+    connect_seconds: int | None = None
+    """As for PostgreSQL."""
+    typed: dict[str, bool | int] = dataclasses.field(default_factory=dict)
+    """Options that the driver wants as something else than text."""
+
+    @classmethod
+    def parse(cls, url: URL, options: ManagerOptions) -> MariaDBOptions:
+        """Raises `ConfigurationError` for a bad option of ours; the driver looks at its own."""
+        for name in ("use_unicode", "binary_prefix", "conv", "cursorclass", "defer_connect"):
+            if name in url.query:
+                raise ConfigurationError(f"{name} cannot be chosen in the URL: the SQL backend sets it")
+        url, given = take_ours(url, options, ("autocommit", "charset", "connect_timeout"))
+        require_autocommit(given)
+        require_utf8(given, "charset")
+        typed: dict[str, bool | int] = {}
+        for name in ("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity", "max_allowed_packet"):
+            if name in url.query:
+                text = str(url.query[name])
+                typed[name] = truth(name, text) if name.startswith("ssl_") else whole_number(name, text)
+        return cls(url, connect_seconds(given), typed)
 
 
 def take_ours(url: URL, options: ManagerOptions, names: Collection[str]) -> tuple[URL, dict[str, str]]:
@@ -110,8 +138,26 @@ def take_ours(url: URL, options: ManagerOptions, names: Collection[str]) -> tupl
     return url.difference_update_query(names), texts
 
 
+def truth(name: str, text: str) -> bool:
+    if text.lower() not in (*YES, *NO):
+        raise ConfigurationError(f"{name} must be true or false")
+    return text.lower() in YES
+
+
+def whole_number(name: str, text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ConfigurationError(f"{name} must be a whole number of at most nine digits")
+    return int(text)
+
+
+def connect_seconds(given: dict[str, str]) -> int | None:
+    seconds = whole_number("connect_timeout", given.get("connect_timeout", "0"))
+    # As libpq has it, zero is no limit.
+    return seconds or None
+
+
 def require_autocommit(given: dict[str, str]) -> None:
-    if given.get("autocommit", "true").lower() not in YES:
+    if not truth("autocommit", given.get("autocommit", "true")):
         raise ConfigurationError("autocommit is always on: a call that needs a transaction begins one itself")
 
 
@@ -125,20 +171,6 @@ def refuse_unknown(store_url: StoreURL, url: URL, known: Collection[str], hint: 
     for name in url.query:
         if name not in known:
             raise ConfigurationError(f"unknown option {store_url.shown_option(name)} in the URL; {hint}")
-
-
-def ask_driver(ask: Callable[[], Any], names: Collection[str], refusals: tuple[type[Exception], ...]) -> None:
-    """Let the driver look at the options of a URL, without a server: what it refuses is a `ConfigurationError`.
-
-    `ask` hands the options to the driver; `names` are the options in the URL. The driver's own text may quote a value,
-    which may be a secret, so the error only names an option whose name is in that text.
-    """
-    try:
-        ask()
-    except refusals as error:
-        refused = [name for name in sorted(names) if re.search(rf"\b{re.escape(name)}\b", str(error))]
-        which = " or ".join(refused or sorted(names)) or "of the URL"
-        raise ConfigurationError(f"the driver refuses the option {which} ({type(error).__name__})") from None
 
 
 def parse_url(url: StoreURL) -> URL:

@@ -20,11 +20,18 @@ from sqlalchemy.dialects.mysql.mysqldb import MySQLDialect_mysqldb
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.engine import URL
 
-from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, TaskBackendUnavailableError, watchdog
+from module_sdk.backends import (
+    ConfigurationError,
+    Diagnosis,
+    ManagerOptions,
+    TaskBackendUnavailableError,
+    check_with_driver,
+    watchdog,
+)
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.mariadb_link import MariaDBLink, MySQLdbLink
 from module_sdk_sql.dialects.server import ServerDialect
-from module_sdk_sql.options import ask_driver, mariadb_url
+from module_sdk_sql.options import MariaDBOptions
 from module_sdk_sql.schema import ColumnTypes
 
 # Client flags: https://mariadb.com/kb/en/connection/#capabilities
@@ -96,11 +103,12 @@ class MariaDBDialect(ServerDialect):
 
     def __init__(self, url: URL, options: ManagerOptions) -> None:
         super().__init__(options.max_connections, options.timeout_seconds)
-        url = mariadb_url(url, options)
+        self.options = MariaDBOptions.parse(url, options)
+        url = self.options.url
         self.driver = choose_driver(url.get_driver_name() if "+" in url.drivername else None)
         dialect = MySQLDialect_mysqldb if self.driver.__name__ == "MySQLdb" else MySQLDialect_pymysql
         self.compiler = dialect(dbapi=self.driver, paramstyle="format")
-        ask_driver(lambda: self.read_arguments(url), url.query, (Exception,))
+        check_with_driver(lambda: self.read_arguments(url), url.query, (Exception,))
         if not url.database:
             raise ConfigurationError("the URL names no database: write mysql://user@host/database")
         self.arguments["client_flag"] = (self.arguments.get("client_flag", 0) & ~FOUND_ROWS) | MULTI_STATEMENTS
@@ -108,7 +116,7 @@ class MariaDBDialect(ServerDialect):
 
     def read_arguments(self, url: URL) -> None:
         """The driver's arguments. Raises its own errors for options that it does not take; no server is asked."""
-        self.arguments = dict(self.compiler.create_connect_args(url)[1])
+        self.arguments = {**self.compiler.create_connect_args(url)[1], **self.options.typed}
         if self.driver.__name__ != "MySQLdb":
             self.driver.connect(**self.arguments, defer_connect=True)
             return
@@ -165,6 +173,7 @@ class MariaDBDialect(ServerDialect):
     def connect_driver(self, deadline: float) -> tuple[Any, int]:
         """The driver's connection and the descriptor of its socket."""
         seconds = deadline - time.monotonic()
+        seconds = min(seconds, self.options.connect_seconds or seconds)
         if seconds <= 0:
             raise TaskBackendUnavailableError("no time was left to connect")
         if self.driver.__name__ == "MySQLdb":

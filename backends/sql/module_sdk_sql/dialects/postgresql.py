@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, watchdog
+from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, check_with_driver, watchdog
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.postgresql_errors import (
     GIVEN_UP,
@@ -34,7 +34,7 @@ from module_sdk_sql.dialects.postgresql_errors import (
 from module_sdk_sql.dialects.postgresql_link import PostgreSQLLink
 from module_sdk_sql.dialects.postgresql_pooled import PINNED, PooledLink
 from module_sdk_sql.dialects.server import ServerDialect
-from module_sdk_sql.options import PostgreSQLOptions, ask_driver
+from module_sdk_sql.options import PostgreSQLOptions
 from module_sdk_sql.schema import ColumnTypes
 
 logger = logging.getLogger("module_sdk.tasks")
@@ -95,8 +95,8 @@ class PostgreSQLDialect(ServerDialect):
         self.found_pooler = False
         compiler: Any = PGDialect_psycopg
         self.compiler = compiler(dbapi=psycopg, paramstyle="format")
-        query = self.options.url.query
-        ask_driver(lambda: self.read_arguments(self.options.url), query, (SQLAlchemyError, ValueError, psycopg.Error))
+        url = self.options.url
+        check_with_driver(lambda: self.read_arguments(url), url.query, (SQLAlchemyError, ValueError, psycopg.Error))
         self.arguments["client_encoding"] = "UTF8"
         self.adapters = AdaptersMap(psycopg.adapters)
         # Otherwise each size of integer makes another prepared statement.
@@ -149,7 +149,8 @@ class PostgreSQLDialect(ServerDialect):
         raise failure
 
     def connect_to(self, arguments: dict[str, Any], deadline: float) -> Link:
-        seconds = max(LEAST_CONNECT_SECONDS, math.ceil(deadline - time.monotonic()))
+        seconds = math.ceil(deadline - time.monotonic())
+        seconds = max(LEAST_CONNECT_SECONDS, min(seconds, self.options.connect_seconds or seconds))
         began = time.monotonic()
         # Nothing is prepared before it is known that the session is the connection's own.
         connection = psycopg.connect(
@@ -205,7 +206,7 @@ class PostgreSQLDialect(ServerDialect):
         return not takes_no_writes
 
     def lost_role(self, error: BaseException) -> bool:
-        code = error.sqlstate if isinstance(error, psycopg.Error) else None
+        code = code_of(error)
         if code == UNKNOWN_STATEMENT:
             # A statement was prepared in one session, and its name was used in another.
             self.find_pooler()
