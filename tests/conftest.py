@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from module_sdk.manager import TaskManager
 from module_sdk.runner.functions import functions
 from module_sdk.testing import MODULE, USER, World, world
 from tests.environments import ROOT, build
+from tests.hostile import RaisingFormatter, RaisingHandler, leave
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So shells start what is to run in the background, and the processes that tests interrupt would inherit it.
@@ -52,3 +54,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManage
 def built_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of module-sdk, built once a run."""
     return build(ROOT, tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(params=["filter", "filter of a handler", "handler", "formatter"])
+def raising_log(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The host's logging raises what is no `Exception`, at each place where it can."""
+    logger = logging.getLogger("module_sdk.tasks")
+    handler: logging.Handler = RaisingHandler() if request.param == "handler" else logging.StreamHandler()
+    if request.param == "formatter":
+        handler.setFormatter(RaisingFormatter())
+    target = logger if request.param == "filter" else handler
+    if request.param.startswith("filter"):
+        target.addFilter(leave)
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+    logger.removeFilter(leave)

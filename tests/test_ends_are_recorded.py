@@ -18,6 +18,7 @@ from module_sdk import tasks
 from module_sdk.backends import Change, TaskBackendUnavailableError
 from module_sdk.manager import TaskManager
 from module_sdk.rows import Row
+from module_sdk.runner.outcome import NOT_BY_US
 from module_sdk.runtime import get_runtime
 from module_sdk.testing import USER
 from tests.hostile import (
@@ -38,15 +39,13 @@ from tests.hostile import (
     NoMemoryForTextError,
     NoTextError,
     OwnTextError,
-    RaisingFormatter,
-    RaisingHandler,
     RaisingObserver,
     Unprintable,
     failed_by_pytest,
     leave,
 )
 from tests.managers import FaultyManager
-from tests.work import Gate, add, until, until_status
+from tests.work import Gate, Stoppable, add, run_for_ever, until, until_status
 
 # --- Work, in each of its forms ---------------------------------------------------------------------------------------
 
@@ -73,7 +72,7 @@ def run_on_the_callers_loop(call: Callable[[], Any]) -> Row:
         await tasks.await_task(ids[0], 10)
 
     try:
-        asyncio.run(main())
+        run_for_ever(main())
     except (SystemExit, KeyboardInterrupt) as error:  # so they would end the loop from any task there
         assert not ids or error.args == EXIT  # noqa: PT017  # the loop of a host may end, and need not
     return tasks.wait(ids[0], 10)
@@ -160,15 +159,20 @@ def test_awaiting_what_was_cancelled_fails_the_task(store: TaskManager) -> None:
     assert (view["status"], view["error"]) == ("failed", "CancelledError: ")
 
 
-def test_work_that_is_cancelled_on_its_loop_is_interrupted(store: TaskManager) -> None:
+def test_work_that_is_cancelled_on_its_loop_is_interrupted(
+    store: TaskManager, caplog: pytest.LogCaptureFixture
+) -> None:
     async def cancel_itself() -> None:
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
         await asyncio.sleep(10)
 
-    view = tasks.wait(tasks.run_background_sync(cancel_itself()), 10)
-    assert (view["status"], view["error"]) == ("interrupted", "stopped")
+    task_id = tasks.run_background_sync(cancel_itself())
+    view = tasks.wait(task_id, 10)
+    assert (view["status"], view["error"]) == ("interrupted", NOT_BY_US)
+    # The end is recorded before it is logged.
+    until(lambda: f"task {task_id} was {NOT_BY_US}" in caplog.text)
 
 
 # --- What work returns ------------------------------------------------------------------------------------------------
@@ -213,21 +217,6 @@ def test_a_result_is_stored_although_work_has_made_warnings_errors(store: TaskMa
 # --- What logging and listeners do ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["filter", "filter of a handler", "handler", "formatter"])
-def raising_log(request: pytest.FixtureRequest) -> Iterator[None]:
-    logger = logging.getLogger("module_sdk.tasks")
-    handler: logging.Handler = RaisingHandler() if request.param == "handler" else logging.StreamHandler()
-    if request.param == "formatter":
-        handler.setFormatter(RaisingFormatter())
-    target = logger if request.param == "filter" else handler
-    if request.param.startswith("filter"):
-        target.addFilter(leave)
-    logger.addHandler(handler)
-    yield
-    logger.removeHandler(handler)
-    logger.removeFilter(leave)
-
-
 @each_form
 def test_logging_that_raises_keeps_no_end_from_the_record(
     two_threads: TaskManager, raising_log: None, run: Callable[[Callable[[], Any]], Row]
@@ -239,6 +228,32 @@ def test_logging_that_raises_keeps_no_end_from_the_record(
     assert run(object)["error"] == "PayloadError: result must be JSON: object is not"
     assert run(lambda: ExitingItems(a=1))["error"] == "SystemExit: hostile"
     then_nothing_is_left()
+
+
+@pytest.mark.parametrize("cancels", [True, False])
+def test_a_loop_that_ends_is_recorded_although_logging_raises(
+    store: TaskManager, raising_log: None, cancels: bool
+) -> None:
+    async def submit(gate: Gate) -> str:
+        task_id = await tasks.run_background(gate.coroutine(), task_key="k")
+        while not gate.begun.is_set():
+            await asyncio.sleep(0.002)
+        return task_id
+
+    task_id = run_for_ever(submit(Gate()), cancels=cancels)
+    assert str(until_status(store, task_id, "interrupted").error).startswith("stopped: ")
+    then_nothing_is_left()
+
+
+def test_a_shutdown_stops_the_work_although_logging_raises(raising_log: None, faulty: FaultyManager) -> None:
+    def refuse(change: Change) -> None:
+        raise ValueError("no")
+
+    work = Stoppable()
+    work.submit("function")
+    faulty.before_update = refuse
+    tasks.shutdown(0)
+    assert work.stopped.wait(10)
 
 
 def test_an_error_reaches_the_other_handlers_and_the_error_stream(
@@ -372,7 +387,7 @@ def test_a_coroutine_that_raises_as_it_is_stopped_is_recorded(store: TaskManager
         return task_id
 
     # when
-    task_id = asyncio.run(main())
+    task_id = run_for_ever(main())
 
     # then
     assert until_status(store, task_id, "failed").error == "Abort: instead"
