@@ -29,14 +29,13 @@ from module_sdk_sql.conditions import where
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.choice import choose_dialect
 from module_sdk_sql.pool import LOOK_SECONDS, Pool
+from module_sdk_sql.records import RECORD_COLUMNS, column_values, has_payloads, present_values, with_times
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
-from module_sdk_sql.statements import COLUMNS, TIMES, Statement, Statements
+from module_sdk_sql.statements import Statement, Statements
 from module_sdk_sql.upgrading import read_whole_version, upgrade, version_in
 
 Result = TypeVar("Result")
 
-RECORD_COLUMNS: Final = tuple(COLUMNS.values())
-PAYLOAD_PLACES: Final = tuple(RECORD_COLUMNS.index(name) for name in PAYLOAD_COLUMNS)
 LONGEST_PAUSE_SECONDS: Final = 0.01
 
 
@@ -369,24 +368,6 @@ class SQLTaskManager(TaskManager):
             return self.missing_schema()
         kind = TaskBackendUnavailableError if self.dialect.is_unavailable(error) else TaskBackendError
         return kind(self.describe_error(error))
-
-
-def column_values(record: TaskRecord) -> dict[str, Any]:
-    return dict(zip(COLUMNS.values(), record, strict=True))
-
-
-def present_values(record: TaskRecord) -> dict[str, Any]:
-    return {name: value for name, value in zip(COLUMNS.values(), record, strict=True) if value is not None}
-
-
-def with_times(record: TaskRecord, times: Sequence[int | None]) -> TaskRecord:
-    """The record itself, if it has those times already."""
-    named: dict[str, Any] = dict(zip(TIMES, times, strict=True))
-    return record if all(getattr(record, name) == time for name, time in named.items()) else record._replace(**named)
-
-
-def has_payloads(record: TaskRecord) -> bool:
-    return any(record[place] is not None for place in PAYLOAD_PLACES)
 
 
 def load(link: Link, statement: Statement, records: Iterable[TaskRecord], deadline: float) -> None:

@@ -12,7 +12,7 @@ from module_sdk_mongo import manager
 from module_sdk_mongo.documents import document_of
 from module_sdk_redis import scripts
 from module_sdk_redis.manager import import_chunks
-from module_sdk_sql.manager import column_values, has_payloads, present_values
+from module_sdk_sql.records import column_values, has_payloads, present_values
 
 from module_sdk.backends import Task, TaskConflictError, TaskRecord, statuses
 from tests.mutants.marking import mutant

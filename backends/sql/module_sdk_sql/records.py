@@ -1,0 +1,31 @@
+"""The columns of a record, and what a statement takes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from module_sdk.backends import TaskRecord
+from module_sdk_sql.schema import PAYLOAD_COLUMNS
+from module_sdk_sql.statements import COLUMNS, TIMES
+
+RECORD_COLUMNS: Final = tuple(COLUMNS.values())
+PAYLOAD_PLACES: Final = tuple(RECORD_COLUMNS.index(name) for name in PAYLOAD_COLUMNS)
+
+
+def column_values(record: TaskRecord) -> dict[str, Any]:
+    return dict(zip(COLUMNS.values(), record, strict=True))
+
+
+def present_values(record: TaskRecord) -> dict[str, Any]:
+    return {name: value for name, value in zip(COLUMNS.values(), record, strict=True) if value is not None}
+
+
+def with_times(record: TaskRecord, times: Sequence[int | None]) -> TaskRecord:
+    """The record itself, if it has those times already."""
+    named: dict[str, Any] = dict(zip(TIMES, times, strict=True))
+    return record if all(getattr(record, name) == time for name, time in named.items()) else record._replace(**named)
+
+
+def has_payloads(record: TaskRecord) -> bool:
+    return any(record[place] is not None for place in PAYLOAD_PLACES)
