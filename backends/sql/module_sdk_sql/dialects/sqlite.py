@@ -96,14 +96,13 @@ class SQLiteDialect(Dialect):
             return True
         if self.path.is_dir():
             raise ConfigurationError(f"{self.path} is a folder, not a database file")
-        if not create or self.path.exists():
-            if self.options.private:
-                sqlite_file.close_to_others(self.path)
-            return create or not is_absent(self.path)
-        if not self.path.parent.is_dir():
-            raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
-        sqlite_file.create(self.path, private=self.options.private)
-        return True
+        if create and not self.path.exists():
+            if not self.path.parent.is_dir():
+                raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
+            sqlite_file.create(self.path, private=self.options.private)
+        if self.options.private:
+            sqlite_file.close_to_others(self.path)
+        return create or not is_absent(self.path)
 
     def connect(self, deadline: float) -> Link:
         if self.path is None:
