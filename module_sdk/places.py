@@ -184,7 +184,7 @@ class Places(Generic[Thing]):
 
     def find_lost(self) -> None:
         """Make a new place for each that died in use; what belonged to it belongs to the new one, and is unsettled."""
-        self.lost.clear()
+        noticed = list(self.lost)
         for entry in list(self.entries):
             if entry() is None:
                 try:
@@ -194,6 +194,10 @@ class Places(Generic[Thing]):
                 self.add(entry.link)
         while len(self.entries) < self.number:
             self.add(None)
+        # At the end: after an interrupt in between the next call must search again.
+        for entry in noticed:
+            with contextlib.suppress(ValueError):
+                self.lost.remove(entry)
 
     def add(self, link: Thing | None) -> None:
         place: Place[Thing] = Place(self.stock.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 import threading
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class AtLine:
     def trace(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         if OURS not in frame.f_code.co_filename:
             return None
-        if event == "line":
+        if event == "line" and not leaves_with(frame):
             self.number -= 1
             if self.number == 0:
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -48,6 +49,17 @@ class AtLine:
     @property
     def was_reached(self) -> bool:
         return self.number <= 0
+
+
+def leaves_with(frame: FrameType) -> bool:
+    """Whether the line is a `with` whose body has ended.
+
+    A trace function is called there, but no signal's handler: Python looks for signals after a call and at the end of
+    a loop's body, so the next such moment comes after the lock has been released.
+    """
+    if not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
+        return False
+    return frame.f_lasti != min(start for start, _, line in frame.f_code.co_lines() if line == frame.f_lineno)
 
 
 def in_a_thread(call: Callable[[], object]) -> None:
