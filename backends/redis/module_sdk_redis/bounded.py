@@ -129,7 +129,7 @@ class Link:
             raise redis.TimeoutError("no time was left")
         watchdog.begin(self.watch, deadline)
         try:
-            self.send(hiredis.pack_command(command))
+            self.send(hiredis.pack_command(packable(command)))
             reply = INCOMPLETE
             while reply is INCOMPLETE:
                 count = self.receive(self.buffer)
@@ -150,7 +150,8 @@ class Link:
         if self.reader.has_data():
             raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
         if isinstance(reply, ErrorReply):
-            raise DefaultParser.parse_error(str(reply))
+            parse: Any = DefaultParser.parse_error
+            raise parse(str(reply))
         return reply
 
     def close(self) -> None:
@@ -162,6 +163,14 @@ class Link:
         # An interrupt may come before anybody knows of the connection. A child must not end its parent's session.
         if self.process == os.getpid():
             self.close()
+
+
+def packable(command: tuple[Any, ...]) -> Any:
+    """The command with text for its numbers.
+
+    hiredis writes a number with a call in which Python runs the handlers of signals, and crashes if one of them raises.
+    """
+    return tuple([item if item.__class__ is str or item.__class__ is bytes else str(item) for item in command])
 
 
 def connect(settings: ServerSettings, address: Address, deadline: float) -> Link:
