@@ -78,6 +78,8 @@ class Places(Generic[Thing]):
         self.number = number
         self.stock: collections.deque[Place[Thing]] = collections.deque()
         """The places that nobody has; the last one is taken next."""
+        self.taking = iter(self.stock.pop, None)
+        """Takes one: an interrupt comes after each call, but not between an iterator's step and the next."""
         self.entries: set[Entry] = set()
         self.lost: collections.deque[Entry] = collections.deque()
         # Weak, since an interrupt may keep a thread from leaving. `kept` holds the first in line once it may have the
@@ -101,12 +103,15 @@ class Places(Generic[Thing]):
         """Take a place if one is free and nobody has waited too long for it."""
         if self.lost:
             self.find_lost()
-        if self.kept:
-            return None
+        return None if self.kept else self.pop()
+
+    def pop(self) -> Place[Thing] | None:
         try:
-            return self.stock.pop()
+            for place in self.taking:
+                return place
         except IndexError:
-            return None
+            pass
+        return None
 
     def take(self, deadline: float) -> Place[Thing] | None:
         """A place, or `None` if there was none by the deadline, on the clock of `time.monotonic()`."""
@@ -128,32 +133,41 @@ class Places(Generic[Thing]):
     def wait(self, deadline: float) -> Place[Thing] | None:
         turn = Turn(deadline)
         own = weakref.ref(turn)
-        patient_until: float | None = None
+        place: Place[Thing] | None = None
         try:
             self.line.append(own)
-            while True:
-                now = time.monotonic()
-                is_first = self.first() is own
-                if is_first and patient_until is None:
-                    patient_until = now + PATIENCE_SECONDS
-                    self.find_lost()
-                is_kept = patient_until is not None and now >= patient_until
-                if is_first and is_kept:
-                    self.keep_for(own)
-                if is_first or not self.kept:
-                    # Not through a variable: what an exception leaves there would live as long as its traceback.
-                    with contextlib.suppress(IndexError):
-                        return self.stock.pop()
-                if now >= deadline:
-                    return None
-                if is_first and not is_kept:
-                    time.sleep(min(LOOK_SECONDS, deadline - now))
-                elif not turn.bell.acquire(timeout=min(LONGEST_SLEEP_SECONDS, deadline - now)) and is_first:
-                    self.find_lost()
-        finally:
-            remove(self.line, own)
-            remove(self.kept, own)
-            self.call_first()
+            place = self.wait_in_line(turn, own)
+            self.leave(own)
+            return place
+        except BaseException:
+            if place is not None:
+                place.back(place)
+            self.leave(own)
+            raise
+
+    def wait_in_line(self, turn: Turn, own: weakref.ref[Turn]) -> Place[Thing] | None:
+        patient_until: float | None = None
+        while True:
+            now = time.monotonic()
+            is_first = self.first() is own
+            if is_first and patient_until is None:
+                patient_until = now + PATIENCE_SECONDS
+                self.find_lost()
+            is_kept = patient_until is not None and now >= patient_until
+            if is_first and is_kept:
+                self.keep_for(own)
+            place = self.pop() if is_first or not self.kept else None
+            if place is not None or now >= turn.deadline:
+                return place
+            if is_first and not is_kept:
+                time.sleep(min(LOOK_SECONDS, turn.deadline - now))
+            elif not turn.bell.acquire(timeout=min(LONGEST_SLEEP_SECONDS, turn.deadline - now)) and is_first:
+                self.find_lost()
+
+    def leave(self, own: weakref.ref[Turn]) -> None:
+        remove(self.line, own)
+        remove(self.kept, own)
+        self.call_first()
 
     def first(self) -> weakref.ref[Turn] | None:
         """The first in line, when those who are gone have been removed."""
@@ -200,17 +214,17 @@ class Places(Generic[Thing]):
                 self.lost.remove(entry)
 
     def add(self, link: Thing | None) -> None:
-        place: Place[Thing] = Place(self.stock.append)
+        if len(self.entries) >= self.number:  # another thread has found the same
+            return
+        place: Place[Thing] = Place(self.stock.append if link is not None else self.stock.appendleft)
         entry = place.entry = Entry(place, self.lost.append)
         place.keep(link)
         place.is_settled = link is None
-        self.entries.add(entry)
-        if len(self.entries) > self.number:  # two threads have found the same
-            self.entries.discard(entry)
-        elif link is None:
-            self.stock.appendleft(place)
-        else:
-            self.stock.append(place)
+        try:
+            self.entries.add(entry)
+        finally:
+            # Also when an interrupt comes in between, since this frame may live as long as an exception that is kept.
+            place.back(place)
 
 
 def remove(turns: collections.deque[weakref.ref[Turn]], turn: weakref.ref[Turn]) -> None:

@@ -6,7 +6,6 @@ be taken for that of the next call.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -154,11 +153,10 @@ class Pool(Generic[AnyLink]):
         self.close_idle()
 
     def close_idle(self) -> None:
-        idle = []
-        with contextlib.suppress(IndexError):
-            while True:
-                idle.append(self.places.stock.pop())
-        for place in idle:
+        for _ in range(len(self.places.stock)):
+            place = self.places.take_free()
+            if place is None:  # another thread has taken the rest
+                break
             try:
                 self.drop(place)
             finally:

@@ -178,7 +178,7 @@ class Link:
         replies: list[Any] = []
         watchdog.begin(self.watch, deadline)
         try:
-            self.send(b"".join(map(hiredis.pack_command, commands)))
+            self.send(b"".join([hiredis.pack_command(packable(command)) for command in commands]))
             while len(replies) < len(commands):
                 count = self.receive(self.buffer)
                 if not count:
@@ -215,6 +215,14 @@ def translated(reply: ErrorReply) -> Exception:
     """The error of redis-py's for an error of the server."""
     error: Exception = DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]  # redis-py has no types
     return error
+
+
+def packable(command: tuple[Any, ...]) -> Any:
+    """The command with text for its numbers.
+
+    hiredis writes a number with a call in which Python runs the handlers of signals, and crashes if one of them raises.
+    """
+    return tuple([item if item.__class__ is str or item.__class__ is bytes else str(item) for item in command])
 
 
 def connect(settings: LinkSettings, address: Address, deadline: float) -> Link:

@@ -192,9 +192,10 @@ class Pool(LinkPool[Link]):
         self.dialect.start_anew()
         if self.dialect.at_fork == "keep":
             for link in links:
-                place = self.places.stock.pop()
-                place.keep(link)
-                self.places.give(place)
+                place = self.places.take_free()
+                if place is not None:
+                    place.keep(link)
+                    self.places.give(place)
             return
         for link in links:
             link.disown()
