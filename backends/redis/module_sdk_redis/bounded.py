@@ -13,7 +13,7 @@ from typing import Any, Final
 import hiredis
 import redis
 from redis.connection import Connection, DefaultParser, SSLConnection
-from redis.exceptions import AskError, ReadOnlyError, ResponseError
+from redis.exceptions import ReadOnlyError
 
 from module_sdk.backends import NEVER, watchdog
 from module_sdk_redis.options import Address, LinkSettings
@@ -148,21 +148,21 @@ class Link:
             *replies, role = self.exchange(deadline, *commands, ROLE)
             reply = replies[-1]
             # A node of a cluster that has handed the slot over says who has it.
-            if not isinstance(reply, AskError):
+            if not names_another_node(reply):
                 self.check_role(role)
         else:
             reply = self.exchange(deadline, *commands)[-1]
-            if time.monotonic() - primary_at > OLDEST_ROLE_SECONDS and not isinstance(reply, AskError):
+            if time.monotonic() - primary_at > OLDEST_ROLE_SECONDS and not names_another_node(reply):
                 self.check_role(*self.exchange(deadline, ROLE))
-        if isinstance(reply, Exception):
-            raise reply
+        if isinstance(reply, ErrorReply):
+            raise translated(reply)
         return reply
 
     def check_role(self, role: Any) -> None:
         """Remember that the server is a primary. Raises `ReadOnlyError` if not."""
-        if isinstance(role, ResponseError):
+        if isinstance(role, ErrorReply):
             if UNKNOWN_COMMAND not in str(role):
-                raise role
+                raise translated(role)
             # Some services that speak for Redis have no replicas to be asked for; doctor says so.
             self.primary_at = math.inf
         elif role[0] == b"master":
@@ -171,7 +171,7 @@ class Link:
             raise ReadOnlyError("the server is a replica: it answers late and refuses writes")
 
     def exchange(self, deadline: float, *commands: Command) -> list[Any]:
-        """The replies, errors of the server among them. Raises redis-py's other errors."""
+        """The replies, each of which may be an `ErrorReply`. Raises redis-py's other errors."""
         self.last_used = time.monotonic()
         if self.last_used >= deadline:
             raise redis.TimeoutError("no time was left")
@@ -198,7 +198,7 @@ class Link:
                 pass
         if len(replies) > len(commands) or self.reader.has_data():
             raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
-        return [translated(each) if isinstance(each, ErrorReply) else each for each in replies]
+        return replies
 
     def close(self) -> None:
         with contextlib.suppress(AttributeError):  # it was not even made
@@ -211,8 +211,13 @@ class Link:
             self.close()
 
 
+def names_another_node(reply: Any) -> bool:
+    """Whether a node of a cluster says who has the slot."""
+    return isinstance(reply, ErrorReply) and str(reply).startswith(("ASK ", "MOVED "))
+
+
 def translated(reply: ErrorReply) -> Exception:
-    """The error of redis-py's for an error of the server."""
+    """redis-py's error, made only as it is raised: one that a frame keeps keeps that frame, and a place with it."""
     error: Exception = DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]  # redis-py has no types
     return error
 

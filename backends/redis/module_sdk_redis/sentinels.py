@@ -20,7 +20,7 @@ import redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from module_sdk.backends import ConfigurationError, Latch, Place, Places
-from module_sdk_redis.bounded import Link, connect
+from module_sdk_redis.bounded import ErrorReply, Link, connect, translated
 from module_sdk_redis.options import Address, SentinelSettings
 
 POLL_SECONDS: Final = 0.2
@@ -238,8 +238,8 @@ class Member:
             ("SENTINEL", "SENTINELS", service),
         )
         for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
+            if isinstance(reply, ErrorReply):
+                raise translated(reply)
         own_id, master, primary, others = replies
         return vote_of(own_id.decode(), fields_of(master), primary, [fields_of(other) for other in others])
 
