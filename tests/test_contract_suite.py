@@ -22,7 +22,8 @@ from tests.contract_runs import FOLDING, pytest_run, record, run_suite, write_su
 def test_every_binding_clause_has_a_test() -> None:
     decided = {clause_id for _, test in deciding_tests(TaskManagerContract) for clause_id in clauses_of_function(test)}
 
-    assert decided == {clause.id for clause in BINDING}
+    assert {clause.id for clause in BINDING} <= decided <= set(CLAUSES)
+    assert {CLAUSES[clause_id].group for clause_id in set(CLAUSES) - decided} == {"MODEL", "LEASE", "EVENT"}
 
 
 def test_no_two_groups_share_the_name_of_a_test() -> None:
@@ -51,10 +52,9 @@ def test_the_catalogue_is_the_contracts() -> None:
     sizes = Counter(clause.group for clause in CLAUSES.values())
 
     assert sizes == {
-        "DISC": 7, "SCOPE": 12, "USER": 6, "KEY": 7, "PREFIX": 11, "ORDER": 9, "ROW": 9, "DEDUP": 11, "LIFE": 11,
-        "SEE": 8, "FAIL": 15, "BAD": 3, "MODEL": 13, "KEEP": 5, "LEASE": 5, "EVENT": 5,
+        "DISC": 8, "SCOPE": 14, "USER": 6, "KEY": 7, "PREFIX": 11, "ORDER": 12, "ROW": 10, "DEDUP": 11, "LIFE": 11,
+        "SEE": 9, "FAIL": 15, "BAD": 3, "MODEL": 13, "KEEP": 5, "LEASE": 5, "EVENT": 5,
     }  # fmt: skip
-    assert {clause.group for clause in CLAUSES.values() if clause.provisional} == {"MODEL", "LEASE", "EVENT"}
 
 
 @pytest.mark.parametrize(

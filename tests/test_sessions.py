@@ -18,7 +18,7 @@ from module_sdk.errors import InvalidInputError, SessionRequiredError, TaskNotFo
 from module_sdk.manager import TaskManager
 from module_sdk.sessions import current_session
 from module_sdk.task import Task
-from tests.work import until_status
+from tests.work import until, until_status
 
 
 def a_task(**fields: Any) -> Task:
@@ -166,6 +166,8 @@ def test_a_task_that_runs_here_for_another_organization_looks_unknown_too(store:
         subscription = tasks.subscribe(events.append)
         theirs = tasks.run_background_sync(asking())
         until_status(store, theirs, "waiting_confirmation")
+        # The event follows the record.
+        until(lambda: any(event.get("change") == "waiting_confirmation" for event in events))
     events.clear()
 
     # when

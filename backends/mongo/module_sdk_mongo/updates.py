@@ -36,7 +36,8 @@ def upsert_bounded(document: Document) -> list[Document]:
     born = times.pop("created_at")
     following = {name: {"$max": ["$$born", time]} for name, time in times.items()}
     new = {"$mergeObjects": [{"$literal": document}, {"created_at": "$$born", **following}]}
-    is_new = {"$eq": [{"$type": "$created_at"}, "missing"]}
+    # Not by a field of the condition, which the server puts into a new document before it runs this.
+    is_new = {"$eq": [{"$type": "$updated_at"}, "missing"]}
     return [{"$replaceWith": {"$cond": [is_new, {"$let": {"vars": {"born": born}, "in": new}}, "$$ROOT"]}}]
 
 
