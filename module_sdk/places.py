@@ -206,6 +206,9 @@ class Places(Generic[Thing]):
                 except KeyError:  # another thread has found it
                     continue
                 self.add(entry.link)
+        # Two threads may have added one for the same, since only each step of theirs is whole.
+        while len(self.entries) > self.number and (place := self.pop()) is not None:
+            self.entries.discard(place.entry)
         while len(self.entries) < self.number:
             self.add(None)
         # At the end: after an interrupt in between the next call must search again.

@@ -58,8 +58,10 @@ def storm(manager: TaskManager, wanted: int, acknowledged: dict[str, float]) -> 
                 manager.get_tasks_by_key("storm 1", 3, timeout_seconds=10)
                 if task is None or random.random() < 0.1:
                     new = new_task(calls)
-                    task = manager.create(new, timeout_seconds=10)[0]
-                    acknowledged[task.id] = 0.0
+                    task, is_new = manager.create(new, timeout_seconds=10)
+                    # An earlier turn of this loop may have made one of the same key, and changed it since.
+                    if is_new:
+                        acknowledged[task.id] = 0.0
                 changed, progress = task.id, random.random()
                 acknowledged.pop(changed, None)
                 manager.update(changed, organization_id=3, progress=progress, timeout_seconds=10)

@@ -150,3 +150,34 @@ def test_a_thread_that_waits_finds_a_place_that_dies() -> None:
     lost = [places.take(0)]
     threading.Timer(0.05, lost.clear).start()
     assert places.take(time.monotonic() + SOON) is not None
+
+
+def test_a_place_that_two_threads_have_found_is_one_too_many() -> None:
+    # given two threads that have looked at the number of places at the same moment
+    places: Places[None] = Places(1)
+    places.number = 2
+    places.add(None)
+    places.number = 1
+    # when the next one searches
+    places.find_lost()
+    # then there is one place
+    taken = places.take_free()
+    assert taken is not None
+    assert places.take_free() is None
+
+
+def test_a_search_that_was_interrupted_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a place that was lost, and a search for it that was interrupted
+    places: Places[None] = Places(1)
+    place = places.take_free()
+    del place
+    monkeypatch.setattr(Places, "add", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        places.take_free()
+    monkeypatch.undo()
+    # then the next one finds it
+    assert places.take_free() is not None
+
+
+def interrupted(places: Places[None], link: None) -> None:
+    raise KeyboardInterrupt
