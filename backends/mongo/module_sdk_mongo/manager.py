@@ -102,13 +102,15 @@ class MongoTaskManager(TaskManager):
         workers = self.workers
         try:
             return workers.run(functools.partial(primitive, *args), args[-1])
-        except TaskBackendUnavailableError:
+        except TaskBackendUnavailableError as error:
             if workers.are_stuck() and workers is self.workers:
                 logger.error("the driver of %s has not come back in time: it gets a new client", self.url)
                 abandoned = self.connection
                 self.renew()
                 self.connection.open()
                 threading.Thread(target=abandoned.close, name="module-sdk-mongo-close", daemon=True).start()
+            if isinstance(error, LateError):
+                raise TaskBackendUnavailableError(str(error)) from None
             raise
 
     # --- Life -------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, check_with_driver, watchdog
+from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, check_with_driver
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.postgresql_errors import (
     GIVEN_UP,
@@ -194,7 +194,8 @@ class PostgreSQLDialect(ServerDialect):
             defaults = {str(name): str(value) for name, value in link.probe(DEFAULTS, [list(PINNED)], deadline)}
         finally:
             if not serves:
-                watchdog.forget(link.watch)
+                # The connection goes on without it.
+                link.let_go()
         return PooledLink(connection, self.timeout_seconds, defaults)
 
     def check_role(self, link: Link, deadline: float) -> bool:

@@ -119,6 +119,11 @@ class ServerLink(Link):
         if getattr(self, "process", None) == os.getpid():
             self.close()
 
+    def let_go(self) -> None:
+        """Leave the connection open for its next owner."""
+        watchdog.forget(self.watch)
+        self.process = 0
+
     def disown(self) -> None:
         # The driver may say goodbye when the object goes, which would end the parent's session.
         with contextlib.suppress(OSError):
