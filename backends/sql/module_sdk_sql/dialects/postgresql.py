@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, check_with_driver, watchdog
+from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, check_with_driver
 from module_sdk_sql.dialects.base import Link
 from module_sdk_sql.dialects.postgresql_errors import (
     GIVEN_UP,
@@ -171,7 +171,6 @@ class PostgreSQLDialect(ServerDialect):
         if version < OLDEST_POSTGRESQL:
             raise ConfigurationError(f"PostgreSQL {version} is too old: at least {OLDEST_POSTGRESQL} is needed")
         link = PostgreSQLLink(connection, self.timeout_seconds)
-        serves = False
         try:
             pooled = True if self.found_pooler else self.options.is_pooled
             settings = [
@@ -189,13 +188,12 @@ class PostgreSQLDialect(ServerDialect):
                 raise ConfigurationError(f"the database is encoded in {encoding}: use one that is encoded in UTF8")
             if is_ours:
                 link.prepare_after(self.options.prepare_after)
-                serves = True
                 return link
             defaults = {str(name): str(value) for name, value in link.probe(DEFAULTS, [list(PINNED)], deadline)}
-        finally:
-            if not serves:
-                watchdog.forget(link.watch)
-        return PooledLink(connection, self.timeout_seconds, defaults)
+        except BaseException:
+            link.close()
+            raise
+        return PooledLink(link.release(), self.timeout_seconds, defaults)
 
     def check_role(self, link: Link, deadline: float) -> bool:
         (row,) = link.fetch(ROLE, (), deadline)
