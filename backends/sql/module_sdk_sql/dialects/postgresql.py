@@ -171,7 +171,6 @@ class PostgreSQLDialect(ServerDialect):
         if version < OLDEST_POSTGRESQL:
             raise ConfigurationError(f"PostgreSQL {version} is too old: at least {OLDEST_POSTGRESQL} is needed")
         link = PostgreSQLLink(connection, self.timeout_seconds)
-        serves = False
         try:
             pooled = True if self.found_pooler else self.options.is_pooled
             settings = [
@@ -189,14 +188,12 @@ class PostgreSQLDialect(ServerDialect):
                 raise ConfigurationError(f"the database is encoded in {encoding}: use one that is encoded in UTF8")
             if is_ours:
                 link.prepare_after(self.options.prepare_after)
-                serves = True
                 return link
             defaults = {str(name): str(value) for name, value in link.probe(DEFAULTS, [list(PINNED)], deadline)}
-        finally:
-            if not serves:
-                # The connection goes on without it.
-                link.let_go()
-        return PooledLink(connection, self.timeout_seconds, defaults)
+        except BaseException:
+            link.close()
+            raise
+        return PooledLink(link.release(), self.timeout_seconds, defaults)
 
     def check_role(self, link: Link, deadline: float) -> bool:
         (row,) = link.fetch(ROLE, (), deadline)

@@ -114,15 +114,16 @@ class ServerLink(Link):
         with contextlib.suppress(Exception):
             self.connection.close()
 
+    def release(self) -> Any:
+        """The connection, for another link: this one serves no more, and does not close it."""
+        watchdog.forget(self.watch)
+        self.process = 0
+        return self.connection
+
     def __del__(self) -> None:
         # An interrupt may come before anybody knows of the connection. A child must not end its parent's session.
         if getattr(self, "process", None) == os.getpid():
             self.close()
-
-    def let_go(self) -> None:
-        """Leave the connection open for its next owner."""
-        watchdog.forget(self.watch)
-        self.process = 0
 
     def disown(self) -> None:
         # The driver may say goodbye when the object goes, which would end the parent's session.
