@@ -1,4 +1,4 @@
-"""A site for gunicorn with gevent's workers. It uses the store while it is imported, as applications do."""
+"""A site for gunicorn with gevent's workers. It may use the store while it is imported, as applications do."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Any
 import module_sdk
 from module_sdk import tasks
 
-module_sdk.configure(url=os.environ["SITE_URL"], namespace=os.environ["SITE_NAMESPACE"], max_connections=3)
-tasks.list_user_tasks(7, 3)
+module_sdk.configure(url=os.environ["SITE_URL"], namespace=os.environ["SITE_NAMESPACE"], max_connections=8)
+if os.environ["SITE_USES_STORE_AT_IMPORT"] == "yes":
+    assert tasks.list_user_tasks(7, 3).error is None
 
 
 def respond(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
     started = time.monotonic()
     key = environ["PATH_INFO"].strip("/")
+    first = tasks.get_tasks_by_key(key, 3)
     with module_sdk.session(user={"id": 7, "organization_id": 3}):
         manager = module_sdk.runtime.get_runtime().manager()
         manager.create(module_sdk.Task.new(user_id=7, organization_id=3, module="site", task_key=key))
@@ -29,7 +31,7 @@ def respond(environ: dict[str, Any], start_response: Callable[..., object]) -> I
         found = tasks.get_tasks_by_key(key, 3)
     answer = {
         "found": len(found),
-        "error": repr(found.error),
+        "errors": [repr(result.error) for result in (first, found) if result.error is not None],
         "result": view["result"],
         "seconds": time.monotonic() - started,
         "is_patched": "gevent" in threading.Thread.start.__module__ or "gevent" in threading.Lock.__module__,
