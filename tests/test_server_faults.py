@@ -96,7 +96,8 @@ def then_write_fails_in_time(manager: TaskManager, key: str) -> Task:
     with pytest.raises(TaskBackendUnavailableError) as raised:
         manager.create(task)
     assert time.monotonic() - started < WRITE_SECONDS + GRACE_SECONDS
-    assert raised.value.__cause__ is not None or "not connected" in str(raised.value)
+    # A wait that ended at the deadline has no error of the driver yet.
+    assert raised.value.__cause__ is not None or "no answer in time" in str(raised.value)
     return task
 
 
@@ -327,7 +328,8 @@ def test_failures_leak_nothing(proxy: tuple[FaultProxy, str], namespace: str) ->
             network.set(Kind.NONE)
             then_back(expected)
 
-        fail(5)
+        # A manager may have as many threads as connections, which it starts when a call needs one more.
+        fail(2 * manager.options.max_connections)
         threads, descriptors = threading.active_count(), process.num_fds()
         fail(40)
 
