@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import threading
 import weakref
@@ -112,7 +113,9 @@ class Tables:
         self.removals += 1
         self.clear_indexes()
         for record in list(self.records.values()):
-            self.index(record)
+            # One that somebody has spoilt has no place in any order.
+            with contextlib.suppress(TypeError):
+                self.index(record)
 
     def put(self, record: TaskRecord) -> None:
         self.records[record.id] = record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from module_sdk_memory.selection import matches
 from module_sdk_sql.records import column_values, has_payloads, present_values
 
 from module_sdk.backends import Query, StoredRows, TaskRecord
@@ -25,13 +26,14 @@ class NotThreadSafe(MemoryMutant):
 
 @mutant("s19", "pages walk records without the lock", clause="SEE-07", race=True)
 class PagesIterateLive(SortedAnew):
-    """Walks the records without the lock, for pages and counts."""
+    """Walks the records themselves and no copy of them, for pages and counts."""
 
     def select(self, query: Query) -> Any:
-        for number, record in enumerate(super().select(query)):
+        for number, record in enumerate(self.tables.records.values()):
             if number % 8 == 0:
                 time.sleep(0.0005)
-            yield record
+            if query.organization in (None, record.organization_id) and matches(record, query.conditions):
+                yield record
 
     def store_count(self, query: Query, deadline: float) -> int:
         return sum(1 for _ in self.select(query))

@@ -49,7 +49,7 @@ class ChangedLinks(SQLMutant):
         super().__init__(url, options)
         dialect: Any = self.dialect
         connect = dialect.connect
-        dialect.connect = lambda deadline: self.changed(connect(deadline))
+        dialect.connect = self.pool.connect = lambda deadline: self.changed(connect(deadline))
 
     def changed(self, link: Any) -> Any:
         raise NotImplementedError
