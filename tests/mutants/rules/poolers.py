@@ -20,7 +20,7 @@ class PreparesBehindAPooler(SQLMutant):
         dialect.lost_role = dialect.is_deadlock = lambda error: False
         dialect.check_role = lambda link, deadline: True
         connect = dialect.connect
-        dialect.connect = lambda deadline: self.renumbered(connect(deadline))
+        dialect.connect = self.pool.connect = lambda deadline: self.renumbered(connect(deadline))
 
     def renumbered(self, link: Any) -> Any:
         link.connection._prepared._prepared_idx = 0
