@@ -6,12 +6,10 @@ no advisory lock; and nothing here depends on what other programs left behind in
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -22,16 +20,16 @@ from module_sdk_sql.dialects.base import StoredTuple
 from module_sdk_sql.dialects.postgresql_link import MOST_KEPT_ROWS, PostgreSQLLink, sum_of_examined
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-SETTINGS: Final = """
-SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean,
-       set_config('statement_timeout', %s, true)
-"""
+ROLE: Final = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
 PINNED: Final = ("search_path", "role", "lock_timeout")
 """What another program may have left in a session and would change our answers; each is what a new session has."""
 
 
 class PooledLink(PostgreSQLLink):
-    """Sends a statement as a transaction of its own, with its settings and the check of the role, in one trip."""
+    """Sends a statement as a transaction of its own, which begins with its settings and the check of the role.
+
+    No pipeline: PgBouncer 1.18 now and then keeps the session of one for ever, and the next client waits for it.
+    """
 
     def __init__(
         self, connection: psycopg.Connection[StoredTuple], timeout_seconds: float, defaults: Mapping[str, str]
@@ -39,14 +37,11 @@ class PooledLink(PostgreSQLLink):
         super().__init__(connection, timeout_seconds)
         # The role is checked in each transaction, so the pool need not ask.
         self.checked_at = math.inf
-        self.settings_cursor = connection.cursor(binary=True)
-        self.control_cursor = connection.cursor(binary=True)
+        # As text, since only a text without parameters may have two statements, which take one trip.
+        self.control_cursor = connection.cursor()
         pinned = {"plan_cache_mode": "force_custom_plan", **defaults}
         local = (composing.SQL(", set_config({}, {}, true)").format(name, value) for name, value in pinned.items())
-        self.settings = composing.Composed([composing.SQL(SETTINGS), *local])
-        self.together: Callable[[], AbstractContextManager[object]] = (
-            connection.pipeline if psycopg.Pipeline.is_supported() else contextlib.nullcontext
-        )
+        self.settings = composing.SQL("").join(local).as_string(connection)
 
     @property
     def is_in_transaction(self) -> bool:
@@ -56,9 +51,15 @@ class PooledLink(PostgreSQLLink):
         self.bounded(deadline, self.run_begin, deadline)
 
     def run_begin(self, deadline: float) -> None:
-        with self.together():
-            self.send_begin(deadline)
-        self.check_answer()
+        """Raise `ReadOnlySqlTransaction` unless the transaction runs on the primary."""
+        milliseconds = max(1, math.ceil((deadline - time.monotonic()) * 1000))
+        self.control_cursor.execute(
+            f"{BEGIN}; {ROLE}, set_config('statement_timeout', '{milliseconds}', true){self.settings}".encode()
+        )
+        self.control_cursor.nextset()
+        (row,) = self.control_cursor.fetchall()
+        if row[0]:
+            raise psycopg.errors.ReadOnlySqlTransaction("the pooler led to a server that takes no writes")
 
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.run_statement(sql, arguments, deadline)
@@ -80,22 +81,9 @@ class PooledLink(PostgreSQLLink):
         if self.is_in_transaction:
             self.cursor.execute(sql, arguments)
             return
-        with self.together():
-            self.send_begin(deadline)
-            self.cursor.execute(sql, arguments)
-            self.control_cursor.execute("COMMIT")
-        self.check_answer()
-
-    def send_begin(self, deadline: float) -> None:
-        milliseconds = max(1, math.ceil((deadline - time.monotonic()) * 1000))
-        self.control_cursor.execute(BEGIN)
-        self.settings_cursor.execute(self.settings, [str(milliseconds)])
-
-    def check_answer(self) -> None:
-        """Raise `ReadOnlySqlTransaction` unless this transaction ran on the primary."""
-        (row,) = self.settings_cursor.fetchall()
-        if row[0]:
-            raise psycopg.errors.ReadOnlySqlTransaction("the pooler led to a server that takes no writes")
+        self.run_begin(deadline)
+        self.cursor.execute(sql, arguments)
+        self.control_cursor.execute("COMMIT")
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
         """The plan for these arguments, as lookups get it here, with rows measured."""
