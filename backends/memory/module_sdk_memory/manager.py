@@ -47,7 +47,7 @@ class Tables:
     it, so that one step of Python reads a record or copies a list without the lock, for which all threads would queue.
 
     `records` is the truth, and all else follows from it: an exception of a signal's handler may end a change between
-    any two steps, and then the next call makes the indexes anew.
+    any two steps, and then the next call rebuilds the indexes.
     """
 
     def __init__(self) -> None:
@@ -181,7 +181,7 @@ class Step:
     def __init__(self) -> None:
         self.is_under_way = True
         self.is_crossed = False
-        """Whether a handler that interrupted it has made the indexes anew meanwhile."""
+        """Whether a handler that interrupted it has rebuilt the indexes meanwhile."""
 
 
 def is_under_way(step: Step | None) -> bool:

@@ -27,7 +27,7 @@ MOST_IN_GROUP: Final = 100
 # Who finds at its deadline that it is being written waits this much longer to hear what became of it; a commit that is
 # not there at once is tried for as long.
 GRACE_SECONDS: Final = 0.1
-# An interrupt may keep the news from those who wait, so each looks by itself this often.
+# An interrupt may keep the news from waiting threads, so each of them looks by itself this often.
 LONGEST_WAIT_SECONDS: Final = 0.1
 # After these SQLite has kept nothing of a transaction. Whatever else comes (an interrupt, what the handler of a signal
 # raises) tells nothing, and is the affair of the thread that it came to.
@@ -76,7 +76,7 @@ class Write(Generic[Result]):
 
 
 class GroupCommit:
-    """The line of those who write to one file; who waits in it holds no connection, so that others can read.
+    """The line of threads that write to one file. A waiting thread has no connection, so that others can read.
 
     It holds no lock: whether a write is in the line is decided by `deque.remove`, which either finds it or does not.
     """
