@@ -144,8 +144,7 @@ class LocalRunner:
         run = None if recording.exception() is not None else recording.result()[1]
         if run is not None:
             run.drop_work()
-            with contextlib.suppress(ConfigurationError):  # the configuration is gone, and its shutdown has recorded it
-                self.threads.submit(lambda: self.end_unstarted(run, CANCELLED), cancellable=False)
+            self.off_loop(lambda: self.end_unstarted(run, CANCELLED))
 
     def end_unstarted(self, run: Run, reason: str) -> None:
         run.drop_work()
