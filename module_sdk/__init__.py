@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from module_sdk import backends, errors, models, tasks, ui
     from module_sdk import testing as testing
+    from module_sdk.bound import BoundSDK, BoundTasks, bind
     from module_sdk.errors import (
         CapabilityError,
         ConfigurationError,
@@ -36,27 +37,58 @@ if TYPE_CHECKING:
     from module_sdk.registry import open_manager
     from module_sdk.runtime import configure, reset, shutdown
     from module_sdk.sentinels import ANY
-    from module_sdk.sessions import bind, current_session, session
+    from module_sdk.sessions import Session, current_session, session
+    from module_sdk.shapes import (
+        ChangedEvent,
+        ProgressEvent,
+        SortOrder,
+        TaskChange,
+        TaskDict,
+        TaskEvent,
+        TaskFilters,
+        TaskPage,
+        TaskRow,
+        TaskSort,
+        TaskStatus,
+        TaskView,
+    )
     from module_sdk.task import Task
+    from module_sdk.work_calls import ashutdown
 
 LAZY_MODULES = frozenset({"backends", "errors", "models", "tasks", "testing", "ui"})
 LAZY_NAMES = {
     "ANY": "sentinels",
+    "BoundSDK": "bound",
+    "BoundTasks": "bound",
     "CapabilityError": "errors",
+    "ChangedEvent": "shapes",
     "ConfigurationError": "errors",
     "IllegalTransitionError": "errors",
     "InvalidInputError": "errors",
     "ModuleSDKError": "errors",
     "PayloadError": "errors",
+    "ProgressEvent": "shapes",
+    "Session": "sessions",
     "SessionRequiredError": "errors",
+    "SortOrder": "shapes",
     "Task": "task",
     "TaskBackendError": "errors",
     "TaskBackendUnavailableError": "errors",
     "TaskCancelledError": "errors",
+    "TaskChange": "shapes",
     "TaskConflictError": "errors",
+    "TaskDict": "shapes",
+    "TaskEvent": "shapes",
+    "TaskFilters": "shapes",
     "TaskManager": "manager",
     "TaskNotFoundError": "errors",
-    "bind": "sessions",
+    "TaskPage": "shapes",
+    "TaskRow": "shapes",
+    "TaskSort": "shapes",
+    "TaskStatus": "shapes",
+    "TaskView": "shapes",
+    "ashutdown": "work_calls",
+    "bind": "bound",
     "configure": "runtime",
     "current_session": "sessions",
     "hookimpl": "hookspecs",
@@ -72,20 +104,36 @@ LAZY_NAMES = {
 # Without `testing`, which loads pytest where that is installed.
 __all__ = [
     "ANY",
+    "BoundSDK",
+    "BoundTasks",
     "CapabilityError",
+    "ChangedEvent",
     "ConfigurationError",
     "IllegalTransitionError",
     "InvalidInputError",
     "ModuleSDKError",
     "PayloadError",
+    "ProgressEvent",
+    "Session",
     "SessionRequiredError",
+    "SortOrder",
     "Task",
     "TaskBackendError",
     "TaskBackendUnavailableError",
     "TaskCancelledError",
+    "TaskChange",
     "TaskConflictError",
+    "TaskDict",
+    "TaskEvent",
+    "TaskFilters",
     "TaskManager",
     "TaskNotFoundError",
+    "TaskPage",
+    "TaskRow",
+    "TaskSort",
+    "TaskStatus",
+    "TaskView",
+    "ashutdown",
     "backends",
     "bind",
     "configure",

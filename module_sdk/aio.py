@@ -1,4 +1,4 @@
-"""The async twins: every call that touches the store, one thread hop away (DESIGN.md; clause FAIL-12).
+"""How asynchronous calls reach the store: one thread hop away (DESIGN.md; clause FAIL-12).
 
 The stores are written once, synchronously. This is the only file that knows how to leave the event loop.
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextvars
 import functools
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from module_sdk.deadlines import limited
 from module_sdk.errors import TaskBackendUnavailableError
 from module_sdk.rows import LookupResult
 from module_sdk.runtime import Runtime, get_runtime, runtime_in_force
+from module_sdk.shapes import Identifier, LookupName
 from module_sdk.thread_pool import ThreadPool
 
 Parameters = ParamSpec("Parameters")
@@ -94,9 +95,16 @@ async def runtime_off_loop() -> Runtime:
 
 
 async def look_up_in_thread(
-    answer: Callable[..., LookupResult], operation: str, argument: Any, organization_id: Any, limit: int | None
+    look_up: Callable[..., LookupResult],
+    operation: LookupName,
+    argument: Identifier,
+    organization_id: Identifier | None,
+    limit: int | None,
 ) -> LookupResult:
-    """`answer` on a thread. Raises `TaskBackendUnavailableError` when that takes too long, the wait for it included."""
+    """Call `look_up` on a thread of ours. The wait for a thread is part of the time that it may take.
+
+    Raises `TaskBackendUnavailableError` when that time is over.
+    """
     import asyncio  # noqa: PLC0415
 
     started = time.monotonic()
@@ -104,26 +112,20 @@ async def look_up_in_thread(
     timeout_seconds = runtime.settings.lookup_timeout_seconds
     try:
         async with asyncio.timeout(timeout_seconds):
-            call = functools.partial(answer, operation, argument, organization_id, limit, started)
+            call = functools.partial(look_up, operation, argument, organization_id, limit, started)
             return await run_on(runtime.threads(), call)
     except TimeoutError:
         raise TaskBackendUnavailableError(f"no answer within {timeout_seconds:g} s") from None
 
 
-def twin(function: Callable[Parameters, Result]) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
-    """The async twin of a call: same arguments, same result, same errors.
+async def in_thread(
+    function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
+    """Make a synchronous call on a thread of ours, with the caller's session; return and raise what it does.
 
     The wait for a thread is part of the time that the call may take.
     """
-
-    @functools.wraps(function)
-    async def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        began = time.monotonic()
-        runtime = await runtime_off_loop()
-        deadline = began + runtime.call_seconds()
-        return await run_on(runtime.threads(), functools.partial(function, *args, **kwargs), deadline=deadline)
-
-    name = function.__name__
-    call.__name__ = call.__qualname__ = name.removesuffix("_sync") if name.endswith("_sync") else f"a{name}"
-    call.__doc__ = f"The async twin of `{function.__name__}`. {function.__doc__}"
-    return call
+    began = time.monotonic()
+    runtime = await runtime_off_loop()
+    deadline = began + runtime.call_seconds()
+    return await run_on(runtime.threads(), functools.partial(function, *args, **kwargs), deadline=deadline)

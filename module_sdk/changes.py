@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from module_sdk.errors import InvalidInputError
 from module_sdk.payloads import encode_payload
 from module_sdk.sentinels import UNSET, Unset
+from module_sdk.shapes import TaskStatus
 from module_sdk.statuses import ACTIVE, COMPLETED, FINAL, RUNNING, WAITING_CONFIRMATION, sources
 from module_sdk.task import check_error, check_progress, check_status
 from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, check_text
@@ -18,7 +19,7 @@ class Change(NamedTuple):
 
     now: int
     """Microseconds since 1970 UTC, by the writer's clock."""
-    allowed: tuple[str, ...]
+    allowed: tuple[TaskStatus, ...]
     """The statuses a task must have for it."""
     fields: Mapping[str, Any]
     """Stored values by name, of `status, progress, label, checkpoint, result, error, confirmation`."""
@@ -30,13 +31,13 @@ def plan_change(
     *,
     now: int,
     maximum_payload_bytes: int,
-    status: str | Unset,
+    status: TaskStatus | Unset,
     progress: float | Unset,
     label: str | Unset,
-    checkpoint: Any,
-    result: Any,
+    checkpoint: object,
+    result: object,
     error: str | Unset | None,
-    confirmation: Any,
+    confirmation: object,
 ) -> Change:
     """Raises `InvalidInputError` for a value that no task can have, and for a change of nothing."""
     fields: dict[str, Any] = {}
@@ -58,7 +59,7 @@ def plan_change(
     return Change(now, ACTIVE, fields) if wanted is None else plan_move(now, wanted, fields)
 
 
-def plan_move(now: int, wanted: str, fields: dict[str, Any]) -> Change:
+def plan_move(now: int, wanted: TaskStatus, fields: dict[str, Any]) -> Change:
     """A change of status, and what goes with it."""
     if wanted == COMPLETED:
         fields["progress"] = 1.0

@@ -6,18 +6,16 @@ import copy
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from module_sdk.errors import InvalidInputError
 from module_sdk.reports import report
 from module_sdk.sentinels import ANY, Anything
 from module_sdk.sessions import session_scope
-from module_sdk.text_rules import Identifier, task_id_text
+from module_sdk.shapes import AnyTaskId, Identifier, TaskEvent
+from module_sdk.text_rules import task_id_text
 
-Event = dict[str, Any]
-"""`{"type": "changed", "task_id", "change", "row"}` or `{"type": "progress", "task_id", "progress", "label",
-"checkpoint"}`; in the latter, what was not given is `None`."""
-Callback = Callable[[Event], object]
+Callback = Callable[[TaskEvent], object]
 
 
 class Subscription:
@@ -55,7 +53,7 @@ class Subscribers:
     def forget(self) -> None:
         self.current.clear()
 
-    def publish(self, organization_id: Identifier | None, event: Event) -> None:
+    def publish(self, organization_id: Identifier | None, event: TaskEvent) -> None:
         """Call those of the organization, in the publisher's thread; one that raises is logged."""
         for subscription in list(self.current):
             if subscription.scope not in (ANY, organization_id) or subscription.task_id not in (None, event["task_id"]):
@@ -69,7 +67,7 @@ class Subscribers:
 subscribers: Final = Subscribers()
 
 
-def subscribe(callback: Callback, *, task_id: str | None = None) -> Subscription:
+def subscribe(callback: Callback, *, task_id: AnyTaskId | None = None) -> Subscription:
     """Call `callback(event)` for the live events of the session's organization, or of one task of it.
 
     It runs in the thread that reports the event, so it must be quick. Raises `SessionRequiredError` with no session,

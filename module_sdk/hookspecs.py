@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pluggy
 
 if TYPE_CHECKING:
     from module_sdk.manager import TaskManager
     from module_sdk.options import ManagerOptions
+    from module_sdk.shapes import LookupName, TaskChange, TaskRow
 
 PROJECT: Final = "module_sdk"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -27,9 +28,9 @@ class ObserverHooks:
     """For the plugins of the entry-point group `module_sdk.observers`, and for `register_observer`."""
 
     @hookspec
-    def module_sdk_lookup_failed(self, operation: str, error: Exception) -> None:
+    def module_sdk_lookup_failed(self, operation: LookupName, error: Exception) -> None:
         """A lookup of the facade gave an empty list because of this error."""
 
     @hookspec
-    def module_sdk_task_changed(self, row: dict[str, Any], change: str) -> None:
+    def module_sdk_task_changed(self, row: TaskRow, change: TaskChange) -> None:
         """This process stored a change of a task: `created`, `updated`, or the status it moved to."""

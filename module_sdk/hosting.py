@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from module_sdk.runner import host_loops
 from module_sdk.runner.host_loops import open_lifespans
@@ -55,7 +55,7 @@ class Lifespan:
             return not open_lifespans
 
 
-def lifespan(app: Any = None, *, timeout_seconds: float = CLOSE_SECONDS) -> Lifespan:
+def lifespan(app: object = None, *, timeout_seconds: float = CLOSE_SECONDS) -> Lifespan:
     """The life of an application: `FastAPI(lifespan=module_sdk.lifespan)`, or `async with module_sdk.lifespan():`.
 
     Work that is submitted on its event loop runs there. When it ends, running work has `timeout_seconds` to end as

@@ -7,7 +7,7 @@ A backend subclasses `TaskManager` and writes the `store_…` methods of `primit
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from module_sdk.calls import StoreCalls, managers
@@ -24,15 +24,15 @@ from module_sdk.options import ManagerOptions
 from module_sdk.overriding import check_overrides
 from module_sdk.primitives import StoredRows
 from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_query, parse_sort
-from module_sdk.rows import LookupResult, Row, row_from_stored, rows_from_stored
+from module_sdk.rows import LookupResult, row_from_stored, rows_from_stored
 from module_sdk.scopes import optional_scope, organization_text, scope_is_possible
 from module_sdk.sentinels import ANY, UNSET, Anything, Unset
+from module_sdk.shapes import AnyTaskId, Identifier, LookupName, TaskFilters, TaskRow, TaskSort, TaskStatus
 from module_sdk.statuses import INTERRUPTED
 from module_sdk.task import Task
 from module_sdk.text_rules import (
     MAXIMUM_IDENTIFIER_BYTES,
     MAXIMUM_KEY_BYTES,
-    Identifier,
     fits,
     identifier_text,
     is_task_id,
@@ -48,7 +48,7 @@ IMPORT_BATCH: Final = 500
 # A guarded statement can lose to another writer and find, on looking, that the move has become legal again.
 ATTEMPTS: Final = 10
 
-LOOKUPS: Final = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
+LOOKUPS: Final[tuple[LookupName, ...]] = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
 
 
 class TaskManager(StoreCalls):
@@ -134,18 +134,18 @@ class TaskManager(StoreCalls):
 
     def update(
         self,
-        task_id: str,
+        task_id: AnyTaskId,
         *,
         organization_id: Identifier | Anything | None = ANY,
-        status: str | Unset = UNSET,
+        status: TaskStatus | Unset = UNSET,
         progress: float | Unset = UNSET,
         label: str | Unset = UNSET,
-        checkpoint: Any = UNSET,
-        result: Any = UNSET,
+        checkpoint: object = UNSET,
+        result: object = UNSET,
         error: str | Unset | None = UNSET,
-        confirmation: Any = UNSET,
+        confirmation: object = UNSET,
         timeout_seconds: float | None = None,
-    ) -> Row | None:
+    ) -> TaskRow | None:
         """Change the named fields and nothing else (LIFE-08); the new row, or `None` for an unknown id.
 
         One atomic step in the store, guarded by the task's status. Raises `IllegalTransitionError` when that forbids
@@ -233,7 +233,7 @@ class TaskManager(StoreCalls):
 
     def get(
         self,
-        task_id: str,
+        task_id: AnyTaskId,
         *,
         organization_id: Identifier | Anything | None = ANY,
         timeout_seconds: float | None = None,
@@ -292,8 +292,8 @@ class TaskManager(StoreCalls):
     def page(
         self,
         *,
-        filters: Mapping[str, Any] | None = None,
-        sort: object = None,
+        filters: TaskFilters | None = None,
+        sort: TaskSort | None = None,
         offset: int = 0,
         limit: int = 25,
         organization_id: Identifier | Anything | None = ANY,
@@ -312,7 +312,7 @@ class TaskManager(StoreCalls):
     def count(
         self,
         *,
-        filters: Mapping[str, Any] | None = None,
+        filters: TaskFilters | None = None,
         organization_id: Identifier | Anything | None = ANY,
         timeout_seconds: float | None = None,
     ) -> int:
@@ -324,7 +324,7 @@ class TaskManager(StoreCalls):
 
     def explain(
         self,
-        operation: str,
+        operation: LookupName,
         argument: Identifier,
         organization_id: Identifier | None = None,
         *,

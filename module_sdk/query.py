@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from module_sdk.errors import InvalidInputError
 from module_sdk.record import ROW_FIELDS
+from module_sdk.shapes import RowField, TaskFilters, TaskSort
 from module_sdk.text_rules import (
     MAXIMUM_IDENTIFIER_BYTES,
     MAXIMUM_KEY_BYTES,
@@ -53,7 +54,7 @@ class Condition(NamedTuple):
 class Sort(NamedTuple):
     """Absent values come first ascending; ties are broken by id in the same direction, so the order is total."""
 
-    field: str
+    field: RowField
     descending: bool
 
     def key(self, stored: Any, task_id: str) -> tuple[bool, Any, str]:
@@ -84,7 +85,7 @@ class Query:
 DEFAULT_SORT: Final = Sort("updated_at", descending=True)
 
 
-def parse_query(filters: Mapping[str, Any] | None, organization: str | None) -> Query:
+def parse_query(filters: TaskFilters | None, organization: str | None) -> Query:
     """Raises `InvalidInputError` (a `ValueError`) for an unknown filter or a value of a wrong type."""
     if filters is not None and not isinstance(filters, Mapping):
         raise InvalidInputError("filters must be a mapping", field="filters")
@@ -140,7 +141,7 @@ def any_of(field: str, value: Any) -> tuple[str | None, ...]:
     return tuple(accepted)
 
 
-def parse_sort(sort: object) -> Sort:
+def parse_sort(sort: TaskSort | None) -> Sort:
     """From `{"field": …, "direction": "asc"|"desc"}`, `"-updated_at"`, `"label"` or `None` for the default order."""
     if sort is None:
         return DEFAULT_SORT
@@ -153,10 +154,10 @@ def parse_sort(sort: object) -> Sort:
     return Sort(known_field(text.removeprefix("-")), descending=text.startswith("-"))
 
 
-def known_field(field: object) -> str:
+def known_field(field: object) -> RowField:
     if not isinstance(field, str) or field not in ROW_FIELDS:
         raise InvalidInputError(f"{field!r} is not a field to sort by", field="sort")
-    return field
+    return cast("RowField", field)
 
 
 def check_count(value: object, field: str, minimum: int, maximum: int) -> int:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from module_sdk.shapes import TaskRow
 from module_sdk.statuses import STATUSES
 from module_sdk.text_rules import (
     MAXIMUM_KEY_BYTES,
@@ -30,11 +31,8 @@ FIRST_ORDINARY: Final = 2
 UNREADABLE: Final = (TypeError, ValueError, OverflowError, AttributeError)
 """What is raised at a record that no version of this code wrote, whatever its fields hold."""
 
-Row = dict[str, Any]
-"""`id, module, label, status, progress, task_key, user_id, organization_id, created_at, updated_at`; plain JSON."""
 
-
-class LookupResult(list[Row]):
+class LookupResult(list[TaskRow]):
     """The rows of a lookup, newest first.
 
     `error` is `None` for a real answer (an empty one too) and the exception for a failed one; `skipped` counts records
@@ -43,7 +41,7 @@ class LookupResult(list[Row]):
 
     __slots__ = ("error", "skipped")
 
-    def __init__(self, rows: Iterable[Row] = (), *, error: Exception | None = None, skipped: int = 0) -> None:
+    def __init__(self, rows: Iterable[TaskRow] = (), *, error: Exception | None = None, skipped: int = 0) -> None:
         super().__init__(rows)
         self.error = error
         self.skipped = skipped
@@ -52,13 +50,13 @@ class LookupResult(list[Row]):
         return (rebuild_result, (list(self), self.error, self.skipped))
 
 
-def rebuild_result(rows: list[Row], error: Exception | None, skipped: int) -> LookupResult:
+def rebuild_result(rows: list[TaskRow], error: Exception | None, skipped: int) -> LookupResult:
     return LookupResult(rows, error=error, skipped=skipped)
 
 
-def row_from_stored(stored: Sequence[Any]) -> Row:
+def row_from_stored(stored: Sequence[Any]) -> TaskRow:
     """One row; raises one of `UNREADABLE` for a record that no version of this code wrote."""
-    rows: list[Row] = []
+    rows: list[TaskRow] = []
     build_rows(iter((stored,)), rows.append)
     return rows[0]
 
@@ -93,7 +91,7 @@ def add_rows(stored_rows: Sequence[Sequence[Any] | None], result: LookupResult) 
             logger.error("skipped the unreadable task %s: %s", name, error)
 
 
-def build_rows(remaining: Iterator[Any], add: Callable[[Row], object]) -> None:
+def build_rows(remaining: Iterator[Any], add: Callable[[TaskRow], object]) -> None:
     """Add one row for each record; raises at one that is unreadable, which has been taken from `remaining`.
 
     Nothing is called for an ordinary row but what is in C: a call of Python for each time and id takes longer than all

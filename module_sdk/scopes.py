@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from module_sdk.sentinels import ANY, Anything
-from module_sdk.text_rules import MAXIMUM_IDENTIFIER_BYTES, Identifier, fits, identifier_text
+from module_sdk.shapes import Identifier
+from module_sdk.text_rules import MAXIMUM_IDENTIFIER_BYTES, fits, identifier_text
 
 
 def organization_text(organization_id: object) -> str:

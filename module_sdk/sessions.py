@@ -5,18 +5,13 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-import functools
-import inspect
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeAlias
 
 from module_sdk.errors import InvalidInputError, SessionRequiredError
 from module_sdk.sentinels import ANY, Anything
-from module_sdk.text_rules import MAXIMUM_MODULE_BYTES, Identifier, check_identifier, check_text
-from module_sdk.watched import WatchedFunction, watched
-
-if TYPE_CHECKING:
-    import types
+from module_sdk.shapes import Identifier
+from module_sdk.text_rules import MAXIMUM_MODULE_BYTES, check_identifier, check_text
 
 DEFAULT_MODULE = "system"
 
@@ -51,6 +46,18 @@ class Binding:
 bound: contextvars.ContextVar[Binding | None] = contextvars.ContextVar("module_sdk_session", default=None)
 
 
+class HasId(Protocol):
+    """An object with the `id` of a user and, optionally, an `organization_id`."""
+
+    @property
+    def id(self) -> object:
+        """An integer, text or a UUID."""
+
+
+User: TypeAlias = Mapping[str, object] | HasId
+"""`{"id": 7, "organization_id": 3}`, or an object with these attributes. Without the second: of no organization."""
+
+
 def new_session(user: object, module: str, *, all_organizations: bool = False) -> Session:
     """Read `id` and `organization_id` of a mapping or object. Raises `InvalidInputError`, a `ValueError`."""
     user_id = read(user, "id")
@@ -70,12 +77,28 @@ def read(source: object, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def session(user: object = None, *, module: str = DEFAULT_MODULE, all_organizations: bool = False) -> Iterator[Session]:
-    """Bind who is asking, for the code inside: `with module_sdk.session(user={"id": 7, "organization_id": 3}):`.
+def session(
+    user: User | None = None, *, module: str = DEFAULT_MODULE, all_organizations: bool = False
+) -> Iterator[Session]:
+    """Bind a user to the code inside the block.
 
-    `user` is a mapping or an object with `id` and, optionally, `organization_id`. `all_organizations=True` is for
-    operators: calls by task id reach every organization. Raises `InvalidInputError` for ids that no task can have, and
-    `SessionRequiredError` without a user or `all_organizations`.
+    Asyncio tasks, and threads that module-sdk starts, carry the session; a thread that you start does not.
+
+    Example:
+        with module_sdk.session(user={"id": 7, "organization_id": 3}, module="contacts"):
+            tasks.cancel(task_id)
+
+    Args:
+        user: A mapping or an object with `id` and, optionally, `organization_id`.
+        module: Recorded with the tasks that are submitted inside; 1 to 255 bytes of UTF-8.
+        all_organizations: For operators: calls by task id, and the read model, reach every organization.
+
+    Returns:
+        The session, as the value of `with … as`.
+
+    Raises:
+        InvalidInputError: The user has no id, or one that no task can have.
+        SessionRequiredError: There is neither a user nor `all_organizations`.
     """
     if user is None and not all_organizations:
         raise SessionRequiredError("a session needs a user, or all_organizations=True")
@@ -124,59 +147,3 @@ def session_scope() -> Identifier | Anything | None:
     if opened is None:
         raise SessionRequiredError("bind a session first: with module_sdk.session(user=…)")
     return opened.scope
-
-
-class BoundSDK:
-    """`module_sdk` as one session sees it: `.tasks`, `.models`, `.ui` (DESIGN.md, `bind`)."""
-
-    def __init__(self, opened: Session) -> None:
-        from module_sdk import models, tasks, ui  # noqa: PLC0415  # bound objects exist only where these are used
-
-        self.session = opened
-        self.tasks = BoundNamespace(tasks, opened)
-        self.models = BoundModels(models, opened)
-        self.ui = ui
-
-
-class BoundModels:
-    def __init__(self, models: types.ModuleType, opened: Session) -> None:
-        self.background_tasks = BoundNamespace(models.background_tasks, opened)
-
-
-class BoundNamespace:
-    """Every function of a namespace, called inside the session."""
-
-    def __init__(self, namespace: object, opened: Session) -> None:
-        self.namespace = namespace
-        self.session = opened
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self.namespace, name)
-        if inspect.isclass(value) or not callable(value):
-            return value
-        if inspect.iscoroutinefunction(value):
-
-            @functools.wraps(value)
-            async def call_async(*args: Any, **kwargs: Any) -> Any:
-                with entered(self.session):
-                    return await value(*args, **kwargs)
-
-            return watched(call_async) if isinstance(value, WatchedFunction) else call_async
-
-        @functools.wraps(value)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with entered(self.session):
-                return value(*args, **kwargs)
-
-        return call
-
-
-def bind(session: object, module_name: str) -> BoundSDK:
-    """`module_sdk` for one action of a framework. `session` is a mapping or an object with `user`.
-
-    Raises `InvalidInputError` for a user without an id.
-    """
-    user = read(session, "user")
-    if user is None:
-        raise InvalidInputError("session must have a user", field="session")
-    return BoundSDK(new_session(user, module_name))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from module_sdk.shapes import ActiveStatus, FinalStatus, TaskStatus
+
 PENDING: Final = "pending"
 RUNNING: Final = "running"
 WAITING_CONFIRMATION: Final = "waiting_confirmation"
@@ -11,7 +13,7 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 INTERRUPTED: Final = "interrupted"
 
-LEGAL_MOVES: Final[dict[str, frozenset[str]]] = {
+LEGAL_MOVES: Final[dict[TaskStatus, frozenset[TaskStatus]]] = {
     PENDING: frozenset({RUNNING, FAILED, INTERRUPTED}),
     RUNNING: frozenset({WAITING_CONFIRMATION, COMPLETED, FAILED, INTERRUPTED}),
     WAITING_CONFIRMATION: frozenset({RUNNING, FAILED, INTERRUPTED}),
@@ -20,10 +22,10 @@ LEGAL_MOVES: Final[dict[str, frozenset[str]]] = {
     INTERRUPTED: frozenset(),
 }
 STATUSES: Final = frozenset(LEGAL_MOVES)
-ACTIVE: Final = (PENDING, RUNNING, WAITING_CONFIRMATION)
-FINAL: Final = (COMPLETED, FAILED, INTERRUPTED)
+ACTIVE: Final[tuple[ActiveStatus, ...]] = (PENDING, RUNNING, WAITING_CONFIRMATION)
+FINAL: Final[tuple[FinalStatus, ...]] = (COMPLETED, FAILED, INTERRUPTED)
 
 
-def sources(wanted: str) -> tuple[str, ...]:
+def sources(wanted: TaskStatus) -> tuple[TaskStatus, ...]:
     """The statuses from which a task may move to `wanted`, in a fixed order."""
     return tuple(status for status, targets in LEGAL_MOVES.items() if wanted in targets)

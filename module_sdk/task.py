@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from module_sdk.errors import InvalidInputError, TaskBackendError
 from module_sdk.payloads import (
@@ -17,14 +17,14 @@ from module_sdk.payloads import (
     plain_payload,
 )
 from module_sdk.record import TaskRecord
-from module_sdk.rows import UNREADABLE, Row, row_from_stored
+from module_sdk.rows import UNREADABLE, row_from_stored
 from module_sdk.scopes import organization_text
+from module_sdk.shapes import Identifier, Json, TaskDict, TaskRow, TaskStatus, TaskView
 from module_sdk.statuses import ACTIVE, PENDING, STATUSES
 from module_sdk.text_rules import (
     MAXIMUM_KEY_BYTES,
     MAXIMUM_LABEL_BYTES,
     MAXIMUM_MODULE_BYTES,
-    Identifier,
     check_identifier,
     check_text,
     identifier_text,
@@ -51,7 +51,7 @@ class Task:
     id: str
     module: str
     label: str
-    status: str = PENDING
+    status: TaskStatus = PENDING
     progress: float = 0.0
     task_key: str | None = None
     user_id: Identifier
@@ -60,13 +60,13 @@ class Task:
     updated_at: int
     started_at: int | None = None
     finished_at: int | None = None
-    checkpoint: Any = None
-    result: Any = None
+    checkpoint: Json = None
+    result: Json = None
     error: str | None = None
-    confirmation: Any = None
+    confirmation: Json = None
     function: str | None = None
     """The registered name that the task runs, if it was started by name."""
-    arguments: Any = None
+    arguments: Json = None
 
     @classmethod
     def new(
@@ -79,7 +79,7 @@ class Task:
         task_key: str | None = None,
         now: int | None = None,
         function: str | None = None,
-        arguments: Any = None,
+        arguments: object = None,
     ) -> Self:
         """A pending task of a fresh id, created `now` (default: the host's clock). The key `""` is no key.
 
@@ -132,7 +132,7 @@ class Task:
         """Pending, running or waiting for a confirmation: such a task holds its key."""
         return self.status in ACTIVE
 
-    def to_row(self) -> Row:
+    def to_row(self) -> TaskRow:
         """The ten listed fields, as lookups return them."""
         return {
             "id": self.id,
@@ -141,19 +141,20 @@ class Task:
             "status": self.status,
             "progress": self.progress,
             "task_key": self.task_key,
-            "user_id": self.user_id,
-            "organization_id": self.organization_id,
+            # A UUID has become its text, see `__post_init__`.
+            "user_id": cast("int | str", self.user_id),
+            "organization_id": cast("int | str | None", self.organization_id),
             "created_at": format_time(self.created_at),
             "updated_at": format_time(self.updated_at),
         }
 
-    def to_view(self) -> Row:
+    def to_view(self) -> TaskView:
         """The row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""
         fields = self.fields_with_times_as_text()
         del fields["function"], fields["arguments"]
-        return fields
+        return cast("TaskView", fields)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> TaskDict:
         """Every field as plain JSON, times as ISO 8601 text; `from_dict` returns an equal task.
 
         Payloads that were never written to a store become what would be stored, and raise `PayloadError` as that would.
@@ -161,7 +162,7 @@ class Task:
         fields = self.fields_with_times_as_text()
         for name in PAYLOAD_FIELDS:
             fields[name] = plain_payload(fields[name], name, HIGHEST_MAXIMUM_BYTES)
-        return fields
+        return cast("TaskDict", fields)
 
     def fields_with_times_as_text(self) -> dict[str, Any]:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -170,7 +171,7 @@ class Task:
         return fields
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+    def from_dict(cls, fields: Mapping[str, object]) -> Self:
         """The task of a `to_dict` or of a view. Raises `InvalidInputError` for missing, unknown or invalid fields."""
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in fields:
@@ -179,7 +180,7 @@ class Task:
         for name, field in known.items():
             if name not in fields and field.default is dataclasses.MISSING:
                 raise InvalidInputError(f"{name} is missing", field=name)
-        values = dict(fields)
+        values: dict[str, Any] = dict(fields)
         for name in TIME_FIELDS:
             if values.get(name) is not None:
                 values[name] = parse_time(values[name], name)
@@ -221,7 +222,7 @@ class Task:
         if not isinstance(record, TaskRecord):
             raise TaskBackendError(f"the store gave {type(record).__name__} where a TaskRecord belongs")
         try:
-            fields = row_from_stored(record.row())
+            fields: dict[str, Any] = {**row_from_stored(record.row())}
             fields |= {name: getattr(record, name) for name in (*TIME_FIELDS, "error", "function")}
             fields |= {name: decode_payload(getattr(record, name)) for name in PAYLOAD_FIELDS}
             return cls(**fields)
@@ -234,7 +235,7 @@ def check_not_before(created_at: int, value: object, field: str) -> None:
         raise InvalidInputError(f"{field} must not be before created_at", field=field)
 
 
-def check_status(value: object) -> str:
+def check_status(value: object) -> TaskStatus:
     status = plain_text(value, "status")
     if status not in STATUSES:
         raise InvalidInputError(f"status must be one of {', '.join(sorted(STATUSES))}", field="status")

@@ -10,9 +10,6 @@ import uuid_utils
 
 from module_sdk.errors import InvalidInputError
 
-Identifier = int | str | uuid.UUID
-"""The id of a user or an organization. A UUID is its text, and comes back as that."""
-
 MAXIMUM_IDENTIFIER_BYTES: Final = 255
 MAXIMUM_KEY_BYTES: Final = 1_024
 MAXIMUM_LABEL_BYTES: Final = 1_024

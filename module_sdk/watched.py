@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import types
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from module_sdk.reports import report
 
-Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+AsyncFunction = TypeVar("AsyncFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 class Watched(Coroutine[Any, Any, Result]):
@@ -81,7 +82,7 @@ class WatchedFunction:
     """An async function whose calls are `Watched`.
 
     It is no plain function, since one that returned a `Watched` would not count as async: with `__code__`, `inspect`
-    and `asyncio` take it for what it stands for, and frameworks await it.
+    and `asyncio` take it for the function that it stands for, and frameworks await it.
     """
 
     def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]]) -> None:
@@ -90,14 +91,20 @@ class WatchedFunction:
         for name in ("__code__", "__defaults__", "__kwdefaults__"):
             setattr(self, name, getattr(function, name))
 
+    @property  # type: ignore[misc]  # that of `object` can also be assigned
+    def __class__(self) -> type:
+        # `help`, Sphinx and `inspect.isfunction` ask by `isinstance`: without this they would describe an object.
+        return types.FunctionType
+
+    def __reduce__(self) -> str:
+        return self.function.__qualname__
+
     def __call__(self, *args: Any, **kwargs: Any) -> Watched[Any]:
         name = self.function.__name__
         work = args[0] if args else kwargs.get("coro_or_name")
         return Watched(self.function(*args, **kwargs), name, f"{name}_sync", work)
 
 
-def watched(
-    function: Callable[Parameters, Coroutine[Any, Any, Result]],
-) -> Callable[Parameters, Coroutine[Any, Any, Result]]:
+def watched(function: AsyncFunction) -> AsyncFunction:
     """An async function whose synchronous form has the same name with `_sync`: forgetting to await it is logged."""
-    return WatchedFunction(function)
+    return cast("AsyncFunction", WatchedFunction(function))

@@ -9,10 +9,9 @@ from module_sdk.events import subscribers
 from module_sdk.manager import TaskManager
 from module_sdk.observers import observers
 from module_sdk.payloads import DEFAULT_MAXIMUM_BYTES
-from module_sdk.rows import Row
 from module_sdk.sentinels import Anything
+from module_sdk.shapes import AnyTaskId, ChangedEvent, Identifier, TaskChange, TaskRow
 from module_sdk.task import Task
-from module_sdk.text_rules import Identifier
 
 
 def maximum_payload_bytes(manager: TaskManager) -> int:
@@ -28,7 +27,9 @@ def create_task(manager: TaskManager, task: Task) -> tuple[Task, bool]:
     return holder, created
 
 
-def update_task(manager: TaskManager, task_id: str, scope: Identifier | Anything | None, **fields: Any) -> Row | None:
+def update_task(
+    manager: TaskManager, task_id: AnyTaskId, scope: Identifier | Anything | None, **fields: Any
+) -> TaskRow | None:
     """`TaskManager.update`, announced by the new status, or as `updated`."""
     row = manager.update(task_id, organization_id=scope, **fields)
     if row is not None:
@@ -41,11 +42,11 @@ def somebody_listens() -> bool:
     return observers.are_there() or bool(subscribers.current)
 
 
-def announce(new_row: Callable[[], Row], change: str) -> None:
+def announce(new_row: Callable[[], TaskRow], change: TaskChange) -> None:
     """Tell those who listen; mostly nobody does, and then no row is made for them."""
     if observers.are_there():
         observers.notify("module_sdk_task_changed", row=new_row(), change=change)
     if subscribers.current:
         row = new_row()
-        event = {"type": "changed", "task_id": row["id"], "change": change, "row": row}
+        event: ChangedEvent = {"type": "changed", "task_id": row["id"], "change": change, "row": row}
         subscribers.publish(row["organization_id"], event)

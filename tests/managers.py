@@ -13,7 +13,7 @@ from module_sdk.task import Task
 Answer = Callable[[str, Any, Any, Any], Any]
 
 
-def a_row(**changes: Any) -> dict[str, Any]:
+def a_row(**changes: Any) -> Any:
     """A row as a manager gives it."""
     return Task.new(user_id=7, organization_id=3, module="tests", task_key="reports.q3").to_row() | changes
 

@@ -122,7 +122,8 @@ def test_waiting_for_a_thread_is_part_of_the_deadline() -> None:
     release, held = threading.Event(), threading.Event()
 
     async def queue_behind() -> Any:
-        holder = asyncio.ensure_future(models.background_tasks.acount(Holding(label="x")))
+        holding: Any = Holding(label="x")
+        holder = asyncio.ensure_future(models.background_tasks.acount(holding))
         await asyncio.to_thread(held.wait, 10)
         began = time.monotonic()
         result = await tasks.alist_user_tasks(1)
@@ -262,8 +263,9 @@ def raised_by(call: Coroutine[Any, Any, Any]) -> Exception:
 
 
 def test_twins_raise_what_their_originals_raise(memory: World) -> None:
+    wrong: Any = {"colour": 1}
     assert isinstance(raised_by(models.background_tasks.alist(page=-1)), InvalidInputError)
-    assert isinstance(raised_by(models.background_tasks.acount({"colour": 1})), ValueError)
+    assert isinstance(raised_by(models.background_tasks.acount(wrong)), ValueError)
     assert isinstance(raised_by(tasks.arespond_confirmation(UNKNOWN, {})), TaskNotFoundError)
     assert isinstance(raised_by(tasks.await_task(UNKNOWN, 1)), TaskNotFoundError)
     assert isinstance(raised_by(tasks.update_progress(UNKNOWN, float("nan"))), InvalidInputError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -58,7 +58,7 @@ def test_references_find_the_rows_that_the_facade_finds(store: Filled) -> None:
     assert asked > 50
 
 
-def matches(row: dict[str, object], lookup: str, argument: int | str, organization: int) -> bool:
+def matches(row: Mapping[str, object], lookup: str, argument: int | str, organization: int) -> bool:
     if row["organization_id"] != organization:
         return False
     if lookup == "list_user_tasks":

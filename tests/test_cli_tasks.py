@@ -16,6 +16,7 @@ import pytest
 
 from module_sdk.errors import IllegalTransitionError
 from module_sdk.manager import TaskManager
+from module_sdk.shapes import TaskStatus
 from module_sdk.task import Task
 from tests.command_line import SECONDS, CommandLine
 
@@ -35,7 +36,7 @@ def manager(command_line: CommandLine) -> Iterator[TaskManager]:
     opened.close()
 
 
-def submit(manager: TaskManager, *moves: str, **fields: Any) -> str:
+def submit(manager: TaskManager, *moves: TaskStatus, **fields: Any) -> str:
     values: dict[str, Any] = {"user_id": 7, "organization_id": 3, "module": "tests"} | fields
     task = Task.new(**values)
     manager.create(task)

@@ -107,7 +107,7 @@ def test_a_question_that_cannot_be_stored_is_refused_and_the_task_goes_on(
 ) -> None:
     view = tasks.wait(ask(form, question), 10)
     assert view["status"] == "failed"
-    assert view["error"].startswith("PayloadError: ")
+    assert str(view["error"]).startswith("PayloadError: ")
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.backends import Change, TaskBackendUnavailableError
 from module_sdk.manager import TaskManager
-from module_sdk.rows import Row
 from module_sdk.runner.outcome import NOT_BY_US
 from module_sdk.runtime import get_runtime
+from module_sdk.shapes import TaskView
 from module_sdk.testing import USER
 from tests.hostile import (
     Abort,
@@ -50,7 +50,7 @@ from tests.work import Gate, Stoppable, add, run_for_ever, until, until_status
 # --- Work, in each of its forms ---------------------------------------------------------------------------------------
 
 
-def run_function(call: Callable[[], Any]) -> Row:
+def run_function(call: Callable[[], Any]) -> TaskView:
     tasks.register(f"work.{id(call)}")(call)
     return tasks.wait(tasks.run_background_sync(f"work.{id(call)}", task_key="k"), 10)
 
@@ -60,11 +60,11 @@ async def as_coroutine(call: Callable[[], Any]) -> Any:
     return call()
 
 
-def run_on_our_loop(call: Callable[[], Any]) -> Row:
+def run_on_our_loop(call: Callable[[], Any]) -> TaskView:
     return tasks.wait(tasks.run_background_sync(as_coroutine(call), task_key="k"), 10)
 
 
-def run_on_the_callers_loop(call: Callable[[], Any]) -> Row:
+def run_on_the_callers_loop(call: Callable[[], Any]) -> TaskView:
     ids: list[str] = []
 
     async def main() -> None:
@@ -131,7 +131,7 @@ ERRORS: dict[str, tuple[Callable[[], BaseException], str]] = {
 @each_form
 @pytest.mark.parametrize("case", ERRORS)
 def test_whatever_work_raises_ends_it_as_failed_and_is_logged(
-    two_threads: TaskManager, case: str, run: Callable[[Callable[[], Any]], Row], caplog: pytest.LogCaptureFixture
+    two_threads: TaskManager, case: str, run: Callable[[Callable[[], Any]], TaskView], caplog: pytest.LogCaptureFixture
 ) -> None:
     # given
     make, text = ERRORS[case]
@@ -192,12 +192,12 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
 @each_form
 @pytest.mark.parametrize("case", RESULTS)
 def test_whatever_a_result_does_when_it_is_written_ends_the_task_as_failed(
-    two_threads: TaskManager, case: str, run: Callable[[Callable[[], Any]], Row]
+    two_threads: TaskManager, case: str, run: Callable[[Callable[[], Any]], TaskView]
 ) -> None:
     make, text = RESULTS[case]
     view = run(make)
     assert (view["status"], view["result"]) == ("failed", None)
-    assert view["error"].startswith(text)
+    assert str(view["error"]).startswith(text)
     then_nothing_is_left()
 
 
@@ -219,7 +219,7 @@ def test_a_result_is_stored_although_work_has_made_warnings_errors(store: TaskMa
 
 @each_form
 def test_logging_that_raises_keeps_no_end_from_the_record(
-    two_threads: TaskManager, raising_log: None, run: Callable[[Callable[[], Any]], Row]
+    two_threads: TaskManager, raising_log: None, run: Callable[[Callable[[], Any]], TaskView]
 ) -> None:
     def fail() -> None:
         raise ValueError("x")
@@ -282,12 +282,12 @@ def test_a_lookup_fails_without_an_exception_although_logging_raises(raising_log
 
 @each_form
 def test_listeners_that_exit_decide_nothing(
-    two_threads: TaskManager, run: Callable[[Callable[[], Any]], Row], caplog: pytest.LogCaptureFixture
+    two_threads: TaskManager, run: Callable[[Callable[[], Any]], TaskView], caplog: pytest.LogCaptureFixture
 ) -> None:
     # given
     heard: list[str] = []
     module_sdk.register_observer(RaisingObserver())
-    with tasks.subscribe(leave), tasks.subscribe(lambda event: heard.append(event["change"])):
+    with tasks.subscribe(leave), tasks.subscribe(lambda event: heard.append(str(event.get("change")))):
         # when
         view = run(lambda: "done")
         until(lambda: "completed" in heard)

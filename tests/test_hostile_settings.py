@@ -15,6 +15,7 @@ from psycopg import sql
 
 from module_sdk import Task, TaskManager
 from module_sdk.backends import ROW_FIELDS
+from module_sdk.rows import LookupResult
 from tests.fixtures import running
 from tests.servers import MariaDB, MongoDB, PostgreSQL, Valkey
 
@@ -91,7 +92,7 @@ MONGODB: Final = {
 def some_tasks() -> list[Task]:
     """Texts as long as they may be that differ in the last byte, floats that need every digit, times a step apart."""
     progress = itertools.cycle((0.1, 0.30000000000000004, 2 / 3, 1e-17, 0.0))
-    statuses = itertools.cycle(("pending", "completed", "failed", "interrupted"))
+    statuses: itertools.cycle[Any] = itertools.cycle(("pending", "completed", "failed", "interrupted"))
     return [
         Task(
             id=str(uuid.UUID(int=(number * 7919) % 101 + 1)),
@@ -124,7 +125,7 @@ def answers(manager: TaskManager) -> Iterator[tuple[str, Any]]:
     yield "prune", manager.prune(0, user_id="nobody")
     for field, direction in itertools.product(set(ROW_FIELDS) - {"updated_at"}, ("asc", "desc")):
         for offset, limit in ((0, 1_000), (0, 7), (13, 11)):
-            sort = {"field": field, "direction": direction}
+            sort: Any = {"field": field, "direction": direction}
             yield f"page {offset}, {limit} by {sort}", shown(manager.page(sort=sort, offset=offset, limit=limit))
     for most in (None, 1, 5, 1_000):
         yield "all keys", shown(manager.get_tasks_by_key_prefix("", ORGANIZATION, limit=most))
@@ -140,7 +141,7 @@ def then_answers_like_memory(manager: TaskManager, memory: TaskManager) -> None:
         assert found == expected, question
 
 
-def shown(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def shown(rows: LookupResult) -> list[dict[str, Any]]:
     """Without the time of a change, which each store sets itself."""
     return [{**row, "updated_at": None} for row in rows]
 

@@ -27,7 +27,7 @@ from tests.managers import ForeignManager, a_row
 from tests.work import Gate, Submit, add, each_submission
 
 USER_ID = uuid.UUID("0190F5D2-7C8A-7DEF-8123-456789ABCDEF")
-ORGANIZATION_ID = uuid_utils.UUID("0190f5d2-7c8a-7def-8123-000000000001")
+ORGANIZATION_ID: Any = uuid_utils.UUID("0190f5d2-7c8a-7def-8123-000000000001")
 TEXTS = (str(USER_ID), str(ORGANIZATION_ID))
 
 
@@ -40,7 +40,7 @@ def test_a_uuid_is_its_text_wherever_an_id_is_asked_for(store: TaskManager) -> N
 
         # given
         task_id = tasks.run_background_sync(add(1, 2), task_key="k")
-        as_uuid: Any = uuid.UUID(task_id)
+        as_uuid = uuid.UUID(task_id)
 
         # then calls by task id take one as well
         assert tasks.wait(as_uuid, 10)["id"] == task_id

@@ -48,7 +48,7 @@ class EvilDict(dict[str, Any]):
 
 
 def without(field: str) -> dict[str, Any]:
-    row = a_row()
+    row: dict[str, Any] = a_row()
     del row[field]
     return row
 

@@ -57,7 +57,8 @@ def test_rows_are_the_callers(store: TaskManager, name: str, lookup: Lookup) -> 
     argument = 7 if name == "list_user_tasks" else "k"
 
     # when
-    lookup(argument, 3)[0].clear()
+    row: Any = lookup(argument, 3)[0]
+    row.clear()
     lookup(argument, 3).clear()
 
     # then

@@ -206,7 +206,11 @@ def test_what_an_observer_changes_in_a_row_stays_with_it(memory: World) -> None:
     after = Marked()
     module_sdk.register_observer(after)
     events: list[Any] = []
-    tasks.subscribe(lambda event: event["row"].clear())
+
+    def spoil(event: Any) -> None:
+        event["row"].clear()
+
+    tasks.subscribe(spoil)
     tasks.subscribe(events.append)
 
     # when

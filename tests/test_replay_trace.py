@@ -99,7 +99,7 @@ def manager(replayed: module_sdk.TaskManager) -> module_sdk.TaskManager:
 def answer(found: module_sdk.tasks.LookupResult) -> list[Row]:
     assert found.error is None
     assert found.skipped == 0
-    return list(found)
+    return [{**row} for row in found]
 
 
 def test_every_user_has_their_jobs(manager: module_sdk.TaskManager, rows: list[Row]) -> None:

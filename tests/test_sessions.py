@@ -139,7 +139,7 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 @pytest.mark.parametrize("status", ["pending", "running", "waiting_confirmation", "completed"])
 @pytest.mark.parametrize("organization", [4, None, "3 ", 33])
 def test_a_task_of_another_organization_looks_like_an_unknown_one(
-    store: TaskManager, organization: Any, status: str
+    store: TaskManager, organization: Any, status: Any
 ) -> None:
     # given
     theirs = a_task(organization_id=organization)
@@ -287,7 +287,7 @@ def test_a_bound_object_acts_inside_its_session(store: TaskManager, session: Any
 
     async def submit_async() -> str:
         task_id: str = await sdk.tasks.run_background(asking())
-        while (await sdk.models.background_tasks.aview(task_id))["status"] != "waiting_confirmation":
+        while (view := await sdk.models.background_tasks.aview(task_id)) and view["status"] != "waiting_confirmation":
             await asyncio.sleep(0.005)
         await sdk.tasks.arespond_confirmation(task_id, {"yes": 1})
         view = await sdk.tasks.await_task(task_id, 10)
@@ -299,6 +299,7 @@ def test_a_bound_object_acts_inside_its_session(store: TaskManager, session: Any
 
     # then
     view = sdk.models.background_tasks.view(task_id)
+    assert view
     assert (view["user_id"], view["organization_id"], view["module"]) == (8, 5, "crm")
     assert module_sdk.models.background_tasks.view(task_id) is None
     assert sdk.ui.Text("x").to_dict() == module_sdk.ui.Text("x").to_dict()

@@ -34,7 +34,7 @@ def test_a_task_is_recorded_run_and_completed_with_its_result(store: TaskManager
     # then
     assert (view["status"], view["result"], view["progress"], view["error"]) == ("completed", 3, 1.0, None)
     assert (view["label"], view["module"], view["task_key"]) == ("Sum", "tests", "sum.k")
-    assert view["created_at"] <= view["started_at"] <= view["finished_at"] == view["updated_at"]
+    assert view["created_at"] <= str(view["started_at"]) <= str(view["finished_at"]) == view["updated_at"]
     task = get(store, task_id)
     by_name = form != "coroutine"
     assert task.function == ({"async name": "sum.async", "sync name": "sum.sync"}[form] if by_name else None)

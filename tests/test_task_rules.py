@@ -114,7 +114,7 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("wrong", "field"), WRONG_FIELDS, ids=str)
 def test_a_dict_that_is_no_task_is_refused_by_field(wrong: dict[str, Any], field: str) -> None:
-    good = Task.new(user_id=7, module="m").to_dict()
+    good: dict[str, Any] = {**Task.new(user_id=7, module="m").to_dict()}
     with pytest.raises(InvalidInputError, match=field) as refused:
         Task.from_dict(good | wrong)
     assert refused.value.field == field

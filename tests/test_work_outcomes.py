@@ -137,5 +137,5 @@ def test_a_result_that_cannot_be_stored_fails_the_task_with_the_reason(
 
     # then
     assert view["status"] == "failed"
-    assert view["error"].startswith(reason)
+    assert str(view["error"]).startswith(reason)
     assert view["result"] is None

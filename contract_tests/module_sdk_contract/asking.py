@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 import module_sdk
@@ -29,7 +30,7 @@ def session_of(organization_id: Any) -> contextlib.AbstractContextManager[object
     return module_sdk.session(user={"id": 1, "organization_id": organization_id})
 
 
-def ordered_view(view: Row) -> Row:
+def ordered_view(view: Mapping[str, Any]) -> Row:
     """The view with its fields in the order of the reference's, which no clause fixes."""
     known = {name: view[name] for name in (*ROW_FIELDS, *VIEW_FIELDS) if name in view}
-    return known | view
+    return {**known, **view}

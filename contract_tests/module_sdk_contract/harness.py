@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import module_sdk
 from module_sdk.backends import TaskManager
 from module_sdk.models import background_tasks
+from module_sdk.shapes import TaskRow
 from module_sdk.testing import SettableClock
 from module_sdk_contract.asking import ordered_view, scope, session_of
 from module_sdk_contract.building import task_of
@@ -300,7 +301,7 @@ class Store:
 
     # --- Changes ----------------------------------------------------------------------------------------------------
 
-    def when_updated(self, task_id: str, **changes: Any) -> Row | None:
+    def when_updated(self, task_id: str, **changes: Any) -> TaskRow | None:
         """Update in both; the row, once the store has answered like the reference."""
         asked = f"update({task_id!r}, {shortened(changes)})"
         entry = self.reference.update(task_id, self.clock(), **changes)
@@ -357,14 +358,12 @@ class Store:
         violation = compare(clause, f"list of the read model for {asked}", found, page["rows"])
         return violation or compare(clause, f"total_rows of {asked}", total, page["total_rows"])
 
-    def then_count(self, filters: Mapping[str, Any] | None = None, organization_id: Any = EVERYWHERE) -> int:
+    def then_count(self, filters: Any = None, organization_id: Any = EVERYWHERE) -> int:
         """How many there are, once the manager has answered like the reference."""
         then_none([self.try_count(self.clauses[0], filters, organization_id)])
         return self.reference.count(filters, organization_id)
 
-    def try_count(
-        self, clause: str, filters: Mapping[str, Any] | None = None, organization_id: Any = EVERYWHERE
-    ) -> Violation | None:
+    def try_count(self, clause: str, filters: Any = None, organization_id: Any = EVERYWHERE) -> Violation | None:
         expected = self.reference.count(filters, organization_id)
         asked = f"count(filters={shortened(filters)}, {scope(organization_id)})"
         try:

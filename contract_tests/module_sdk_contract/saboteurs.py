@@ -12,9 +12,9 @@ from typing import Any
 
 from module_sdk.backends import Task, TaskBackendError, TaskManager
 from module_sdk.manager import LOOKUPS
+from module_sdk.shapes import TaskRow
 from module_sdk.tasks import LookupResult
 from module_sdk_contract.harness import Store
-from module_sdk_contract.reference import Row
 
 PAYLOADS = ("checkpoint", "result", "confirmation", "arguments")
 
@@ -68,7 +68,7 @@ class Saboteur:
     def import_tasks(self, original: Callable[..., int], tasks: Iterable[Task], **options: Any) -> int:
         return original(map(self.written, tasks), **options)
 
-    def update(self, original: Callable[..., Row | None], task_id: str, **changes: Any) -> Row | None:
+    def update(self, original: Callable[..., TaskRow | None], task_id: str, **changes: Any) -> TaskRow | None:
         return original(task_id, **changes)
 
     def answer(self, question: Question) -> LookupResult:
@@ -88,7 +88,7 @@ class Saboteur:
         return self.answer(Question(method, operation, argument, organization_id, limit))
 
 
-def newest_first(rows: Iterable[Row], limit: int | None, *, ties_reversed: bool = False) -> LookupResult:
+def newest_first(rows: Iterable[TaskRow], limit: int | None, *, ties_reversed: bool = False) -> LookupResult:
     by_id = sorted(rows, key=lambda row: str(row["id"]), reverse=not ties_reversed)
     return LookupResult(sorted(by_id, key=lambda row: str(row["created_at"]), reverse=True)[:limit])
 
@@ -150,7 +150,7 @@ class TurnsTrueIntoOne(Saboteur):
     def written(self, task: Task) -> Task:
         return dataclasses.replace(task, **{name: without_true(getattr(task, name)) for name in PAYLOADS})
 
-    def update(self, original: Callable[..., Row | None], task_id: str, **changes: Any) -> Row | None:
+    def update(self, original: Callable[..., TaskRow | None], task_id: str, **changes: Any) -> TaskRow | None:
         spoilt = {name: without_true(value) if name in PAYLOADS else value for name, value in changes.items()}
         return original(task_id, **spoilt)
 

@@ -35,7 +35,7 @@ def look(manager: TaskManager, operation: str, argument: Any, organization_id: A
     return list(getattr(manager, operation)(argument, organization_id))
 
 
-def update(manager: TaskManager, task_id: str, changes: dict[str, Any]) -> dict[str, Any] | None:
+def update(manager: TaskManager, task_id: str, changes: dict[str, Any]) -> Any:
     return manager.update(task_id, **changes)
 
 

@@ -21,8 +21,9 @@ from module_sdk.cli.interrupting import interrupt_tasks
 from module_sdk.cli.store import StoreOptions
 from module_sdk.errors import ModuleSDKError, TaskConflictError
 from module_sdk.models import background_tasks
-from module_sdk.rows import LookupResult, Row
+from module_sdk.rows import LookupResult
 from module_sdk.runtime import get_runtime
+from module_sdk.shapes import TaskFilters, TaskRow
 from module_sdk.statuses import ACTIVE, COMPLETED, RUNNING
 
 USERS: Final = (("ada", "demo-north"), ("grace", "demo-north"), ("alan", "demo-south"))
@@ -93,9 +94,9 @@ def demo(
 # --- What an earlier demo left --------------------------------------------------------------------------------------
 
 
-def active_rows() -> list[Row]:
+def active_rows() -> list[TaskRow]:
     """The active tasks of any demo. Raises what the lookup failed with."""
-    rows: list[Row] = []
+    rows: list[TaskRow] = []
     for organization in ORGANIZATIONS:
         rows += answered(tasks.get_tasks_by_key_prefix(catalog.KEY_PREFIX, organization))
     return [row for row in rows if row["status"] in ACTIVE]
@@ -127,7 +128,7 @@ def free_earlier(*, yes: bool) -> None:
     tables.say(f"{len(freed.interrupted)} tasks freed: they are recorded as interrupted.")
 
 
-def moves(left: list[Row]) -> bool:
+def moves(left: list[TaskRow]) -> bool:
     deadline = time.monotonic() + STANDSTILL_SECONDS
     while time.monotonic() < deadline:
         time.sleep(LOOK_AGAIN_SECONDS)
@@ -171,9 +172,9 @@ def double_click(order: Order, task_id: str) -> None:
     tables.say(f"double click on {order.key}: {again} again, nothing started twice")
 
 
-def follow(options: StoreOptions, task_ids: list[str]) -> list[Row]:
+def follow(options: StoreOptions, task_ids: list[str]) -> list[TaskRow]:
     """Show the tasks until all have ended; once the first has, let another process look for them."""
-    filters = {"id": task_ids}
+    filters: TaskFilters = {"id": task_ids}
     look: Future[None] | None = None
     with (
         ThreadPoolExecutor(1) as beside,
@@ -181,7 +182,7 @@ def follow(options: StoreOptions, task_ids: list[str]) -> list[Row]:
         tables.new_display() as display,
     ):
         while True:
-            rows: list[Row] = background_tasks.list(page_size=len(task_ids), filters=filters, sort="id")["rows"]
+            rows = background_tasks.list(page_size=len(task_ids), filters=filters, sort="id")["rows"]
             display.show(rows)
             if look is None and not all(row["status"] in ACTIVE for row in rows):
                 look = beside.submit(look_from_second_process, options)
@@ -252,7 +253,7 @@ def print_findings() -> None:
     lines += [("prefix", catalog.KEY_PREFIX, one, rows) for one, rows in by_prefix.items()]
     here, elsewhere = ORGANIZATIONS
     for row in sorted(by_prefix[here], key=lambda row: row["status"] != RUNNING)[:1]:
-        key = row["task_key"]
+        key = row["task_key"] or ""
         lines += [("key", key, one, answered(tasks.get_tasks_by_key(key, one))) for one in (here, elsewhere)]
     tables.say(f"process {os.getpid()}, which started none of it, finds:")
     tables.draw(tables.grid(FINDING_COLUMNS, (finding(*line) for line in lines)))

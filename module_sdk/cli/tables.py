@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from module_sdk.rows import Row
+from module_sdk.shapes import TaskRow
 from module_sdk.statuses import ACTIVE
 from module_sdk.timestamps import parse_time, system_clock
 
@@ -92,7 +92,7 @@ def percent(progress: float) -> str:
     return f"{int(progress * 100)}%"
 
 
-def name_of(row: Row) -> str:
+def name_of(row: TaskRow) -> str:
     return printable(row["task_key"] or row["label"])
 
 
@@ -105,7 +105,7 @@ def age(time: str) -> str:
     return f"{seconds} s"
 
 
-def list_table(rows: Sequence[Row]) -> Table:
+def list_table(rows: Sequence[TaskRow]) -> Table:
     """Tasks, a line each; where the terminal is narrow, the id under the key."""
     is_wide = console.width >= WIDE_TERMINAL
     names = ("key or label", "user", "organization", "status", "progress", "changed")
@@ -125,7 +125,7 @@ def list_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def live_table(rows: Iterable[Row]) -> Table:
+def live_table(rows: Iterable[TaskRow]) -> Table:
     table = new_table("task", "user", "organization", "status", "progress", "")
     table.columns[-1].justify = "right"
     width = min(max(console.width - COLUMNS_BESIDE_BAR, BAR_WIDTHS[0]), BAR_WIDTHS[-1])
@@ -183,7 +183,7 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    def show(self, rows: Sequence[Row]) -> None: ...
+    def show(self, rows: Sequence[TaskRow]) -> None: ...
 
 
 class LiveDisplay:
@@ -201,7 +201,7 @@ class LiveDisplay:
     ) -> None:
         self.live.stop()
 
-    def show(self, rows: Sequence[Row]) -> None:
+    def show(self, rows: Sequence[TaskRow]) -> None:
         self.live.update(live_table(rows), refresh=True)
 
 
@@ -220,7 +220,7 @@ class LinesDisplay:
     ) -> None:
         self.shown.clear()
 
-    def show(self, rows: Sequence[Row]) -> None:
+    def show(self, rows: Sequence[TaskRow]) -> None:
         for row in rows:
             seen = row["updated_at"] if self.as_json else row["status"]
             if self.shown.get(row["id"]) == seen:
@@ -235,5 +235,5 @@ def new_display(*, as_json: bool = False) -> Display:
     return LiveDisplay() if console.is_terminal and not as_json else LinesDisplay(as_json=as_json)
 
 
-def all_ended(rows: Iterable[Row]) -> bool:
+def all_ended(rows: Iterable[TaskRow]) -> bool:
     return not any(row["status"] in ACTIVE for row in rows)

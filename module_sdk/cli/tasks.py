@@ -10,8 +10,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Annotated, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -23,8 +23,8 @@ from module_sdk.manager import MAXIMUM_PAGE
 from module_sdk.models import background_tasks
 from module_sdk.runtime import get_runtime
 from module_sdk.sentinels import ANY, Anything
+from module_sdk.shapes import Identifier, TaskFilters, TaskSort, TaskStatus
 from module_sdk.statuses import ACTIVE, FINAL
-from module_sdk.text_rules import Identifier
 from module_sdk.timestamps import format_time, system_clock
 
 LOOK_AGAIN_SECONDS: Final = 0.25
@@ -83,15 +83,15 @@ def filters_of(
     key: str | None = None,
     prefix: str | None = None,
     module: str | None = None,
-) -> dict[str, Any]:
+) -> TaskFilters:
     """The options as filters of the read model."""
     scope = organization_of(organization, no_organization)
     named = {"user_id": user, "task_key": key, "task_key__startswith": prefix, "module": module}
-    filters: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    filters = cast("TaskFilters", {name: value for name, value in named.items() if value is not None})
     if scope is not ANY:
         filters["organization_id"] = scope
     if status:
-        filters["status"] = status
+        filters["status"] = cast("Sequence[TaskStatus]", status)
     return filters
 
 
@@ -129,7 +129,7 @@ def list_tasks(
         prefix=prefix,
         module=module,
     )
-    found = background_tasks.list(page, limit, filters, sort)
+    found = background_tasks.list(page, limit, filters, cast("TaskSort", sort))
     if as_json:
         print_json(found)
         return
@@ -266,7 +266,7 @@ def confirm(question: str) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def active_ids(filters: dict[str, Any]) -> Iterator[list[str]]:
+def active_ids(filters: TaskFilters) -> Iterator[list[str]]:
     """Pages of ids, until none is left: what was interrupted no longer matches."""
     while rows := background_tasks.list(0, MAXIMUM_PAGE, filters, "created_at")["rows"]:
         yield [row["id"] for row in rows]
@@ -307,7 +307,7 @@ def duration_seconds(text: str) -> float:
 
 
 @contextlib.contextmanager
-def removal_progress(filters: dict[str, Any]) -> Iterator[None]:
+def removal_progress(filters: TaskFilters) -> Iterator[None]:
     """On a terminal, a bar for a removal: how many of these tasks are left is counted while it goes on."""
     total = background_tasks.count(filters) if tables.error_console.is_terminal else 0
     if not total:

@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn, cast
 
 from module_sdk import aio
 from module_sdk.errors import InvalidInputError
 from module_sdk.manager import MAXIMUM_PAGE
 from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_sort
-from module_sdk.rows import Row
 from module_sdk.runtime import get_runtime
 from module_sdk.sessions import session_scope
+from module_sdk.shapes import AnyTaskId, TaskFilters, TaskPage, TaskSort, TaskView
 
 READ_ONLY: Final = "background_tasks is read-only"
 
 
 class BackgroundTasks:
-    """Confined to the session's organization; unlike the lookups it raises `TaskBackendError` when the store fails.
+    """Tasks as a monitoring screen needs them, confined to the session's organization.
 
-    Every call raises `SessionRequiredError` with no session bound, and `ConfigurationError` with no manager.
+    Unlike the lookups, every call raises: `SessionRequiredError` with no session bound, `ConfigurationError` with no
+    manager, and `TaskBackendError` when the store fails.
     """
 
     def list(
         self,
         page: int = 0,
         page_size: int = 25,
-        filters: Mapping[str, Any] | None = None,
-        sort: object = None,
+        filters: TaskFilters | None = None,
+        sort: TaskSort | None = None,
         after: str | None = None,
-    ) -> dict[str, Any]:
-        """`{"rows", "total_rows", "page", "page_size", "filters", "sort", "next"}`, newest `updated_at` first.
+    ) -> TaskPage:
+        """Return one page of rows, by default the newest `updated_at` first.
 
-        `filters` and `sort` are described in docs/reference.md. `next` is `None`, and `after` is refused, until keyset
-        cursors exist (MODEL-13). Raises `InvalidInputError` (a `ValueError`) for an unknown filter or sort field.
+        Example:
+            page = background_tasks.list(filters={"status": ["failed", "interrupted"]}, sort="-created_at")
+            for row in page["rows"]:
+                print(row["label"], row["status"])
+
+        Args:
+            page: The number of the page, from 0.
+            page_size: Rows per page, 1 to 1,000.
+            filters: A task must pass all of them. A field alone is exact, and a list means any of its values;
+                `__contains` and `__startswith` compare text, `__gte` and `__lt` times.
+            sort: A field of a row such as `"label"`, descending as `"-label"`, or
+                `{"field": "label", "direction": "asc"}`. Ties are broken by id, in the same direction.
+            after: Must be `None`: reserved.
+
+        Returns:
+            A `dict` of `rows, total_rows, page, page_size, filters, sort, next`.
+
+        Raises:
+            InvalidInputError: A filter or the field to sort by is unknown, or an argument is out of its bounds.
+            SessionRequiredError: No session is bound.
+            ConfigurationError: There is no manager.
+            TaskBackendError: The store failed.
         """
         scope = session_scope()
         check_count(page_size, "page_size", 1, MAXIMUM_PAGE)
@@ -48,34 +68,72 @@ class BackgroundTasks:
             "total_rows": manager.count(filters=filters, organization_id=scope),
             "page": page,
             "page_size": page_size,
-            "filters": dict(filters or {}),
+            "filters": cast("TaskFilters", dict(filters or {})),
             "sort": {"field": order.field, "direction": "desc" if order.descending else "asc"},
             "next": None,
         }
 
-    def count(self, filters: Mapping[str, Any] | None = None) -> int:
-        """How many tasks pass every filter; equals `total_rows` (MODEL-07)."""
+    async def alist(
+        self,
+        page: int = 0,
+        page_size: int = 25,
+        filters: TaskFilters | None = None,
+        sort: TaskSort | None = None,
+        after: str | None = None,
+    ) -> TaskPage:
+        """Do what `list` does, without blocking the event loop. Args, returns and raises: see there."""
+        return await aio.in_thread(self.list, page, page_size, filters, sort, after)
+
+    def count(self, filters: TaskFilters | None = None) -> int:
+        """Return how many tasks pass every filter.
+
+        Args:
+            filters: As for `list`. `None` counts all tasks of the session's organization.
+
+        Raises:
+            InvalidInputError: A filter is unknown.
+            SessionRequiredError: No session is bound.
+            ConfigurationError: There is no manager.
+            TaskBackendError: The store failed.
+        """
         scope = session_scope()
         return get_runtime().manager().count(filters=filters, organization_id=scope)
 
-    def view(self, task_id: str) -> Row | None:
-        """The row plus `checkpoint, result, error, started_at, finished_at, confirmation`; `None` if unknown."""
+    async def acount(self, filters: TaskFilters | None = None) -> int:
+        """Do what `count` does, without blocking the event loop. Args and raises: see there."""
+        return await aio.in_thread(self.count, filters)
+
+    def view(self, task_id: AnyTaskId) -> TaskView | None:
+        """Return one task with all that people may see of it.
+
+        Args:
+            task_id: The task's id.
+
+        Returns:
+            A row plus `checkpoint, result, error, started_at, finished_at, confirmation`. `None` if the session's
+            organization has no such task.
+
+        Raises:
+            SessionRequiredError: No session is bound.
+            ConfigurationError: There is no manager.
+            TaskBackendError: The store failed.
+        """
         scope = session_scope()
         task = get_runtime().manager().get(task_id, organization_id=scope)
         return None if task is None else task.to_view()
 
-    def create(self, *args: Any, **kwargs: Any) -> NoReturn:
+    async def aview(self, task_id: AnyTaskId) -> TaskView | None:
+        """Do what `view` does, without blocking the event loop. Args, returns and raises: see there."""
+        return await aio.in_thread(self.view, task_id)
+
+    def create(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise `NotImplementedError`: tasks are created by running work (MODEL-11)."""
         raise NotImplementedError(READ_ONLY)
 
-    def update(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def update(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise `NotImplementedError` (MODEL-11)."""
         raise NotImplementedError(READ_ONLY)
 
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def delete(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise `NotImplementedError`: `module-sdk tasks prune` removes old tasks (MODEL-11)."""
         raise NotImplementedError(READ_ONLY)
-
-    alist = aio.twin(list)  # noqa: A003  # the method of that name, which is the contract's
-    acount = aio.twin(count)
-    aview = aio.twin(view)

@@ -7,6 +7,7 @@ import logging
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
+from module_sdk import aio
 from module_sdk.errors import (
     CapabilityError,
     IllegalTransitionError,
@@ -24,8 +25,9 @@ from module_sdk.runner.run import Run, settle
 from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sentinels import ANY, Anything
 from module_sdk.sessions import session_scope
+from module_sdk.shapes import AnyTaskId, Identifier, Json, TaskRow
 from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
-from module_sdk.text_rules import Identifier, task_id_text
+from module_sdk.text_rules import task_id_text
 from module_sdk.writes import announce, maximum_payload_bytes
 
 
@@ -37,12 +39,12 @@ class Question:
     of one task take turns by `run.asking`, which no code of users runs under.
     """
 
-    def __init__(self, task_id: str) -> None:
+    def __init__(self, task_id: AnyTaskId) -> None:
         self.task_id = task_id_text(task_id)
         self.response: Future[dict[str, Any]] = Future()
         self.written_for: tuple[Runtime, Run] | None = None
 
-    def ask(self, builder: Any) -> None:
+    def ask(self, builder: object) -> None:
         """Move the task to `waiting_confirmation`; its answer will be the result of `response`."""
         refuse_stopped(self.task_id)
         runtime = get_runtime()
@@ -68,8 +70,8 @@ class Question:
         announce(row.copy, WAITING_CONFIRMATION)
 
     def write(
-        self, manager: TaskManager, run: Run, scope: Identifier | Anything | None, confirmation: Any
-    ) -> dict[str, Any]:
+        self, manager: TaskManager, run: Run, scope: Identifier | Anything | None, confirmation: object
+    ) -> TaskRow:
         try:
             row = manager.update(run.id, organization_id=scope, status=WAITING_CONFIRMATION, confirmation=confirmation)
         except (IllegalTransitionError, InvalidInputError) as error:
@@ -112,7 +114,20 @@ def withdraw(manager: TaskManager, run: Run) -> None:
     run.confirmation = None
 
 
-def await_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
+async def await_response(task_id: AnyTaskId, builder: object) -> dict[str, Json]:
+    """Ask, and wait for the response in this coroutine."""
+    import asyncio  # noqa: PLC0415  # as in aio.py
+
+    question = Question(task_id)
+    try:
+        await aio.in_thread(question.ask, builder)
+        return await asyncio.wrap_future(question.response)
+    except BaseException:
+        question.give_up()
+        raise
+
+
+def wait_for_response(task_id: AnyTaskId, builder: object) -> dict[str, Json]:
     """Ask, and wait for the response on this thread."""
     question = Question(task_id)
     try:
@@ -125,7 +140,7 @@ def await_confirmation(task_id: str, builder: Any) -> dict[str, Any]:
         raise
 
 
-def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
+def respond_confirmation(task_id: AnyTaskId, response: dict[str, Any]) -> None:
     if not isinstance(response, dict):
         raise InvalidInputError(f"response must be a dict, not {type(response).__name__}", field="response")
     runtime = get_runtime()
@@ -157,11 +172,11 @@ def respond_confirmation(task_id: str, response: dict[str, Any]) -> None:
         raise no_local_run(runtime, task_id, scope)
 
 
-def no_local_run(runtime: Runtime, task_id: str, scope: Identifier | Anything | None) -> Exception:
+def no_local_run(runtime: Runtime, task_id: AnyTaskId, scope: Identifier | Anything | None) -> Exception:
     """Why a confirmation cannot be handled here."""
     task = runtime.manager().get(task_id, organization_id=scope)
     if task is None:
         return TaskNotFoundError(f"there is no task {task_id}")
     if local_run(runtime, task_id) is None and task.is_active:
         return CapabilityError(f"task {task_id} runs in another process")
-    return IllegalTransitionError(task_id, status=task.status, wanted=RUNNING)
+    return IllegalTransitionError(task_id_text(task_id), status=task.status, wanted=RUNNING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Final
 
 from module_sdk.errors import IllegalTransitionError, TaskCancelledError
 from module_sdk.events import subscribers
@@ -14,26 +14,27 @@ from module_sdk.runner.run import Run, live_runs
 from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sentinels import ANY, UNSET, Anything
 from module_sdk.sessions import current_session, session_scope
+from module_sdk.shapes import AnyTaskId, Identifier, ProgressEvent
 from module_sdk.statuses import INTERRUPTED
 from module_sdk.task import Task, check_progress
-from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, Identifier, check_text, task_id_text
+from module_sdk.text_rules import MAXIMUM_LABEL_BYTES, check_text, task_id_text
 from module_sdk.writes import maximum_payload_bytes, update_task
 
 
-def local_run(runtime: Runtime, task_id: str) -> Run | None:
+def local_run(runtime: Runtime, task_id: AnyTaskId) -> Run | None:
     """The task, if this process is running it."""
     runner = runtime.started_runner
     return None if runner is None else runner.runs.get(task_id_text(task_id))
 
 
-def scope_of(runtime: Runtime, task_id: str) -> Identifier | Anything | None:
+def scope_of(runtime: Runtime, task_id: AnyTaskId) -> Identifier | Anything | None:
     """The session's scope; without a session, any for a task of this process: progress comes from any thread."""
     if current_session() is None and local_run(runtime, task_id) is not None:
         return ANY
     return session_scope()
 
 
-def refuse_stopped(task_id: str) -> None:
+def refuse_stopped(task_id: AnyTaskId) -> None:
     """Raise `TaskCancelledError` for work of this process that was told to stop; its store may be closed by now."""
     run = live_runs.get(task_id_text(task_id))
     if run is None or not run.cancelled.is_set():
@@ -50,7 +51,7 @@ warned_of: Final[set[str]] = set()
 MOST_WARNINGS: Final = 1_000
 
 
-def warn_of_percent(task_id: str, progress: object) -> None:
+def warn_of_percent(task_id: AnyTaskId, progress: object) -> None:
     """Say once for each function that progress is a fraction: what is too large is stored as 1, without an error."""
     if not isinstance(progress, int | float) or not progress > CLEARLY_MORE_THAN_ALL:
         return
@@ -64,7 +65,7 @@ def warn_of_percent(task_id: str, progress: object) -> None:
     report(logging.WARNING, "%s reported progress %g, which counts as 1: it is a fraction, from 0 to 1", name, shown)
 
 
-def update_progress(task_id: str, progress: float, checkpoint: Any, label: str | None) -> None:
+def update_progress(task_id: AnyTaskId, progress: float, checkpoint: object, label: str | None) -> None:
     refuse_stopped(task_id)
     runtime = get_runtime()
     try:
@@ -83,7 +84,7 @@ def update_progress(task_id: str, progress: float, checkpoint: Any, label: str |
     warn_of_percent(task_id, progress)
 
 
-def emit_progress(task_id: str, progress: float | None, label: str | None, checkpoint: Any) -> None:
+def emit_progress(task_id: AnyTaskId, progress: float | None, label: str | None, checkpoint: object) -> None:
     runtime = get_runtime()
     scope = scope_of(runtime, task_id)
     run = local_run(runtime, task_id)
@@ -95,7 +96,7 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
         task = manager.get(task_id, organization_id=scope)
     if task is None:
         return
-    event = {
+    event: ProgressEvent = {
         "type": "progress",
         "task_id": task.id,
         "progress": None if progress is None else check_progress(progress),
@@ -106,7 +107,7 @@ def emit_progress(task_id: str, progress: float | None, label: str | None, check
     subscribers.publish(task.organization_id, event)
 
 
-def cancel(task_id: str) -> bool:
+def cancel(task_id: AnyTaskId) -> bool:
     runtime = get_runtime()
     scope = session_scope()
     try:

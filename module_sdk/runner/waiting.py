@@ -9,10 +9,10 @@ from typing import Final
 from module_sdk import aio
 from module_sdk.deadlines import limited
 from module_sdk.errors import TaskNotFoundError
-from module_sdk.rows import Row
 from module_sdk.runner.control import local_run
 from module_sdk.runtime import Runtime, get_runtime
 from module_sdk.sessions import session_scope
+from module_sdk.shapes import AnyTaskId, TaskView
 from module_sdk.timestamps import check_timeout
 
 FIRST_PAUSE_SECONDS: Final = 0.01
@@ -24,7 +24,7 @@ SHORTEST_LOOK_SECONDS: Final = 0.25
 class Waiting:
     """Looks at the store now and then; `run_ended` is done at once when a task of this process ends."""
 
-    def __init__(self, task_id: str, timeout_seconds: float) -> None:
+    def __init__(self, task_id: AnyTaskId, timeout_seconds: float) -> None:
         self.task_id = task_id
         self.timeout_seconds = check_timeout(timeout_seconds)
         self.deadline = time.monotonic() + self.timeout_seconds
@@ -36,7 +36,7 @@ class Waiting:
         """By when a look that begins now must end."""
         return max(self.deadline, time.monotonic() + SHORTEST_LOOK_SECONDS)
 
-    def look(self) -> Row | None:
+    def look(self) -> TaskView | None:
         """The task's view, if it has ended; otherwise wait for `pause` seconds at most and look again.
 
         Raises `TimeoutError` after the deadline, `TaskNotFoundError`, and what the store raises.
@@ -58,7 +58,7 @@ class Waiting:
         return None
 
 
-def wait(task_id: str, timeout_seconds: float) -> Row:
+def wait(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
     """Wait in this thread."""
     waiting = Waiting(task_id, timeout_seconds)
     while (view := limited(waiting.look, waiting.look_deadline())) is None:
@@ -69,7 +69,7 @@ def wait(task_id: str, timeout_seconds: float) -> Row:
     return view
 
 
-async def await_end(task_id: str, timeout_seconds: float) -> Row:
+async def await_end(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
     """Wait in this coroutine. It holds no thread meanwhile, since the work may need one to end."""
     import asyncio  # noqa: PLC0415  # as in aio.py
 

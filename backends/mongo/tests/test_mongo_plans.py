@@ -67,7 +67,7 @@ def indexes(explanation: Explanation) -> list[list[str]]:
     ],
 )
 def test_user_and_key_come_in_order_from_their_index(
-    manager: MongoTaskManager, operation: str, argument: str, found: int, limit: int | None
+    manager: MongoTaskManager, operation: Any, argument: str, found: int, limit: int | None
 ) -> None:
     # given what the lookup returns
     rows = getattr(manager, operation)(argument, 7, limit=limit)

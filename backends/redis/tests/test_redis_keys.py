@@ -13,6 +13,7 @@ import redis
 from module_sdk_redis.bounded import FRESH_SECONDS
 from module_sdk_redis.manager import RedisTaskManager
 
+from module_sdk import TaskFilters
 from module_sdk.backends import Task
 from module_sdk.timestamps import FIRST, LAST
 from tests.server_process import Server
@@ -121,7 +122,7 @@ def test_years_1_to_9999_sort(manager: RedisTaskManager, new_task: TaskMaker) ->
         manager.page(limit=100),
     ):
         assert [row["created_at"] for row in rows] == newest_first
-    between = {"updated_at__gte": text(0), "updated_at__lt": text(2**53 + 1)}
+    between: TaskFilters = {"updated_at__gte": text(0), "updated_at__lt": text(2**53 + 1)}
     assert [row["created_at"] for row in manager.page(filters=between)] == [text(2**53), text(1), text(0)]
 
 

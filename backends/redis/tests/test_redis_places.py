@@ -12,6 +12,7 @@ import redis
 from module_sdk_redis.errors import RIGHTS
 from module_sdk_redis.manager import RedisTaskManager
 
+from module_sdk import TaskRow
 from module_sdk.backends import ConfigurationError, Task
 from tests.fixtures import running
 from tests.servers import Valkey
@@ -152,7 +153,7 @@ def test_an_evicting_server_breaks_no_list(careless: Valkey, opener: Opener, new
     assert manager.create(new_task(user_id="new", task_key="job.new"))[1]
 
 
-def moment(row: dict[str, object]) -> tuple[object, object]:
+def moment(row: TaskRow) -> tuple[object, object]:
     return row["created_at"], row["id"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from module_sdk_sql.dialects import postgresql_link
@@ -69,7 +70,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     ],
 )
 def test_a_rare_answer_in_a_big_organization_costs_what_it_holds(
-    store: SQLTaskManager, operation: str, argument: str, index: str, limit: int | None
+    store: SQLTaskManager, operation: Any, argument: str, index: str, limit: int | None
 ) -> None:
     found = len(getattr(store, operation)(argument, ORGANIZATION))
     explanation = store.explain(operation, argument, ORGANIZATION, limit=limit)
@@ -99,7 +100,7 @@ def test_the_newest_of_a_busy_user_cost_the_limit(store: SQLTaskManager, limit: 
     [("list_user_tasks", "1"), ("get_tasks_by_key", "big.3"), ("get_tasks_by_key_prefix", "big.")],
 )
 def test_a_small_organization_beside_a_big_one_costs_what_it_holds(
-    store: SQLTaskManager, operation: str, argument: str, limit: int | None
+    store: SQLTaskManager, operation: Any, argument: str, limit: int | None
 ) -> None:
     found = len(getattr(store, operation)(argument, SMALL_ORGANIZATION))
     assert found in (1, FAMILY)

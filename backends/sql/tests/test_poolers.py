@@ -16,6 +16,7 @@ from module_sdk_sql.dialects.postgresql_pooled import PooledLink
 from module_sdk_sql.manager import SQLTaskManager
 
 from module_sdk.backends import Task
+from module_sdk.rows import LookupResult
 from tests.fixtures import running
 from tests.pooler import PgBouncer
 
@@ -102,7 +103,7 @@ class Client:
             self.check("get_tasks_by_key_prefix", self.manager.get_tasks_by_key_prefix(f"{user}.", 7), len(mine))
         self.written += [task.id for task in mine]
 
-    def check(self, operation: str, rows: list[dict[str, Any]], count: int) -> None:
+    def check(self, operation: str, rows: LookupResult, count: int) -> None:
         labels = {row["label"].partition("-")[0] for row in rows}
         if len(rows) != count or labels - {self.manager.options.namespace}:
             self.wrong.append(f"{operation}: {len(rows)} rows of {labels}, not {count}")

@@ -7,8 +7,9 @@ import itertools
 import time
 from collections.abc import Callable
 
-from module_sdk.backends import TaskManager
+from module_sdk.backends import TaskManager, statuses
 from module_sdk.errors import TaskConflictError
+from module_sdk.shapes import TaskStatus
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause, tier
@@ -113,11 +114,11 @@ class DedupRaces:
             task, created = manager.create(task_of(fields))
             return task.id, created
 
-        def end(manager: TaskManager, task_id: str, status: str) -> tuple[str, bool]:
+        def end(manager: TaskManager, task_id: str, status: TaskStatus) -> tuple[str, bool]:
             return task_id, manager.update(task_id, status=status) is not None
 
         def submit_again_and_again(manager: TaskManager, tasks: list[Fields]) -> None:
-            for fields, status in zip(tasks, itertools.cycle(("completed", "failed", "interrupted")), strict=False):
+            for fields, status in zip(tasks, itertools.cycle(statuses.FINAL), strict=False):
                 task_id, created = history.record("create", functools.partial(create, manager, fields))
                 if created:
                     manager.update(task_id, status="running")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from module_sdk_contract.harness import Store
@@ -103,7 +105,7 @@ class PrefixClauses:
     @pytest.mark.parametrize("limit", [None, 1, 10])
     def test_tasks_outside_the_family_cost_nothing(self, store: Store, limit: int | None) -> None:
         store.given_imported({"task_key": f"family:{index}", "status": "completed"} for index in range(40))
-        operation = "get_tasks_by_key_prefix"
+        operation: Final = "get_tasks_by_key_prefix"
         before = store.manager.explain(operation, "family:", limit=limit).rows_examined
 
         for organization in (None, 2):

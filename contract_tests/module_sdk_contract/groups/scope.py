@@ -254,7 +254,8 @@ class ScopeClauses:
             ):
                 rows = getattr(namespace, operation)(argument, organization)
                 demand("SCOPE-14", f"{operation}({argument!r}, {organization!r})", ids, [row["id"] for row in rows])
-        for filters in ({"user_id": user}, {"organization_id": [organization]}, {"id": task_id}):
+        choices: tuple[Any, ...] = ({"user_id": user}, {"organization_id": [organization]}, {"id": task_id})
+        for filters in choices:
             rows = store.manager.page(filters=filters)
             demand("SCOPE-14", f"page of {filters}", ids, [row["id"] for row in rows])
             demand("SCOPE-14", f"count of {filters}", 1, store.manager.count(filters=filters))

@@ -239,7 +239,7 @@ def then_nothing_is_lost(store: Store, writer: Writer) -> None:
     demand(writer.clause, "how many are counted", len(found), reader.count())
     states = ("created", "running", "completed")
     for task_id, state in writer.acknowledged.items():
-        status = found.get(task_id, {}).get("status")
+        status = found[task_id]["status"] if task_id in found else None
         allowed = ("pending", "running", "completed")[states.index(state) :]
         demand(writer.clause, f"{task_id} was acknowledged as {state} and is {status}", True, status in allowed)
     then_whole(writer.clause, reader, writer.tasks, found)

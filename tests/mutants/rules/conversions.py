@@ -19,7 +19,7 @@ PAYLOADS: Final = ("checkpoint", "result", "confirmation")
 class WritesByText(MemoryMutant):
     """What `json` does not know is written as its text, in updates."""
 
-    def update(self, task_id: str, **changes: Any) -> Any:
+    def update(self, task_id: Any, **changes: Any) -> Any:
         for name in PAYLOADS:
             value = changes.get(name)
             if isinstance(value, dict | list | tuple):
@@ -40,7 +40,7 @@ class CreatedAsGiven(MemoryMutant):
 class NamesNoPath(MemoryMutant):
     """What is refused is named by its field alone."""
 
-    def update(self, task_id: str, **changes: Any) -> Any:
+    def update(self, task_id: Any, **changes: Any) -> Any:
         try:
             return super().update(task_id, **changes)
         except PayloadError as error:

@@ -17,7 +17,7 @@ from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import ChangedLinks, SQLStatementMutant
 
 
-def without_empty(filters: Mapping[str, Any] | None) -> dict[str, Any]:
+def without_empty(filters: Mapping[str, Any] | None) -> Any:
     return {name: value for name, value in (filters or {}).items() if value != []}
 
 
@@ -37,10 +37,10 @@ OPTION_AMONG_TERMS = re.compile(r"\((t\.\w+ IS NULL OR (?:[^()]|\((?:[^()]|\([^(
 
 @mutant("65", "filter list [] ignored", clause="MODEL-03")
 class EmptyListIgnored(MemoryMutant):
-    def page(self, *, filters: Mapping[str, Any] | None = None, **rest: Any) -> Any:
+    def page(self, *, filters: Any = None, **rest: Any) -> Any:
         return super().page(filters=without_empty(filters), **rest)
 
-    def count(self, *, filters: Mapping[str, Any] | None = None, **rest: Any) -> int:
+    def count(self, *, filters: Any = None, **rest: Any) -> int:
         return super().count(filters=without_empty(filters), **rest)
 
 
@@ -147,7 +147,7 @@ class OffsetWraps(MemoryMutant):
 
 @mutant("x79", "a view folds the case of ids", clause="MODEL-10")
 class ViewFoldsIds(MemoryMutant):
-    def get(self, task_id: str, **rest: Any) -> Task | None:
+    def get(self, task_id: Any, **rest: Any) -> Task | None:
         return super().get(task_id.lower() if isinstance(task_id, str) else task_id, **rest)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 from module_sdk.backends import Change, TaskRecord, statuses
 from module_sdk.rows import LookupResult
+from module_sdk.shapes import TaskRow
 from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import Patch, PatchedFacade, original
 from tests.mutants.stores.memory import ChangedRows, ChangedUpdates, MemoryMutant, with_fields
@@ -68,7 +69,7 @@ class RowsShared(MemoryMutant):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.kept: dict[str, dict[str, Any]] = {}
+        self.kept: dict[str, TaskRow] = {}
 
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> Any:
         found = super().find(primitive, arguments, limit, timeout_seconds)

@@ -29,7 +29,7 @@ def ascii_digits(text: str) -> str:
     return str(int(text)) if text.isdecimal() else text
 
 
-def none_for_empty(filters: Mapping[str, Any] | None) -> dict[str, Any]:
+def none_for_empty(filters: Mapping[str, Any] | None) -> Any:
     given = dict(filters or {})
     return given | ({"organization_id": None} if given.get("organization_id") == [] else {})
 
@@ -167,10 +167,10 @@ class FilterOverridesScope(MemoryMutant):
 class NoOrganizationsAreNone(MemoryMutant):
     """Takes an empty list of organizations for "of no organization"."""
 
-    def page(self, *, filters: Mapping[str, Any] | None = None, **rest: Any) -> LookupResult:
+    def page(self, *, filters: Any = None, **rest: Any) -> LookupResult:
         return super().page(filters=none_for_empty(filters), **rest)
 
-    def count(self, *, filters: Mapping[str, Any] | None = None, **rest: Any) -> int:
+    def count(self, *, filters: Any = None, **rest: Any) -> int:
         return super().count(filters=none_for_empty(filters), **rest)
 
 

@@ -218,7 +218,7 @@ class ThreadLocalReads(ForgetsAtWrites, MemoryMutant):
         question = (primitive.__name__, arguments, repr(limit))
         if question not in answers:
             answers[question] = super().find(primitive, arguments, limit, timeout_seconds)
-        return LookupResult(map(dict, answers[question]), skipped=answers[question].skipped)
+        return LookupResult((row.copy() for row in answers[question]), skipped=answers[question].skipped)
 
 
 @mutant("s35", "arguments lost with the process", clause="SEE-04")

@@ -73,7 +73,7 @@ class ChangedRows(MemoryMutant):
         found[:] = [self.changed(row) for row in found]
         return found
 
-    def changed(self, row: dict[str, Any]) -> dict[str, Any]:
+    def changed(self, row: Any) -> Any:
         raise NotImplementedError
 
 
@@ -111,7 +111,7 @@ class ChangedUpdates(MemoryMutant):
         raise NotImplementedError
 
 
-def with_fields(change: Change, allowed: tuple[str, ...], **fields: Any) -> Change:
+def with_fields(change: Change, allowed: tuple[Any, ...], **fields: Any) -> Change:
     return Change(change.now, allowed, {**change.fields, **fields}, change.starts, change.ends)
 
 
