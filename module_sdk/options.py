@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from module_sdk.errors import ConfigurationError
 from module_sdk.masking import SECRET_NAMES
@@ -15,6 +15,22 @@ from module_sdk.urls import check_namespace
 
 # A day: Python's locks and sockets refuse endless and far longer waits.
 LONGEST_SECONDS: Final = 86_400
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options that `configure` and `open_manager` share; `ManagerOptions` says what they mean."""
+
+    namespace: str
+    auto_setup: bool
+    timeout_seconds: float
+    max_connections: int
+    maximum_payload_bytes: int
+
+
+class OpenOptions(CommonOptions, total=False):
+    """The keyword arguments of `open_manager`."""
+
+    clock: Clock
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

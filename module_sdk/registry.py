@@ -6,14 +6,14 @@ import dataclasses
 import threading
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import pluggy
 
 from module_sdk.errors import ConfigurationError
 from module_sdk.hookspecs import BackendHooks
 from module_sdk.manager import TaskManager
-from module_sdk.options import ManagerOptions
+from module_sdk.options import ManagerOptions, OpenOptions
 from module_sdk.plugins import hooks_of, load_plugin
 from module_sdk.urls import StoreURL
 
@@ -100,10 +100,19 @@ class Registry:
 registry: Final = Registry()
 
 
-def open_manager(url: str, **options: Any) -> TaskManager:
-    """Open a manager by hand: `open_manager("sqlite:///tasks.db", clock=…, namespace=…)`.
+def open_manager(url: str, **options: Unpack[OpenOptions]) -> TaskManager:
+    """Open a manager by hand. It connects at its first call. Close it after use.
 
-    Options are the fields of `ManagerOptions` and those of the backend. Nothing is connected until the first call.
-    Raises `ConfigurationError` for a bad URL or option, an unknown scheme, or a missing driver.
+    Example:
+        with contextlib.closing(module_sdk.open_manager("sqlite:///tasks.db", namespace="shop")) as manager:
+            print(manager.count())
+
+    Args:
+        url: Which store: `sqlite:///tasks.db`, `postgresql://…`, `redis://…` and so on.
+        **options: The fields of `ManagerOptions`; time spans are in seconds. An option that only a backend knows is
+            passed as `**own`, where `own` is a `dict[str, Any]`, since type checkers know no such names.
+
+    Raises:
+        ConfigurationError: The URL, its scheme or an option is wrong, or the driver is not installed.
     """
-    return registry.open_manager(url, options)
+    return registry.open_manager(url, {**options})

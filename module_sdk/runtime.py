@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from module_sdk.errors import ConfigurationError, ModuleSDKError
 from module_sdk.events import subscribers
@@ -18,8 +18,18 @@ from module_sdk.manager import TaskManager
 from module_sdk.observers import observers
 from module_sdk.opening import seen_places
 from module_sdk.registry import open_manager, registry
-from module_sdk.sentinels import UNSET
-from module_sdk.settings import SETTING_NAMES, Settings, Store, find_store, load_settings, variable_of
+from module_sdk.sentinels import UNSET, Unset
+from module_sdk.settings import (
+    SETTING_NAMES,
+    ConfigureOptions,
+    InjectedOptions,
+    Settings,
+    Store,
+    find_store,
+    load_settings,
+    variable_of,
+)
+from module_sdk.shapes import LookupManager
 from module_sdk.timestamps import check_timeout
 
 if TYPE_CHECKING:
@@ -195,14 +205,36 @@ def open_runtime(settings: Settings, store: Store, extra: dict[str, Any], *, by_
     return Runtime(settings, store.source, manager=manager, owns_manager=True)
 
 
-def configure(url: Any = UNSET, *, manager: Any = UNSET, **options: Any) -> None:
-    """Choose the store: `configure(url="postgresql://…")`; `url=None` is *no manager*, `manager=` injects one.
+@overload
+def configure(url: str = ..., **options: Unpack[ConfigureOptions]) -> None: ...
+@overload
+def configure(url: None, **options: Unpack[InjectedOptions]) -> None: ...
+@overload
+def configure(*, manager: TaskManager | LookupManager | None, **options: Unpack[InjectedOptions]) -> None: ...
+def configure(
+    url: str | Unset | None = UNSET,
+    *,
+    manager: TaskManager | LookupManager | Unset | None = UNSET,
+    **options: Unpack[ConfigureOptions],
+) -> None:
+    """Choose the store. It is contacted when it is first used.
 
-    Options are the fields of `settings.Settings` and those of the backend; what is not given comes from the
-    environment and the configuration files. The store is not contacted yet. Raises `ConfigurationError` for a bad URL
-    or option, and leaves the earlier configuration in force. An earlier manager that a URL opened is closed.
+    What is left out comes from the environment and the configuration files (docs/configuration.md). An earlier manager
+    that a URL opened is closed.
+
+    Example:
+        module_sdk.configure(url="postgresql://app@db/app", namespace="shop", lookup_timeout_seconds=1)
+
+    Args:
+        url: Which store. `None` means no manager: lookups are empty, everything else raises.
+        manager: A manager to use instead of one that a URL opens. It is yours to close.
+        **options: The fields of `settings.Settings`; time spans are in seconds. An option that only a backend knows is
+            passed as `**own`, where `own` is a `dict[str, Any]`, since type checkers know no such names.
+
+    Raises:
+        ConfigurationError: The URL or an option is wrong. The earlier configuration stays in force.
     """
-    put_in_force(url, manager, options)
+    put_in_force(url, manager, {**options})
 
 
 def put_in_force(url: Any, manager: Any, options: dict[str, Any], *, by_command: bool = False) -> None:
@@ -260,7 +292,14 @@ def runtime_in_force() -> Runtime | None:
 
 
 def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
-    """Give running work so long to end, then end the rest as `interrupted`. Also runs at exit."""
+    """Let running work end, then record the rest as `interrupted` with the error `shutdown`. Also runs at exit.
+
+    Args:
+        timeout_seconds: How long running work may take to end; 0 does not wait, `math.inf` waits without end.
+
+    Raises:
+        InvalidInputError: `timeout_seconds` is negative or no number.
+    """
     seconds = check_timeout(timeout_seconds)
     for runtime in state:
         runtime.shutdown(seconds)

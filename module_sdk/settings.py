@@ -7,16 +7,34 @@ in the working folder, `[tool.module-sdk]` in its `pyproject.toml`, the default.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
 from module_sdk.errors import ConfigurationError
-from module_sdk.options import DEFAULTS, check_seconds, check_whole
+from module_sdk.options import DEFAULTS, CommonOptions, OpenOptions, check_seconds, check_whole
 from module_sdk.sources import ENVIRONMENT_PREFIX, FILES, check_names, read_environment, read_file
 
 MOST_THREADS: Final = 10_000
 # Given to the manager as they are, when they are set.
 MANAGER_SETTINGS: Final = ("namespace", "auto_setup", "timeout_seconds", "max_connections", "maximum_payload_bytes")
+
+
+class InjectedOptions(CommonOptions, total=False):
+    """The keyword arguments of `configure` for an injected manager, or for none; `Settings` says what they mean."""
+
+    require_url: bool
+    lookup_timeout_seconds: float
+    breaker: bool
+    max_running_tasks: int
+    async_threads: int
+    handle_sigterm: bool
+
+
+class ConfigureOptions(InjectedOptions, OpenOptions, total=False):
+    """The keyword arguments of `configure` for a store that a URL names."""
+
+    url_file: str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

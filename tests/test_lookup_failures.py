@@ -83,7 +83,7 @@ def test_garbage_is_a_failure_as_a_whole(name: str, garbage: str) -> None:
 
 
 def test_a_manager_without_the_method_is_a_failure_too() -> None:
-    module_sdk.configure(manager=object())
+    module_sdk.configure(manager=object())  # type: ignore[call-overload]  # what is tested
     assert isinstance(tasks.list_user_tasks(1).error, AttributeError)
 
 

@@ -9,6 +9,7 @@ import random
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -235,8 +236,9 @@ def test_no_value_of_an_option_is_shown(
     store: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    own: dict[str, Any] = {name: SECRET}
     try:
-        module_sdk.configure(url=store, lookup_timeout_seconds=0.2, **{name: SECRET})
+        module_sdk.configure(url=store, lookup_timeout_seconds=0.2, **own)
     except ConfigurationError as error:
         assert_hidden(texts_of(error), SECRET, store)
     else:

@@ -245,7 +245,7 @@ def test_an_empty_variable_is_an_error_that_says_so(name: str, value: str, monke
 def test_require_url_refuses_the_default_store(
     source: str, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
 ) -> None:
-    given = {"require_url": True} if source == "configure" else {}
+    given: dict[str, Any] = {"require_url": True} if source == "configure" else {}
     if source == "environment":
         monkeypatch.setenv("MODULE_SDK_TASKS_REQUIRE_URL", "true")
     elif source != "configure":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -251,8 +252,10 @@ def test_options_reach_the_backend_split_into_common_and_its_own(
     """
     install(tmp_path, monkeypatch, "optional", {"optional_backend": source}, {GROUP: {"optional": "optional_backend"}})
 
+    own: dict[str, Any] = {"colour": "blue"}
+
     # when
-    manager = module_sdk.open_manager("optional://h/p?a=1&namespace=shop&b=%20", colour="blue", max_connections=3)
+    manager = module_sdk.open_manager("optional://h/p?a=1&namespace=shop&b=%20", **own, max_connections=3)
 
     # then
     assert manager.colour == "blue"  # type: ignore[attr-defined]  # the plugin's own class
@@ -260,7 +263,7 @@ def test_options_reach_the_backend_split_into_common_and_its_own(
     assert manager.given.max_connections == 3  # type: ignore[attr-defined]
     assert manager.given_url == "optional://h/p?a=1&b=+"  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="unknown option 'size'; this backend knows colour"):
-        module_sdk.open_manager("optional://", size=3)
+        module_sdk.open_manager("optional://", size=3)  # type: ignore[call-arg]  # what is refused
 
 
 def test_a_parameter_that_a_store_does_not_know_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -106,9 +107,10 @@ def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("password", PASSWORDS)
 @pytest.mark.usefixtures("leaky")
 def test_an_error_of_opening_has_no_password_in_its_traceback(password: str, fails: str) -> None:
+    own: dict[str, Any] = {"fails": fails}
     for url in urls(password):
         with pytest.raises(ConfigurationError, match="bad URL") as refused:
-            module_sdk.configure(url=url, fails=fails)
+            module_sdk.configure(url=url, **own)
         assert_clean("".join(traceback.format_exception(refused.value)))
 
 

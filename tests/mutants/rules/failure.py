@@ -31,10 +31,10 @@ from tests.mutants.stores.redis import ChangedCalls, RedisMutant
 from tests.mutants.stores.sql import SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
-ANSWER = original("module_sdk.tasks:answer")
+ANSWER = original("module_sdk.lookup_calls:try_look_up")
 
 
-ASOFT = original("module_sdk.tasks:asoft")
+ASOFT = original("module_sdk.lookup_calls:alook_up")
 
 
 def unpack_all_ten(records: Iterable[bytes | None]) -> list[packing.Row | None]:

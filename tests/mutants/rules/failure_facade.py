@@ -77,12 +77,12 @@ def wait_three_seconds(owner: Any, call: Callable[[], Any], timeout_seconds: flo
 
 @mutant("x129", "the error of a lookup is forgotten", clause="FAIL-01")
 class ErrorForgotten(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_without_error),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", answer_without_error),)
 
 
 @mutant("x130", "interrupts are caught", clause="FAIL-03")
 class InterruptsCaught(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_to_everything),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", answer_to_everything),)
 
 
 @mutant("x131", "what looks like rows is kept of garbage", clause="FAIL-04")
@@ -151,14 +151,14 @@ class ForeignCallsUnbounded(PatchedFacade):
 
 @mutant("x141", "an empty answer is an error", clause="FAIL-15")
 class EmptyIsAnError(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", error_of_the_empty),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", error_of_the_empty),)
 
 
 @mutant("s64", "async twins drop the organization", clause="FAIL-12")
 class TwinsForgetTheOrganization(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:asoft", asoft_without_scope),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:alook_up", asoft_without_scope),)
 
 
 @mutant("s65", "the number of skipped rows lost", clause="FAIL-10")
 class SkippedForgotten(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.tasks:answer", answer_without_skipped),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", answer_without_skipped),)
