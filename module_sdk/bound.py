@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
 
 from module_sdk import models, tasks, ui
 from module_sdk.errors import InvalidInputError
@@ -218,18 +218,7 @@ class BoundSDK:
         self.ui = BoundUI()
 
 
-class HasUser(Protocol):
-    """An object with a `user`: a request, or a session of a framework."""
-
-    @property
-    def user(self) -> object:
-        """A mapping or an object with `id` and, optionally, `organization_id`."""
-
-
-UserSession: TypeAlias = Mapping[str, object] | HasUser
-
-
-def bind(session: UserSession, module_name: str) -> BoundSDK:
+def bind(session: object, module_name: str) -> BoundSDK:
     """Return `module_sdk` for one action of a framework.
 
     Its calls are made inside the session, wherever they are made. Its lookups take the session's organization unless

@@ -43,8 +43,8 @@ class LookupResult(list[TaskRow]):
 
     def __init__(self, rows: Iterable[TaskRow] = (), *, error: Exception | None = None, skipped: int = 0) -> None:
         super().__init__(rows)
-        self.error = error
-        self.skipped = skipped
+        self.error: Exception | None = error
+        self.skipped: int = skipped
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (rebuild_result, (list(self), self.error, self.skipped))

@@ -6,7 +6,7 @@ import contextlib
 import contextvars
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from module_sdk.errors import InvalidInputError, SessionRequiredError
 from module_sdk.sentinels import ANY, Anything
@@ -46,18 +46,6 @@ class Binding:
 bound: contextvars.ContextVar[Binding | None] = contextvars.ContextVar("module_sdk_session", default=None)
 
 
-class HasId(Protocol):
-    """An object with the `id` of a user and, optionally, an `organization_id`."""
-
-    @property
-    def id(self) -> object:
-        """An integer, text or a UUID."""
-
-
-User: TypeAlias = Mapping[str, object] | HasId
-"""`{"id": 7, "organization_id": 3}`, or an object with these attributes. Without the second: of no organization."""
-
-
 def new_session(user: object, module: str, *, all_organizations: bool = False) -> Session:
     """Read `id` and `organization_id` of a mapping or object. Raises `InvalidInputError`, a `ValueError`."""
     user_id = read(user, "id")
@@ -77,9 +65,7 @@ def read(source: object, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def session(
-    user: User | None = None, *, module: str = DEFAULT_MODULE, all_organizations: bool = False
-) -> Iterator[Session]:
+def session(user: object = None, *, module: str = DEFAULT_MODULE, all_organizations: bool = False) -> Iterator[Session]:
     """Bind a user to the code inside the block.
 
     Asyncio tasks, and threads that module-sdk starts, carry the session; a thread that you start does not.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from module_sdk.manager import TaskManager
 from module_sdk.registry import open_manager
 from module_sdk.runtime import configure, reset
-from module_sdk.sessions import Session, User, session
+from module_sdk.sessions import Session, session
 from module_sdk.timestamps import parse_time
 
 START = "2026-01-01T00:00:00+00:00"
@@ -51,7 +51,7 @@ class World:
 
 
 @contextlib.contextmanager
-def world(user: User | None = None, module: str = MODULE) -> Iterator[World]:
+def world(user: object = None, module: str = MODULE) -> Iterator[World]:
     """The fixture as a context manager, for other test frameworks. `user` defaults to user 7 of organization 3."""
     clock = SettableClock()
     manager = open_manager("memory://", clock=clock)

@@ -92,7 +92,5 @@ async def refused(sdk: BoundSDK, task_id: str) -> None:
     sdk.tasks.update_progress(task_id, 1)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     sdk.tasks.run_background_sync(work(), count=1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     sdk.models.background_tasks.count({"colour": 1})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    module_sdk.bind(None, "m")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    module_sdk.bind(User(7), "m")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     module_sdk.bind({"user": User(7)})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    module_sdk.session(user=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    module_sdk.session(users={"id": 7})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -115,19 +115,22 @@ class CurrentTask:
     """The task that the running code belongs to."""
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self._run = run
 
     @property
     def id(self) -> str:
-        return self.run.id
+        return self._run.id
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked this process to stop the task. Synchronous work looks here now and then."""
-        return self.run.cancelled.is_set()
+        """Whether this process was asked to stop the task. A function must look at it now and then."""
+        return self._run.cancelled.is_set()
 
-    def update_progress(self, progress: float, checkpoint: Any = None, label: str | None = None) -> Awaitable[None]:
-        """`tasks.update_progress` for this task. Await it in a coroutine; elsewhere the call does it."""
+    def update_progress(self, progress: float, checkpoint: object = None, label: str | None = None) -> Awaitable[None]:
+        """Store how far this task is: await it in a coroutine. In a function the call itself stores it.
+
+        Args and raises: see `tasks.update_progress`.
+        """
         import asyncio  # noqa: PLC0415  # as in aio.py
 
         from module_sdk import tasks  # noqa: PLC0415  # tasks imports this module
@@ -141,7 +144,11 @@ class CurrentTask:
 
 
 def current() -> CurrentTask:
-    """The task that the calling code runs in. Raises `ModuleSDKError` outside of one."""
+    """Return the task that the calling code runs in.
+
+    Raises:
+        ModuleSDKError: The code does not run in a task.
+    """
     run = running.get()
     if run is None:
         raise ModuleSDKError("there is no current task: the code does not run in one")
