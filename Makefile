@@ -1,7 +1,7 @@
 .PHONY: check test contract deep bites servers wheel-test bench
 
-check:       ## style, format and types
-	ruff check . && ruff format --check . && mypy
+check:       ## style, format and types (pyright: typing_tests alone)
+	ruff check . && ruff format --check . && mypy && pyright
 	for folder in backends/*/tests examples/*/tests; do mypy $$folder/*.py || exit; done
 
 test:        ## everything

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "CapabilityError",
+    "ConfigurationError",
+    "IllegalTransitionError",
+    "InvalidInputError",
+    "ModuleSDKError",
+    "PayloadError",
+    "SchemaMissingError",
+    "SessionRequiredError",
+    "TaskBackendError",
+    "TaskBackendUnavailableError",
+    "TaskCancelledError",
+    "TaskConflictError",
+    "TaskNotFoundError",
+]
+
 
 class ModuleSDKError(Exception):
     """The root: catching it catches all the others."""

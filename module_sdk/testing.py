@@ -16,6 +16,8 @@ from module_sdk.runtime import configure, reset
 from module_sdk.sessions import Session, session
 from module_sdk.timestamps import parse_time
 
+__all__ = ["SettableClock", "World", "world"]
+
 START = "2026-01-01T00:00:00+00:00"
 USER = {"id": 7, "organization_id": 3}
 MODULE = "tests"

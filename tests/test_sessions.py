@@ -14,7 +14,7 @@ import pytest
 
 import module_sdk
 from module_sdk import tasks
-from module_sdk.errors import InvalidInputError, SessionRequiredError, TaskNotFoundError
+from module_sdk.errors import ConfigurationError, InvalidInputError, SessionRequiredError, TaskNotFoundError
 from module_sdk.manager import TaskManager
 from module_sdk.sessions import current_session
 from module_sdk.task import Task
@@ -307,6 +307,52 @@ def test_a_bound_object_acts_inside_its_session(store: TaskManager, session: Any
     assert opened is not None
     assert opened.user_id == 7
     assert sdk.tasks.LookupResult is tasks.LookupResult
+
+
+def keys_found(sdk: module_sdk.BoundSDK, *organization: Any) -> list[list[str | None]]:
+    """What the three lookups of the object find, and their asynchronous forms, with this organization or with none."""
+    calls: list[tuple[Any, Any]] = [
+        (sdk.tasks.list_user_tasks, sdk.tasks.alist_user_tasks),
+        (sdk.tasks.get_tasks_by_key, sdk.tasks.aget_tasks_by_key),
+        (sdk.tasks.get_tasks_by_key_prefix, sdk.tasks.aget_tasks_by_key_prefix),
+    ]
+    found = []
+    for (call, acall), argument in zip(calls, (7, "k", ""), strict=True):
+        rows = call(argument, *organization)
+        assert rows == asyncio.run(acall(argument, *organization))
+        assert rows == call(argument, **dict(zip(["organization_id"], organization, strict=False)))
+        assert (rows.error, len(call(argument, *organization, limit=0))) == (None, 0)
+        found.append([row["label"] for row in rows])
+    return found
+
+
+@pytest.mark.parametrize("own", [5, "acme", None, uuid.UUID(int=7)])
+def test_lookups_of_a_bound_object_take_its_organization_unless_they_are_given_one(
+    store: TaskManager, own: Any
+) -> None:
+    # given a task per organization, named by it
+    for organization in (3, 5, "acme", uuid.UUID(int=7), None):
+        store.create(a_task(organization_id=organization, task_key="k", label=str(organization)))
+    sdk = module_sdk.bind({"user": {"id": 1, "organization_id": own}}, "crm")
+
+    # then inside another session as well
+    assert keys_found(sdk) == [[str(own)]] * 3
+    for given in (3, 5, "acme", uuid.UUID(int=7), None):
+        assert keys_found(sdk, given) == [[str(given)]] * 3
+    assert keys_found(sdk, 99) == [[]] * 3
+
+    # and the functions of the module still take none to be none
+    assert [row["label"] for row in tasks.get_tasks_by_key("k")] == ["None"]
+
+
+def test_a_failed_lookup_of_a_bound_object_is_an_empty_list_with_its_error() -> None:
+    sdk = module_sdk.bind({"user": {"id": 1, "organization_id": 5}}, "crm")
+    module_sdk.configure(url=None)
+    assert sdk.tasks.get_tasks_by_key("k") == []
+    assert isinstance(sdk.tasks.get_tasks_by_key("k").error, ConfigurationError)
+    module_sdk.configure(url="memory://")
+    wrong: Any = 7.5
+    assert isinstance(sdk.tasks.list_user_tasks(1, wrong).error, InvalidInputError)
 
 
 @pytest.mark.parametrize("session", [{}, {"user": None}, types.SimpleNamespace(), None, {"user": {}}])
