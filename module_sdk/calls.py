@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import time
+import traceback
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -40,10 +41,15 @@ class StoreCalls(StorePrimitives):
         try:
             return primitive(*args)
         except ModuleSDKError as error:
+            clear_frames(error)
             failure = error
         except Exception as error:
+            clear_frames(error)
             failure = self.translate_error(error)
             failure.__cause__ = error
+        except BaseException as error:
+            clear_frames(error)
+            raise
         if isinstance(failure, SchemaMissingError):
             self.opening.lose_schema()
         try:
@@ -56,7 +62,7 @@ class StoreCalls(StorePrimitives):
     def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
         """`call`, on an open store. The last argument is the deadline."""
         if not self.opening.is_open:
-            self.opening.ensure(args[-1])
+            self.call(self.opening.ensure, args[-1])
         return self.call(primitive, *args)
 
     @functools.cached_property
@@ -87,6 +93,16 @@ class StoreCalls(StorePrimitives):
         earlier, self.opening = self.opening, self.new_opening()
         self.opening.is_closed = earlier.is_closed
         self.store_after_fork()
+
+
+def clear_frames(error: BaseException | None) -> None:
+    """Let an exception that its caller keeps keep nothing of the call: no place of a pool, connection or payload.
+
+    A place that is lost to an interrupt is found again when its object dies (`places.py`).
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def reopen_managers_after_fork() -> None:

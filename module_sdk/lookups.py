@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from module_sdk.breaker import Breaker
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
-from module_sdk.manager import LOOKUPS, TaskManager
+from module_sdk.manager import TaskManager
 from module_sdk.query import MAXIMUM_OFFSET, check_count
 from module_sdk.record import ROW_FIELDS
 from module_sdk.rows import LookupResult
 from module_sdk.scopes import organization_text
+from module_sdk.shapes import LOOKUPS
 from module_sdk.text_rules import UUIDS, identifier_text, plain_text
 from module_sdk.workers import LateError, Workers
 

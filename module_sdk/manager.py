@@ -1,57 +1,50 @@
 """The abstract `TaskManager`: every rule of the contract, written once for all stores.
 
 The public methods are concrete: they check arguments, apply the maximums, decide which moves are legal and build rows.
-A backend subclasses `TaskManager` and writes the `store_…` methods of `primitives.py`; `module_sdk_contract` proves it.
+Those that read are in `manager_reads.py`. A backend subclasses `TaskManager` and writes the `store_…` methods of
+`primitives.py`; `module_sdk_contract` proves it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
-from module_sdk.calls import StoreCalls, managers
+from module_sdk.calls import managers
 from module_sdk.changes import plan_change
 from module_sdk.errors import (
-    CapabilityError,
     IllegalTransitionError,
     InvalidInputError,
     TaskBackendError,
     TaskConflictError,
 )
-from module_sdk.explanation import Diagnosis, Explanation
+from module_sdk.explanation import Diagnosis
+from module_sdk.manager_reads import ManagerReads
 from module_sdk.options import ManagerOptions
 from module_sdk.overriding import check_overrides
-from module_sdk.primitives import StoredRows
-from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_query, parse_sort
-from module_sdk.rows import LookupResult, row_from_stored, rows_from_stored
-from module_sdk.scopes import optional_scope, organization_text, scope_is_possible
+from module_sdk.query import check_count
+from module_sdk.rows import row_from_stored
+from module_sdk.scopes import optional_scope, scope_is_possible
 from module_sdk.sentinels import ANY, UNSET, Anything, Unset
-from module_sdk.shapes import AnyTaskId, Identifier, LookupName, TaskFilters, TaskRow, TaskSort, TaskStatus
+from module_sdk.shapes import AnyTaskId, Identifier, TaskRow, TaskStatus
 from module_sdk.statuses import INTERRUPTED
 from module_sdk.task import Task
 from module_sdk.text_rules import (
-    MAXIMUM_IDENTIFIER_BYTES,
-    MAXIMUM_KEY_BYTES,
-    fits,
     identifier_text,
     is_task_id,
     plain_text,
-    prefix_end,
     task_id_text,
 )
 from module_sdk.urls import StoreURL
 
-MAXIMUM_PAGE: Final = 1_000
 MAXIMUM_BATCH: Final = 10_000
 IMPORT_BATCH: Final = 500
 # A guarded statement can lose to another writer and find, on looking, that the move has become legal again.
 ATTEMPTS: Final = 10
 
-LOOKUPS: Final[tuple[LookupName, ...]] = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
 
-
-class TaskManager(StoreCalls):
+class TaskManager(ManagerReads):
     """Task state in one store. Raises for failures; only the facade is soft.
 
     Safe from many threads, and in a forked child. Every public method takes `timeout_seconds`, how long it may take
@@ -66,7 +59,15 @@ class TaskManager(StoreCalls):
         check_overrides(cls, TaskManager)
 
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
-        """Check the URL and the options, and touch no network: connecting is `store_open`'s work."""
+        """Check the URL and the options. Must touch no network: connecting is `store_open`'s work.
+
+        Args:
+            url: Of the store; its passwords are never shown.
+            options: What `open_manager` was given. The default: no options.
+
+        Raises:
+            ConfigurationError: The URL cannot be read.
+        """
         self.options = options or ManagerOptions()
         self.url = StoreURL.parse(url).hiding(self.options.secrets())
         self.clock = self.options.clock
@@ -79,33 +80,67 @@ class TaskManager(StoreCalls):
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def setup(self, *, timeout_seconds: float | None = None) -> None:
-        """Create or upgrade the schema. Idempotent, and safe from several processes at once (DISC-04)."""
+        """Create or upgrade the schema. May be repeated, and called by several processes at once (DISC-04).
+
+        Args:
+            timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
+
+        Raises:
+            ConfigurationError: The schema is newer than this version of module-sdk.
+            TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
+        """
         self.opening.open_now(
             lambda deadline: self.call(self.store_open, True, deadline), self.deadline(timeout_seconds), again=True
         )
 
     def ping(self, *, timeout_seconds: float | None = None) -> None:
-        """Return if the store answers (DISC-07)."""
+        """Ask the store for an answer, and return when it comes (DISC-07).
+
+        Args:
+            timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
+
+        Raises:
+            TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
+        """
         self.call_open(self.store_ping, self.deadline(timeout_seconds))
 
     def close(self) -> None:
-        """Give back every connection. A second call does nothing; any other use raises `TaskBackendError` (DISC-06)."""
+        """Release every connection (DISC-06). A second call does nothing; any other call raises `TaskBackendError`."""
         if self.opening.close():
             self.call(self.store_close)
 
     def diagnose(self, *, timeout_seconds: float | None = None) -> Diagnosis:
-        """Facts for `module-sdk doctor`: versions, schema, durability, and warnings about the store's settings."""
+        """Return what `module-sdk doctor` shows: versions, schema, durability, and warnings about the store's settings.
+
+        Args:
+            timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
+
+        Raises:
+            TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
+        """
         return self.call_open(self.store_diagnose, self.deadline(timeout_seconds))
 
     # --- Writes -----------------------------------------------------------------------------------------------------
 
     def create(self, task: Task, *, timeout_seconds: float | None = None) -> tuple[Task, bool]:
-        """Record a task, unless an active one holds its key in its organization; `(task or holder, created)`.
+        """Record a task, unless its organization has an active task of the same key.
 
-        Atomic across threads, processes and hosts (DEDUP). Idempotent by id: repeating a call whose reply was lost
-        returns the recorded task and `True`. The task that is returned has the times that the store gave it: later
-        than every earlier task of its key (ORDER-10), close to the server's clock (ORDER-12). Raises `PayloadError`,
-        and `TaskConflictError` if the id is another task's.
+        Atomic across threads, processes and hosts (DEDUP). A call whose reply was lost may be repeated: it returns the
+        recorded task and `True`.
+
+        Args:
+            task: The task to record.
+            timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
+
+        Returns:
+            The task and `True`, or the active task of that key and `False`. The times of a recorded task are those
+            that the store chose: later than every earlier task of its key (ORDER-10), close to the server's clock
+            (ORDER-12).
+
+        Raises:
+            PayloadError: The arguments, checkpoint or result are not JSON, or too large.
+            TaskConflictError: The id is another task's.
+            TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         record = task.to_record(self.options.maximum_payload_bytes)
         stored = self.call_open(self.store_create, record, self.deadline(timeout_seconds))
@@ -121,10 +156,19 @@ class TaskManager(StoreCalls):
         return holder, True
 
     def import_tasks(self, tasks: Iterable[Task], *, timeout_seconds: float | None = None) -> int:
-        """Write records exactly as given, skip ids already there, and return how many were written.
+        """Write tasks exactly as they are, and skip the ids that exist. May be repeated.
 
-        Raises `TaskConflictError` at an active record whose key another task holds: the records before it stay, and
-        running it again is safe (DEDUP-09). Memory does not grow with the number of tasks; the timeout is a batch's.
+        Args:
+            tasks: Any number of them: memory does not grow with it.
+            timeout_seconds: How long a batch of 500 may take; default: `options.timeout_seconds`.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            TaskConflictError: Another active task has the key of an active one. Those before it stay (DEDUP-09).
+            PayloadError: A payload is not JSON, or too large.
+            TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         written = 0
         records = (task.to_record(self.options.maximum_payload_bytes) for task in tasks)
@@ -146,10 +190,30 @@ class TaskManager(StoreCalls):
         confirmation: object = UNSET,
         timeout_seconds: float | None = None,
     ) -> TaskRow | None:
-        """Change the named fields and nothing else (LIFE-08); the new row, or `None` for an unknown id.
+        """Change the named fields and nothing else (LIFE-08), in one atomic step.
 
-        One atomic step in the store, guarded by the task's status. Raises `IllegalTransitionError` when that forbids
-        it: any change of a task that has ended, and a move that `statuses.LEGAL_MOVES` does not list.
+        Example:
+            manager.update(task_id, status="completed", result={"rows": 2})
+
+        Args:
+            task_id: The task's id.
+            organization_id: Only a task of exactly this organization. `ANY`, the default, is every organization.
+            status: The status to move to; `statuses.LEGAL_MOVES` lists the moves.
+            progress: A fraction, from 0 to 1. `completed` makes it 1.
+            label: At most 1,024 bytes of UTF-8.
+            checkpoint: JSON.
+            result: JSON.
+            error: Text; what is longer than 64 KiB is cut.
+            confirmation: JSON. It is removed by every other move.
+            timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
+
+        Returns:
+            The row after the change; `None` for an unknown id.
+
+        Raises:
+            IllegalTransitionError: The task has ended, or its status does not allow the move.
+            InvalidInputError: A value is one that no task can have (`PayloadError`: no JSON), or no field is named.
+            TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         change = plan_change(
             now=self.clock(),
@@ -180,10 +244,18 @@ class TaskManager(StoreCalls):
         raise TaskBackendError(f"task {task_id} was changed by others {ATTEMPTS} times in a row")
 
     def interrupt_all(self, task_ids: Iterable[str], error: str, *, timeout_seconds: float | None = None) -> int:
-        """End these tasks as `interrupted` with this error, those that are active; how many were (LIFE-11).
+        """End those of these tasks that are active as `interrupted`, in every organization (LIFE-11).
 
-        Each as `update` would do it, in every organization, but many in one trip or commit where the store can do that.
-        After an error any of them may have ended.
+        Args:
+            task_ids: Their ids; unknown ones are passed over.
+            error: Why, for people to read.
+            timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
+
+        Returns:
+            How many tasks this call ended.
+
+        Raises:
+            TaskBackendError: The store failed, or could not be reached. Any of the tasks may have ended.
         """
         change = plan_change(
             now=self.clock(),
@@ -210,7 +282,22 @@ class TaskManager(StoreCalls):
         batch_size: int = 1_000,
         timeout_seconds: float | None = None,
     ) -> int:
-        """Remove ended tasks last changed more than `older_than_seconds` ago; how many (KEEP). In bounded batches."""
+        """Remove tasks that have ended and were last changed long ago, in batches (KEEP).
+
+        Args:
+            older_than_seconds: How long ago that was at least, by this manager's clock.
+            organization_id: Only tasks of exactly this organization. `ANY`, the default, is every organization.
+            user_id: Only tasks of this user. `ANY`, the default, is every user.
+            batch_size: The largest number of tasks to remove in one step, 1 to 10,000.
+            timeout_seconds: How long a batch may take; default: `options.timeout_seconds`.
+
+        Returns:
+            How many tasks were removed.
+
+        Raises:
+            InvalidInputError: An argument is of a wrong type or out of its bounds.
+            TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
+        """
         if isinstance(older_than_seconds, bool) or not isinstance(older_than_seconds, int | float):
             raise InvalidInputError("older_than_seconds must be a number", field="older_than_seconds")
         if not older_than_seconds >= 0:
@@ -228,152 +315,3 @@ class TaskManager(StoreCalls):
             removed += batch
             if batch < batch_size:
                 return removed
-
-    # --- Reads ------------------------------------------------------------------------------------------------------
-
-    def get(
-        self,
-        task_id: AnyTaskId,
-        *,
-        organization_id: Identifier | Anything | None = ANY,
-        timeout_seconds: float | None = None,
-    ) -> Task | None:
-        """The whole task, or `None` if the organization has none of that id."""
-        scope = optional_scope(organization_id)
-        # An exact text from here on: drivers need not know what else may be an id.
-        task_id = task_id_text(task_id)
-        if not is_task_id(task_id) or not scope_is_possible(scope):
-            return None
-        record = self.call_open(self.store_get, task_id, scope, self.deadline(timeout_seconds))
-        return None if record is None else Task.from_record(record)
-
-    def list_user_tasks(
-        self,
-        user_id: Identifier,
-        organization_id: Identifier | None = None,
-        *,
-        limit: int | None = None,
-        timeout_seconds: float | None = None,
-    ) -> LookupResult:
-        """That user's tasks in exactly that organization, newest first (USER, SCOPE, ORDER)."""
-        user, organization = identifier_text(user_id, "user_id"), organization_text(organization_id)
-        if not fits(user, MAXIMUM_IDENTIFIER_BYTES):
-            return self.nothing(organization, limit)
-        return self.find(self.store_find_by_user, (organization, user), limit, timeout_seconds)
-
-    def get_tasks_by_key(
-        self,
-        task_key: str,
-        organization_id: Identifier | None = None,
-        *,
-        limit: int | None = None,
-        timeout_seconds: float | None = None,
-    ) -> LookupResult:
-        """The tasks whose key is exactly this, active and ended, newest first (KEY, SCOPE, ORDER)."""
-        key, organization = plain_text(task_key, "task_key"), organization_text(organization_id)
-        if not key or not fits(key, MAXIMUM_KEY_BYTES):
-            return self.nothing(organization, limit)
-        return self.find(self.store_find_by_key, (organization, key), limit, timeout_seconds)
-
-    def get_tasks_by_key_prefix(
-        self,
-        prefix: str,
-        organization_id: Identifier | None = None,
-        *,
-        limit: int | None = None,
-        timeout_seconds: float | None = None,
-    ) -> LookupResult:
-        """The tasks whose key starts with this, newest first; the empty prefix is every task with a key (PREFIX)."""
-        start, organization = plain_text(prefix, "prefix"), organization_text(organization_id)
-        if not fits(start, MAXIMUM_KEY_BYTES):
-            return self.nothing(organization, limit)
-        return self.find(self.store_find_by_prefix, (organization, start, prefix_end(start)), limit, timeout_seconds)
-
-    def page(
-        self,
-        *,
-        filters: TaskFilters | None = None,
-        sort: TaskSort | None = None,
-        offset: int = 0,
-        limit: int = 25,
-        organization_id: Identifier | Anything | None = ANY,
-        timeout_seconds: float | None = None,
-    ) -> LookupResult:
-        """Rows that pass every filter, in a total order (MODEL-01 to 09). `limit` is 1 to 1,000."""
-        query, order = parse_query(filters, optional_scope(organization_id)), parse_sort(sort)
-        check_count(offset, "offset", 0, MAXIMUM_OFFSET)
-        check_count(limit, "limit", 1, MAXIMUM_PAGE)
-        if query.impossible or not scope_is_possible(query.organization):
-            return LookupResult()
-        return rows_from_stored(
-            self.call_open(self.store_page, query, order, offset, limit, self.deadline(timeout_seconds))
-        )
-
-    def count(
-        self,
-        *,
-        filters: TaskFilters | None = None,
-        organization_id: Identifier | Anything | None = ANY,
-        timeout_seconds: float | None = None,
-    ) -> int:
-        """How many tasks pass every filter (MODEL-07)."""
-        query = parse_query(filters, optional_scope(organization_id))
-        if query.impossible or not scope_is_possible(query.organization):
-            return 0
-        return self.call_open(self.store_count, query, self.deadline(timeout_seconds))
-
-    def explain(
-        self,
-        operation: LookupName,
-        argument: Identifier,
-        organization_id: Identifier | None = None,
-        *,
-        limit: int | None = None,
-        timeout_seconds: float | None = None,
-    ) -> Explanation:
-        """How a lookup is served (PREFIX-11, ROW-09). `operation` is the lookup's name.
-
-        Raises `CapabilityError` unless the manager declares `explain`.
-        """
-        if not self.capabilities.explain:
-            raise CapabilityError(f"{type(self).__name__} does not declare the capability 'explain'")
-        if operation not in LOOKUPS:
-            raise InvalidInputError(f"operation must be one of {', '.join(LOOKUPS)}", field="operation")
-        organization = organization_text(organization_id)
-        if operation == "list_user_tasks":
-            arguments: tuple[str | None, ...] = (organization, identifier_text(argument, "user_id"))
-        else:
-            text = plain_text(argument, "argument")
-            arguments = (organization, text)
-            if operation == "get_tasks_by_key_prefix":
-                arguments = (organization, text, prefix_end(text))
-        return self.call_open(self.store_explain, operation, arguments, limit, self.deadline(timeout_seconds))
-
-    # --- Shared machinery -------------------------------------------------------------------------------------------
-
-    def find(
-        self,
-        primitive: Callable[..., StoredRows],
-        arguments: tuple[str | None, ...],
-        limit: int | None,
-        timeout_seconds: float | None,
-    ) -> LookupResult:
-        """Run a find, and ask for more when unreadable records took the place of readable ones (FAIL-10)."""
-        if limit is not None:
-            check_count(limit, "limit", 0, MAXIMUM_OFFSET)
-        if limit == 0 or not fits(arguments[0] or "", MAXIMUM_IDENTIFIER_BYTES):
-            return self.nothing(arguments[0] or "", limit)
-        deadline = self.deadline(timeout_seconds)
-        wanted = limit
-        while True:
-            stored = self.call_open(primitive, *arguments, wanted, deadline)
-            rows = rows_from_stored(stored)
-            if limit is None or wanted is None or not rows.skipped or len(stored) < wanted or len(rows) >= limit:
-                return LookupResult(rows[:limit], skipped=rows.skipped) if rows.skipped else rows
-            wanted = 2 * wanted + rows.skipped
-
-    def nothing(self, organization: str, limit: int | None) -> LookupResult:
-        """The real, empty answer to a question that no task can fit; a wrong `limit` is still refused."""
-        if limit is not None:
-            check_count(limit, "limit", 0, MAXIMUM_OFFSET)
-        return LookupResult()

@@ -26,6 +26,7 @@ IDENTIFIER_FIELDS: Final = ("user_id", "organization_id")
 TIME_FIELDS: Final = ("created_at", "updated_at")
 TIME_OPERATORS: Final[dict[str, Operator]] = {"gte": "at_least", "lt": "below"}
 MAXIMUM_OFFSET: Final = 2**62
+MAXIMUM_PAGE: Final = 1_000
 # Above NUL, which no id contains: every id there is, but not the empty text that stands for "no organization".
 ABOVE_NONE: Final = "\x01"
 

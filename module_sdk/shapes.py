@@ -9,7 +9,7 @@ import datetime
 import uuid
 from collections.abc import Coroutine, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, Literal, NotRequired, Protocol, TypeAlias, TypedDict, TypeVar, get_args
 
 __all__ = [
     "ChangedEvent",
@@ -48,6 +48,7 @@ TaskChange: TypeAlias = Literal["created", "updated"] | TaskStatus
 """What an event or observer reports: the status that the task moved to, or a change without a move."""
 
 LookupName: TypeAlias = Literal["list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix"]
+LOOKUPS: Final[tuple[LookupName, ...]] = get_args(LookupName)
 
 
 class TaskRow(TypedDict):

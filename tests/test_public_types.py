@@ -21,7 +21,6 @@ import module_sdk
 from module_sdk import errors, models, shapes, tasks, testing, ui
 from module_sdk.bound import BoundBackgroundTasks, BoundTasks
 from module_sdk.errors import InvalidInputError
-from module_sdk.manager import LOOKUPS
 from module_sdk.options import ManagerOptions, OpenOptions
 from module_sdk.query import parse_query, parse_sort
 from module_sdk.record import ROW_FIELDS
@@ -126,12 +125,12 @@ def test_a_bound_object_has_what_the_facade_has_and_nothing_else() -> None:
         assert not hasattr(sdk.tasks, internal)
 
 
-@pytest.mark.parametrize("name", [name for name in tasks.__all__ if name not in LOOKUPS])
+@pytest.mark.parametrize("name", [name for name in tasks.__all__ if name not in shapes.LOOKUPS])
 def test_a_bound_call_takes_and_says_what_the_call_does(name: str) -> None:
     bound, call = getattr(module_sdk.bind({"user": {"id": 7}}, "m").tasks, name), getattr(tasks, name)
     if inspect.isclass(call):
         assert bound is call
-    elif name.removeprefix("a") not in LOOKUPS:
+    elif name.removeprefix("a") not in shapes.LOOKUPS:
         assert inspect.signature(bound) == inspect.signature(call)
         assert (bound.__name__, bound.__doc__) == (call.__name__, call.__doc__)
         assert inspect.iscoroutinefunction(bound) == inspect.iscoroutinefunction(call)
@@ -158,7 +157,6 @@ def test_the_shapes_are_those_of_the_code() -> None:
     assert (literals(shapes.ActiveStatus), literals(shapes.FinalStatus)) == (set(ACTIVE), set(FINAL))
     assert literals(shapes.TaskChange) == STATUSES | {"created", "updated"}
     assert get_args(shapes.RowField) == ROW_FIELDS
-    assert get_args(shapes.LookupName) == LOOKUPS
 
 
 def test_the_sorts_and_filters_of_the_types_are_the_ones_that_work() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from module_sdk.manager import LOOKUPS
+from module_sdk.shapes import LOOKUPS
 from module_sdk_contract.families import FAMILIES
 from module_sdk_contract.harness import Store
 from module_sdk_contract.ledger import CanaryResult

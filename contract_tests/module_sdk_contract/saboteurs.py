@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from module_sdk.backends import Task, TaskBackendError, TaskManager
-from module_sdk.manager import LOOKUPS
-from module_sdk.shapes import TaskRow
+from module_sdk.shapes import LOOKUPS, TaskRow
 from module_sdk.tasks import LookupResult
 from module_sdk_contract.harness import Store
 

@@ -19,8 +19,8 @@ import module_sdk
 from module_sdk.cli import tables
 from module_sdk.cli.interrupting import Interrupted, interrupt_tasks
 from module_sdk.errors import InvalidInputError, TaskBackendError, TaskNotFoundError
-from module_sdk.manager import MAXIMUM_PAGE
 from module_sdk.models import background_tasks
+from module_sdk.query import MAXIMUM_PAGE
 from module_sdk.runtime import get_runtime
 from module_sdk.sentinels import ANY, Anything
 from module_sdk.shapes import Identifier, TaskFilters, TaskSort, TaskStatus

@@ -6,8 +6,7 @@ from typing import Final, NoReturn, cast
 
 from module_sdk import aio
 from module_sdk.errors import InvalidInputError
-from module_sdk.manager import MAXIMUM_PAGE
-from module_sdk.query import MAXIMUM_OFFSET, check_count, parse_sort
+from module_sdk.query import MAXIMUM_OFFSET, MAXIMUM_PAGE, check_count, parse_sort
 from module_sdk.runtime import get_runtime
 from module_sdk.sessions import session_scope
 from module_sdk.shapes import AnyTaskId, TaskFilters, TaskPage, TaskSort, TaskView

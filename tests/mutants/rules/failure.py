@@ -14,9 +14,6 @@ from module_sdk_redis import packing, reading
 from module_sdk_redis.layout import time_value
 
 from module_sdk.backends import (
-    Query,
-    Sort,
-    StoredRows,
     TaskBackendError,
     TaskBackendUnavailableError,
     TaskRecord,
@@ -284,14 +281,10 @@ class OnlyFieldsCounted(RedisMutant):
 class PagesWithoutDeadline(MongoMutant):
     """Pages, counts and gets wait for an hour."""
 
-    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
-        return super().store_page(query, sort, offset, limit, deadline + 3_600)
-
-    def store_count(self, query: Query, deadline: float) -> int:
-        return super().store_count(query, deadline + 3_600)
-
-    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
-        return super().store_get(task_id, organization, deadline + 3_600)
+    def on_worker(self, primitive: Callable[..., Any], *args: Any) -> Any:
+        if primitive.__name__ in ("store_page", "store_count", "store_get"):
+            args = (*args[:-1], args[-1] + 3_600)
+        return super().on_worker(primitive, *args)
 
 
 @mutant("s59", "no time left is any error", clause="FAIL-09")

@@ -29,7 +29,7 @@ from module_sdk.backends import (
     watchdog,
 )
 from module_sdk_sql.dialects.base import Link
-from module_sdk_sql.dialects.mariadb_link import MariaDBLink, MySQLdbLink
+from module_sdk_sql.dialects.mariadb_link import MariaDBLink, MySQLdbLink, PyMySQLLink
 from module_sdk_sql.dialects.server import ServerDialect
 from module_sdk_sql.options import MariaDBOptions
 from module_sdk_sql.schema import ColumnTypes
@@ -148,9 +148,7 @@ class MariaDBDialect(ServerDialect):
     # --- Connections ------------------------------------------------------------------------------------------------
 
     def connect_now(self, deadline: float) -> Link:
-        connection, descriptor = self.connect_driver(deadline)
-        kind = MySQLdbLink if self.driver.__name__ == "MySQLdb" else MariaDBLink
-        link = kind(connection, descriptor, self.timeout_seconds)
+        link = self.connect_driver(deadline)
         self.returns_standing = link.is_mariadb and link.version() >= RETURNING_SINCE
         try:
             if not self.check_role(link, deadline):
@@ -170,30 +168,31 @@ class MariaDBDialect(ServerDialect):
     def lost_role(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in READ_ONLY
 
-    def connect_driver(self, deadline: float) -> tuple[Any, int]:
-        """The driver's connection and the descriptor of its socket."""
+    def connect_driver(self, deadline: float) -> MariaDBLink:
+        """A connection with the settings of the server."""
         seconds = deadline - time.monotonic()
         seconds = min(seconds, self.options.connect_seconds or seconds)
         if seconds <= 0:
             raise TaskBackendUnavailableError("no time was left to connect")
         if self.driver.__name__ == "MySQLdb":
             connection = self.driver.connect(**self.arguments, autocommit=True, connect_timeout=math.ceil(seconds))
-            return connection, connection.fileno()
-        # PyMySQL has no timeout for the whole handshake, so it is given a socket that the watchdog knows.
+            return MySQLdbLink(connection, connection.fileno(), self.timeout_seconds)
+        # PyMySQL has no timeout for the whole handshake, so it gets a socket that the watchdog knows.
         stream = open_socket(self.arguments, seconds)
-        watch = watchdog.watch(stream.fileno())
+        own_stream = stream.dup()
+        watch = watchdog.watch(own_stream.fileno())
         watchdog.begin(watch, deadline)
-        descriptor = stream.fileno()
         try:
             connection = self.driver.connect(**self.arguments, autocommit=True, defer_connect=True)
             connection.connect(stream)
+            return PyMySQLLink(connection, own_stream, self.timeout_seconds)
         except BaseException:
             stream.close()
+            own_stream.close()
             raise
         finally:
             watchdog.end(watch)
             watchdog.forget(watch)
-        return connection, descriptor
 
     @contextlib.contextmanager
     def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import socket
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -41,9 +42,6 @@ class MariaDBLink(ServerLink):
         self.allow(deadline)
         self.cursor.execute(sql, encoded(arguments))
         return [decoded(row) for row in self.cursor.fetchall()]
-
-    def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        return self.bounded(deadline, self.run_changed, sql, arguments, deadline)
 
     def run_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.allow(deadline)
@@ -86,6 +84,18 @@ class MariaDBLink(ServerLink):
     def reads(self, deadline: float) -> int:
         rows = self.fetch("SHOW SESSION STATUS LIKE 'Handler_read%%'", (), deadline)
         return sum(int(row[1]) for row in rows if row)
+
+
+class PyMySQLLink(MariaDBLink):
+    """Has a descriptor of its own for the socket, since PyMySQL closes its one when a call is interrupted."""
+
+    def __init__(self, connection: Any, stream: socket.socket, timeout_seconds: float) -> None:
+        self.stream = stream
+        super().__init__(connection, stream.fileno(), timeout_seconds)
+
+    def close(self) -> None:
+        super().close()
+        self.stream.close()
 
 
 class MySQLdbLink(MariaDBLink):

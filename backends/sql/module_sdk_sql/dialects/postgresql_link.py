@@ -90,7 +90,7 @@ class PostgreSQLLink(ServerLink):
         self.cursor.executemany(sql, rows)
 
     def load(self, insert: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        self.bounded(deadline, self.run_copy, insert, rows)
+        self.bounded_write(deadline, self.run_copy, insert, rows)
 
     def run_copy(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
         """COPY takes a third of the time of an INSERT for each row."""

@@ -6,6 +6,7 @@ import abc
 import contextlib
 import os
 import select
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
@@ -28,12 +29,19 @@ MAXIMUM_IDLE_SECONDS: Final = 60.0
 # One that answered so lately is not looked at: that lets another thread run, which takes its time.
 FRESH_SECONDS: Final = 0.1
 ROLLBACK_SECONDS: Final = 1.0
+READ_BYTES: Final = 65_536
+# How long a write whose caller was interrupted is waited for. After that it has its locks or waits for them in the
+# server's queue, so that no later write of the same row can pass it.
+LAST_WRITE_SECONDS: Final = 1.0
 # The words of OpenSSL, which reach us through every driver.
 UNTRUSTED: Final = ("certificate verify failed", "self-signed certificate", "unable to get local issuer certificate")
 
 
 class ServerLink(Link):
     """A connection whose calls are ended at their deadline by the watchdog."""
+
+    is_writing = False
+    """Whether the answer to a write has not come yet."""
 
     def __init__(self, connection: Any, descriptor: int) -> None:
         self.connection = connection
@@ -72,15 +80,29 @@ class ServerLink(Link):
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         return self.bounded(deadline, self.run_fetch, sql, arguments, deadline)
 
+    def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        return self.bounded_write(deadline, self.run_changed, sql, arguments, deadline)
+
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        return self.bounded(deadline, self.run_execute, sql, arguments, deadline)
+        return self.bounded_write(deadline, self.run_execute, sql, arguments, deadline)
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        self.bounded(deadline, self.run_many, sql, rows)
+        self.bounded_write(deadline, self.run_many, sql, rows)
+
+    def bounded_write(self, deadline: float, call: Callable[..., Result], *arguments: Any) -> Result:
+        """`bounded`, of a call that changes the store."""
+        self.is_writing = True
+        result = self.bounded(deadline, call, *arguments)
+        self.is_writing = False
+        return result
 
     @abc.abstractmethod
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         """`fetch`, without the watchdog."""
+
+    def run_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+        """`fetch_changed`, without the watchdog."""
+        return self.run_fetch(sql, arguments, deadline)
 
     @abc.abstractmethod
     def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
@@ -100,13 +122,33 @@ class ServerLink(Link):
     def recover(self, error: BaseException | None) -> bool:
         # After anything but an error of the driver (an interrupt, which may be of any class) an answer may still be on
         # its way, and would be taken for the next one.
-        if not isinstance(error, (*self.errors, TaskBackendError)) or self.watch.was_shut or self.is_broken():
+        if not isinstance(error, (*self.errors, TaskBackendError)):
+            self.outlast_write()
+            return False
+        self.is_writing = False
+        if self.watch.was_shut or self.is_broken():
             return False
         try:
             self.execute("ROLLBACK", (), time.monotonic() + ROLLBACK_SECONDS)
         except Exception:  # whatever the driver says, the connection is given up
             return False
         return not self.watch.was_shut
+
+    def outlast_write(self) -> None:
+        """Wait until the server has ended an interrupted write: a later write on another connection may be faster.
+
+        The connection is of no use afterwards. A server that has ended what it was sent closes it.
+        """
+        if not self.is_writing or self.watch.was_shut:
+            return
+        deadline = time.monotonic() + LAST_WRITE_SECONDS
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.descriptor)) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            while (seconds := deadline - time.monotonic()) > 0:
+                connection.settimeout(seconds)
+                if not connection.recv(READ_BYTES):
+                    break
+        self.is_writing = False
 
     def close(self) -> None:
         with contextlib.suppress(AttributeError):  # it was not even made
