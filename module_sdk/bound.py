@@ -125,21 +125,21 @@ class BoundTasks(BoundNamespace):
     async def alist_user_tasks(
         self, user_id: Identifier, organization_id: Identifier | Unset | None = UNSET, *, limit: int | None = None
     ) -> tasks.LookupResult:
-        """Return what `list_user_tasks` of this object returns, without blocking the event loop."""
+        """Do what `list_user_tasks` does, without blocking the event loop. Args and returns: see there."""
         with entered(self._session):
             return await tasks.alist_user_tasks(user_id, self._scope(organization_id), limit=limit)
 
     async def aget_tasks_by_key(
         self, task_key: str, organization_id: Identifier | Unset | None = UNSET, *, limit: int | None = None
     ) -> tasks.LookupResult:
-        """Return what `get_tasks_by_key` of this object returns, without blocking the event loop."""
+        """Do what `get_tasks_by_key` does, without blocking the event loop. Args and returns: see there."""
         with entered(self._session):
             return await tasks.aget_tasks_by_key(task_key, self._scope(organization_id), limit=limit)
 
     async def aget_tasks_by_key_prefix(
         self, prefix: str, organization_id: Identifier | Unset | None = UNSET, *, limit: int | None = None
     ) -> tasks.LookupResult:
-        """Return what `get_tasks_by_key_prefix` of this object returns, without blocking the event loop."""
+        """Do what `get_tasks_by_key_prefix` does, without blocking the event loop. Args and returns: see there."""
         with entered(self._session):
             return await tasks.aget_tasks_by_key_prefix(prefix, self._scope(organization_id), limit=limit)
 
@@ -221,8 +221,7 @@ class BoundSDK:
 def bind(session: object, module_name: str) -> BoundSDK:
     """Return `module_sdk` for one action of a framework.
 
-    Its calls are made inside the session, wherever they are made. Its lookups take the session's organization unless
-    they are given one.
+    Each of its calls is made inside the session. Its lookups use the session's organization unless the call names one.
 
     Example:
         sdk = module_sdk.bind({"user": {"id": 7, "organization_id": 3}}, "contacts")

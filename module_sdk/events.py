@@ -19,7 +19,7 @@ Callback = Callable[[TaskEvent], object]
 
 
 class Subscription:
-    """Ends with `close()`, or with the `with` block it opens."""
+    """What `subscribe` returns. It ends with `close()`, or with the `with` block that it opens."""
 
     def __init__(self, callback: Callback, scope: Identifier | Anything | None, task_id: str | None) -> None:
         self.callback = callback
@@ -68,10 +68,23 @@ subscribers: Final = Subscribers()
 
 
 def subscribe(callback: Callback, *, task_id: AnyTaskId | None = None) -> Subscription:
-    """Call `callback(event)` for the live events of the session's organization, or of one task of it.
+    """Call `callback(event)` for the events of this process, in the session's organization.
 
-    It runs in the thread that reports the event, so it must be quick. Raises `SessionRequiredError` with no session,
-    `InvalidInputError` for what cannot be called.
+    Example:
+        with tasks.subscribe(lambda event: print(event["type"], event["task_id"])):
+            ...
+
+    Args:
+        callback: Receives a `ChangedEvent` or a `ProgressEvent`, of its own. It runs in the thread that reports the
+            event, so it must be quick. What it raises is logged.
+        task_id: Only the events of this task.
+
+    Returns:
+        A subscription. It ends with its `close()`, or with the `with` block that it opens.
+
+    Raises:
+        SessionRequiredError: No session is bound.
+        InvalidInputError: The callback cannot be called.
     """
     if not callable(callback):
         raise InvalidInputError(f"callback must be callable, not {type(callback).__name__}", field="callback")

@@ -52,5 +52,5 @@ failures: Final = LookupFailures()
 
 
 def lookup_failures() -> dict[str, int]:
-    """How many lookups of this process have failed since the start or `reset()`, by the lookup's name."""
+    """Return how many lookups of this process have failed since its start or `reset()`, by the lookup's name."""
     return dict(failures.counts)

@@ -56,10 +56,19 @@ class Lifespan:
 
 
 def lifespan(app: object = None, *, timeout_seconds: float = CLOSE_SECONDS) -> Lifespan:
-    """The life of an application: `FastAPI(lifespan=module_sdk.lifespan)`, or `async with module_sdk.lifespan():`.
+    """Return a context manager for the life of an application. When it is left, running work ends.
 
-    Work that is submitted on its event loop runs there. When it ends, running work has `timeout_seconds` to end as
-    well, and the rest is recorded as `interrupted`. `with module_sdk.lifespan():` does the same for a main thread
-    without a loop. `app` is what frameworks pass, and is not used. Raises `InvalidInputError` for a wrong timeout.
+    Work that is submitted on the event loop of an `async with` block runs on that loop. `with` is for a main thread
+    without a loop.
+
+    Example:
+        app = FastAPI(lifespan=module_sdk.lifespan)
+
+    Args:
+        app: What frameworks pass. It is not used.
+        timeout_seconds: How long running work may take to end. The rest is recorded as `interrupted`.
+
+    Raises:
+        InvalidInputError: `timeout_seconds` is negative or no number.
     """
     return Lifespan(timeout_seconds)

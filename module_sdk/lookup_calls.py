@@ -88,21 +88,21 @@ def get_tasks_by_key_prefix(
 async def alist_user_tasks(
     user_id: Identifier, organization_id: Identifier | None = None, *, limit: int | None = None
 ) -> LookupResult:
-    """Return what `list_user_tasks` returns, without blocking the event loop."""
+    """Do what `list_user_tasks` does, without blocking the event loop. Args and returns: see there."""
     return await alook_up("list_user_tasks", user_id, organization_id, limit)
 
 
 async def aget_tasks_by_key(
     task_key: str, organization_id: Identifier | None = None, *, limit: int | None = None
 ) -> LookupResult:
-    """Return what `get_tasks_by_key` returns, without blocking the event loop."""
+    """Do what `get_tasks_by_key` does, without blocking the event loop. Args and returns: see there."""
     return await alook_up("get_tasks_by_key", task_key, organization_id, limit)
 
 
 async def aget_tasks_by_key_prefix(
     prefix: str, organization_id: Identifier | None = None, *, limit: int | None = None
 ) -> LookupResult:
-    """Return what `get_tasks_by_key_prefix` returns, without blocking the event loop."""
+    """Do what `get_tasks_by_key_prefix` does, without blocking the event loop. Args and returns: see there."""
     return await alook_up("get_tasks_by_key_prefix", prefix, organization_id, limit)
 
 

@@ -65,13 +65,18 @@ observers: Final = Observers()
 
 
 def register_observer(observer: object) -> None:
-    """Tell `observer` of failed lookups and changed tasks of this process, by the hooks it implements.
+    """Call the hooks of an object for the failed lookups and the changed tasks of this process.
 
-    Raises `ConfigurationError` for an object with no such hook, or one whose hook takes unknown arguments.
+    Args:
+        observer: An object with `module_sdk_lookup_failed(operation, error)`, `module_sdk_task_changed(row, change)`
+            or both, each marked with `@module_sdk.hookimpl`. A hook may leave arguments out. What it raises is logged.
+
+    Raises:
+        ConfigurationError: The object has no such hook, or a hook takes an unknown argument.
     """
     observers.register(observer)
 
 
 def unregister_observer(observer: object) -> None:
-    """Undo `register_observer`; of an unknown observer, do nothing."""
+    """Undo `register_observer`. Does nothing if the observer was not registered."""
     observers.unregister(observer)

@@ -112,7 +112,7 @@ class Runtime:
             self.watches_sigterm = sigterm.watch(end_with_process)
 
     def threads(self) -> ThreadPool:
-        """The threads of the async twins."""
+        """The threads of the asynchronous calls."""
         with self.lock:
             if self.started_threads is None:
                 from module_sdk.thread_pool import ThreadPool  # noqa: PLC0415  # only async callers need it
@@ -274,7 +274,7 @@ def replace(runtime: Runtime | None) -> None:
 
 
 def reset() -> None:
-    """Forget the configuration, registered observers, subscribers and counters; running work ends as `interrupted`.
+    """Forget the configuration, observers, subscribers and counters. Running work ends as `interrupted`.
 
     Registered functions stay: they are code, not configuration. First use may create a schema again, as in a new
     process (SEE-10).

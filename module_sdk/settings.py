@@ -60,7 +60,7 @@ class Settings:
     max_running_tasks: int = 32
     """How many synchronous functions run at a time; the rest stay pending."""
     async_threads: int = 32
-    """Threads that serve the async twins."""
+    """How many threads serve asynchronous calls."""
     handle_sigterm: bool = True
     """Whether SIGTERM ends running work as `interrupted` before the process dies of it."""
 

@@ -81,9 +81,22 @@ class Task:
         function: str | None = None,
         arguments: object = None,
     ) -> Self:
-        """A pending task of a fresh id, created `now` (default: the host's clock). The key `""` is no key.
+        """Return a new pending task with an id of its own.
 
-        Of two tasks that a process makes at the default time, the later one also has the greater id.
+        Of two tasks that a process makes without `now`, the later one also has the greater id.
+
+        Args:
+            user_id: An integer, text or a UUID.
+            organization_id: The same; `None` means no organization.
+            module: 1 to 255 bytes of UTF-8.
+            label: At most 1,024 bytes of UTF-8.
+            task_key: At most 1,024 bytes of UTF-8; `""` is no key.
+            now: When the task is created, in microseconds since 1970 UTC; default: the host's clock.
+            function: The name of the registered function that it runs.
+            arguments: Its arguments: JSON.
+
+        Raises:
+            InvalidInputError: A field is one that no task can have.
         """
         if now is None:
             with system_clock.lock:
@@ -133,7 +146,7 @@ class Task:
         return self.status in ACTIVE
 
     def to_row(self) -> TaskRow:
-        """The ten listed fields, as lookups return them."""
+        """Return the ten listed fields, as lookups return them."""
         return {
             "id": self.id,
             "module": self.module,
@@ -149,15 +162,16 @@ class Task:
         }
 
     def to_view(self) -> TaskView:
-        """The row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""
+        """Return the row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""
         fields = self.fields_with_times_as_text()
         del fields["function"], fields["arguments"]
         return cast("TaskView", fields)
 
     def to_dict(self) -> TaskDict:
-        """Every field as plain JSON, times as ISO 8601 text; `from_dict` returns an equal task.
+        """Return every field as plain JSON, times as ISO 8601 text. `from_dict` returns an equal task.
 
-        Payloads that were never written to a store become what would be stored, and raise `PayloadError` as that would.
+        Raises:
+            PayloadError: A payload that was never written to a store is not JSON, or too large.
         """
         fields = self.fields_with_times_as_text()
         for name in PAYLOAD_FIELDS:
@@ -172,7 +186,11 @@ class Task:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> Self:
-        """The task of a `to_dict` or of a view. Raises `InvalidInputError` for missing, unknown or invalid fields."""
+        """Return the task of a `TaskDict` or a `TaskView`.
+
+        Raises:
+            InvalidInputError: A field is missing, unknown, or one that no task can have.
+        """
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in fields:
             if name not in known:

@@ -24,7 +24,7 @@ MODULE = "tests"
 
 
 class SettableClock:
-    """Microseconds since 1970 UTC, standing still until `set` or `advance`."""
+    """Returns microseconds since 1970 UTC. It does not move by itself."""
 
     def __init__(self, start: str = START) -> None:
         self.lock = threading.Lock()
@@ -34,18 +34,26 @@ class SettableClock:
         return self.now
 
     def set(self, time: str) -> None:
-        """Jump to an ISO 8601 time, backwards too."""
+        """Move to a time, forwards or backwards.
+
+        Args:
+            time: ISO 8601 text with a time zone.
+        """
         self.now = parse_time(time, "time")
 
     def advance(self, seconds: float) -> None:
-        """Move on by so many seconds."""
+        """Move forwards.
+
+        Args:
+            seconds: How far.
+        """
         with self.lock:
             self.now += round(seconds * 1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """What the fixture gives: the manager behind `module_sdk.tasks`, its clock, and the session that is bound."""
+    """The value of the fixture: the manager behind `module_sdk.tasks`, its clock, and the session that is bound."""
 
     manager: TaskManager
     clock: SettableClock
@@ -54,7 +62,19 @@ class World:
 
 @contextlib.contextmanager
 def world(user: object = None, module: str = MODULE) -> Iterator[World]:
-    """The fixture as a context manager, for other test frameworks. `user` defaults to user 7 of organization 3."""
+    """Configure a fresh store in memory and bind a session, until the block ends. For tests without pytest.
+
+    Example:
+        with module_sdk.testing.world() as made:
+            made.clock.advance(seconds=60)
+
+    Args:
+        user: As for `module_sdk.session`; default: user 7 of organization 3.
+        module: As for `module_sdk.session`.
+
+    Returns:
+        The `World`, as the value of `with … as`.
+    """
     clock = SettableClock()
     manager = open_manager("memory://", clock=clock)
     configure(manager=manager)

@@ -1,4 +1,4 @@
-"""Threads for the async twins.
+"""Threads for asynchronous calls.
 
 Not `concurrent.futures.ThreadPoolExecutor`: that refuses work as soon as the interpreter begins to exit, before
 `atexit` runs, and the tasks that are given a last few seconds there must still record how they ended.

@@ -130,7 +130,7 @@ class BackgroundTasks:
         raise NotImplementedError(READ_ONLY)
 
     def update(self, *args: object, **kwargs: object) -> NoReturn:
-        """Raise `NotImplementedError` (MODEL-11)."""
+        """Raise `NotImplementedError`: the work of a task changes it (MODEL-11)."""
         raise NotImplementedError(READ_ONLY)
 
     def delete(self, *args: object, **kwargs: object) -> NoReturn:

@@ -26,12 +26,24 @@ functions: Final[dict[str, Callable[..., Any]]] = {}
 
 
 def register(name: str) -> Callable[[Function], Function]:
-    """Name a function, sync or async, so that `run_background` can run it: `@register("reports.monthly")`.
+    """Name a function, synchronous or asynchronous, so that `run_background` can run it by that name.
 
-    It gets its arguments as JSON returns them. Raises `InvalidInputError` (a `ValueError`) for a name that is taken by
-    another function, for what is no function, for a generator function, and for parameters called `label`, `task_key`
-    or `coro_or_name`. Registering the same function again replaces it: a reload does so, and a program that is run as a
-    script and imported as a module.
+    Registering the same function again replaces it: a reload does so, and a program that is run as a script and
+    imported as a module.
+
+    Example:
+        @tasks.register("reports.monthly")
+        def monthly_report(month: str) -> dict[str, int]: ...
+
+    Args:
+        name: 1 to 1,024 bytes of UTF-8.
+
+    Returns:
+        A decorator, which returns the function itself. The function receives its arguments as JSON returns them.
+
+    Raises:
+        InvalidInputError: Another function has the name, or the decorator was given no function, a generator function,
+            or one with a parameter called `label`, `task_key` or `coro_or_name`.
     """
     check_text(name, "name", MAXIMUM_KEY_BYTES, minimum=1)
 
