@@ -20,13 +20,13 @@ DEFAULT_MODULE = "system"
 class Session:
     """Bound by `session(…)`; carried by asyncio tasks and by threads that module-sdk starts."""
 
-    user_id: Identifier | None
-    organization_id: Identifier | None
+    user_id: int | str | None
+    organization_id: int | str | None
     module: str
     all_organizations: bool = False
 
     @property
-    def scope(self) -> Identifier | Anything | None:
+    def scope(self) -> int | str | Anything | None:
         """What calls by task id are confined to."""
         return ANY if self.all_organizations else self.organization_id
 

@@ -5,7 +5,7 @@ An asynchronous call and its synchronous form share one body: the runner's, on a
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import overload
 
 from module_sdk import aio
 from module_sdk.runner import confirmations, control, waiting
@@ -214,7 +214,7 @@ def request_confirmation_sync(task_id: AnyTaskId, builder: object) -> dict[str, 
     return confirmations.wait_for_response(task_id, builder)
 
 
-def respond_confirmation(task_id: AnyTaskId, response: dict[str, Any]) -> None:
+def respond_confirmation(task_id: AnyTaskId, response: dict[str, Json]) -> None:
     """Answer a task that waits for a confirmation. It goes on running.
 
     Args:
@@ -233,7 +233,7 @@ def respond_confirmation(task_id: AnyTaskId, response: dict[str, Any]) -> None:
     confirmations.respond_confirmation(task_id, response)
 
 
-async def arespond_confirmation(task_id: AnyTaskId, response: dict[str, Any]) -> None:
+async def arespond_confirmation(task_id: AnyTaskId, response: dict[str, Json]) -> None:
     """Do what `respond_confirmation` does, without blocking the event loop. Args and raises: see there."""
     await aio.in_thread(respond_confirmation, task_id, response)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Coroutine
 from typing import Any, assert_type
 
@@ -29,7 +28,7 @@ async def work() -> int:
 def sessions(user: User) -> None:
     with module_sdk.session(user=user, module="contacts") as opened:
         assert_type(opened, Session)
-        assert_type(opened.user_id, int | str | uuid.UUID | None)
+        assert_type(opened.user_id, int | str | None)
         assert_type(opened.module, str)
     with module_sdk.session({"id": 7, "organization_id": 3}), module_sdk.session(all_organizations=True):
         pass

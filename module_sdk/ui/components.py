@@ -6,21 +6,27 @@ A handler is any JSON value: the name of an action, or the specification of one.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol, Self
+from collections.abc import Mapping
+from typing import Protocol, Self
 
 from module_sdk.errors import InvalidInputError
 from module_sdk.payloads import HIGHEST_MAXIMUM_BYTES, plain_payload
+from module_sdk.shapes import Json
 
 
 @dataclasses.dataclass
 class Component:
-    """`to_dict()` gives the class's name as `type` and every field that is not `None`."""
+    """A dataclass that describes itself as JSON."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON. Raises `PayloadError` for a handler that is not JSON."""
+    def to_dict(self) -> dict[str, Json]:
+        """Return the class's name as `type`, and every field that is not `None`, as plain JSON.
+
+        Raises:
+            PayloadError: A handler is not JSON.
+        """
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         described = {"type": type(self).__name__} | {key: value for key, value in fields.items() if value is not None}
-        written: dict[str, Any] = plain_payload(described, type(self).__name__, HIGHEST_MAXIMUM_BYTES)
+        written: dict[str, Json] = plain_payload(described, type(self).__name__, HIGHEST_MAXIMUM_BYTES)
         return written
 
 
@@ -33,7 +39,7 @@ class Text(Component):
 @dataclasses.dataclass
 class Button(Component):
     label: str
-    on_click: Any = None
+    on_click: object = None
     id: str | None = None
 
 
@@ -43,20 +49,20 @@ class BackgroundTask(Component):
 
     id: str
     task_id: str
-    on_finish: Any = None
-    on_started: Any = None
-    on_progress: Any = None
-    on_completed: Any = None
-    on_error: Any = None
-    on_confirmation: Any = None
-    on_update: Any = None
+    on_finish: object = None
+    on_started: object = None
+    on_progress: object = None
+    on_completed: object = None
+    on_error: object = None
+    on_confirmation: object = None
+    on_update: object = None
 
 
 class Describable(Protocol):
     """A component, ours or one of your own."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
+    def to_dict(self) -> Mapping[str, object]:
+        """Return plain JSON."""
         ...
 
 
@@ -67,15 +73,16 @@ class Builder:
         self.children: list[Describable] = []
 
     def add(self, component: Describable) -> Self:
-        """Append, and return the builder, so that calls chain.
+        """Append a component, and return the builder, so that calls chain.
 
-        Raises `InvalidInputError` for what has no `to_dict()`.
+        Raises:
+            InvalidInputError: The component has no `to_dict()`.
         """
         if isinstance(component, type) or not callable(getattr(component, "to_dict", None)):
             raise InvalidInputError(f"component must be a component, not {component!r:.100}", field="component")
         self.children.append(component)
         return self
 
-    def to_dict(self) -> dict[str, Any]:
-        """`{"type": "Builder", "children": […]}`."""
+    def to_dict(self) -> dict[str, Json]:
+        """Return `{"type": "Builder", "children": […]}`."""
         return {"type": "Builder", "children": [child.to_dict() for child in self.children]}
