@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from module_sdk.task import Task
     from module_sdk.work_calls import ashutdown
 
-LAZY_MODULES = frozenset({"backends", "errors", "models", "tasks", "testing", "ui"})
-LAZY_NAMES = {
+_LAZY_MODULES = frozenset({"backends", "errors", "models", "tasks", "testing", "ui"})
+_LAZY_NAMES = {
     "ANY": "sentinels",
     "BoundSDK": "bound",
     "BoundTasks": "bound",
@@ -154,10 +154,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in LAZY_MODULES:
+    if name in _LAZY_MODULES:
         return importlib.import_module(f"module_sdk.{name}")
-    if name in LAZY_NAMES:
-        value = getattr(importlib.import_module(f"module_sdk.{LAZY_NAMES[name]}"), name)
+    if name in _LAZY_NAMES:
+        value = getattr(importlib.import_module(f"module_sdk.{_LAZY_NAMES[name]}"), name)
         globals()[name] = value
         return value
     if name == "__version__":
@@ -168,4 +168,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

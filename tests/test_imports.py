@@ -50,7 +50,7 @@ def test_every_public_name_is_there_and_listed(name: str) -> None:
 
 
 def test_the_lazy_names_and_the_declared_ones_are_the_same() -> None:
-    assert {*module_sdk.LAZY_MODULES, *module_sdk.LAZY_NAMES} == {*module_sdk.__all__, "testing"}
+    assert {*module_sdk._LAZY_MODULES, *module_sdk._LAZY_NAMES} == {*module_sdk.__all__, "testing"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -206,3 +206,7 @@ def test_the_options_of_the_types_are_the_fields_that_are_read() -> None:
     for name in settings.keys() - {"url", "url_file"}:
         assert given[name] == settings[name], name
     assert typing.get_args(given["url_file"])[0] is str
+
+
+def test_the_package_shows_its_public_names_alone() -> None:
+    assert {name for name in dir(module_sdk) if not name.startswith("__")} == set(module_sdk.__all__)
