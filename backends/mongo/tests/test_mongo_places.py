@@ -110,7 +110,7 @@ def test_a_url_that_the_driver_refuses_is_a_matter_of_configuration(url: str) ->
 
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="colour"):
-        open_manager("mongodb://host/", colour="red")
+        open_manager("mongodb://host/", colour="red")  # type: ignore[call-arg]  # what is refused
 
 
 def test_the_path_of_the_url_names_the_database(mongodb_url: str, opener: Opener) -> None:
