@@ -18,6 +18,8 @@ MAXIMUM_DEPTH: Final = 100
 # Kept, since `json.dumps` with settings of one's own makes an encoder for each text.
 encoder: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
+EXACT_TEXT: Final = frozenset((str,))
+EXACT_SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 PAYLOAD_FIELDS: Final = ("checkpoint", "result", "confirmation", "arguments")
 
 
@@ -27,20 +29,20 @@ def is_plain(value: object, field: str, maximum: int) -> bool:
     Walks level by level, so that neither depth nor a cycle exhausts the stack. Raises `PayloadError` for more than
     `maximum` items in all, which cannot fit; a structure that contains itself, beside others, has as many.
     """
-    level: list[object] = [value]
+    level: list[Any] = [value]
     count = 0
     for depth in range(MAXIMUM_DEPTH + 1):
-        deeper: list[object] = []
+        deeper: list[Any] = []
         for item in level:
             if isinstance(item, dict | list | tuple):
                 if depth == MAXIMUM_DEPTH:
                     return False
-                if isinstance(item, dict):
-                    if not all(isinstance(key, str) for key in item):
-                        return False
-                    deeper.extend(item.values())
+                if isinstance(item, dict) and not has_text_keys(item):
+                    return False
+                if has_only_scalars(item):
+                    count += len(item)
                 else:
-                    deeper.extend(item)
+                    deeper.extend(item.values() if isinstance(item, dict) else item)
             elif item is not None and not isinstance(item, str | int | float):
                 return False
             if count + len(deeper) > maximum:
@@ -50,6 +52,35 @@ def is_plain(value: object, field: str, maximum: int) -> bool:
         level = deeper
         count += len(deeper)
     return False
+
+
+def has_text_keys(item: dict[Any, Any]) -> bool:
+    return EXACT_TEXT.issuperset(map(type, item)) or all(isinstance(key, str) for key in item)
+
+
+def has_only_scalars(item: Any) -> bool:
+    """Whether it is a dict or a list whose members are not even subclasses of what JSON has. One step of C each."""
+    if type(item) is dict:
+        return EXACT_SCALARS.issuperset(map(type, item.values()))
+    return type(item) is list and EXACT_SCALARS.issuperset(map(type, item))
+
+
+def is_exact_json(value: object) -> bool:
+    """Whether reading the JSON of the value yields the same types again; the value is known to be JSON."""
+    left: list[Any] = [value]
+    while left:
+        item = left.pop()
+        if type(item) is dict:
+            if not EXACT_TEXT.issuperset(map(type, item)):
+                return False
+            if not has_only_scalars(item):
+                left.extend(item.values())
+        elif type(item) is list:
+            if not has_only_scalars(item):
+                left.extend(item)
+        elif type(item) not in EXACT_SCALARS:
+            return False
+    return True
 
 
 def too_large(field: str, maximum: int) -> PayloadError:

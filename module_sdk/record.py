@@ -57,6 +57,11 @@ class TaskRecord(NamedTuple):
         """Up to when earlier tasks of its key count for a new task, by the clock that it brings (ORDER-11)."""
         return min(self.created_at + HORIZON, LAST - 1)
 
+    def is_of_one_moment(self) -> bool:
+        """Whether its times are all the same, as those of a new task are."""
+        moment = self.created_at
+        return self.updated_at == moment and self.started_at in (None, moment) and self.finished_at in (None, moment)
+
     def after(self, newest: int | None) -> TaskRecord:
         """The new task, created after `newest`, the latest `created_at` of its key up to its horizon (ORDER-10).
 

@@ -14,6 +14,7 @@ from module_sdk.payloads import (
     PAYLOAD_FIELDS,
     decode_payload,
     encode_payload,
+    is_exact_json,
     plain_payload,
 )
 from module_sdk.record import TaskRecord
@@ -229,10 +230,11 @@ class Task:
         )
 
     def as_recorded(self, record: TaskRecord) -> Self:
-        """The task of its own record: itself without payloads, which nearly every new task is."""
-        if self.arguments is None and self.checkpoint is None and self.result is None and self.confirmation is None:
-            return self
-        return self.from_record(record)
+        """The task of its own record: itself, unless a payload was converted to JSON."""
+        for payload in (self.arguments, self.checkpoint, self.result, self.confirmation):
+            if payload is not None and not is_exact_json(payload):
+                return self.from_record(record)
+        return self
 
     @classmethod
     def from_record(cls, record: TaskRecord) -> Self:

@@ -133,10 +133,12 @@ class Tables:
             self.active[record.organization_id, record.active_key] = record.id
 
     def newest(self, record: TaskRecord) -> int | None:
-        """The latest `created_at` of the record's key, up to its horizon; `None` without a key or an earlier task."""
+        """The latest `created_at` of the record's key, up to its horizon; `None` where none is later than its own."""
         if record.task_key is None:
             return None
         moments = self.by_key.get(record.organization_id, NO_KEYS).get(record.task_key, NO_MOMENTS)
+        if not moments or moments[-1][0] < record.created_at:
+            return None
         counted = bisect.bisect_left(moments, (record.horizon() + 1, ""))
         return moments[counted - 1][0] if counted else None
 

@@ -123,14 +123,16 @@ class SQLTaskManager(TaskManager):
         arguments = standing.bind(
             {"id": record.id, "organization": record.organization_id, "active_key": record.active_key}
         )
+        moves_times = not record.is_of_one_moment()
         while True:
-            new = self.insert(record, deadline)
+            new = self.insert(record, deadline, moves_times=moves_times)
             if new is not None:
                 return new
             found = [TaskRecord._make(row) for row in self.pool.fetch(standing.sql, arguments, deadline) if row]
             if found:
                 return next((other for other in found if other.id == record.id), found[0])
-            # The holder ended between the two statements, so the key is free again.
+            # The task needs other times; or the holder ended between the two statements, so the key is free again.
+            moves_times = True
 
     def insert_or_return(self, record: TaskRecord, deadline: float) -> TaskRecord:
         """What stands after the insert, in one trip."""
@@ -143,23 +145,24 @@ class SQLTaskManager(TaskManager):
             raise TaskBackendError(f"the stored task that stands in the way of {record.id} cannot be decoded")
         return TaskRecord._make(row)
 
-    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
-        """What went in, with the times that are right here or `as_given`; `None` for an id or a key that is taken."""
+    def insert(
+        self, record: TaskRecord, deadline: float, *, as_given: bool = False, moves_times: bool = False
+    ) -> TaskRecord | None:
+        """What went in; `None` for an id or a key that is taken, or if only `moves_times` can give the right times."""
         values = present_values(record)
         names = tuple(values)
-        if not as_given and self.statements.moves_times(names, self.keeps_server_time):
-            statement = self.statements.insert_moved(names, self.keeps_server_time)
-            arguments = statement.bind({**values, "horizon": record.horizon()})
-
-            def insert(link: Link, deadline: float) -> TaskRecord | None:
-                rows = link.fetch_changed(statement.sql, arguments, deadline)
-                return with_times(record, rows[0]) if rows and rows[0] else None
-        else:
+        if as_given:
             statement = self.statements.insert_unless_standing(names)
-            arguments = statement.bind(values)
+        else:
+            find = self.statements.insert_moved if moves_times else self.statements.insert_in_order
+            statement = find(names, self.keeps_server_time)
+        arguments = statement.bind({**values, "horizon": record.horizon()})
 
-            def insert(link: Link, deadline: float) -> TaskRecord | None:
+        def insert(link: Link, deadline: float) -> TaskRecord | None:
+            if not moves_times:
                 return record if link.execute(statement.sql, arguments, deadline) == 1 else None
+            rows = link.fetch_changed(statement.sql, arguments, deadline)
+            return with_times(record, rows[0]) if rows and rows[0] else None
 
         if not self.tables.payloads_apart or not has_payloads(record):
             return self.insist(lambda: self.pool.write(insert, deadline), deadline)

@@ -146,8 +146,35 @@ class Statements:
 
         `names` are the columns that have a value, which are hardly more than half: each parameter takes time.
         """
+        return insert(self.tasks, self.own_columns(names)) + self.dialect.skip_conflict
+
+    def insert_in_order(self, names: tuple[str, ...], keeps_server_time: bool) -> Statement:
+        """`insert_unless_standing`, unless `insert_moved` would change the times; all of them are the same here.
+
+        Nearly every new task goes in by this, in half the time that `insert_moved` takes.
+        """
+        if not self.moves_times(names, keeps_server_time):
+            return self.insert_unless_standing(names)
+        return self.insert_unmoved(names, keeps_server_time)
+
+    @kept
+    def insert_unmoved(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        conditions = []
+        given = self.bounded(":created_at", keeps_server_time)
+        if given != ":created_at":
+            conditions.append(f"{given} = :created_at")
+        if "task_key" in names:
+            conditions.append(f"NOT EXISTS ({self.earlier('1', keeps_server_time)} AND t.created_at >= :created_at)")
+        columns = self.own_columns(names)
+        return (
+            f"INSERT INTO {self.tasks} ({', '.join(columns)}) SELECT {', '.join(f':{name}' for name in columns)} "
+            f"WHERE {' AND '.join(conditions)}{self.dialect.skip_conflict}"
+        )
+
+    def own_columns(self, names: tuple[str, ...]) -> list[str]:
+        """The columns that lie in the table of tasks itself."""
         apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
-        return insert(self.tasks, [name for name in names if name not in apart]) + self.dialect.skip_conflict
+        return [name for name in names if name not in apart]
 
     def moves_times(self, names: tuple[str, ...], keeps_server_time: bool) -> bool:
         """Whether a new task with these columns may get other times than it was given."""
@@ -180,8 +207,7 @@ class Statements:
 
     def moved_values(self, names: tuple[str, ...], keeps_server_time: bool, *, born: str) -> dict[str, str]:
         """The expression of each column of a new task, for which `born` names the time of its creation."""
-        apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
-        values = {name: f":{name}" for name in names if name not in apart}
+        values = {name: f":{name}" for name in self.own_columns(names)}
         values["created_at"] = born
         for name in TIMES[1:]:
             if name in values:
@@ -193,14 +219,18 @@ class Statements:
         given = self.bounded(":created_at", keeps_server_time)
         if "task_key" not in names:
             return given
+        newest = self.earlier("max(t.created_at)", keeps_server_time)
+        return f"{self.dialect.latest}({given}, coalesce(({newest}) + 1, {given}))"
+
+    def earlier(self, columns: str, keeps_server_time: bool) -> str:
+        """SELECT from the earlier tasks of a new task's key, except those of the far future."""
         bound = ":horizon"
         if keeps_server_time and self.dialect.server_clock is not None:
             bound = f"{self.dialect.server_clock} + {CLOCK_TOLERANCE}"
-        newest = (
-            f"SELECT max(t.created_at) FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
+        return (
+            f"SELECT {columns} FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
             f"WHERE t.organization_id = :organization_id AND t.task_key = :task_key AND t.created_at <= {bound}"
         )
-        return f"{self.dialect.latest}({given}, coalesce(({newest}) + 1, {given}))"
 
     def bounded(self, moment: str, keeps_server_time: bool) -> str:
         """The moment, brought close to the server's clock where there is one and it counts."""

@@ -318,9 +318,9 @@ class ImportCheckThenInsert(ImportChecksUpFront):
 class LoserLeavesPayloads(SQLMutant):
     """Writes the payloads before the task, and commits them although the key was held."""
 
-    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
+    def insert(self, record: TaskRecord, deadline: float, **how: bool) -> TaskRecord | None:
         if not has_payloads(record):
-            return super().insert(record, deadline, as_given=as_given)
+            return super().insert(record, deadline, **how)
         values = present_values(record)
         statement, payloads = self.statements.insert_unless_standing(tuple(values)), self.statements.insert_payloads()
         with self.pool.transaction(deadline) as link:
@@ -343,9 +343,9 @@ class ImportFallbackLosesPayloads(SQLMutant):
         finally:
             self.is_importing = False
 
-    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
+    def insert(self, record: TaskRecord, deadline: float, **how: bool) -> TaskRecord | None:
         bare: dict[str, Any] = dict.fromkeys(("checkpoint", "result", "error", "confirmation", "function", "arguments"))
-        return super().insert(record._replace(**bare) if self.is_importing else record, deadline, as_given=as_given)
+        return super().insert(record._replace(**bare) if self.is_importing else record, deadline, **how)
 
 
 @mutant("s42", "a rollback forgotten", clause="DEDUP-09")

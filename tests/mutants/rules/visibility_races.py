@@ -69,7 +69,7 @@ class OffsetBatches(MemoryMutant):
 class CreateInTwoCommits(SQLMutant):
     """Commits the task, and then its payloads."""
 
-    def insert(self, record: TaskRecord, deadline: float, *, as_given: bool = False) -> TaskRecord | None:
+    def insert(self, record: TaskRecord, deadline: float, **how: bool) -> TaskRecord | None:
         values = present_values(record)
         statement = self.statements.insert_unless_standing(tuple(values))
         if self.pool.execute(statement.sql, statement.bind(values), deadline) != 1:
