@@ -1,8 +1,7 @@
-"""A process that has imported what workers need, and forks one at each request: `python -m module_sdk_contract.nursery`.
+"""A process that forks workers with their modules loaded: `python -m module_sdk_contract.nursery`.
 
 An interpreter and its imports cost half a second of work, a fork costs a few milliseconds. This process has one thread
-and opens no manager, so a worker begins as a new interpreter would, with its modules loaded. `processes.py` has the
-other side.
+and opens no manager, so a worker begins as a new interpreter would. `processes.py` has the other side.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def be_a_worker(streams: list[int]) -> NoReturn:
         serve()
         status = 0
     except BaseException:  # a forked process must not return into the loop of its parent
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # within `except` there is an exception
+        sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
         os._exit(status)

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from module_sdk_contract.nursery import receive, send
 from module_sdk_contract.violations import ContractViolation, Violation
 
+STANDARD_ERROR: Final = 2
 PATIENCE_SECONDS: Final = 10
 """How long a worker may take to end by itself."""
 
@@ -46,7 +47,7 @@ class Nursery:
         self.lock = threading.Lock()
         self.link, other_end = socket.socketpair()
         with other_end:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 [sys.executable, "-m", "module_sdk_contract.nursery", str(other_end.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[other_end.fileno()],
@@ -101,7 +102,7 @@ class WorkerProcess:
         reading, worker_writes = os.pipe()
         self.commands, self.answers = os.fdopen(writing, "w"), os.fdopen(reading)
         try:
-            self.id = self.nursery.fork(modules, worker_reads, worker_writes, sys.__stderr__.fileno())
+            self.id = self.nursery.fork(modules, worker_reads, worker_writes, STANDARD_ERROR)
         finally:
             os.close(worker_reads)
             os.close(worker_writes)
