@@ -57,6 +57,8 @@ class Nursery:
 
     def end(self) -> None:
         self.link.close()
+        # A forked child of this process may keep the other end of the link open.
+        self.process.kill()
         self.process.wait()
 
     def fork(self, modules: Iterable[str], *streams: int) -> int:
