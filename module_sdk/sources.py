@@ -6,6 +6,7 @@ No error repeats a value, a line or a parser's words: a URL with its password ma
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -82,13 +83,19 @@ def read_file(name: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     return table
 
 
+@functools.lru_cache(maxsize=2)
+def document_of(text: str) -> dict[str, Any]:
+    """The parsed text, which nobody changes: programs that configure again and again read one file of settings."""
+    import tomllib  # noqa: PLC0415  # hardly ever needed
+
+    return tomllib.loads(text)
+
+
 def parse(name: str) -> dict[str, Any]:
     if not Path(name).is_file():
         return {}
-    import tomllib  # noqa: PLC0415  # hardly ever needed
-
     try:
-        return tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        return document_of(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or "it cannot be opened"
     except UnicodeDecodeError as error:

@@ -13,7 +13,7 @@ import module_sdk
 from module_sdk.manager import TaskManager
 
 COMMAND = (sys.executable, "-m", "module_sdk.cli")
-SECONDS = 60
+SECONDS = 110
 
 
 class CommandLine:

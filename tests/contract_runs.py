@@ -24,7 +24,8 @@ class TestIt(TaskManagerContract):
     deviations = [{deviations}]
 {body}
 """
-STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey")
+STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey", "-p", "no:hypothesispytest")
+"""The last would import all of hypothesis at the end of each run, whether a test needs it or not."""
 LOADED = ("-p", "module_sdk_contract")
 FOLDING = "tests.mutants.rules.key:KeysFoldCase.open"
 GOOD = "module_sdk:open_manager"

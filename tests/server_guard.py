@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -65,7 +66,15 @@ def main(folder: str) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         if process_id:
             end_tree(psutil.Process(int(process_id)))
-    shutil.rmtree(folder)
+    remove(folder)
+
+
+def remove(folder: str) -> None:
+    """Also while a process that the server had started, such as one that saves its data, still writes there."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while Path(folder).exists() and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":

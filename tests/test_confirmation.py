@@ -110,9 +110,7 @@ def test_a_question_that_cannot_be_stored_is_refused_and_the_task_goes_on(
     assert str(view["error"]).startswith("PayloadError: ")
 
 
-@pytest.mark.parametrize(
-    "response", [None, "yes", ["yes"], 5, True, {1: 2}, {"x": object()}, {"x": float("nan")}], ids=repr
-)
+@pytest.mark.parametrize("response", [None, "yes", ["yes"], 5, True, {1: 2}, {"x": object()}, {"x": float("nan")}])
 def test_a_response_that_is_not_a_json_object_is_refused_and_the_task_waits_on(
     store: TaskManager, response: Any
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -114,6 +116,20 @@ def test_the_core_knows_no_backend_and_no_driver() -> None:
     assert {pair for pair in used if pair[1].split(".")[0] in forbidden} == set()
     named = re.compile(rf"\b({'|'.join(sorted(forbidden - {'redis'}))})\b")
     assert {(name, found[0]) for name, text in sources.items() if (found := named.search(text))} == set()
+
+
+def test_every_process_has_the_same_tests_in_the_same_order(request: pytest.FixtureRequest) -> None:
+    """As pytest-xdist needs it: an id contains no address, no random value and nothing from a set."""
+    here = [item.nodeid for item in request.session.items if item.path.parent == ROOT / "tests"]
+    files = dict.fromkeys(name.partition("::")[0] for name in here)
+    command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-p", "no:cacheprovider", *files]
+    run = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
+    )
+
+    # A part of the tests may have been chosen here.
+    known = set(here)
+    assert [line for line in run.stdout.splitlines() if line in known] == here
 
 
 def test_every_dependency_says_why_it_is_there() -> None:

@@ -30,6 +30,9 @@ GRACE_SECONDS: Final = 1.0
 BACK_SECONDS: Final = 10.0
 RECOVERY_SECONDS: Final = 1.5
 
+# A server has a minute for each start, and a test may wait for two: to begin with, and after a kill.
+pytestmark = pytest.mark.timeout(300)
+
 HURTS: Final[dict[str, tuple[Kind, dict[str, Any]]]] = {
     "reset": (Kind.RESET, {}),
     "refuse": (Kind.REFUSE, {}),

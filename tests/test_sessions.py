@@ -52,7 +52,7 @@ BAD_IDS = [
     "x" * 256,
     "é" * 128,
     10**300,
-    uuid.uuid4().bytes,
+    uuid.UUID(int=7).bytes,
     [],
     {},
     ("a",),

@@ -157,7 +157,7 @@ def test_what_no_task_can_have_is_refused_and_the_coroutine_closed(
 
 
 @each_submission
-@pytest.mark.parametrize("work", [None, 5, add, asyncio.sleep, "no.such.name", "", object(), [add]], ids=repr)
+@pytest.mark.parametrize("work", [None, 5, add, asyncio.sleep, "no.such.name", "", object(), [add]])
 def test_what_is_not_work_is_refused(store: TaskManager, submit: Submit, work: Any) -> None:
     with pytest.raises(ValueError, match=r"no function is registered|takes a coroutine"):
         submit(work)

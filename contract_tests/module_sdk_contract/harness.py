@@ -22,7 +22,7 @@ from module_sdk_contract.asking import ordered_view, scope, session_of
 from module_sdk_contract.building import task_of
 from module_sdk_contract.fault_proxy import FaultProxy
 from module_sdk_contract.faults import at_port, dead_server
-from module_sdk_contract.processes import WorkerProcess
+from module_sdk_contract.processes import WorkerProcess, modules_of
 from module_sdk_contract.reference import (
     DEFAULT_SORT,
     EVERYWHERE,
@@ -111,7 +111,8 @@ class Store:
 
     def spawn(self) -> WorkerProcess:
         """Another process with a manager of its own; killed at the end of the test."""
-        worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0])
+        modules = modules_of(self.manager)
+        worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0], modules=modules)
         self.workers.append(worker)
         return self.to_close.enter_context(worker)
 

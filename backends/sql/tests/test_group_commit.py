@@ -290,14 +290,14 @@ def test_who_has_no_time_left_leaves_the_line(
 
 
 def test_who_leads_and_has_no_time_left_hands_on(manager: SQLTaskManager, task: Task, path: Path) -> None:
-    # given two that have less time than those behind them
+    # given two that have less time than those behind them, and enough for all to come into line on a busy machine
     line = Line(manager, path)
 
     def update(number: int, seconds: float) -> Any:
         return manager.update(task.id, progress=number / 10, timeout_seconds=seconds)
 
-    line.add(lambda: update(1, 2), waits=False)
-    line.add(lambda: update(2, 4))
+    line.add(lambda: update(1, 5), waits=False)
+    line.add(lambda: update(2, 8))
     line.add(lambda: update(3, LONG_SECONDS))
     line.add(lambda: update(4, LONG_SECONDS))
     # when each of the two has waited for the file in its time, the second for all behind it
