@@ -108,9 +108,9 @@ class Store:
         """Put `module_sdk.tasks` on the manager. Its deadline is long: a busy machine breaks no clause."""
         module_sdk.configure(manager=self.manager, **{"lookup_timeout_seconds": 30, **options})
 
-    def spawn(self) -> WorkerProcess:
-        """Another process with a manager of its own; killed at the end of the test."""
-        worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0])
+    def spawn(self, clock: str | None = None) -> WorkerProcess:
+        """Another process with a manager of its own, by a clock that is set if one is given; killed at the end."""
+        worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0], clock)
         self.workers.append(worker)
         return self.to_close.enter_context(worker)
 

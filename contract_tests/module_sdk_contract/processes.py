@@ -24,7 +24,7 @@ def environment(folder: Path | None = None) -> dict[str, str]:
 class WorkerProcess:
     """A process with a manager of its own on the same store (see `worker.py`). Leaving the `with` block ends it."""
 
-    def __init__(self, opener: str, url: str, namespace: str, clause: str) -> None:
+    def __init__(self, opener: str, url: str, namespace: str, clause: str, clock: str | None = None) -> None:
         self.clause = clause
         self.process = subprocess.Popen(
             [sys.executable, "-m", "module_sdk_contract.worker"],
@@ -33,7 +33,7 @@ class WorkerProcess:
             text=True,
             env=environment(),
         )
-        self.write({"opener": opener, "url": url, "namespace": namespace})
+        self.write({"opener": opener, "url": url, "namespace": namespace, "clock": clock})
 
     def __enter__(self) -> Self:
         return self

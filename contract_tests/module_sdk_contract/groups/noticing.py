@@ -1,0 +1,193 @@
+"""MODEL, ORDER-09 and SEE: each kind of change, and each kind of read before and after it, by the writer and by others."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Final
+
+from module_sdk_contract.actors import Actor, ProcessActor, ThreadActor
+from module_sdk_contract.harness import Store, then_none
+from module_sdk_contract.marks import clause, tier
+from module_sdk_contract.questions import (
+    HOME,
+    KEY,
+    OTHER_KEY,
+    OTHER_USER,
+    RENAMED,
+    Question,
+    Write,
+    answers,
+    asked_afresh,
+    carry_out_in,
+    expected_answers,
+    standing_questions,
+    write,
+)
+from module_sdk_contract.reference import Fields
+from module_sdk_contract.strict import shortened
+from module_sdk_contract.violations import compare, demand
+
+SECOND: Final = 1_000_000
+TASKS: Final = 6
+"""How many tasks a round has."""
+MIDDLE_SECONDS: Final = 8.5
+"""Between two changes of a round."""
+ENDS: Final[tuple[dict[str, Any], ...]] = (
+    {"status": "failed", "error": "E: no"},
+    {"status": "interrupted", "error": "cancelled"},
+    {"status": "running"},
+)
+
+
+class NoticeClauses:
+    @clause("MODEL-02", "MODEL-03", "MODEL-04", "MODEL-05", "MODEL-06", "MODEL-07", "MODEL-09", "ORDER-09", "SEE-01")
+    def test_each_change_moves_each_list(self, store: Store) -> None:
+        then_all_notice(store, [Actor("the writer", store.manager)], rounds=2)
+
+    @clause("SEE-09", "SEE-07")
+    def test_each_read_sees_what_another_thread_changed(self, store: Store) -> None:
+        then_all_notice(store, [Actor("one thread", store.manager), ThreadActor(store)], rounds=2)
+
+    @tier("core")
+    @clause("SEE-02")
+    def test_each_read_sees_what_another_manager_changed(self, store: Store) -> None:
+        then_all_notice(
+            store, [Actor("one manager", store.manager), Actor("another manager", store.open())], rounds=2
+        )
+
+    @tier("core")
+    @clause("SEE-03")
+    def test_each_read_sees_what_another_process_changed(self, store: Store) -> None:
+        then_all_notice(store, [Actor("one process", store.manager), ProcessActor.start(store)], rounds=2)
+
+    @clause("DEDUP-08")
+    def test_nobody_remembers_a_holder_that_another_has_ended(self, store: Store) -> None:
+        actors = [Actor("one thread", store.manager), ThreadActor(store)]
+        actors += [Actor("another manager", other) for other in store.some_managers(2)[1:]]
+        for number, (creator, other) in enumerate(itertools.permutations(actors, 2)):
+            fields = {"task_key": f"job:{number}", "organization_id": HOME}
+            first, second, third = (store.fields(**fields) for _ in range(3))
+            then_stands(store, creator, first, first)
+            for actor in actors:
+                then_stands(store, actor, second, first)
+            end = dict(ENDS[number % 3])
+            changes = [end, {"status": "completed"}] if end["status"] == "running" else [end]
+
+            for change in changes:
+                other.write(write("DEDUP-08", "update", task_id=first["id"], **change), store.clock())
+
+            then_stands(store, creator, second, second)
+            for actor in actors:
+                then_stands(store, actor, third, second)
+
+
+def then_stands(store: Store, actor: Actor, fields: Fields, standing: Fields) -> None:
+    """What stands after a create is the task itself or the holder of its key."""
+    found = actor.write(write("DEDUP-08", "create", fields=fields), store.clock())
+    asked = f"create of the key {fields['task_key']} by {actor.name}: the task that stands, whether it is new"
+    demand("DEDUP-08", asked, [standing["id"], standing is fields], found)
+
+
+def then_all_notice(store: Store, actors: list[Actor], rounds: int) -> None:
+    """Every actor asks every question before and after each change; the actors write in turn.
+
+    With as many rounds as there are actors, each makes each kind of change once.
+    """
+    for number in range(rounds):
+        ids = [store.fields()["id"] for _ in range(TASKS)]
+        questions = standing_questions(ids, store.clock() + round(MIDDLE_SECONDS * SECOND))
+        for place, plan in enumerate(changes_of(*ids)):
+            store.clock.advance(1)
+            now = store.clock()
+            change, writer = plan(now), actors[(place + number) % len(actors)]
+            if place == 0:
+                then_noticed(store, actors, writer, questions, "the first change")
+            expected = carry_out_in(store.reference, change["operation"], change["arguments"], now)
+            found = writer.write(change, now)
+            made = f"{change['operation']}({shortened(change['arguments'])}) by {writer.name}"
+            demand(change["clause"], made, expected, found)
+            then_noticed(store, actors, writer, questions, made)
+
+
+def changes_of(
+    first: str, failing: str, waiting: str, given_up: str, second: str, old: str
+) -> list[Callable[[int], Write]]:
+    """One kind of change after another, a second apart, each for the time at which it is made.
+
+    In the end no task is left, so that in another round every list is filled again that was seen empty.
+    """
+
+    def new(task_id: str, now: int, **fields: Any) -> Fields:
+        return {"id": task_id, "created_at": now, "updated_at": now, **fields}
+
+    def create(clause_id: str, task_id: str) -> Callable[[int], Write]:
+        at_home = {"task_key": KEY, "organization_id": HOME}
+        return lambda now: write(clause_id, "create", fields=new(task_id, now, **at_home))
+
+    def update(task_id: str, **changes: Any) -> Callable[[int], Write]:
+        return lambda _: write("LIFE-08", "update", task_id=task_id, **changes)
+
+    def import_running(now: int) -> Write:
+        earlier = now - 100 * SECOND
+        fields = {"task_key": OTHER_KEY, "user_id": OTHER_USER, "organization_id": HOME, "status": "running"}
+        tasks = [
+            new(failing, earlier, **fields, started_at=earlier),
+            new(waiting, now, organization_id=HOME),
+            new(given_up, earlier + 1, task_key="job:none"),
+        ]
+        return write("DEDUP-09", "import_tasks", tasks=tasks)
+
+    def import_ended(now: int) -> Write:
+        earlier = now - 1_000 * SECOND
+        fields = {"label": RENAMED, "status": "completed", "organization_id": HOME, "task_key": OTHER_KEY}
+        return write("DEDUP-09", "import_tasks", tasks=[new(old, earlier, **fields)])
+
+    return [
+        create("DEDUP-08", first),
+        create("DEDUP-01", second),
+        import_running,
+        update(first, status="running"),
+        update(first, progress=1e-05),
+        update(first, label=RENAMED),
+        update(first, checkpoint={"a": 1}),
+        update(first, status="waiting_confirmation", confirmation={"ask": 1}),
+        update(first, status="running"),
+        update(first, progress=0.5, label="as before"),
+        update(first, status="completed", result=[1]),
+        update(failing, status="failed", error="E: no"),
+        update(waiting, status="interrupted", error="cancelled"),
+        lambda _: write("LIFE-11", "interrupt_all", task_ids=[given_up], error="given up"),
+        create("DEDUP-08", second),
+        # The task that ended first, and none of those that ended one, two and three seconds later.
+        lambda _: write("KEEP-01", "prune", older_than_seconds=4.5),
+        import_ended,
+        update(second, status="failed", error="E: no"),
+        lambda _: write("KEEP-01", "prune", older_than_seconds=0.5),
+    ]
+
+
+def then_noticed(store: Store, actors: list[Actor], writer: Actor, questions: list[Question], made: str) -> None:
+    """Everybody is answered as the reference says; raises what is wrong with the writer's own answers first."""
+    waiting = {actor.name: actor.begin(questions) for actor in actors}
+    expected = expected_answers(store.reference, questions)
+    for actor in sorted(actors, key=lambda actor: actor is not writer):
+        for asked, right, found in zip(questions, expected, waiting[actor.name](), strict=True):
+            words = f"{asked['operation']}({shortened(asked['arguments'])}) by {actor.name}, after {made}"
+            violation = compare(asked["clause"], words, right, found)
+            if violation is not None:
+                blamed = clause_for(store, asked, right, writer, actor)
+                then_none([compare(blamed, words, right, found)])
+
+
+def clause_for(store: Store, asked: Question, right: Any, writer: Actor, reader: Actor) -> str:
+    """The clause that a wrong answer breaks."""
+    if reader is not writer:
+        if reader.is_process or writer.is_process:
+            return "SEE-03"
+        return "SEE-09" if reader.manager is writer.manager else "SEE-02"
+    # A store that answers other words for the same question as it should has remembered an earlier answer.
+    afresh = asked_afresh(asked, store.clock() % SECOND + 1)
+    if afresh is not None and answers(reader.manager, [afresh]) == [right]:
+        return "SEE-01"
+    return str(asked["clause"])
