@@ -25,9 +25,9 @@ class Actor:
     def write(self, write: Write, now: int) -> Any:
         return self.run(lambda: carry_out(self.manager, write["operation"], write["arguments"]))
 
-    def begin(self, questions: list[Question]) -> Callable[[], list[Any]]:
-        """Begin to ask; what waits for the answers."""
-        return lambda: self.run(lambda: answers(self.manager, questions))
+    def ask(self, questions: list[Question]) -> list[Any]:
+        """The answers, in order."""
+        return list(self.run(lambda: answers(self.manager, questions)))
 
     def run(self, call: Callable[[], Any]) -> Any:
         return call()
@@ -59,6 +59,5 @@ class ProcessActor(Actor):
         command = {"operation": write["operation"], "arguments": write["arguments"]}
         return self.worker.ask("write", now=time_text(now), **command)
 
-    def begin(self, questions: list[Question]) -> Callable[[], list[Any]]:
-        self.worker.start("answer", questions=questions)
-        return self.worker.answer
+    def ask(self, questions: list[Question]) -> list[Any]:
+        return list(self.worker.ask("answer", questions=questions))

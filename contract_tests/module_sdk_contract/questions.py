@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from module_sdk.backends import TaskManager
-from module_sdk_contract.asking import LOOKUPS, ordered_view, scope
+from module_sdk_contract.asking import LOOKUPS, ordered_view
 from module_sdk_contract.building import task_of
 from module_sdk_contract.reference import EVERYWHERE, ROW_FIELDS, STATUSES, Fields, Reference, row_of, time_text
 
@@ -26,14 +26,16 @@ Question = dict[str, Any]
 """`clause`: the one that a wrong answer to the writer itself breaks; `operation`; its keyword `arguments`."""
 
 
-def standing_questions(ids: Iterable[str], middle: int) -> list[Question]:
+def standing_questions(ids: list[str], middle: int) -> list[Question]:
     """Every kind of read. What comes later in a list is asked first, while nothing has been remembered for it.
 
     `ids` are of tasks that are there or are still to come, `middle` is a time between two changes.
     """
     at_home = {"organization_id": HOME}
     everywhere: tuple[dict[str, Any], ...] = ({}, at_home)
-    questions = [question("MODEL-09", "page", offset=offset, limit=2, **where) for offset in (4, 2, 0) for where in everywhere]
+    questions = [
+        question("MODEL-09", "page", offset=offset, limit=2, **where) for offset in (4, 2, 0) for where in everywhere
+    ]
     questions += [
         question("SEE-01", "list_user_tasks", user_id=USER, **at_home),
         question("SEE-01", "list_user_tasks", user_id=OTHER_USER, **at_home),
@@ -64,6 +66,21 @@ def standing_questions(ids: Iterable[str], middle: int) -> list[Question]:
         questions.append(question(clause, "page", filters=filters, limit=30, **everywhere[number % 2]))
         questions.append(question("MODEL-07", "count", filters=filters, **everywhere[(number + 1) % 2]))
     return questions + [question("MODEL-07", "count", **where) for where in everywhere]
+
+
+def some_questions(ids: list[str], middle: int) -> list[Question]:
+    """The standing questions without most of the orders, which one index may serve for all."""
+    questions = standing_questions(ids, middle)
+    ordered = [asked for asked in questions if "sort" in asked["arguments"]]
+    return [asked for asked in questions if asked not in ordered[2:-2]]
+
+
+def questions_about(now: int) -> list[Question]:
+    """What was changed at this moment, and what before it."""
+    return [
+        question("MODEL-06", "page", filters={"updated_at__gte": time_text(now)}, limit=30),
+        question("MODEL-06", "count", filters={"updated_at__lt": time_text(now)}),
+    ]
 
 
 def question(clause: str, operation: str, **arguments: Any) -> Question:

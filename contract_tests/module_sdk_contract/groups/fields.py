@@ -31,27 +31,27 @@ class FieldClauses:
                 found = store.manager.page(sort=order, offset=offset, limit=PAGE)
                 demand("ORDER-09", asked, rows[offset : offset + PAGE], list(found))
 
-    @clause("ORDER-09")
+    @clause("ORDER-09", "MODEL-03", "MODEL-05", "MODEL-06")
     def test_a_filter_leaves_the_order_as_it_is(self, store: Store) -> None:
         """An index that finds what is selected may have another order."""
         tasks = store.given_imported(ladder_tasks())
-        some = tasks[3:60:7]
-        filters: tuple[dict[str, Any], ...] = (
-            {"id": [task["id"] for task in some]},
-            {"task_key": [task["task_key"] for task in some]},
-            {"user_id": [task["user_id"] for task in some]},
-            {"organization_id": [task["organization_id"] for task in some]},
-            {"status": ["running", "completed", "pending"]},
-            {"label__contains": "a"},
-            {"created_at__gte": time_text(MOMENTS[2])},
-            {"updated_at__lt": time_text(MOMENTS[4])},
+        some = [task for task in tasks[3:60:7] if task["task_key"] and task["organization_id"]]
+        filters: tuple[tuple[str, dict[str, Any]], ...] = (
+            *(("MODEL-03", {field: [task[field] for task in some]}) for field in ("id", "task_key", "user_id")),
+            ("MODEL-03", {"organization_id": [task["organization_id"] for task in some]}),
+            ("MODEL-03", {"status": ["running", "completed", "pending"]}),
+            ("MODEL-05", {"label__contains": "a"}),
+            ("MODEL-06", {"created_at__gte": time_text(MOMENTS[2])}),
+            ("MODEL-06", {"updated_at__lt": time_text(MOMENTS[4])}),
         )
 
-        for chosen, sort in itertools.product(filters, (None, ("label", "asc"), ("created_at", "desc"))):
-            store.then_page(chosen, sort, limit=ALL)
-            store.then_page(chosen, sort, offset=3, limit=4)
+        for clause_id, chosen in filters:
+            then_selected(store, clause_id, chosen)
+            for sort in (None, ("label", "asc"), ("created_at", "desc")):
+                store.then_page(chosen, sort, limit=ALL)
+                store.then_page(chosen, sort, offset=3, limit=4)
 
-    @clause("MODEL-02")
+    @clause("MODEL-02", "MODEL-04")
     def test_each_filter_compares_by_its_own_rule(self, store: Store) -> None:
         tasks = store.given_imported(ladder_tasks())
 
@@ -68,7 +68,7 @@ class FieldClauses:
 
         for field in TEXT_FIELDS:
             values = values_of(field)
-            for place in range(0, len(values) - 1, 3):
+            for place in range(1, len(values) - 1, 3):
                 then_selected(store, "MODEL-03", {field: list(values[place : place + 2])})
             if None in values:
                 for others in (values[1:2], values[2:4], values[1:]):

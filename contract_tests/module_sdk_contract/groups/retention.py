@@ -60,6 +60,32 @@ class KeepClauses:
         store.then_all_views()
 
     @clause("KEEP-01")
+    def test_age_counts_from_the_last_change_and_from_no_other_time(self, store: Store) -> None:
+        """Of an imported task each time may be older or newer than the last change, or absent."""
+        now = store.clock()
+        young, old, oldest = now - 50 * SECOND, now - 150 * SECOND, now - 10_000 * SECOND
+        store.given_imported(
+            {
+                "status": status,
+                "created_at": created_at,
+                "started_at": started_at,
+                "finished_at": finished_at,
+                "updated_at": updated_at,
+            }
+            for status in ENDED
+            for created_at in (oldest, old)
+            for started_at in (None, old, young)
+            for finished_at in (None, old, young, now + 50 * SECOND)
+            for updated_at in (old, young)
+        )
+        total = store.then_count()
+
+        assert when_pruned(store, 100) == total // 2
+
+        store.then_page(limit=1_000)
+        store.then_count()
+
+    @clause("KEEP-01")
     def test_prune_obeys_organization_and_user(self, store: Store) -> None:
         for organization in (None, 1, "a", "A"):
             for user in (1, 2):

@@ -16,7 +16,7 @@ from tests.mutants.stores.sql import SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
 
-@mutant("t241", "keys without tasks remembered", clause="SEE-09")
+@mutant("t241", "keys without tasks remembered", clause="SEE-02")
 class EmptyKeysRemembered(SharedMemory):
     """Remembers keys that had no task, until it creates or imports one itself."""
 
@@ -63,7 +63,7 @@ class EmptyCountsRemembered(MemoryMutant):
         return found
 
 
-@mutant("t243", "the holder of a key remembered", clause="SEE-09")
+@mutant("t243", "the holder of a key remembered", clause="DEDUP-08")
 class HolderRemembered(SharedMemory):
     """Remembers the task that holds a key, until it ends that itself; another manager may have ended it."""
 
@@ -74,7 +74,8 @@ class HolderRemembered(SharedMemory):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         key = (record.organization_id, record.active_key or "")
         remembered = self.tables.records.get(self.holders.get(key, ""))
-        if remembered is not None and remembered.id != record.id and record.active_key is not None:
+        is_new = record.id not in self.tables.records
+        if remembered is not None and is_new and record.active_key is not None:
             return remembered
         standing = super().store_create(record, deadline)
         if standing.active_key is not None:
@@ -124,7 +125,7 @@ class RecordOfEachThread(MemoryMutant):
         return super().store_prune(before, organization, user, batch_size, deadline)
 
 
-@mutant("t245", "later pages from what the first one saw", clause="SEE-09")
+@mutant("t245", "later pages from what the first one saw", clause="SEE-01")
 class LaterPagesRemembered(MemoryMutant):
     """Sorts for the first page, and serves the later ones from the ids that it found."""
 
@@ -216,7 +217,7 @@ class ListsOfAProcess(SQLMutant):
             self.forget()
 
 
-@mutant("t249", "counts remembered until something newer comes", clause="SEE-09")
+@mutant("t249", "counts remembered until something newer comes", clause="SEE-01")
 class CountsUntilNewer(MemoryMutant):
     """Remembers counts while the latest `updated_at` is the same; an import of old tasks and a prune change nothing."""
 
@@ -252,7 +253,7 @@ class FamiliesBySize(MemoryMutant):
             return list(self.families[question][1])
 
 
-@mutant("t251", "records remembered by each manager", clause="SEE-09")
+@mutant("t251", "records remembered by each manager", clause="SEE-02")
 class RecordsOfAManager(ForgetsAtWrites, SQLMutant):
     """Remembers whole records until it writes itself."""
 
@@ -273,7 +274,7 @@ class RecordsOfAManager(ForgetsAtWrites, SQLMutant):
         return records[question]
 
 
-@mutant("t252", "ended records remembered for ever", clause="SEE-09")
+@mutant("t252", "ended records remembered for ever", clause="SEE-02")
 class EndedRemembered(SharedMemory):
     """An ended record never changes, so a manager remembers it until it prunes; another manager may have pruned."""
 
@@ -298,28 +299,36 @@ class EndedRemembered(SharedMemory):
         return removed
 
 
-@mutant("t253", "users without tasks remembered in MongoDB", clause="SEE-09")
-class EmptyUsersRememberedInMongo(ForgetsAtWrites, MongoMutant):
-    """Remembers users that had no task, until it writes itself."""
+@mutant("t253", "users without tasks remembered in MongoDB", clause="SEE-02")
+class EmptyUsersRememberedInMongo(MongoMutant):
+    """Remembers users that had no task, until it creates or imports one itself."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.empty: set[tuple[str, str]] = set()
 
-    def forget(self) -> None:
-        self.empty = set()
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        try:
+            return super().store_create(record, deadline)
+        finally:
+            self.empty.clear()
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        try:
+            return super().store_import(records, deadline)
+        finally:
+            self.empty.clear()
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        empty = self.empty
-        if (organization, user) in empty:
+        if (organization, user) in self.empty:
             return []
         found = super().store_find_by_user(organization, user, limit, deadline)
         if not found:
-            empty.add((organization, user))
+            self.empty.add((organization, user))
         return found
 
 
-@mutant("t254", "a page remembered while its first row is the same", clause="SEE-09")
+@mutant("t254", "a page remembered while its first row is the same", clause="SEE-01")
 class PageByItsFirstRow(MemoryMutant):
     """Remembers pages while the newest change of all is the same one; a prune and an import of old tasks are missed."""
 
