@@ -7,6 +7,8 @@ orders as text and with fewer digits, times for orders as text, as floats and in
 
 from __future__ import annotations
 
+import random
+import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -37,15 +39,22 @@ MOMENTS: Final = (
 CHANGES_AFTER: Final = (0, 1, 0, 7, 1_000, 3, 2)
 """How long after its creation a task was changed, in microseconds."""
 NEEDLES: Final = (
-    "", "a", "A", "a ", " ", "e", "é", "e\u0301", "\u0301", "1", "k" * 64, "-", "_", "%", "\\", "\x01", "\ud7ff", "\ue000",
-    "\uffff", "\U00010000", "😀", "\U0010ffff", "ss", "ß",
+    "", "a", "A", "a ", " ", "e", "é", "e\u0301", "\u0301", "1", "k" * 64, "-", "_", "%", "\\",
+    "\x01", "\ud7ff", "\ue000",
+    "\uffff", "\U00010000", "😀",
+    "\U0010ffff", "ss", "ß",
 )  # fmt: skip
 LABELS: Final = ("", *TEXTS)
+SEED: Final = 7
 COUNT: Final = 2 * len(TEXTS)
 
 
 def ladder_tasks() -> Iterator[Fields]:
-    """Every value of every field, most of them twice, in an order that is that of no field."""
+    """Every value of every field, most of them twice, in an order that is that of no field.
+
+    The ids are the same in every run: a wrong order that makes ties of different values can be right by their ids.
+    """
+    numbers = random.Random(SEED)  # noqa: S311  # the same ids each time
     keys: tuple[str | None, ...] = (*TEXTS[:20], None, *TEXTS[20:], None)
     organizations: tuple[Any, ...] = (None, *IDENTIFIERS, None)
     held: set[tuple[Any, Any]] = set()
@@ -57,6 +66,7 @@ def ladder_tasks() -> Iterator[Fields]:
             held.add((organization, key))
         created_at = step(MOMENTS, index, 3)
         yield {
+            "id": str(uuid.UUID(int=numbers.getrandbits(128))),
             "module": step(TEXTS, index, 7),
             "label": step(LABELS, index, 11),
             "status": status,

@@ -6,6 +6,7 @@ A question and a write are plain JSON, so that another process asks and writes t
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -46,7 +47,10 @@ def standing_questions(ids: list[str], middle: int) -> list[Question]:
         question("SEE-01", "get_tasks_by_key_prefix", prefix="job", limit=1, **at_home),
         question("SEE-01", "get_tasks_by_key_prefix", prefix="", organization_id=None),
     ]
-    questions += [question("SEE-01", "get", task_id=task_id, **where) for task_id, where in zip(ids, 9 * everywhere)]
+    questions += [
+        question("SEE-01", "get", task_id=task_id, **where)
+        for task_id, where in zip(ids, itertools.cycle(everywhere), strict=False)
+    ]
     for number, field in enumerate(ROW_FIELDS):
         order = {"field": field, "direction": ("asc", "desc")[number % 2]}
         questions.append(question("ORDER-09", "page", sort=order, limit=30))

@@ -1,4 +1,4 @@
-"""MODEL, ORDER-09 and SEE: each kind of change, and each kind of read before and after it, by the writer and by others."""
+"""MODEL, ORDER-09 and SEE: each kind of change, and the reads before and after it, by its writer and by others."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def take_round(store: Store, questions_for: Questions, writers: list[Actor], rea
     """Every kind of change, by each writer in turn; the reader answers, or the other where it wrote itself."""
     ids = [store.fields()["id"] for _ in range(TASKS)]
     questions = questions_for(ids, store.clock() + round(MIDDLE_SECONDS * SECOND))
-    for place, plan in enumerate(changes_of(*ids)):
+    for place, plan in enumerate(changes_of(ids)):
         store.clock.advance(1)
         now = store.clock()
         writer = writers[place % len(writers)]
@@ -122,14 +122,13 @@ def take_round(store: Store, questions_for: Questions, writers: list[Actor], rea
         then_noticed(store, writer, asked, [*questions, *questions_about(now)], made)
 
 
-def changes_of(
-    one: str, two: str, waiting: str, given_up: str, next_one: str, old: str
-) -> list[Callable[[int], Write]]:
+def changes_of(ids: list[str]) -> list[Callable[[int], Write]]:
     """One kind of change after another, a second apart, each for the time at which it is made.
 
     Two tasks change in turn, so that each change moves one task past the other in every order by time. In the end no
     task is left, so that in another round every list is filled again that was seen empty.
     """
+    one, two, waiting, given_up, next_one, old = ids
 
     def new(task_id: str, now: int, **fields: Any) -> Fields:
         return {"id": task_id, "created_at": now, "updated_at": now, **fields}

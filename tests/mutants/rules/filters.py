@@ -49,7 +49,7 @@ class RangesInUTF16(ChangedFilter):
     def is_met(self, condition: Any, value: Any) -> bool:
         if condition.operator in ("at_least", "below") and isinstance(value, str):
             stored, bound = value.encode("utf-16-be"), condition.value.encode("utf-16-be")
-            return stored >= bound if condition.operator == "at_least" else stored < bound
+            return bool(stored >= bound if condition.operator == "at_least" else stored < bound)
         return super().is_met(condition, value)
 
 
