@@ -53,7 +53,7 @@ def standing_questions(ids: list[str], middle: int) -> list[Question]:
     ]
     for number, field in enumerate(ROW_FIELDS):
         order = {"field": field, "direction": ("asc", "desc")[number % 2]}
-        questions.append(question("ORDER-09", "page", sort=order, limit=30))
+        questions.append(question("ORDER-09", "page", sort=order, limit=30, **everywhere[number // 2 % 2]))
     selections: list[tuple[str, dict[str, Any]]] = [
         *(("MODEL-02", {"status": status}) for status in STATUSES),
         ("MODEL-03", {"status": ["completed", "waiting_confirmation"], "user_id": [USER, OTHER_USER]}),
@@ -77,6 +77,21 @@ def some_questions(ids: list[str], middle: int) -> list[Question]:
     questions = standing_questions(ids, middle)
     ordered = [asked for asked in questions if "sort" in asked["arguments"]]
     return [asked for asked in questions if asked not in ordered[2:-2]]
+
+
+def few_questions(ids: list[str], middle: int) -> list[Question]:
+    """The standing questions whose answers a store may keep from what was written through it: records and rows."""
+    first = [asked for asked in standing_questions(ids, middle) if asked["clause"] in ("SEE-01", "MODEL-09")]
+    return [*first, question("MODEL-07", "count", filters={"status": "running"})]
+
+
+def questions_of_states() -> list[Question]:
+    """Where a task is found by its state."""
+    questions = [question("MODEL-09", "page", limit=30)]
+    for status in STATUSES:
+        questions.append(question("MODEL-02", "page", filters={"status": status}, limit=30, organization_id=HOME))
+        questions.append(question("MODEL-07", "count", filters={"status": status}))
+    return [*questions, question("ORDER-09", "page", sort={"field": "status", "direction": "asc"}, limit=30)]
 
 
 def questions_about(now: int) -> list[Question]:

@@ -20,12 +20,15 @@ from module_sdk_contract.questions import (
     asked_afresh,
     carry_out_in,
     expected_answers,
+    few_questions,
+    question,
     questions_about,
+    questions_of_states,
     some_questions,
     standing_questions,
     write,
 )
-from module_sdk_contract.reference import Fields
+from module_sdk_contract.reference import ACTIVE, MOVES, STATUSES, Fields
 from module_sdk_contract.strict import shortened
 from module_sdk_contract.violations import compare, demand
 
@@ -48,6 +51,24 @@ class NoticeClauses:
     def test_each_change_moves_each_list(self, store: Store) -> None:
         then_all_notice(store, Actor("the writer", store.manager))
 
+    @clause("MODEL-02", "MODEL-07", "MODEL-09", "ORDER-09")
+    def test_each_move_from_each_state_moves_each_list(self, store: Store) -> None:
+        moves = [(before, after) for before, afters in MOVES.items() for after in afters]
+        fields = {"organization_id": HOME, "created_at": store.clock() - SECOND}
+        tasks = store.given_imported(
+            {**fields, "status": status} for status in [*(before for before, _ in moves), *ACTIVE, *ACTIVE, *STATUSES]
+        )
+        ids = [task["id"] for task in tasks]
+        many = ids[len(moves) : len(moves) + len(ACTIVE)]
+        changes = [write("LIFE-01", "update", task_id=ids[n], status=after) for n, (_, after) in enumerate(moves)]
+        changes.append(write("LIFE-11", "interrupt_all", task_ids=many, error="given up"))
+
+        writer = Actor("the writer", store.manager)
+        then_noticed(store, writer, writer, questions_of_states(), "the import")
+        for change in changes:
+            make(store, change, writer)
+            then_noticed(store, writer, writer, [*questions_of_states(), *questions_about(store.clock())], f"{change}")
+
     @clause("SEE-09", "SEE-07")
     def test_each_read_sees_what_another_thread_changed(self, store: Store) -> None:
         then_all_notice(store, Actor("one thread", store.manager), ThreadActor(store))
@@ -69,6 +90,9 @@ class NoticeClauses:
         for number, (creator, other) in enumerate(itertools.permutations(actors, 2)):
             fields = {"task_key": f"job:{number}", "organization_id": HOME}
             first, second, third = (store.fields(**fields) for _ in range(3))
+            for actor in actors:
+                free = question("DEDUP-08", "get_tasks_by_key", **fields)
+                demand("DEDUP-08", f"a key before its first task, by {actor.name}", [[]], actor.ask([free]))
             then_stands(store, creator, first, first)
             for actor in actors:
                 then_stands(store, actor, second, first)
@@ -100,7 +124,7 @@ def then_all_notice(store: Store, reader: Actor, other: Actor | None = None) -> 
         take_round(store, standing_questions, [reader])
         return
     take_round(store, some_questions, [other], reader)
-    take_round(store, some_questions, [other, reader], reader)
+    take_round(store, few_questions, [other, reader], reader)
 
 
 def take_round(store: Store, questions_for: Questions, writers: list[Actor], reader: Actor | None = None) -> None:
@@ -108,18 +132,21 @@ def take_round(store: Store, questions_for: Questions, writers: list[Actor], rea
     ids = [store.fields()["id"] for _ in range(TASKS)]
     questions = questions_for(ids, store.clock() + round(MIDDLE_SECONDS * SECOND))
     for place, plan in enumerate(changes_of(ids)):
-        store.clock.advance(1)
-        now = store.clock()
         writer = writers[place % len(writers)]
         asked = reader if reader is not None and reader is not writer else writers[0]
         if place == 0:
             then_noticed(store, writer, reader or writer, questions, "the changes before")
-        change = plan(now)
-        expected = carry_out_in(store.reference, change["operation"], change["arguments"], now)
-        found = writer.write(change, now)
-        made = f"{change['operation']}({shortened(change['arguments'])}) by {writer.name}"
-        demand(change["clause"], made, expected, found)
-        then_noticed(store, writer, asked, [*questions, *questions_about(now)], made)
+        made = make(store, plan(store.clock() + SECOND), writer)
+        then_noticed(store, writer, asked, [*questions, *questions_about(store.clock())], made)
+
+
+def make(store: Store, change: Write, writer: Actor) -> str:
+    """Change the store and the reference, a second later; what was done, in words."""
+    store.clock.advance(1)
+    expected = carry_out_in(store.reference, change["operation"], change["arguments"], store.clock())
+    made = f"{change['operation']}({shortened(change['arguments'])}) by {writer.name}"
+    demand(change["clause"], made, expected, writer.write(change, store.clock()))
+    return made
 
 
 def changes_of(ids: list[str]) -> list[Callable[[int], Write]]:
@@ -166,6 +193,7 @@ def changes_of(ids: list[str]) -> list[Callable[[int], Write]]:
                 {"progress": 1e-05},
                 {"label": RENAMED},
                 {"checkpoint": {"a": 1}},
+                {"checkpoint": None},
                 {"status": "waiting_confirmation", "confirmation": {"ask": 1}},
                 {"status": "running"},
                 {"progress": 0.5, "label": "as before"},
