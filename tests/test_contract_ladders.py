@@ -26,8 +26,8 @@ TEXT_RANKS: Final[dict[str, Rank]] = {
 }
 RANKS: Final[dict[str, dict[str, Rank]]] = {
     "module": TEXT_RANKS | {"the first 254": lambda text: text[:254]},
-    "label": TEXT_RANKS | {"the first 254": lambda text: text[:254]},
-    "task_key": TEXT_RANKS | {"the first 254": lambda text: text[:254]},
+    "label": TEXT_RANKS | {"the first 254": lambda text: text[:254], "the first 1,000": lambda text: text[:1_000]},
+    "task_key": TEXT_RANKS | {"the first 254": lambda text: text[:254], "the first 1,000": lambda text: text[:1_000]},
     "user_id": TEXT_RANKS,
     "organization_id": TEXT_RANKS,
     "status": {"rank": STATUSES.index},

@@ -44,7 +44,9 @@ NEEDLES: Final = (
     "\uffff", "\U00010000", "😀",
     "\U0010ffff", "ss", "ß",
 )  # fmt: skip
-LABELS: Final = ("", *TEXTS)
+LONG: Final = ("k" * 1_022 + "b", "k" * 1_022 + "a")
+LABELS: Final = ("", *TEXTS, *LONG)
+KEYS: Final = (*TEXTS[:20], None, *TEXTS[20:], *LONG, None)
 SEED: Final = 7
 COUNT: Final = 2 * len(TEXTS)
 
@@ -55,11 +57,10 @@ def ladder_tasks() -> Iterator[Fields]:
     The ids are the same in every run: a wrong order that makes ties of different values can be right by their ids.
     """
     numbers = random.Random(SEED)  # noqa: S311  # the same ids each time
-    keys: tuple[str | None, ...] = (*TEXTS[:20], None, *TEXTS[20:], None)
     organizations: tuple[Any, ...] = (None, *IDENTIFIERS, None)
     held: set[tuple[Any, Any]] = set()
     for index in range(COUNT):
-        key, organization = step(keys, index, 17), step(organizations, index, 8)
+        key, organization = step(KEYS, index, 17), step(organizations, index, 8)
         status = step(STATUSES, index, 5)
         if status in ACTIVE and key is not None:
             status = "failed" if (organization, key) in held else status
@@ -68,7 +69,7 @@ def ladder_tasks() -> Iterator[Fields]:
         yield {
             "id": str(uuid.UUID(int=numbers.getrandbits(128))),
             "module": step(TEXTS, index, 7),
-            "label": step(LABELS, index, 11),
+            "label": step(LABELS, index, 13),
             "status": status,
             "progress": step(PROGRESS, index, 5),
             "task_key": key,
@@ -89,7 +90,7 @@ def values_of(field: str) -> tuple[Any, ...]:
     if field in ("module", "label"):
         return TEXTS if field == "module" else LABELS
     if field == "task_key":
-        return (None, *TEXTS)
+        return (None, *TEXTS, *LONG)
     if field == "user_id":
         return IDENTIFIERS
     return (None, *IDENTIFIERS) if field == "organization_id" else STATUSES
