@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from module_sdk_contract.harness import Store
 from module_sdk_contract.ladders import COUNT, MOMENTS, NEEDLES, ladder_tasks, values_of
-from module_sdk_contract.marks import clause
+from module_sdk_contract.marks import clause, tier
 from module_sdk_contract.reference import EVERYWHERE, ROW_FIELDS, time_text
 from module_sdk_contract.violations import demand
 
@@ -76,6 +76,7 @@ class FieldClauses:
                         then_selected(store, "MODEL-04", {field: wanted})
                         then_selected(store, "MODEL-04", {field: wanted, "status": ["failed", "running"]})
 
+    @tier("core")
     @clause("MODEL-05")
     def test_parts_of_text_are_found_by_its_own_rule(self, store: Store) -> None:
         store.given_imported(ladder_tasks())
@@ -87,6 +88,7 @@ class FieldClauses:
             for operator in ("contains", "startswith"):
                 then_selected(store, "MODEL-05", {f"status__{operator}": status})
 
+    @tier("core")
     @clause("MODEL-02", "MODEL-05", "MODEL-06")
     def test_all_filters_on_one_field_count(self, store: Store) -> None:
         tasks = store.given_imported(ladder_tasks())
@@ -111,6 +113,7 @@ class FieldClauses:
                 then_selected(store, "MODEL-06", dict(reversed(named.items())))
             then_selected(store, "MODEL-06", {"updated_at__gte": between["gte"], "created_at__lt": between["lt"]})
 
+    @tier("core")
     @clause("MODEL-06")
     def test_each_time_has_its_own_ranges(self, store: Store) -> None:
         store.given_imported(ladder_tasks())

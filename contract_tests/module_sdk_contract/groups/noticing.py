@@ -69,6 +69,7 @@ class NoticeClauses:
             make(store, change, writer)
             then_noticed(store, writer, writer, [*questions_of_states(), *questions_about(store.clock())], f"{change}")
 
+    @tier("core")
     @clause("SEE-09", "SEE-07")
     def test_each_read_sees_what_another_thread_changed(self, store: Store) -> None:
         then_all_notice(store, Actor("one thread", store.manager), ThreadActor(store))
