@@ -79,12 +79,6 @@ def some_questions(ids: list[str], middle: int) -> list[Question]:
     return [asked for asked in questions if asked not in ordered[2:-2]]
 
 
-def few_questions(ids: list[str], middle: int) -> list[Question]:
-    """The standing questions whose answers a store may keep from what was written through it: records and rows."""
-    first = [asked for asked in standing_questions(ids, middle) if asked["clause"] in ("SEE-01", "MODEL-09")]
-    return [*first, question("MODEL-07", "count", filters={"status": "running"})]
-
-
 def questions_of_states() -> list[Question]:
     """Where a task is found by its state."""
     questions = [question("MODEL-09", "page", limit=30)]
