@@ -11,11 +11,13 @@ from module_sdk_contract.groups.discovery import DiscClauses
 from module_sdk_contract.groups.emptied import EmptiedClauses
 from module_sdk_contract.groups.failure import FailClauses
 from module_sdk_contract.groups.failure_modes import FailureModes
+from module_sdk_contract.groups.fields import FieldClauses
 from module_sdk_contract.groups.input import BadClauses
 from module_sdk_contract.groups.key import KeyClauses
 from module_sdk_contract.groups.lifecycle import LifeClauses
 from module_sdk_contract.groups.lifecycle_races import LifeRaces
 from module_sdk_contract.groups.network import NetworkClauses
+from module_sdk_contract.groups.noticing import NoticeClauses
 from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
 from module_sdk_contract.groups.read_model import ModelClauses
@@ -48,6 +50,7 @@ class TaskManagerContract(
     LifeRaces,
     SeeClauses,
     SeeRaces,
+    NoticeClauses,
     EmptiedClauses,
     DiscClauses,
     FailClauses,
@@ -55,6 +58,7 @@ class TaskManagerContract(
     NetworkClauses,
     BadClauses,
     ModelClauses,
+    FieldClauses,
     KeepClauses,
     KeepRaces,
     DeepClauses,

@@ -109,10 +109,10 @@ class Store:
         """Put `module_sdk.tasks` on the manager. Its deadline is long: a busy machine breaks no clause."""
         module_sdk.configure(manager=self.manager, **{"lookup_timeout_seconds": 30, **options})
 
-    def spawn(self) -> WorkerProcess:
-        """Another process with a manager of its own; killed at the end of the test."""
+    def spawn(self, clock: str | None = None) -> WorkerProcess:
+        """Another process with a manager of its own, by a clock that is set if one is given; killed at the end."""
         modules = modules_of(self.manager)
-        worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0], modules=modules)
+        worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0], clock, modules=modules)
         self.workers.append(worker)
         return self.to_close.enter_context(worker)
 

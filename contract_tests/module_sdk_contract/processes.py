@@ -95,7 +95,16 @@ def nursery() -> Nursery:
 class WorkerProcess:
     """A process with a manager of its own on the same store (see `worker.py`). Leaving the `with` block ends it."""
 
-    def __init__(self, opener: str, url: str, namespace: str, clause: str, *, modules: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        opener: str,
+        url: str,
+        namespace: str,
+        clause: str,
+        clock: str | None = None,
+        *,
+        modules: Iterable[str] = (),
+    ) -> None:
         """`modules` are loaded before the process begins."""
         self.clause = clause
         self.ended = False
@@ -108,7 +117,7 @@ class WorkerProcess:
         finally:
             os.close(worker_reads)
             os.close(worker_writes)
-        self.write({"opener": opener, "url": url, "namespace": namespace})
+        self.write({"opener": opener, "url": url, "namespace": namespace, "clock": clock})
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,9 @@ from typing import Any, Final
 
 from module_sdk.backends import TaskManager
 from module_sdk.errors import IllegalTransitionError
+from module_sdk.testing import SettableClock
 from module_sdk_contract.building import task_of
+from module_sdk_contract.questions import Question, answers, carry_out
 
 PIPE_BYTES: Final = 4_096
 """A child writes no more than fits into a pipe that its parent reads later."""
@@ -140,8 +142,20 @@ def use_once(manager: TaskManager, fields: dict[str, Any]) -> str:
     return "" if found == task else f"created a task, and get returned {found} instead of it"
 
 
+def write(manager: TaskManager, now: str, operation: str, arguments: dict[str, Any]) -> Any:
+    """One write of `questions.py`, by a clock that shows this time."""
+    clock: Any = manager.clock
+    clock.set(now)
+    return carry_out(manager, operation, arguments)
+
+
+def answer(manager: TaskManager, questions: list[Question]) -> list[Any]:
+    return answers(manager, questions)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (create, look, update, end_each, ready, setup, flood, fork)
+    function.__name__: function
+    for function in (create, look, update, end_each, ready, setup, flood, fork, write, answer)
 }
 
 
@@ -152,7 +166,8 @@ def tell(answer: object) -> None:
 def serve() -> None:
     opening = json.loads(sys.stdin.readline())
     opener = pkgutil.resolve_name(opening["opener"])
-    manager: TaskManager = opener(opening["url"], namespace=opening["namespace"])
+    options = {"clock": SettableClock(opening["clock"])} if opening.get("clock") else {}
+    manager: TaskManager = opener(opening["url"], namespace=opening["namespace"], **options)
     for line in sys.stdin:
         command = json.loads(line)
         try:

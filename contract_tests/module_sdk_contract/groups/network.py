@@ -21,7 +21,7 @@ from module_sdk_contract.groups.failure import GRACE, soft_lookup, then_unavaila
 from module_sdk_contract.groups.failure_modes import held_resources, then_no_leak
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.violations import demand, demand_error
+from module_sdk_contract.violations import demand, demand_answer, demand_error
 
 SOON: Final = 0.7
 # More than the grace, so that twice the deadline is too late.
@@ -66,6 +66,8 @@ class Network:
         self.manager.setup(timeout_seconds=30)
         for operation in LOOKUPS:
             getattr(self.manager, operation)(argument_of(operation), timeout_seconds=30)
+        # A ping of the server when it is dead must not remember this one.
+        self.manager.ping(timeout_seconds=30)
         module_sdk.configure(manager=self.manager, lookup_timeout_seconds=timeout_seconds, breaker=breaker)
 
     def hurt(self, name: str) -> None:
@@ -206,6 +208,7 @@ class NetworkClauses:
         demand("FAIL-08", "a lookup fails", True, soft_lookup("list_user_tasks").error is not None)
         network.heal()
 
+        demand_answer("DISC-07", "ping of a server that is back", None, network.manager.ping)
         network.then_complete()
         store.when_updated(store.reference.tasks[0]["id"], label="back")
 

@@ -20,7 +20,7 @@ from module_sdk_contract.asking import LOOKUPS
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ROW_FIELDS, time_text
+from module_sdk_contract.reference import time_text
 from module_sdk_contract.violations import demand, demand_error
 
 HOUR: Final = 3_600_000_000
@@ -179,27 +179,6 @@ class OrderClauses:
 
         then_ordered(store)
         store.then_page(sort=("created_at", "desc"))
-
-    @clause("ORDER-09")
-    def test_pages_partition_the_set(self, store: Store) -> None:
-        keys = (None, "", "é", "e\u0301", "Z", "a", "\uffff", "😀", "a ", "10", "9")
-        store.given_imported(
-            {
-                "task_key": keys[index % 11],
-                "status": ("completed", "failed", "interrupted")[index % 3],
-                "user_id": (10, 9, "9a", -1)[index % 4],
-                "organization_id": (None, 2, 10, "é")[index % 4],
-                "label": keys[index % 5] or "x",
-                "module": ("b", "B", "é")[index % 3],
-                "progress": (0.5, 1.0, 0.25)[index % 3],
-                "created_at": store.clock() + index % 4,
-            }
-            for index in range(33)
-        )
-
-        for sort in itertools.product(ROW_FIELDS, ("asc", "desc")):
-            pages = [store.then_page(sort=sort, offset=offset, limit=5) for offset in range(0, 40, 5)]
-            assert len({row["id"] for page in pages for row in page}) == 33
 
     @clause("ORDER-10")
     @pytest.mark.parametrize("status", ["completed", "failed", "interrupted", "running"])

@@ -60,6 +60,31 @@ class KeepClauses:
         store.then_all_views()
 
     @clause("KEEP-01")
+    def test_age_counts_from_the_last_change_and_from_no_other_time(self, store: Store) -> None:
+        """Of an imported task each time may be older or newer than the last change, or absent."""
+        now = store.clock()
+        young, old, oldest = now - 50 * SECOND, now - 150 * SECOND, now - 10_000 * SECOND
+        store.given_imported(
+            {
+                "status": status,
+                "created_at": oldest,
+                "started_at": started_at,
+                "finished_at": finished_at,
+                "updated_at": updated_at,
+            }
+            for status in ENDED
+            for started_at in (None, old, young)
+            for finished_at in (None, old, young)
+            for updated_at in (old, young)
+        )
+        total = store.then_count()
+
+        assert when_pruned(store, 100) == total // 2
+
+        left = sorted(row["id"] for row in store.manager.page(limit=1_000))
+        demand("KEEP-01", "what is left", sorted(task["id"] for task in store.reference.tasks), left)
+
+    @clause("KEEP-01")
     def test_prune_obeys_organization_and_user(self, store: Store) -> None:
         for organization in (None, 1, "a", "A"):
             for user in (1, 2):

@@ -119,7 +119,7 @@ class ChangedSelection(MemoryMutant):
     """Pages and counts whose filters are decided by `meets`, a record and one filter at a time."""
 
     def select(self, query: Query) -> Iterator[TaskRecord]:
-        for record in self.tables.records.values():
+        for record in list(self.tables.records.values()):
             in_scope = query.organization in (None, record.organization_id)
             if in_scope and all(self.meets(record, condition, query) for condition in query.conditions):
                 yield record

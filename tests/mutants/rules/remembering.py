@@ -1,0 +1,346 @@
+"""Mutants that remember what they read, and do not notice each write of another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from module_sdk.backends import Change, Query, Sort, StoredRows, TaskRecord, statuses
+from tests.mutants.marking import mutant
+from tests.mutants.rules.visibility import ForgetsAtWrites
+from tests.mutants.stores.memory import MemoryMutant, SharedMemory
+from tests.mutants.stores.mongo import MongoMutant
+from tests.mutants.stores.redis import RedisMutant
+from tests.mutants.stores.sql import SQLMutant
+from tests.mutants.stores.wire import OverTheWire
+
+
+@mutant("t241", "keys without tasks remembered", clause="SEE-02")
+class EmptyKeysRemembered(SharedMemory):
+    """Remembers keys that had no task, until it creates or imports one itself."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.empty: set[tuple[str, str]] = set()
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        try:
+            return super().store_create(record, deadline)
+        finally:
+            self.empty.clear()
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        try:
+            return super().store_import(records, deadline)
+        finally:
+            self.empty.clear()
+
+    def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
+        if (organization, key) in self.empty:
+            return []
+        found = super().store_find_by_key(organization, key, limit, deadline)
+        if not found:
+            self.empty.add((organization, key))
+        return found
+
+
+@mutant("t242", "empty counts remembered until the next task", clause="SEE-01")
+class EmptyCountsRemembered(MemoryMutant):
+    """Remembers what it counted none of, until a task is created or imported; an update can end that too."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.empty: dict[str, int] = {}
+
+    def store_count(self, query: Query, deadline: float) -> int:
+        size = len(self.tables.records)
+        if self.empty.get(repr(query)) == size:
+            return 0
+        found = super().store_count(query, deadline)
+        if not found:
+            self.empty[repr(query)] = size
+        return found
+
+
+@mutant("t243", "the holder of a key remembered", clause="DEDUP-08")
+class HolderRemembered(SharedMemory):
+    """Remembers the task that holds a key, until it ends that itself; another manager may have ended it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.holders: dict[tuple[str, str], str] = {}
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        key = (record.organization_id, record.active_key or "")
+        remembered = self.tables.records.get(self.holders.get(key, ""))
+        is_new = record.id not in self.tables.records
+        if remembered is not None and is_new and record.active_key is not None:
+            return remembered
+        standing = super().store_create(record, deadline)
+        if standing.active_key is not None:
+            self.holders[standing.organization_id, standing.active_key] = standing.id
+        return standing
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        row = super().store_update(task_id, organization, change, deadline)
+        if row is not None and change.ends:
+            self.holders = {key: holder for key, holder in self.holders.items() if holder != task_id}
+        return row
+
+
+@mutant("t244", "a record remembered by each thread", clause="SEE-09")
+class RecordOfEachThread(MemoryMutant):
+    """Each thread remembers the records that it got, until it writes to them."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.own = threading.local()
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        records: dict[str, TaskRecord] = vars(self.own)
+        if task_id not in records:
+            found = super().store_get(task_id, None, deadline)
+            if found is None:
+                return None
+            records[task_id] = found
+        record = records[task_id]
+        return record if organization in (None, record.organization_id) else None
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        vars(self.own).pop(task_id, None)
+        with self.tables.lock:
+            row = super().store_update(task_id, organization, change, deadline)
+            vars(self.own).pop(task_id, None)
+        return row
+
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        vars(self.own).clear()
+        return super().store_prune(before, organization, user, batch_size, deadline)
+
+
+@mutant("t245", "later pages from what the first one saw", clause="SEE-01")
+class LaterPagesRemembered(MemoryMutant):
+    """Sorts for the first page, and serves the later ones from the ids that it found."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.found: dict[str, list[str]] = {}
+
+    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
+        question = repr((query, sort))
+        if offset == 0 or question not in self.found:
+            everything = super().store_page(query, sort, 0, 2**62, deadline)
+            self.found[question] = [str(row[0]) for row in everything if row is not None]
+        wanted = self.found[question][offset : offset + limit]
+        records = (self.tables.records.get(task_id) for task_id in wanted)
+        return [record.row() for record in records if record is not None]
+
+
+@mutant("t246", "one answered ping is enough in Redis", clause="DISC-07")
+class PingedOnce(RedisMutant):
+    is_alive = False
+
+    def store_ping(self, deadline: float) -> None:
+        if not self.is_alive:
+            super().store_ping(deadline)
+            self.is_alive = True
+
+
+@mutant("t247", "one answered ping is enough", clause="DISC-07")
+class PingedOnceOverTheWire(OverTheWire):
+    is_alive = False
+
+    def ping(self, *, timeout_seconds: float | None = None) -> None:
+        if not self.is_alive or self.is_closed_by_caller():
+            super().ping(timeout_seconds=timeout_seconds)
+            self.is_alive = True
+
+    def is_closed_by_caller(self) -> bool:
+        return bool(getattr(self, "is_closed", False))
+
+
+@mutant("t248", "lists that all managers of a process remember", clause="SEE-03")
+class ListsOfAProcess(SQLMutant):
+    """Remembers lists of users for all managers of the process, until one of them writes."""
+
+    lists: ClassVar[dict[str, dict[Any, StoredRows]]] = {}
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        lists = self.lists.setdefault(f"{self.url.text} {self.options.namespace}", {})
+        question = (organization, user, limit)
+        if question not in lists:
+            lists[question] = super().store_find_by_user(organization, user, limit, deadline)
+        return list(lists[question])
+
+    def forget(self) -> None:
+        self.lists.pop(f"{self.url.text} {self.options.namespace}", None)
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        standing = super().store_create(record, deadline)
+        self.forget()
+        return standing
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        try:
+            return super().store_import(records, deadline)
+        finally:
+            self.forget()
+
+    def store_update(
+        self, task_id: str, organization: str | None, change: Change, deadline: float
+    ) -> Sequence[Any] | None:
+        row = super().store_update(task_id, organization, change, deadline)
+        self.forget()
+        return row
+
+    def store_update_many(
+        self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
+    ) -> int:
+        try:
+            return super().store_update_many(task_ids, organization, change, deadline)
+        finally:
+            self.forget()
+
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        try:
+            return super().store_prune(before, organization, user, batch_size, deadline)
+        finally:
+            self.forget()
+
+
+@mutant("t249", "counts remembered until something newer comes", clause="SEE-01")
+class CountsUntilNewer(MemoryMutant):
+    """Remembers counts while the latest `updated_at` is the same; an import of old tasks and a prune change nothing."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.counts: dict[str, tuple[int, int]] = {}
+
+    def store_count(self, query: Query, deadline: float) -> int:
+        with self.tables.lock:
+            newest = max((record.updated_at for record in self.tables.records.values()), default=0)
+            known = self.counts.get(repr(query))
+            if known is None or known[0] != newest:
+                known = self.counts[repr(query)] = (newest, super().store_count(query, deadline))
+            return known[1]
+
+
+@mutant("t250", "families remembered while the number of tasks is the same", clause="SEE-01")
+class FamiliesBySize(MemoryMutant):
+    """Remembers the rows of a prefix until a task comes or goes."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.families: dict[Any, tuple[int, StoredRows]] = {}
+
+    def store_find_by_prefix(
+        self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
+    ) -> StoredRows:
+        with self.tables.lock:
+            question, size = (organization, start, end, limit), len(self.tables.records)
+            if question not in self.families or self.families[question][0] != size:
+                found = super().store_find_by_prefix(organization, start, end, limit, deadline)
+                self.families[question] = (size, list(found))
+            return list(self.families[question][1])
+
+
+@mutant("t251", "records remembered by each manager", clause="SEE-02")
+class RecordsOfAManager(ForgetsAtWrites, SQLMutant):
+    """Remembers whole records until it writes itself."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.records: dict[Any, TaskRecord] = {}
+
+    def forget(self) -> None:
+        self.records = {}
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        records, question = self.records, (task_id, organization)
+        if question not in records:
+            found = super().store_get(task_id, organization, deadline)
+            if found is None:
+                return None
+            records[question] = found
+        return records[question]
+
+
+@mutant("t252", "ended records remembered for ever", clause="SEE-02")
+class EndedRemembered(SharedMemory):
+    """An ended record never changes, so a manager remembers it until it prunes; another manager may have pruned."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.ended: dict[str, TaskRecord] = {}
+
+    def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
+        record = self.ended.get(task_id) or super().store_get(task_id, None, deadline)
+        if record is None or organization not in (None, record.organization_id):
+            return None
+        if record.status in statuses.FINAL:
+            self.ended[task_id] = record
+        return record
+
+    def store_prune(
+        self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
+    ) -> int:
+        self.ended = {}
+        removed = super().store_prune(before, organization, user, batch_size, deadline)
+        self.ended = {}
+        return removed
+
+
+@mutant("t253", "users without tasks remembered in MongoDB", clause="SEE-02")
+class EmptyUsersRememberedInMongo(MongoMutant):
+    """Remembers users that had no task, until it creates or imports one itself."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.empty: set[tuple[str, str]] = set()
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        try:
+            return super().store_create(record, deadline)
+        finally:
+            self.empty.clear()
+
+    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
+        try:
+            return super().store_import(records, deadline)
+        finally:
+            self.empty.clear()
+
+    def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
+        if (organization, user) in self.empty:
+            return []
+        found = super().store_find_by_user(organization, user, limit, deadline)
+        if not found:
+            self.empty.add((organization, user))
+        return found
+
+
+@mutant("t254", "a page remembered while its first row is the same", clause="SEE-01")
+class PageByItsFirstRow(MemoryMutant):
+    """Remembers pages while the newest change of all is the same one; a prune and an import of old tasks are missed."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.pages: dict[str, tuple[Any, StoredRows]] = {}
+
+    def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
+        with self.tables.lock:
+            newest = max(((record.updated_at, record.id) for record in self.tables.records.values()), default=None)
+            question = repr((query, sort, offset, limit))
+            if question not in self.pages or self.pages[question][0] != newest:
+                found = super().store_page(query, sort, offset, limit, deadline)
+                self.pages[question] = (newest, list(found))
+            return list(self.pages[question][1])
