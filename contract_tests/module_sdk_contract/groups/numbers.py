@@ -1,0 +1,189 @@
+"""How many: complete answers, pages, counts and prunes just below, at and above where windows and buffers end."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Final
+
+import pytest
+
+from module_sdk_contract.building import task_of
+from module_sdk_contract.harness import Store, then_none
+from module_sdk_contract.marks import clause, tier
+from module_sdk_contract.reference import Fields, recorded, row_of
+from module_sdk_contract.violations import Violation, compare, demand, raised
+
+PATIENCE_SECONDS: Final = 60
+"""Of each call: the question is whether an answer is whole, not whether it is fast."""
+BUFFER: Final = 8_192
+WINDOW: Final = 10_000
+WORD: Final = 65_536
+SECOND: Final = 1_000_000
+SCOPE: Final = 1
+KEY: Final = "job"
+AGE_SECONDS: Final = 1_000_000
+"""The first task of `Many` was changed so long ago, and each later one a second less long ago."""
+OTHERS: Final = 5
+MANY_ACTIVE: Final = 1_100
+LOOKUPS: Final = (
+    ("USER-05", "list_user_tasks", 1),
+    ("KEY-05", "get_tasks_by_key", KEY),
+    ("PREFIX-10", "get_tasks_by_key_prefix", KEY),
+)
+# Limits of each lookup: within a batch of a store, between two, and around the numbers above.
+LIMITS: Final = ((1_000, BUFFER), (2_501, WINDOW), (7, BUFFER - 1, BUFFER + 1))
+
+
+class Many:
+    """The tasks of one user and one key, in the order in which they were last changed.
+
+    Beside them lie a few newer tasks of another user and a longer key. The reference would take long over so many.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.violations: list[Violation | None] = []
+        self.now = store.clock()
+        self.numbers = itertools.count()
+        self.tasks: list[Fields] = []
+        self.newest_first: list[Fields] = []
+        # The newest by either time: the end of the family by key is the head of its list.
+        self.others = [
+            self.fields()
+            | {"user_id": 2, "task_key": f"{KEY}:{number}", "created_at": self.now, "updated_at": self.now}
+            for number in range(OTHERS)
+        ]
+        self.put_in(self.others)
+
+    def grow(self, size: int) -> None:
+        """Import more, so that there are so many."""
+        more = [self.fields() for _ in range(size - len(self.tasks))]
+        self.tasks += more
+        self.put_in(more)
+
+    def put_in(self, tasks: list[Fields]) -> None:
+        written = self.store.manager.import_tasks(map(task_of, tasks), timeout_seconds=PATIENCE_SECONDS)
+        demand("USER-05", f"import_tasks of {len(tasks):,} tasks", len(tasks), written)
+        everything = (*self.tasks, *self.others)
+        self.newest_first = sorted(everything, key=lambda task: (task["created_at"], task["id"]), reverse=True)
+
+    def fields(self) -> Fields:
+        number = next(self.numbers)
+        # Times that tie, and ids that rise in no order.
+        created_at = self.now - 2 * AGE_SECONDS * SECOND + number % 613
+        return self.store.fields(
+            task_key=KEY, user_id=1, organization_id=SCOPE, status="completed", created_at=created_at
+        ) | {"updated_at": self.now - (AGE_SECONDS - number) * SECOND}
+
+    # --- Questions --------------------------------------------------------------------------------------------------
+
+    def ask(self, clause_id: str, asked: str, expected: Any, name: str, *args: Any, **kwargs: Any) -> None:
+        """Call the manager; keep a violation of the clause unless it returns this number, or rows of these ids."""
+        asked = f"{asked} of {len(self.tasks):,}"
+        try:
+            found = getattr(self.store.manager, name)(*args, **kwargs, timeout_seconds=PATIENCE_SECONDS)
+        except Exception as error:
+            self.violations.append(raised(clause_id, asked, "an answer", error))
+            return
+        if isinstance(found, list):
+            found = [row["id"] for row in found]
+        self.violations.append(compare(clause_id, asked, expected, found))
+
+    def look_up(self, clause_id: str, operation: str, argument: Any, limit: int | None = None) -> None:
+        is_family = operation == "get_tasks_by_key_prefix"
+        chosen = (task["id"] for task in self.newest_first if is_family or task["user_id"] == 1)
+        expected = list(itertools.islice(chosen, limit))
+        asked = f"the ids of {operation}({argument!r}, {SCOPE}, limit={limit})"
+        self.ask(clause_id, asked, expected, operation, argument, SCOPE, limit=limit)
+
+    def page(self, clause_id: str, offset: int, limit: int, sort: str | None = None) -> None:
+        """A page by the last change, or by the time of creation."""
+        ordered = self.tasks if sort is None else [task for task in self.newest_first if task["user_id"] == 1]
+        expected = [task["id"] for task in ordered[::-1][offset : offset + limit]]
+        place: dict[str, Any] = {"filters": {"user_id": 1}, "sort": sort, "offset": offset, "limit": limit}
+        self.ask(clause_id, f"the ids of page({place})", expected, "page", **place)
+
+    def counts(self) -> None:
+        """Of everything, and of what a filter chooses."""
+        for filters, others in ((None, OTHERS), ({"task_key": KEY}, 0)):
+            self.ask("MODEL-07", f"count({filters})", len(self.tasks) + others, "count", filters=filters)
+
+    def whole_answers(self) -> None:
+        """Every complete answer, every count, and the end of the pages."""
+        for lookup in LOOKUPS:
+            self.look_up(*lookup)
+        self.counts()
+        self.page("MODEL-08", len(self.tasks) - 1, 2)
+        then_none(self.violations)
+
+    # --- Changes ----------------------------------------------------------------------------------------------------
+
+    def shrink(self, size: int) -> None:
+        """Prune the oldest, so that so many are left."""
+        gone = len(self.tasks) - size
+        # Up to the middle between the last that goes and the first that stays.
+        older = (self.store.clock() - self.tasks[gone]["updated_at"]) / SECOND + 0.5
+        self.ask("KEEP-01", f"prune of {gone:,}", gone, "prune", older, batch_size=WINDOW)
+        then_none(self.violations)
+        staying = {task["id"] for task in (*self.tasks[gone:], *self.others)}
+        self.tasks = self.tasks[gone:]
+        self.newest_first = [task for task in self.newest_first if task["id"] in staying]
+
+
+def then_rows_are_whole(many: Many) -> None:
+    """Some rows from all over a long answer, in every field."""
+    rows = many.store.manager.list_user_tasks(1, SCOPE, timeout_seconds=PATIENCE_SECONDS)
+    by_id = {task["id"]: task for task in many.tasks}
+    for row in rows[::97]:
+        demand("USER-05", f"a row of {len(rows):,}", row_of(recorded(by_id[row["id"]])), row)
+
+
+class NumberClauses:
+    @pytest.mark.timeout(300)
+    @clause("USER-05", "KEY-05", "PREFIX-10", "ORDER-05", "ORDER-09", "MODEL-07", "MODEL-08", "KEEP-01")
+    @pytest.mark.parametrize("most", [pytest.param(WINDOW, marks=tier("core")), pytest.param(WORD, marks=tier("deep"))])
+    def test_answers_are_complete_around_every_border(self, store: Store, most: int) -> None:
+        many = Many(store)
+        many.grow(WINDOW + 1)
+        many.whole_answers()
+
+        then_rows_are_whole(many)
+        for lookup, limits in zip(LOOKUPS, LIMITS, strict=True):
+            for limit in limits:
+                many.look_up("ORDER-05", *lookup[1:], limit)
+        for offset in (0, BUFFER - 2, WINDOW - 500):
+            many.page("ORDER-09", offset, 1_000)
+        many.page("ORDER-09", WINDOW - 700, 999, "created_at")
+        then_none(many.violations)
+
+        for border in (WINDOW, BUFFER):
+            many.shrink(border)
+            many.whole_answers()
+            many.shrink(border - 1)
+            many.counts()
+            many.look_up(*LOOKUPS[0])
+            then_none(many.violations)
+
+        # In memory the core tier can pay for it.
+        if most > WINDOW or not store.outlives_its_process():
+            many.grow(WORD + 1)
+            many.counts()
+            many.shrink(WORD)
+            many.whole_answers()
+            many.shrink(WORD - 1)
+            many.counts()
+            then_none(many.violations)
+
+    @tier("core")
+    @clause("LIFE-11")
+    def test_as_many_as_are_named_are_interrupted(self, store: Store) -> None:
+        tasks = store.given_imported(
+            {"status": ("running", "pending", "waiting_confirmation")[number % 3]} for number in range(MANY_ACTIVE)
+        )
+        store.clock.advance(1)
+
+        changed = store.manager.interrupt_all([task["id"] for task in tasks], "shutdown")
+
+        demand("LIFE-11", f"interrupt_all of {MANY_ACTIVE:,} tasks", MANY_ACTIVE, changed)
+        found = store.manager.count(filters={"status": "interrupted"})
+        demand("LIFE-11", "how many of them are interrupted", MANY_ACTIVE, found)
