@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -24,6 +24,7 @@ KEY: Final = "job"
 AGE_SECONDS: Final = 1_000_000
 """The first task of `Many` was changed so long ago, and each later one a second less long ago."""
 OTHERS: Final = 5
+COMMON: Final = {"organization_id": SCOPE, "status": "completed"}
 MANY_ACTIVE: Final = 1_100
 LOOKUPS: Final = (
     ("USER-05", "list_user_tasks", 1),
@@ -35,51 +36,61 @@ LIMITS: Final = ((1_000, BUFFER), (2_501, WINDOW), (7, BUFFER - 1, BUFFER + 1))
 
 
 class Many:
-    """The tasks of one user and one key, in the order in which they were last changed.
+    """The tasks of one user and one key by number, in the order in which they were last changed.
 
-    Beside them lie a few newer tasks of another user and a longer key. The reference would take long over so many.
+    Beside them lie a few newer ones of another user and a longer key. The reference would take long over so many.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.violations: list[Violation | None] = []
         self.now = store.clock()
-        self.numbers = itertools.count()
-        self.tasks: list[Fields] = []
-        self.newest_first: list[Fields] = []
-        # The newest by either time: the end of the family by key is the head of its list.
-        self.others = [
-            self.fields()
-            | {"user_id": 2, "task_key": f"{KEY}:{number}", "created_at": self.now, "updated_at": self.now}
-            for number in range(OTHERS)
-        ]
-        self.put_in(self.others)
+        self.violations: list[Violation | None] = []
+        self.ids: list[str] = []
+        self.first = 0
+        """The number of the oldest that is left."""
+        self.newest_first: list[int] = []
+        others = [store.fields(task_key=f"{KEY}:{number}", user_id=2, **COMMON) for number in range(OTHERS)]
+        self.other_ids = sorted((task["id"] for task in others), reverse=True)
+        self.put_in(others)
+
+    def size(self) -> int:
+        return len(self.ids) - self.first
+
+    def created_at(self, number: int) -> int:
+        """Times that tie, for ids that rise in no order."""
+        return self.now - 2 * AGE_SECONDS * SECOND + number % 613
+
+    def fields(self, number: int) -> Fields:
+        updated_at = self.now - (AGE_SECONDS - number) * SECOND
+        fields = self.store.fields(task_key=KEY, user_id=1, created_at=self.created_at(number), **COMMON)
+        return fields | {"updated_at": updated_at}
 
     def grow(self, size: int) -> None:
         """Import more, so that there are so many."""
-        more = [self.fields() for _ in range(size - len(self.tasks))]
-        self.tasks += more
-        self.put_in(more)
+        numbers = range(len(self.ids), self.first + size)
 
-    def put_in(self, tasks: list[Fields]) -> None:
+        def new() -> Iterator[Fields]:
+            for number in numbers:
+                fields = self.fields(number)
+                self.ids.append(fields["id"])
+                yield fields
+
+        self.put_in(new(), len(numbers))
+        self.newest_first = sorted(
+            range(self.first, len(self.ids)),
+            key=lambda number: (self.created_at(number), self.ids[number]),
+            reverse=True,
+        )
+
+    def put_in(self, tasks: Iterable[Fields], expected: int = OTHERS) -> None:
         written = self.store.manager.import_tasks(map(task_of, tasks), timeout_seconds=PATIENCE_SECONDS)
-        demand("USER-05", f"import_tasks of {len(tasks):,} tasks", len(tasks), written)
-        everything = (*self.tasks, *self.others)
-        self.newest_first = sorted(everything, key=lambda task: (task["created_at"], task["id"]), reverse=True)
-
-    def fields(self) -> Fields:
-        number = next(self.numbers)
-        # Times that tie, and ids that rise in no order.
-        created_at = self.now - 2 * AGE_SECONDS * SECOND + number % 613
-        return self.store.fields(
-            task_key=KEY, user_id=1, organization_id=SCOPE, status="completed", created_at=created_at
-        ) | {"updated_at": self.now - (AGE_SECONDS - number) * SECOND}
+        demand("USER-05", f"import_tasks of {expected:,} tasks", expected, written)
 
     # --- Questions --------------------------------------------------------------------------------------------------
 
     def ask(self, clause_id: str, asked: str, expected: Any, name: str, *args: Any, **kwargs: Any) -> None:
         """Call the manager; keep a violation of the clause unless it returns this number, or rows of these ids."""
-        asked = f"{asked} of {len(self.tasks):,}"
+        asked = f"{asked} of {self.size():,}"
         try:
             found = getattr(self.store.manager, name)(*args, **kwargs, timeout_seconds=PATIENCE_SECONDS)
         except Exception as error:
@@ -90,52 +101,50 @@ class Many:
         self.violations.append(compare(clause_id, asked, expected, found))
 
     def look_up(self, clause_id: str, operation: str, argument: Any, limit: int | None = None) -> None:
-        is_family = operation == "get_tasks_by_key_prefix"
-        chosen = (task["id"] for task in self.newest_first if is_family or task["user_id"] == 1)
-        expected = list(itertools.islice(chosen, limit))
+        others = self.other_ids if operation == "get_tasks_by_key_prefix" else ()
+        expected = [*others, *(self.ids[number] for number in self.newest_first)][:limit]
         asked = f"the ids of {operation}({argument!r}, {SCOPE}, limit={limit})"
         self.ask(clause_id, asked, expected, operation, argument, SCOPE, limit=limit)
 
     def page(self, clause_id: str, offset: int, limit: int, sort: str | None = None) -> None:
         """A page by the last change, or by the time of creation."""
-        ordered = self.tasks if sort is None else [task for task in self.newest_first if task["user_id"] == 1]
-        expected = [task["id"] for task in ordered[::-1][offset : offset + limit]]
+        ordered = range(self.first, len(self.ids)) if sort is None else self.newest_first
+        expected = [self.ids[number] for number in ordered[::-1][offset : offset + limit]]
         place: dict[str, Any] = {"filters": {"user_id": 1}, "sort": sort, "offset": offset, "limit": limit}
         self.ask(clause_id, f"the ids of page({place})", expected, "page", **place)
 
     def counts(self) -> None:
         """Of everything, and of what a filter chooses."""
         for filters, others in ((None, OTHERS), ({"task_key": KEY}, 0)):
-            self.ask("MODEL-07", f"count({filters})", len(self.tasks) + others, "count", filters=filters)
+            self.ask("MODEL-07", f"count({filters})", self.size() + others, "count", filters=filters)
 
     def whole_answers(self) -> None:
         """Every complete answer, every count, and the end of the pages."""
         for lookup in LOOKUPS:
             self.look_up(*lookup)
         self.counts()
-        self.page("MODEL-08", len(self.tasks) - 1, 2)
+        self.page("MODEL-08", self.size() - 1, 2)
         then_none(self.violations)
+
+    def then_rows_are_whole(self) -> None:
+        """Some rows from all over a long answer, in every field."""
+        rows = self.store.manager.list_user_tasks(1, SCOPE, timeout_seconds=PATIENCE_SECONDS)
+        for number, row in list(zip(self.newest_first, rows, strict=True))[::97]:
+            expected = row_of(recorded(self.fields(number) | {"id": self.ids[number]}))
+            demand("USER-05", f"a row of {self.size():,}", expected, row)
 
     # --- Changes ----------------------------------------------------------------------------------------------------
 
     def shrink(self, size: int) -> None:
         """Prune the oldest, so that so many are left."""
-        gone = len(self.tasks) - size
+        gone = self.size() - size
         # Up to the middle between the last that goes and the first that stays.
-        older = (self.store.clock() - self.tasks[gone]["updated_at"]) / SECOND + 0.5
-        self.ask("KEEP-01", f"prune of {gone:,}", gone, "prune", older, batch_size=WINDOW)
+        self.ask(
+            "KEEP-01", f"prune of {gone:,}", gone, "prune", AGE_SECONDS - self.first - gone + 0.5, batch_size=WINDOW
+        )
         then_none(self.violations)
-        staying = {task["id"] for task in (*self.tasks[gone:], *self.others)}
-        self.tasks = self.tasks[gone:]
-        self.newest_first = [task for task in self.newest_first if task["id"] in staying]
-
-
-def then_rows_are_whole(many: Many) -> None:
-    """Some rows from all over a long answer, in every field."""
-    rows = many.store.manager.list_user_tasks(1, SCOPE, timeout_seconds=PATIENCE_SECONDS)
-    by_id = {task["id"]: task for task in many.tasks}
-    for row in rows[::97]:
-        demand("USER-05", f"a row of {len(rows):,}", row_of(recorded(by_id[row["id"]])), row)
+        self.first += gone
+        self.newest_first = [number for number in self.newest_first if number >= self.first]
 
 
 class NumberClauses:
@@ -147,7 +156,7 @@ class NumberClauses:
         many.grow(WINDOW + 1)
         many.whole_answers()
 
-        then_rows_are_whole(many)
+        many.then_rows_are_whole()
         for lookup, limits in zip(LOOKUPS, LIMITS, strict=True):
             for limit in limits:
                 many.look_up("ORDER-05", *lookup[1:], limit)
