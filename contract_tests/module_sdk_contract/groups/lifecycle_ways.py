@@ -19,6 +19,8 @@ Entry = Literal["created", "imported"]
 MOST_MOVES: Final = 3
 ALL_AT_ONCE: Final = "interrupt_all"
 """The end of a task that ends with many."""
+ALREADY: Final = ""
+"""The end of a task that had ended before it came."""
 QUESTION: Final = {"ask": "Go on?"}
 OUTCOMES: Final[dict[str, Fields]] = {"completed": {"result": 1}, "failed": {"error": "E: end"}}
 # Every field that an update may change without a move.
@@ -33,10 +35,10 @@ EVERYTHING: Final = {
 
 
 def paths(start: str, moves: int = MOST_MOVES) -> Iterator[tuple[str, ...]]:
-    """Every sequence of active states that begins so, by legal moves."""
+    """Every sequence of active states that begins so, by legal moves; an ended state alone."""
     yield (start,)
     if moves:
-        for wanted in MOVES[start]:
+        for wanted in MOVES.get(start, ()):
             if wanted in ACTIVE:
                 yield from ((start, *path) for path in paths(wanted, moves - 1))
 
@@ -49,6 +51,11 @@ class Walker:
     end: str
     fields: Fields
     violations: list[Violation] = dataclasses.field(default_factory=list)
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether it had ended before it came."""
+        return self.end == ALREADY
 
     @property
     def id(self) -> str:
@@ -68,7 +75,7 @@ class Ways:
 
     def __init__(self, store: Store, entry: Entry) -> None:
         self.store = store
-        self.walkers = [self.walker(path, end) for start in ACTIVE for path in paths(start) for end in ends(path[-1])]
+        self.walkers = [self.walker(path, end) for start in STATUSES for path in paths(start) for end in ends(path[-1])]
         if entry == "imported":
             store.given_imported(walker.fields for walker in self.walkers)
         else:
@@ -83,10 +90,12 @@ class Ways:
         # One that was started before, and one of which nobody knows when.
         if path[0] != "pending" and end != "interrupted":
             fields["started_at"] = fields["created_at"]
+        if end == ALREADY:
+            fields["finished_at"] = fields["created_at"]
         return Walker(path, end, fields)
 
     def note(self, walker: Walker, violation: Violation | None) -> None:
-        if violation is not None:
+        if violation is not None and not walker.violations:
             walker.violations.append(violation)
 
     @property
@@ -99,7 +108,10 @@ class Ways:
         return [walker for walker in self.walking if walker.end == "failed"]
 
     def then_no_violation(self) -> None:
-        then_none(violation for walker in self.walkers for violation in walker.violations)
+        """Those that ended with many are judged where every other is right: they end as the others do."""
+        for is_one_of_many in (False, True):
+            walkers = (walker for walker in self.walkers if (walker.end == ALL_AT_ONCE) is is_one_of_many)
+            then_none(violation for walker in walkers for violation in walker.violations)
 
     # --- Steps ------------------------------------------------------------------------------------------------------
 
@@ -141,6 +153,9 @@ class Ways:
                     self.refuse(walker, "LIFE-01", status=wanted)
 
     def refuse(self, walker: Walker, clause_id: str, **changes: Any) -> None:
+        """The change raises, and the task reads as before."""
+        if walker.violations:
+            return
         asked = f"update({changes}) of {walker.name}"
         try:
             demand_error(clause_id, asked, IllegalTransitionError, self.store.manager.update, walker.id, **changes)
@@ -152,7 +167,7 @@ class Ways:
     def end(self) -> None:
         many = [walker for walker in self.walking if walker.end == ALL_AT_ONCE]
         for walker in self.walking:
-            if walker not in many:
+            if walker not in many and not walker.was_ended:
                 self.update(walker, "LIFE-01", status=walker.end, **OUTCOMES.get(walker.end, {}))
         self.store.clock.advance(0.001)
         changed = self.store.manager.interrupt_all([walker.id for walker in many], "shutdown")
@@ -161,7 +176,7 @@ class Ways:
             self.note(walker, self.store.try_view("LIFE-11", walker.id))
         if not any(walker.violations for walker in many):
             demand("LIFE-11", f"interrupt_all of {len(many)} tasks", len(many), changed)
-        for walker in self.first:
+        for walker in (*self.first, *(walker for walker in self.walking if walker.was_ended)):
             self.refuse(walker, "LIFE-02", label="late")
             self.refuse(walker, "LIFE-02", status="running")
 
@@ -194,6 +209,8 @@ class Ways:
 
 
 def ends(status: str) -> Sequence[str]:
+    if status not in ACTIVE:
+        return (ALREADY,)
     return (*(wanted for wanted in MOVES[status] if wanted not in ACTIVE), ALL_AT_ONCE)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from module_sdk.backends import Change, StoredRow, TaskRecord, statuses
 from tests.mutants.marking import mutant
-from tests.mutants.stores.memory import ChangedUpdates, MemoryMutant, SharedMemory
+from tests.mutants.stores.memory import ChangedUpdates, MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLMutant, SQLStatementMutant
@@ -32,7 +32,7 @@ class ChangedStates(MemoryMutant):
             self.tables.active[before.organization_id, before.active_key] = before.id
 
 
-class KeepsImports(SharedMemory):
+class KeepsImports(MemoryMutant):
     """Stores that know which records were imported."""
 
     def __init__(self, *args: Any) -> None:
@@ -72,7 +72,7 @@ class ResumedEndHolds(ChangedStates):
         return None
 
 
-@mutant("t103", "the end of an imported task frees no key", clause="DEDUP-09")
+@mutant("t103", "the end of an imported task frees no key", clause="DEDUP-02")
 class ImportedEndHolds(KeepsImports):
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -84,7 +84,7 @@ class ImportedEndHolds(KeepsImports):
         return row
 
 
-@mutant("t104", "an imported task that had ended holds its key", clause="DEDUP-09")
+@mutant("t104", "an imported task that had ended holds its key", clause="DEDUP-02")
 class ImportedEndedHolds(MemoryMutant):
     """The import enters each record that has a key among the holders, where the key is free."""
 
@@ -145,7 +145,7 @@ class QuestionStays(ChangedUpdates):
         return change._replace(fields={k: v for k, v in change.fields.items() if k != "confirmation"})
 
 
-@mutant("t109", "a waiting task takes no progress", clause="LIFE-01")
+@mutant("t109", "a waiting task takes no progress", clause="LIFE-08")
 class WaitingTakesNoProgress(ChangedUpdates):
     """Reports of progress are for running tasks, it thinks."""
 
