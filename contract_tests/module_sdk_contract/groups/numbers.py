@@ -191,8 +191,9 @@ class NumberClauses:
         )
         store.clock.advance(1)
 
-        changed = store.manager.interrupt_all([task["id"] for task in tasks], "shutdown")
+        ids = [task["id"] for task in tasks]
+        changed = store.manager.interrupt_all(ids, "shutdown", timeout_seconds=PATIENCE_SECONDS)
 
         demand("LIFE-11", f"interrupt_all of {MANY_ACTIVE:,} tasks", MANY_ACTIVE, changed)
-        found = store.manager.count(filters={"status": "interrupted"})
+        found = store.manager.count(filters={"status": "interrupted"}, timeout_seconds=PATIENCE_SECONDS)
         demand("LIFE-11", "how many of them are interrupted", MANY_ACTIVE, found)
