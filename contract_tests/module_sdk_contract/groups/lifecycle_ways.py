@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal
 
@@ -50,7 +51,7 @@ class Walker:
     path: tuple[str, ...]
     end: str
     fields: Fields
-    violations: list[Violation] = dataclasses.field(default_factory=list)
+    broken: Violation | None = None
 
     @property
     def was_ended(self) -> bool:
@@ -95,12 +96,12 @@ class Ways:
         return Walker(path, end, fields)
 
     def note(self, walker: Walker, violation: Violation | None) -> None:
-        if violation is not None and not walker.violations:
-            walker.violations.append(violation)
+        """The first one is what is wrong; what follows may come of it."""
+        walker.broken = walker.broken or violation
 
     @property
     def walking(self) -> list[Walker]:
-        return [walker for walker in self.walkers if not walker.violations]
+        return [walker for walker in self.walkers if walker.broken is None]
 
     @property
     def first(self) -> list[Walker]:
@@ -111,7 +112,7 @@ class Ways:
         """Those that ended with many are judged where every other is right: they end as the others do."""
         for is_one_of_many in (False, True):
             walkers = (walker for walker in self.walkers if (walker.end == ALL_AT_ONCE) is is_one_of_many)
-            then_none(violation for walker in walkers for violation in walker.violations)
+            then_none(walker.broken for walker in walkers)
 
     # --- Steps ------------------------------------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class Ways:
 
     def viewed(self, walker: Walker, clause_id: str = "LIFE-08") -> Violation | None:
         """A violation of the clause that the differing field of the view belongs to."""
-        violation = self.store.try_view(clause_id, walker.id)
+        violation = self.store.try_view(clause_id, walker.id, self.store.manager)
         if violation is not None and any(name in violation.where for name in ("started_at", "finished_at")):
             return dataclasses.replace(violation, clause="LIFE-07")
         return violation
@@ -148,21 +149,19 @@ class Ways:
         """Whatever is legal short of a move, and each move that is not."""
         for walker in self.first:
             self.update(walker, "LIFE-08", **EVERYTHING)
-            for wanted in STATUSES:
-                if wanted not in MOVES[walker.path[-1]]:
-                    self.refuse(walker, "LIFE-01", status=wanted)
+            illegal = [{"status": wanted} for wanted in STATUSES if wanted not in MOVES[walker.path[-1]]]
+            self.refuse(walker, "LIFE-01", *illegal)
 
-    def refuse(self, walker: Walker, clause_id: str, **changes: Any) -> None:
-        """The change raises, and the task reads as before."""
-        if walker.violations:
-            return
-        asked = f"update({changes}) of {walker.name}"
-        try:
-            demand_error(clause_id, asked, IllegalTransitionError, self.store.manager.update, walker.id, **changes)
-        except ContractViolation as violation:
-            walker.violations += violation.violations
-        else:
-            self.note(walker, self.viewed(walker, clause_id))
+    def refuse(self, walker: Walker, clause_id: str, *moves: Fields) -> None:
+        """Each of these changes raises, and the task reads as before."""
+        for changes in moves:
+            asked = f"update({changes}) of {walker.name}"
+            update = functools.partial(self.store.manager.update, walker.id, **changes)
+            try:
+                demand_error(clause_id, asked, IllegalTransitionError, update)
+            except ContractViolation as found:
+                self.note(walker, found.violations[0])
+        self.note(walker, self.viewed(walker, clause_id))
 
     def end(self) -> None:
         many = [walker for walker in self.walking if walker.end == ALL_AT_ONCE]
@@ -173,12 +172,11 @@ class Ways:
         changed = self.store.manager.interrupt_all([walker.id for walker in many], "shutdown")
         for walker in many:
             self.store.reference.update(walker.id, self.store.clock(), status="interrupted", error="shutdown")
-            self.note(walker, self.store.try_view("LIFE-11", walker.id))
-        if not any(walker.violations for walker in many):
+            self.note(walker, self.store.try_view("LIFE-11", walker.id, self.store.manager))
+        if all(walker.broken is None for walker in many):
             demand("LIFE-11", f"interrupt_all of {len(many)} tasks", len(many), changed)
         for walker in (*self.first, *(walker for walker in self.walking if walker.was_ended)):
-            self.refuse(walker, "LIFE-02", label="late")
-            self.refuse(walker, "LIFE-02", status="running")
+            self.refuse(walker, "LIFE-02", {"label": "late"}, {"status": "running"})
 
     def claim(self, walker: Walker, clause_id: str) -> None:
         """A create with its key makes a task, or returns the holder, as the reference says."""
@@ -227,7 +225,7 @@ class WayClauses:
         ways.then_no_violation()
 
         self.then_lists_are_right(store, "ORDER-06", ways)
-        then_none(store.try_view("LIFE-02", walker.id) for walker in ways.walkers)
+        then_none(store.try_view("LIFE-02", walker.id, store.manager) for walker in ways.walkers)
 
         store.clock.advance(100)
         gone = store.reference.prune(store.clock() - 50_000_000)
@@ -238,8 +236,8 @@ class WayClauses:
         ways.then_no_violation()
 
     def then_lists_are_right(self, store: Store, clause_id: str, ways: Ways) -> None:
-        """By user, by key and by prefix; each key has the task and its follower, or the follower alone."""
+        """By user, by prefix and by key; each key has the task and its follower, or the follower alone."""
         lookups: list[tuple[str, Any]] = [("list_user_tasks", 1), ("list_user_tasks", 2)]
         lookups += [("get_tasks_by_key_prefix", start) for start in ("", *ACTIVE)]
-        lookups += [("get_tasks_by_key", walker.key) for walker in ways.walkers]
+        lookups += [("get_tasks_by_key", walker.key) for walker in ways.first]
         then_none(store.try_lookup(clause_id, operation, argument) for operation, argument in lookups)
