@@ -13,7 +13,7 @@ from module_sdk.errors import IllegalTransitionError
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store, then_none
 from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ACTIVE, MOVES, STATUSES, Fields, row_of
+from module_sdk_contract.reference import ACTIVE, ENDED, MOVES, STATUSES, Fields, row_of
 from module_sdk_contract.violations import ContractViolation, Violation, compare, demand, demand_error, raised
 
 Entry = Literal["created", "imported"]
@@ -23,7 +23,11 @@ ALL_AT_ONCE: Final = "interrupt_all"
 ALREADY: Final = ""
 """The end of a task that had ended before it came."""
 QUESTION: Final = {"ask": "Go on?"}
-OUTCOMES: Final[dict[str, Fields]] = {"completed": {"result": 1}, "failed": {"error": "E: end"}}
+OUTCOMES: Final[dict[str, Fields]] = {
+    "completed": {"result": 1},
+    "failed": {"error": "E: failed"},
+    "interrupted": {"error": "E: interrupted"},
+}
 # Every field that an update may change without a move.
 EVERYTHING: Final = {
     "progress": 0.7,
@@ -74,9 +78,9 @@ class Walker:
 class Ways:
     """All walkers of one entry in a store. One that breaks a clause goes no further, so that no other is blamed."""
 
-    def __init__(self, store: Store, entry: Entry) -> None:
+    def __init__(self, store: Store, entry: Entry, starts: Iterable[str]) -> None:
         self.store = store
-        self.walkers = [self.walker(path, end) for start in STATUSES for path in paths(start) for end in ends(path[-1])]
+        self.walkers = [self.walker(path, end) for start in starts for path in paths(start) for end in ends(path[-1])]
         if entry == "imported":
             store.given_imported(walker.fields for walker in self.walkers)
         else:
@@ -85,7 +89,10 @@ class Ways:
 
     def walker(self, path: tuple[str, ...], end: str) -> Walker:
         self.store.clock.advance(0.000_001)
-        fields = self.store.fields(status=path[0], task_key=f"{'>'.join(path)}>{end}", checkpoint=[0])
+        fields = self.store.fields(status=path[0], task_key=f"{'>'.join(path)}>{end}")
+        # Others have no payload before their end.
+        if end in ("completed", "failed"):
+            fields["checkpoint"] = [0]
         if path[0] == "waiting_confirmation":
             fields["confirmation"] = QUESTION
         # One that was started before, and one of which nobody knows when.
@@ -167,7 +174,7 @@ class Ways:
         many = [walker for walker in self.walking if walker.end == ALL_AT_ONCE]
         for walker in self.walking:
             if walker not in many and not walker.was_ended:
-                self.update(walker, "LIFE-01", status=walker.end, **OUTCOMES.get(walker.end, {}))
+                self.update(walker, "LIFE-01", status=walker.end, **OUTCOMES[walker.end])
         self.store.clock.advance(0.001)
         changed = self.store.manager.interrupt_all([walker.id for walker in many], "shutdown")
         for walker in many:
@@ -215,8 +222,9 @@ def ends(status: str) -> Sequence[str]:
 class WayClauses:
     @clause("LIFE-01", "LIFE-02", "LIFE-07", "LIFE-08", "LIFE-11", "DEDUP-02", "ORDER-06", "KEEP-01", "KEEP-02")
     @pytest.mark.parametrize("entry", ["created", "imported"])
-    def test_every_way_into_a_state_and_out_of_it(self, store: Store, entry: Entry) -> None:
-        ways = Ways(store, entry)
+    @pytest.mark.parametrize("starts", list(zip(ACTIVE, ENDED, strict=True)), ids=ACTIVE)
+    def test_every_way_into_a_state_and_out_of_it(self, store: Store, entry: Entry, starts: tuple[str, str]) -> None:
+        ways = Ways(store, entry, starts)
         ways.move()
         ways.claim_all(ways.first)
         ways.change_and_refuse()
