@@ -16,8 +16,11 @@ from module_sdk_contract.groups.input import BadClauses
 from module_sdk_contract.groups.key import KeyClauses
 from module_sdk_contract.groups.lifecycle import LifeClauses
 from module_sdk_contract.groups.lifecycle_races import LifeRaces
+from module_sdk_contract.groups.lifecycle_ways import WayClauses
+from module_sdk_contract.groups.maximums import MaximumClauses
 from module_sdk_contract.groups.network import NetworkClauses
 from module_sdk_contract.groups.noticing import NoticeClauses
+from module_sdk_contract.groups.numbers import NumberClauses
 from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
 from module_sdk_contract.groups.read_model import ModelClauses
@@ -48,6 +51,7 @@ class TaskManagerContract(
     DedupRaces,
     LifeClauses,
     LifeRaces,
+    WayClauses,
     SeeClauses,
     SeeRaces,
     NoticeClauses,
@@ -57,6 +61,8 @@ class TaskManagerContract(
     FailureModes,
     NetworkClauses,
     BadClauses,
+    MaximumClauses,
+    NumberClauses,
     ModelClauses,
     FieldClauses,
     KeepClauses,

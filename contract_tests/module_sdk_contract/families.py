@@ -42,6 +42,9 @@ class Family:
         return list(dict.fromkeys((*cuts, *self.probes)))
 
 
+LINE_BREAKS: Final = ("\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+"""Whatever ends a line for `str.splitlines`; other readers of lines take some of them."""
+
 FAMILIES: Final = (
     Family(
         name="case",
@@ -75,6 +78,15 @@ FAMILIES: Final = (
             "a", "a ", "a  ", " a", "a\t", "a\n", "\na", "a\r\n", "a\xa0", "a\u3000", "a\u200b", "a\u2028", "a\x0b",
             " ", "\n",
         ),
+        organization="SCOPE-04",
+    ),
+    Family(
+        name="line breaks",
+        texts=(
+            "a", "ab", "b", *(f"a{line_break}" for line_break in LINE_BREAKS),
+            *(f"a{line_break}b" for line_break in LINE_BREAKS), "\x85", "\u2028a", "\u2029",
+        ),
+        probes=("a\r", "a\x1c", "a\u2028"),
         organization="SCOPE-04",
     ),
     Family(

@@ -204,6 +204,10 @@ class StoreMachine(RuleBasedStateMachine):
     def cancel(self, task: int, choice: int) -> None:
         self.take("cancel", task, choice)
 
+    @rule(task=SMALL, count=st.integers(1, 4))
+    def interrupt_all(self, task: int, count: int) -> None:
+        self.take("interrupt_all", task, count)
+
     @rule(age=st.integers(0, 3), organization=st.integers(0, 5), user=st.integers(0, 5), batch_size=SIZE)
     def prune(self, age: int, organization: int, user: int, batch_size: int) -> None:
         self.take("prune", age, organization, user, batch_size)
@@ -232,6 +236,7 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.take("look_everywhere")
+            self.take("claim_keys")
         finally:
             if self.walk is not None:
                 self.walk.close()

@@ -5,6 +5,7 @@ The steps take small numbers, which a search draws and shrinks: see `machine.py`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from module_sdk_contract.asking import UNKNOWN_ID, ordered_view, scope, session_
 from module_sdk_contract.building import task_of
 from module_sdk_contract.reference import ACTIVE, EVERYWHERE, STATUSES, Fields, IllegalMove, row_of, view_of
 from module_sdk_contract.steps import Refused, named, outcome_of, pick, shown_task
+from module_sdk_contract.sweep import USER
 from module_sdk_contract.walk_reads import WalkReads
 
 STEPS_OF_CLOCK: Final = (0.0, 0.000001, 0.001, 1.0, 60.0, -1.0, -0.000001)
@@ -142,6 +144,23 @@ class Walk(WalkReads):
             found = outcome_of(lambda: module_sdk.tasks.cancel(task_id))
         in_scope = organization in (EVERYWHERE, None if task is None else task["organization_id"])
         self.demand("LIFE-01" if in_scope else "SCOPE-10", entry is not None, found)
+
+    def interrupt_all(self, number: int, count: int) -> None:
+        """So many tasks from this one on, ended or not, and one that is not there."""
+        self.writer = self.manager
+        tasks = [task for each in range(count) if (task := self.known(number + each)) is not None]
+        ids = [*(task["id"] for task in tasks), UNKNOWN_ID]
+        self.script.append(f"manager.interrupt_all({ids!a}, 'E: many')")
+        active = {task["id"] for task in tasks if task["status"] in ACTIVE}
+        for task_id in active:
+            self.reference.update(task_id, self.store.clock(), status="interrupted", error="E: many")
+        self.demand("LIFE-11", len(active), outcome_of(lambda: self.manager.interrupt_all(ids, "E: many")))
+
+    def claim_keys(self) -> None:
+        """A task of every key, which is held or free."""
+        for organization, key in itertools.product(self.organizations, filter(None, self.keys)):
+            self.submit(self.store.fields(task_key=key, user_id=USER, organization_id=organization))
+            self.compare_lookup("get_tasks_by_key", key, organization, None)
 
     def prune(self, age: int, organization: int, user: int, batch_size: int) -> None:
         self.writer = self.manager
