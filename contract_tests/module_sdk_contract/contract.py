@@ -15,6 +15,7 @@ from module_sdk_contract.groups.input import BadClauses
 from module_sdk_contract.groups.key import KeyClauses
 from module_sdk_contract.groups.lifecycle import LifeClauses
 from module_sdk_contract.groups.lifecycle_races import LifeRaces
+from module_sdk_contract.groups.lost_replies import LostReplies
 from module_sdk_contract.groups.network import NetworkClauses
 from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
@@ -28,6 +29,7 @@ from module_sdk_contract.groups.travelling import TravelClauses
 from module_sdk_contract.groups.user import UserClauses
 from module_sdk_contract.groups.visibility import SeeClauses
 from module_sdk_contract.groups.visibility_races import SeeRaces
+from module_sdk_contract.groups.watched_races import WatchedRaces
 from module_sdk_contract.under_test import StoreUnderTest
 from module_sdk_contract.verdicts import Deviation
 
@@ -48,11 +50,13 @@ class TaskManagerContract(
     LifeRaces,
     SeeClauses,
     SeeRaces,
+    WatchedRaces,
     EmptiedClauses,
     DiscClauses,
     FailClauses,
     FailureModes,
     NetworkClauses,
+    LostReplies,
     BadClauses,
     ModelClauses,
     KeepClauses,
