@@ -19,8 +19,8 @@ from module_sdk_contract.reference import ENDED
 
 MOST_BYTES: Final = 4_096
 """A child writes no more than fits into a pipe that its parent reads later."""
-CHILD_SECONDS: Final = 20.0
-"""Ten times what a child needs on a busy machine; one that hangs needs it all."""
+CHILD_SECONDS: Final = 10.0
+"""Five times what a child needs on a busy machine; one that hangs needs it all."""
 INSIDE_SECONDS: Final = 10.0
 BUSY_USER: Final = 2
 
@@ -38,9 +38,8 @@ class Calls:
         self.by_name: dict[str, Call] = {
             function.__name__: function
             for function in (
-                self.create, self.update, self.end, self.get, self.list_user_tasks, self.get_tasks_by_key,
-                self.get_tasks_by_key_prefix, self.page, self.count, self.import_tasks, self.interrupt_all, self.prune,
-                self.ping,
+                self.create, self.end, self.update, self.get, self.list_user_tasks, self.count, self.prune, self.page,
+                self.import_tasks, self.get_tasks_by_key, self.get_tasks_by_key_prefix, self.interrupt_all, self.ping,
             )
         }  # fmt: skip
         self.task_id = self.new_task(task_key=self.key)
@@ -153,16 +152,19 @@ class Busy:
             time.sleep(0)
 
 
-def fork(manager: TaskManager, rounds: int) -> dict[str, Any]:
+def fork(manager: TaskManager, forks: int, seconds: float) -> dict[str, Any]:
     """Fork in the middle of each kind of call in turn, and make every kind of call in each child.
 
-    Returns what went wrong in the first child that failed, and in the parent meanwhile or afterwards, in words; the
+    That often at least, and once for each kind of call if there is time. Returns what went wrong in the first child that failed, and in the parent meanwhile or afterwards, in words; the
     empty text for nothing.
     """
     busy = Busy(manager)
     found = ""
     with busy.running():
-        for _, name in itertools.product(range(rounds), busy.inside):
+        until = time.monotonic() + seconds
+        for number, name in enumerate(itertools.cycle(busy.inside)):
+            if number >= forks and (number >= len(busy.inside) or time.monotonic() > until):
+                break
             busy.wait_until_inside(name)
             found = use_in_child(busy, name)
             if found or busy.failed:

@@ -195,22 +195,22 @@ class SeeClauses:
     @tier("core")
     @clause("SEE-07")
     def test_a_manager_survives_fork(self, store: Store) -> None:
-        if not hasattr(os, "fork"):
-            raise NotApplicable("this system has no fork")
-        answer = store.spawn().ask("fork", rounds=1)
-
-        demand("SEE-07", "a manager in a forked child, while other threads used it in the parent", "", answer["child"])
-        demand("SEE-07", "the manager in the parent, during and after the forks", "", answer["parent"])
+        then_survives_fork(store, forks=5, seconds=1)
 
     @tier("deep")
     @clause("SEE-07")
     def test_a_manager_survives_many_forks(self, store: Store) -> None:
-        if not hasattr(os, "fork"):
-            raise NotApplicable("this system has no fork")
-        answer = store.spawn().ask("fork", rounds=5)
+        then_survives_fork(store, forks=60, seconds=0)
 
-        demand("SEE-07", "a manager in a forked child, while other threads used it in the parent", "", answer["child"])
-        demand("SEE-07", "the manager in the parent, during and after the forks", "", answer["parent"])
+
+def then_survives_fork(store: Store, *, forks: int, seconds: float) -> None:
+    if not hasattr(os, "fork"):
+        raise NotApplicable("this system has no fork")
+
+    answer = store.spawn().ask("fork", forks=forks, seconds=seconds)
+
+    demand("SEE-07", "a manager in a forked child, while other threads used it in the parent", "", answer["child"])
+    demand("SEE-07", "the manager in the parent, during and after the forks", "", answer["parent"])
 
 
 class Writer:

@@ -176,7 +176,7 @@ class PayloadsPrunedFirst(SQLMutant):
         return super().store_prune(before, organization, user, batch_size, deadline)
 
 
-@mutant("t308", "the key is freed after the end is seen", clause="DEDUP-02", race=True)
+@mutant("t308", "the key is freed after the end is seen", clause="DEDUP-08", race=True)
 class KeyFreedInASecondUpdate(MongoMutant):
     """Ends a task, and frees its key 5 ms later, before the caller hears of the end."""
 
