@@ -155,8 +155,8 @@ class Busy:
 def fork(manager: TaskManager, forks: int, seconds: float) -> dict[str, Any]:
     """Fork in the middle of each kind of call in turn, and make every kind of call in each child.
 
-    That often at least, and once for each kind of call if there is time. Returns what went wrong in the first child that failed, and in the parent meanwhile or afterwards, in words; the
-    empty text for nothing.
+    That often at least, and once for each kind of call if there is time. Returns what went wrong in the first child
+    that failed, and in the parent meanwhile or afterwards, in words; the empty text for nothing.
     """
     busy = Busy(manager)
     found = ""
