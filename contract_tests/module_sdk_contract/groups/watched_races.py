@@ -21,8 +21,8 @@ KEY: Final = "life"
 STEPS: Final = 3
 WATCHERS: Final = 2
 # How many reads of each watcher must meet a change, and how many ends must meet a create of the other thread.
-READS: Final = 30
-ENDS: Final = 20
+READS: Final = 20
+ENDS: Final = 12
 # An end that is over so soon has nothing that a create of the other thread could meet.
 BRIEF_SECONDS: Final = 0.001
 LATEST: Final = 4
