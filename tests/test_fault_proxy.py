@@ -121,6 +121,30 @@ def test_cut_ends_a_reply_in_the_middle(proxy: FaultProxy) -> None:
             connection.recv(1)
 
 
+@pytest.mark.parametrize("kind", [Kind.CUT, Kind.DROP])
+def test_a_fault_that_happens_once_spares_the_next_connection(proxy: FaultProxy, kind: Kind) -> None:
+    with client(proxy) as connection:
+        proxy.set(kind, is_once=True)
+        connection.sendall(b"lost")
+
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(5) == b""
+
+    with client(proxy):
+        pass
+
+
+def test_drop_loses_requests(proxy: FaultProxy) -> None:
+    with client(proxy) as connection:
+        requested = proxy.replied
+        proxy.set(Kind.DROP)
+        connection.sendall(b"lost")
+
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(5) == b""
+        assert proxy.replied == requested
+
+
 def test_drip_and_delay_pass_everything_on_in_the_end(proxy: FaultProxy) -> None:
     for kind in (Kind.DRIP, Kind.DELAY):
         with client(proxy) as connection:

@@ -17,6 +17,7 @@ from module_sdk_contract.groups.key import KeyClauses
 from module_sdk_contract.groups.lifecycle import LifeClauses
 from module_sdk_contract.groups.lifecycle_races import LifeRaces
 from module_sdk_contract.groups.lifecycle_ways import WayClauses
+from module_sdk_contract.groups.lost_replies import LostReplies
 from module_sdk_contract.groups.maximums import MaximumClauses
 from module_sdk_contract.groups.network import NetworkClauses
 from module_sdk_contract.groups.noticing import NoticeClauses
@@ -33,6 +34,7 @@ from module_sdk_contract.groups.travelling import TravelClauses
 from module_sdk_contract.groups.user import UserClauses
 from module_sdk_contract.groups.visibility import SeeClauses
 from module_sdk_contract.groups.visibility_races import SeeRaces
+from module_sdk_contract.groups.watched_races import WatchedRaces
 from module_sdk_contract.under_test import StoreUnderTest
 from module_sdk_contract.verdicts import Deviation
 
@@ -55,11 +57,13 @@ class TaskManagerContract(
     SeeClauses,
     SeeRaces,
     NoticeClauses,
+    WatchedRaces,
     EmptiedClauses,
     DiscClauses,
     FailClauses,
     FailureModes,
     NetworkClauses,
+    LostReplies,
     BadClauses,
     MaximumClauses,
     NumberClauses,

@@ -29,6 +29,7 @@ class Kind(enum.Enum):
     DELAY = "replies come `seconds` late"
     DRIP = "replies come one byte every `seconds`"
     CUT = "the connection is reset after `size` bytes of the next reply"
+    DROP = "the connection is reset when the next request comes, and the request is lost"
     SWALLOW = "requests pass, replies are lost"
 
 
@@ -37,6 +38,8 @@ class Fault:
     kind: Kind = Kind.NONE
     seconds: float = 0.0
     size: int = 0
+    is_once: bool = False
+    """Of `CUT` and `DROP`: everything is forwarded again as soon as one connection was reset."""
 
 
 class FaultProxy:
@@ -65,9 +68,9 @@ class FaultProxy:
         userinfo, at, _ = parts.netloc.rpartition("@")
         return proxy, urlunsplit(parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{proxy.port}"))
 
-    def set(self, kind: Kind, *, seconds: float = 0.0, size: int = 0) -> None:
+    def set(self, kind: Kind, *, seconds: float = 0.0, size: int = 0, is_once: bool = False) -> None:
         """From now on, for open connections too."""
-        self.run(self.change(Fault(kind, seconds, size)))
+        self.run(self.change(Fault(kind, seconds, size, is_once)))
 
     def close(self) -> None:
         self.run(self.end())
@@ -163,20 +166,30 @@ class FaultProxy:
                 # Held, not lost: what a healed network delivers late is part of the trouble.
                 while self.fault.kind is Kind.BLACK_HOLE:
                     await self.changed.wait()
+                if not is_reply and self.fault.kind is Kind.DROP:
+                    self.used()
+                    return
                 if not is_reply or self.fault.kind is Kind.NONE:
                     writer.write(data)
                 elif await self.misbehave(data, writer):
                     return
                 await writer.drain()
 
+    def used(self) -> None:
+        """A connection is about to be reset: the only one, if the fault happens once."""
+        if self.fault.is_once:
+            self.fault = Fault()
+
     async def misbehave(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
         """Pass a reply on as the fault has it; whether the connection is over."""
         fault = self.fault
         if fault.kind is Kind.CUT:
-            writer.write(data[: fault.size])
-            await writer.drain()
-            # Let the bytes leave before the reset, which would drop them.
-            await asyncio.sleep(0.05)
+            self.used()
+            if fault.size:
+                writer.write(data[: fault.size])
+                await writer.drain()
+                # Let the bytes leave before the reset, which would drop them.
+                await asyncio.sleep(0.05)
             reset(writer)
             return True
         if fault.kind is Kind.DRIP:

@@ -30,7 +30,7 @@ from module_sdk_contract.faults import (
 )
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
-from module_sdk_contract.races import race
+from module_sdk_contract.races import run_at_once
 from module_sdk_contract.violations import demand, demand_error
 
 FINDS: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")
@@ -157,7 +157,7 @@ class FailClauses:
             "count": dead.count,
         }
         # All together, since each may take its whole time.
-        outcomes: list[Any] = race(list(calls.values()))
+        outcomes: list[Any] = run_at_once(list(calls.values()))
 
         for asked, outcome in zip(calls, outcomes, strict=True):
             clause_id = "DISC-07" if asked == "ping" else "FAIL-09"
@@ -286,7 +286,9 @@ def then_unavailable(store: Store, clause_id: str, port: int) -> None:
 
 def then_unavailable_at_once(clause_id: str, seconds: float, calls: dict[str, Callable[[], object]]) -> None:
     """All together, since each may take its whole time: managers raise, and soft lookups (`tasks.…`) are empty."""
-    outcomes: list[Any] = race([functools.partial(outcome_within, seconds + GRACE, call) for call in calls.values()])
+    outcomes: list[Any] = run_at_once(
+        [functools.partial(outcome_within, seconds + GRACE, call) for call in calls.values()]
+    )
     for asked, outcome in zip(calls, outcomes, strict=True):
         if asked.startswith("tasks."):
             demand(clause_id, f"type of {asked}", tasks.LookupResult.__name__, type(outcome).__name__)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from module_sdk.errors import IllegalTransitionError
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import race
+from module_sdk_contract.races import PATIENCE_SECONDS, Rounds, demand_overlaps, have_met, race
 from module_sdk_contract.violations import demand
 
 ROUNDS: Final = 20
@@ -30,10 +30,11 @@ class LifeRaces:
     @clause("LIFE-03")
     def test_of_racing_ends_one_wins(self, store: Store) -> None:
         managers = store.some_managers(3)
-        for number in range(ROUNDS):
+        rounds = Rounds(ROUNDS)
+        for number in rounds:
             task_id = store.given(task_key=f"job:{number}", status="running", progress=0.25)["id"]
 
-            outcomes = race(
+            outcomes = rounds.race(
                 [
                     functools.partial(manager.update, task_id, **changes)
                     for manager, changes in zip(itertools.cycle(managers), (*ENDS, PROGRESS), strict=False)
@@ -60,26 +61,35 @@ class LifeRaces:
     def test_progress_never_undoes_a_cancel(self, store: Store) -> None:
         managers = store.some_managers(2)
 
+        reports = 0
+
         def report_progress(task_id: str) -> float:
             """The last progress that was acknowledged before the cancel was met."""
+            nonlocal reports
             acknowledged = 0.0
-            for number in range(1, STEPS):
+            until = time.monotonic() + PATIENCE_SECONDS
+            while time.monotonic() < until:
+                progress = (reports % STEPS + 1) / STEPS
                 try:
-                    managers[0].update(task_id, progress=number / STEPS, checkpoint={"at": number})
+                    managers[0].update(task_id, progress=progress, checkpoint={"at": reports})
                 except IllegalTransitionError:
                     return acknowledged
-                acknowledged = number / STEPS
+                acknowledged = progress
+                reports += 1
             return acknowledged
 
-        def cancel(task_id: str) -> float:
-            time.sleep(0.003)
+        def cancel(task_id: str, after: int) -> float:
+            until = time.monotonic() + PATIENCE_SECONDS
+            while reports < after and time.monotonic() < until:
+                time.sleep(0)
             managers[-1].update(task_id, status="interrupted", error="cancelled")
             return 0.0
 
         for number in range(ROUNDS):
             task_id = store.given(task_key=f"job:{number}", status="running")["id"]
+            after = reports + number % 4 + 1
 
-            outcomes = race([functools.partial(report_progress, task_id), functools.partial(cancel, task_id)])
+            outcomes = race([functools.partial(report_progress, task_id), functools.partial(cancel, task_id, after)])
 
             acknowledged = store.then_no_errors("LIFE-03", outcomes)[0]
             task = store.manager.get(task_id)
@@ -93,33 +103,39 @@ class LifeRaces:
     @clause("LIFE-03")
     def test_of_racing_ends_of_processes_one_wins(self, store: Store) -> None:
         store.need("shared")
-        task_ids = [store.given(status="running")["id"] for _ in range(2 * ROUNDS)]
         ends = ENDS[:3]
         workers = [store.spawn() for _ in ends]
         for worker in workers:
             worker.ask("look", operation="list_user_tasks", argument=1)
+        met, until = 0, time.monotonic() + PATIENCE_SECONDS
 
-        start = time.time() + 0.1
-        for worker, changes in zip(workers, ends, strict=True):
-            worker.start("end_each", task_ids=task_ids, changes=changes, at=start)
-        answers = [worker.answer() for worker in workers]
+        while met < ROUNDS and time.monotonic() < until:
+            task_ids = [store.given(status="running")["id"] for _ in range(2 * ROUNDS)]
+            start = time.time() + 0.1
+            for worker, changes in zip(workers, ends, strict=True):
+                worker.start("end_each", task_ids=task_ids, changes=changes, at=start)
+            answers = [worker.answer() for worker in workers]
 
-        for task_id, *told in zip(task_ids, *answers, strict=True):
-            won = [changes for changes, outcome in zip(ends, told, strict=True) if outcome == "won"]
-            demand("LIFE-03", "how many processes were told that they won", 1, len(won))
-            expected = {"result": None, "error": None, "progress": 1.0 if "result" in won[0] else 0.0} | won[0]
-            task = store.manager.get(task_id)
-            demand("LIFE-03", "the task after the race", expected, {name: getattr(task, name) for name in expected})
+            for task_id, *told in zip(task_ids, *answers, strict=True):
+                won = [changes for changes, (has_won, _) in zip(ends, told, strict=True) if has_won]
+                demand("LIFE-03", "how many processes were told that they won", 1, len(won))
+                expected = {"result": None, "error": None, "progress": 1.0 if "result" in won[0] else 0.0} | won[0]
+                task = store.manager.get(task_id)
+                found = {name: getattr(task, name) for name in expected}
+                demand("LIFE-03", "the task after the race", expected, found)
+                met += have_met([span for _, span in told])
+        demand_overlaps("processes met", ROUNDS, [met])
 
     @tier("core")
     @clause("LIFE-09", "LIFE-05")
     def test_concurrent_updates_of_different_fields_all_stay(self, store: Store) -> None:
         managers = store.some_managers(3)
         changes: dict[str, Any] = {"progress": 0.5, "label": "renamed", "checkpoint": [1, 2], "error": "E: seen"}
-        for _ in range(ROUNDS):
+        rounds = Rounds(ROUNDS)
+        for _ in rounds:
             task_id = store.given(status="running")["id"]
 
-            outcomes = race(
+            outcomes = rounds.race(
                 [
                     functools.partial(manager.update, task_id, **{name: value})
                     for manager, (name, value) in zip(itertools.cycle(managers), changes.items(), strict=False)

@@ -1,4 +1,4 @@
-"""KEEP-04: pruning races updates, ends and creates."""
+"""KEEP-04 and LIFE-02: pruning races updates, ends, creates and reads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import race
+from module_sdk_contract.races import race, raise_first
 from module_sdk_contract.reference import ACTIVE
-from module_sdk_contract.violations import demand
+from module_sdk_contract.violations import ContractViolation, demand
 
 ENDING: Final = 24
 LIVE: Final = 6
@@ -20,7 +20,7 @@ PATIENCE_SECONDS: Final = 1.0
 
 
 class PruneRace:
-    """Four writers and two pruners of one store, and what the writers were told."""
+    """Three writers, two pruners and a reader of one store, and what the writers were told."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -30,21 +30,24 @@ class PruneRace:
         self.new = [store.fields(task_key=f"new:{n}") for n in range(200)]
         self.done = threading.Event()
         self.removed: list[int] = []
+        self.ended: list[str] = []
+        self.looks = 0
         self.labels: dict[str, str] = {}
         self.submitted: list[str] = []
 
     def run(self) -> list[Exception | None]:
-        return race([self.end_all, self.keep_alive, self.submit, self.prune_on, self.prune_on])
+        return race([self.end_all, self.keep_alive, self.submit, self.watch, self.prune_on, self.prune_on])
 
     def end_all(self) -> None:
-        """End one task after another, each in another prune than the one before."""
+        """End one task after another, each in another prune and another look than the one before."""
         manager = self.managers[-1]
         try:
             for task_id in self.ending:
-                prunes, until = len(self.removed), time.monotonic() + PATIENCE_SECONDS
+                prunes, looks, until = len(self.removed), self.looks, time.monotonic() + PATIENCE_SECONDS
                 manager.update(task_id, progress=0.5)
-                manager.update(task_id, status="completed")
-                while len(self.removed) == prunes and time.monotonic() < until:
+                self.ended.append(task_id)
+                manager.update(task_id, status="completed", result={"of": task_id})
+                while (len(self.removed) == prunes or self.looks == looks) and time.monotonic() < until:
                     time.sleep(0.0005)
         finally:
             self.done.set()
@@ -64,6 +67,21 @@ class PruneRace:
             self.submitted.append(fields["id"])
             time.sleep(0.001)
 
+    def watch(self) -> None:
+        """Read what has ended for as long as it is there: it is whole until it is gone."""
+        reader = self.managers[-2 % len(self.managers)]
+        while not self.done.is_set():
+            for task_id in list(self.ended):
+                task = reader.get(task_id)
+                if task is None:
+                    self.ended.remove(task_id)
+                elif task.status == "completed":
+                    found = (task.result, task.finished_at)
+                    demand("LIFE-02", "an ended task that is not pruned yet", ({"of": task_id}, task.updated_at), found)
+            self.looks += 1
+            if not self.ended:
+                self.done.wait(0.0005)
+
     def prune_on(self) -> None:
         while not self.done.is_set():
             self.store.clock.advance(1)
@@ -72,12 +90,15 @@ class PruneRace:
 
 class KeepRaces:
     @tier("core")
-    @clause("KEEP-04")
+    @clause("KEEP-04", "LIFE-02")
     def test_prune_never_removes_a_live_task_or_what_is_written_to_it(self, store: Store) -> None:
         racing = PruneRace(store)
         store.clock.advance(100)
 
-        store.then_no_errors("KEEP-04", racing.run())
+        outcomes = racing.run()
+
+        raise_first(outcome for outcome in outcomes if isinstance(outcome, ContractViolation))
+        store.then_no_errors("KEEP-04", outcomes)
 
         store.clock.advance(1)
         removed = sum(racing.removed) + store.manager.prune(0)
