@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from module_sdk.backends import TaskManager
@@ -83,7 +83,7 @@ class Calls:
     def page(self) -> None:
         self.then_lists(self.manager.page(filters={"task_key": self.key}))
 
-    def then_lists(self, rows: list[dict[str, Any]]) -> None:
+    def then_lists(self, rows: Sequence[Mapping[str, Any]]) -> None:
         demand(self.task_id in [row["id"] for row in rows], f"{self.task_id} is not among {len(rows)} rows")
 
     def count(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from module_sdk.backends import TaskBackendUnavailableError
 from module_sdk.errors import IllegalTransitionError
+from module_sdk.shapes import TaskRow
 from module_sdk_contract.asking import ordered_view
 from module_sdk_contract.fault_proxy import Kind
 from module_sdk_contract.groups.network import LEFT_BY_PYTHON, Network
@@ -59,7 +60,7 @@ class LostUpdate:
     def ends(self) -> bool:
         return self.changes.get("status") in ENDED
 
-    def update(self) -> Row | None:
+    def update(self) -> TaskRow | None:
         return self.manager.update(self.task["id"], timeout_seconds=PATIENT, **self.changes)
 
     def run(self) -> bool:

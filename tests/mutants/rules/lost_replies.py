@@ -42,7 +42,7 @@ class WriteRunAgain(SQLMutant):
 class LostUpdateIsUnknown(OverTheWire):
     """Returns `None`, as for an unknown id, where the reply to an update does not come."""
 
-    def update(self, task_id: str, **fields: Any) -> Any:
+    def update(self, task_id: Any, **fields: Any) -> Any:
         try:
             return super().update(task_id, **fields)
         except TaskBackendUnavailableError:
