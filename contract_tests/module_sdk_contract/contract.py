@@ -23,6 +23,7 @@ from module_sdk_contract.groups.retention import KeepClauses
 from module_sdk_contract.groups.retention_races import KeepRaces
 from module_sdk_contract.groups.row import RowClauses
 from module_sdk_contract.groups.scope import ScopeClauses
+from module_sdk_contract.groups.settings import SettingsClauses
 from module_sdk_contract.groups.sweeping import SweepClauses
 from module_sdk_contract.groups.travelling import TravelClauses
 from module_sdk_contract.groups.user import UserClauses
@@ -50,6 +51,7 @@ class TaskManagerContract(
     SeeRaces,
     EmptiedClauses,
     DiscClauses,
+    SettingsClauses,
     FailClauses,
     FailureModes,
     NetworkClauses,

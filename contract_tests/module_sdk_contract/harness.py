@@ -98,10 +98,10 @@ class Store:
         self.manager = self.open()
         self.use_facade()
 
-    def use_fresh_namespace(self) -> None:
-        """Go on in a namespace that nobody has set up yet."""
+    def use_fresh_namespace(self, **options: Any) -> None:
+        """Go on in a namespace that nobody has set up yet, with a manager of these options."""
         self.namespace = fresh_namespace()
-        self.manager = self.open()
+        self.manager = self.open(**options)
         self.use_facade()
 
     def use_facade(self, **options: Any) -> None:
