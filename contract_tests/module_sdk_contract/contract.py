@@ -19,6 +19,7 @@ from module_sdk_contract.groups.network import NetworkClauses
 from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
 from module_sdk_contract.groups.read_model import ModelClauses
+from module_sdk_contract.groups.read_model_changes import ModelChanges
 from module_sdk_contract.groups.retention import KeepClauses
 from module_sdk_contract.groups.retention_races import KeepRaces
 from module_sdk_contract.groups.row import RowClauses
@@ -57,6 +58,7 @@ class TaskManagerContract(
     NetworkClauses,
     BadClauses,
     ModelClauses,
+    ModelChanges,
     KeepClauses,
     KeepRaces,
     DeepClauses,

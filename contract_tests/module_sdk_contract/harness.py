@@ -19,6 +19,7 @@ from module_sdk.models import background_tasks
 from module_sdk.testing import SettableClock
 from module_sdk_contract.asking import ordered_view, scope, session_of
 from module_sdk_contract.building import task_of
+from module_sdk_contract.counting import CallCount
 from module_sdk_contract.fault_proxy import FaultProxy
 from module_sdk_contract.faults import at_port, dead_server
 from module_sdk_contract.processes import WorkerProcess
@@ -68,6 +69,7 @@ class Store:
         self.to_close = contextlib.ExitStack()
         self.workers: list[WorkerProcess] = []
         self.random = random.Random(seed)  # noqa: S311  # the same ids in every run with this seed
+        self.calls = CallCount()
         self.manager = self.open()
         self.capabilities: frozenset[str] = frozenset()
 
@@ -84,6 +86,7 @@ class Store:
         opener: Callable[..., TaskManager] = pkgutil.resolve_name(self.contract.opener)
         manager = opener(url or self.url, **{"clock": self.clock, "namespace": self.namespace, **options})
         self.to_close.callback(manager.close)
+        self.calls.watch(manager)
         return manager
 
     def some_managers(self, count: int) -> list[TaskManager]:
