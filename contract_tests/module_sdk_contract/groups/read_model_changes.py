@@ -37,23 +37,15 @@ READS: Final[dict[str, Read]] = {
     "get": lambda store, task: store.try_view("SEE-01", task["id"]),
     "page": page_of(),
     "page of a status": page_of(status="running"),
-    "page of ended ones": page_of(status=["completed", "failed", "interrupted"]),
     "page of a label": page_of(label="before"),
-    "page of labels that contain a text": page_of(label__contains="after"),
     "count": count_of(),
     "count of a status": count_of(status="running"),
-    "count of ended ones": count_of(status=["completed", "failed", "interrupted"]),
     "count of a label": count_of(label="before"),
-    "count of another label": count_of(label="after"),
 }
 
 
 def updating(**changes: Any) -> Change:
     return lambda store, task: store.when_updated(task["id"], **changes)
-
-
-def when_a_holder_is_found(store: Store, task: Fields) -> None:
-    store.given(task_key=task["task_key"], label="after")
 
 
 def when_imported(store: Store, task: Fields) -> None:
@@ -81,12 +73,9 @@ def when_pruned(store: Store, task: Fields) -> None:
 
 CHANGES: Final[dict[str, Change]] = {
     "create": lambda store, task: store.given(task_key="job:more", label="before", status="running"),
-    "create that finds the holder": when_a_holder_is_found,
-    "update of the label": updating(label="after"),
-    "update of the progress": updating(progress=0.5),
+    "update": updating(status="waiting_confirmation", confirmation={"ask": 1}, label="after", progress=0.5),
     "update of the checkpoint": updating(checkpoint=["after"]),
-    "move to another state": updating(status="waiting_confirmation", confirmation={"ask": 1}),
-    "end": updating(status="completed", result=[1], label="after"),
+    "end": updating(status="completed", result=[1]),
     "import": when_imported,
     "import that is refused": when_an_import_is_refused,
     "interrupt_all": when_interrupted,
