@@ -39,7 +39,7 @@ class StoreUnderTest:
     def dump(self, store: Store) -> Iterable[object]:
         """Everything that lies in `store.namespace`, past the manager: names of tables, rows, documents, keys.
 
-        Where nobody has set the namespace up, it yields nothing.
+        Where nobody has set the namespace up, it yields nothing, or raises.
         """
         unknown("dump")
 
