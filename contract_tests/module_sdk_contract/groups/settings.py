@@ -136,16 +136,13 @@ class SettingsClauses:
     def test_a_call_keeps_its_deadline_behind_a_lock(self, store: Store) -> None:
         # given a lock that somebody else holds, and a writer who has time
         running = store.given(task_key="job", status="running")
-        calls: dict[str, Callable[[], object]] = {
-            asked: functools.partial(call, timeout_seconds=SHORT_SECONDS)
-            for asked, call in every_call(store, store.manager, running["id"]).items()
-        }
-        calls["setup"] = functools.partial(store.manager.setup, timeout_seconds=SHORT_SECONDS)
-        if "shared" in store.capabilities:
-            hasty = store.open(timeout_seconds=SHORT_SECONDS)
-            calls["create, of a manager that opens meanwhile"] = functools.partial(
-                hasty.create, task_of(store.fields())
-            )
+        hasty = store.open(timeout_seconds=SHORT_SECONDS) if "shared" in store.capabilities else store.manager
+        calls: dict[str, Callable[..., object]] = {**every_call(store, hasty, running["id"]), "setup": hasty.setup}
+        behind = functools.partial(store.manager.create, task_of(store.fields(checkpoint=[1])))
+        calls["create, behind the writer who has time"] = behind
+        calls = {asked: functools.partial(call, timeout_seconds=SHORT_SECONDS) for asked, call in calls.items()}
+        if hasty is not store.manager:
+            calls["create by the deadline of the options"] = functools.partial(hasty.create, task_of(store.fields()))
         patient = task_of(store.fields(task_key="patient"))
         found: list[Any] = []
 

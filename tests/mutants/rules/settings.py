@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from module_sdk_memory.manager import MemoryTaskManager
 from module_sdk_mongo.schema import INDEXES
 from module_sdk_sql.dialects.sqlite_link import primary_code
 from module_sdk_sql.upgrading import read_version
 
-from module_sdk.backends import Capabilities, Change, ManagerOptions, TaskRecord
+from module_sdk.backends import Capabilities, Change, ConfigurationError, ManagerOptions, TaskRecord
 from module_sdk.deadlines import earliest
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
+from tests.mutants.stores.opening import Opened
 from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import ChangedLinks, SQLMutant
 from tests.mutants.stores.wire import OverTheWire
@@ -227,3 +229,40 @@ class FirstLookupDoesNotSetUp(MemoryWithSchema):
         if not self.opening.is_open and self.tables.records == {}:
             self.call(self.store_open, False, time.monotonic())
         return super().find(*args)
+
+
+@mutant("t418", "a file of something else is overwritten", clause="DISC-10")
+class OverwritesSomethingElse(SQLMutant):
+    """Begins anew where the file is no database."""
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        try:
+            super().store_open(create, deadline)
+        except ConfigurationError as error:
+            if "is not a SQLite database" not in str(error):
+                raise
+            path: Path = self.dialect.path  # type: ignore[attr-defined]  # SQLite's has one
+            path.write_bytes(b"")
+            super().store_open(create, deadline)
+
+
+@mutant("t419", "a wrong place is a dead store", clause="DISC-10")
+class WrongPlaceIsDead(SQLMutant):
+    """Says of a place where no store can be what it says of one that cannot be read."""
+
+    def store_open(self, create: bool, deadline: float) -> None:
+        try:
+            super().store_open(create, deadline)
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, sqlite3.Error):
+                raise error.__cause__ from None
+            raise
+
+
+@mutant("t420", "a lock of threads without a deadline", clause="FAIL-16")
+class LockWithoutDeadline(Opened, MemoryTaskManager):
+    """Waits for another thread as long as that takes."""
+
+    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+        with self.tables.lock:
+            return super().store_create(record, deadline)
