@@ -148,7 +148,7 @@ class DurableInMemory(MemoryMutant):
     capabilities = Capabilities(bounded=True, durable=True)
 
 
-@mutant("t412", "durable once it is closed", clause="SEE-05")
+@mutant("t412", "durable once it is closed", clause="SEE-04")
 class DurableWhenClosed(SQLMutant):
     """Durable and of one process: new tasks reach the file with the first other call, or at the end."""
 
