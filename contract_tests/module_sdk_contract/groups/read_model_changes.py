@@ -37,6 +37,7 @@ READS: Final[dict[str, Read]] = {
     "get": lambda store, task: store.try_view("SEE-01", task["id"]),
     "page": page_of(),
     "page of a status": page_of(status="running"),
+    "page of ended ones": page_of(status=["completed", "failed", "interrupted"]),
     "page of a label": page_of(label="before"),
     "count": count_of(),
     "count of a status": count_of(status="running"),
