@@ -174,10 +174,13 @@ class StorePrimitives(abc.ABC):
         return f"{type(error).__name__}: {self.url.scrub(str(error))}"
 
     def settle_durability(self, durable: bool) -> None:
-        """For `store_open`, where the server's settings decide it: declare it or not, and warn where it is lacking."""
+        """For `store_open`, where the server's settings decide it: declare the capability or not.
+
+        It is no warning, which each process would repeat: `doctor` and the documents say what each setting loses.
+        """
         self.capabilities = dataclasses.replace(self.capabilities, durable=durable)
         if not durable:
-            logger.warning("%s is not known to be durable: its tasks may be lost when the server is killed", self.url)
+            logger.info("%s does not count as durable: 'module-sdk doctor' says why", self.url)
 
     def missing_schema(self) -> SchemaMissingError:
         """What `store_open` raises when the schema is not there and it may not create it.

@@ -80,6 +80,7 @@ def record(ledger: Ledger, verdicts: dict[str, str], *, reason: str = "", hook_m
             "reason": reason,
             "hook_missing": hook_missing,
             "failures": {},
+            "calls": 0,
             "by_assertion": False,
             "seconds": 1.0,
             "refusal": "",

@@ -7,6 +7,7 @@ import itertools
 import math
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -111,6 +112,29 @@ def scrambled_file(folder: Path) -> str:
     header = path.read_bytes()[:100]
     path.write_bytes(header.ljust(path.stat().st_size, b"\xa5"))
     return f"sqlite:///{path}"
+
+
+def dumped_tables(manager: SQLTaskManager) -> Iterator[object]:
+    """The tables of the manager's namespace that there are, and their rows, over its own connections."""
+    statement = manager.statements.has_table()
+    deadline = time.monotonic() + LONGEST_SECONDS
+    for name in manager.tables.names:
+        try:
+            is_there = manager.pool.fetch(statement.sql, statement.bind({"name": name}), deadline)
+        except sqlite3.OperationalError:  # the file is not there
+            return
+        if is_there:
+            yield name
+            yield from manager.pool.fetch(f"SELECT * FROM {name}", (), deadline)
+
+
+def dumped_collections(manager: MongoTaskManager) -> Iterator[object]:
+    """The collections of the manager's namespace that there are, and their documents."""
+    database = manager.connection.database
+    for name in database.list_collection_names():
+        if name.startswith(f"{manager.options.namespace}__"):
+            yield name
+            yield from database[name].find()
 
 
 def drop_tables(manager: SQLTaskManager) -> None:

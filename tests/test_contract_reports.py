@@ -194,6 +194,17 @@ def test_a_failure_is_told_in_the_report(tmp_path: Path) -> None:
     assert "asked:     manager.get_tasks_by_key('job', None, limit=None)" in failure
 
 
+def test_the_likeliest_cause_comes_first(tmp_path: Path) -> None:
+    # given a store whose counts are remembered, so that whatever counts after a prune fails too
+    chosen = "sees_it or prune_obeys_organization_and_user"
+    _, output, report = run_suite(tmp_path, chosen, opener="tests.mutants.rules.blame:CountCached.open")
+
+    # then the clause that fails after the fewest calls is named before the others
+    assert report["blamed"][0] == "MODEL-07"
+    assert "KEEP-01" in report["blamed"]
+    assert "failed: MODEL-07, KEEP-01" in output
+
+
 SECRET_OPENER = """
 import module_sdk
 

@@ -52,8 +52,8 @@ def test_the_catalogue_is_the_contracts() -> None:
     sizes = Counter(clause.group for clause in CLAUSES.values())
 
     assert sizes == {
-        "DISC": 8, "SCOPE": 14, "USER": 6, "KEY": 7, "PREFIX": 11, "ORDER": 12, "ROW": 10, "DEDUP": 11, "LIFE": 11,
-        "SEE": 10, "FAIL": 15, "BAD": 3, "MODEL": 13, "KEEP": 5, "LEASE": 5, "EVENT": 5,
+        "DISC": 10, "SCOPE": 14, "USER": 6, "KEY": 7, "PREFIX": 11, "ORDER": 12, "ROW": 10, "DEDUP": 11, "LIFE": 11,
+        "SEE": 10, "FAIL": 16, "BAD": 3, "MODEL": 13, "KEEP": 5, "LEASE": 5, "EVENT": 5,
     }  # fmt: skip
 
 

@@ -86,7 +86,8 @@ class RedisOverTLS(Valkey):
         address = ["--bind", "127.0.0.1", "--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
         files = {"cert": CERTIFICATE, "key": CERTIFICATE, "ca-cert": AUTHORITY}
         tls = [part for name, file in files.items() for part in (f"--tls-{name}-file", file)]
-        return [self.binary, *address, *tls, "--aclfile", "users.acl", "--appendonly", "yes", "--save", ""]
+        durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        return [self.binary, *address, *tls, "--aclfile", "users.acl", *durable]
 
     def url_of(self, user: str) -> str:
         login = f"{user}:{quote(PASSWORD, safe='')}"

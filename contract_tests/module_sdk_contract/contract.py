@@ -25,10 +25,12 @@ from module_sdk_contract.groups.numbers import NumberClauses
 from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
 from module_sdk_contract.groups.read_model import ModelClauses
+from module_sdk_contract.groups.read_model_changes import ModelChanges
 from module_sdk_contract.groups.retention import KeepClauses
 from module_sdk_contract.groups.retention_races import KeepRaces
 from module_sdk_contract.groups.row import RowClauses
 from module_sdk_contract.groups.scope import ScopeClauses
+from module_sdk_contract.groups.settings import SettingsClauses
 from module_sdk_contract.groups.sweeping import SweepClauses
 from module_sdk_contract.groups.travelling import TravelClauses
 from module_sdk_contract.groups.user import UserClauses
@@ -60,6 +62,7 @@ class TaskManagerContract(
     WatchedRaces,
     EmptiedClauses,
     DiscClauses,
+    SettingsClauses,
     FailClauses,
     FailureModes,
     NetworkClauses,
@@ -69,6 +72,7 @@ class TaskManagerContract(
     NumberClauses,
     ModelClauses,
     FieldClauses,
+    ModelChanges,
     KeepClauses,
     KeepRaces,
     DeepClauses,

@@ -96,6 +96,7 @@ def findings_of(item: pytest.Item, report: pytest.TestReport, error: BaseExcepti
         "reason": masked(item, reason),
         "hook_missing": isinstance(error, Unknown),
         "failures": {name: [masked(item, text) for text in texts] for name, texts in failures.items()},
+        "calls": calls_of(item),
         "by_assertion": isinstance(error, AssertionError),
         "seconds": report.duration,
         "refusal": refusal_of(item),
@@ -129,6 +130,12 @@ def excuse_or_explain(report: pytest.TestReport, declared: list[Deviation], verd
     report.outcome = "skipped"
     report.wasxfail = "; ".join(reasons)
     return report.wasxfail
+
+
+def calls_of(item: pytest.Item) -> int:
+    """How many calls to the store the test, or its last case, has made; none where no store was opened for it."""
+    store = funcargs(item).get("store")
+    return store.calls.number if isinstance(store, Store) else 0
 
 
 def mask_secrets(item: pytest.Item, report: pytest.TestReport) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal, TypedDict
 
-from module_sdk_contract.catalogue import BINDING
+from module_sdk_contract.catalogue import BINDING, CLAUSES
 from module_sdk_contract.marks import CANARY_MARKER, FACTS
 from module_sdk_contract.verdicts import WEIGHT, Verdict
 
@@ -24,6 +24,8 @@ class Findings(TypedDict):
     """Why the verdict is neither passed nor failed; empty otherwise."""
     hook_missing: bool
     failures: dict[str, list[str]]
+    calls: int
+    """To the store, until the failure."""
     by_assertion: bool
     seconds: float
     refusal: str
@@ -56,6 +58,8 @@ class ClauseRecord:
     tests: int = 0
     reasons: list[str] = dataclasses.field(default_factory=list)
     failures: list[str] = dataclasses.field(default_factory=list)
+    calls: int | None = None
+    """To the store, on the shortest way to a failure."""
     hook_missing: bool = True
     """Whether a missing hook is all that keeps the clause unknown."""
 
@@ -110,6 +114,8 @@ class Ledger:
                 record.hook_missing &= findings["hook_missing"]
             if findings["reason"] and findings["reason"] not in record.reasons:
                 record.reasons.append(findings["reason"])
+            if clause_id in findings["failures"]:
+                record.calls = min(findings["calls"], findings["calls"] if record.calls is None else record.calls)
             record.failures += findings["failures"].get(clause_id, [])
             del record.failures[MOST_FAILURES:]
 
@@ -129,6 +135,14 @@ class Ledger:
         """
         decided = self.deviations.keys() - self.half_decided
         return sorted(clause_id for clause_id in decided if self.verdict(clause_id) is Verdict.PASSED)
+
+    def blamed(self) -> list[str]:
+        """The clauses that have failed, the likeliest cause first.
+
+        That is the one with the shortest way to a failure: where a rule is broken, others fail that need it on theirs.
+        """
+        calls = {name: record.calls for name, record in self.records.items() if record.calls is not None}
+        return sorted(filter(calls.__contains__, CLAUSES), key=calls.__getitem__)
 
     def clauses(self, verdict: Verdict) -> list[str]:
         return [clause.id for clause in BINDING if self.verdict(clause.id) is verdict]

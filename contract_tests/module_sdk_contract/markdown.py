@@ -68,11 +68,12 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
             for name, canary in report["canaries"]["results"].items()
         ),
     )
-    failed = {name: clause for name, clause in report["clauses"].items() if clause["failures"]}
-    if failed:
+    if report["blamed"]:
         yield "## Failures"
-        for name, clause in failed.items():
-            for failure in clause["failures"]:
+        yield ""
+        yield "The likeliest cause comes first: the clause that fails after the fewest calls to the store."
+        for name in report["blamed"]:
+            for failure in report["clauses"][name]["failures"]:
                 yield f"\n{name}\n\n```text\n{failure}\n```"
 
 

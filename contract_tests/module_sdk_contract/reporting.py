@@ -49,6 +49,7 @@ def report_of(ledger: Ledger, config: pytest.Config) -> Report:
         "tests": {"run": len(ledger.decided), "chosen": ledger.expected, "left_out": ledger.left_out},
         **ledger.facts,
         "totals": {verdict.value: len(ledger.clauses(verdict)) for verdict in Verdict},
+        "blamed": ledger.blamed(),
         "clauses": {clause_id: clause_report(clause_id, ledger) for clause_id in CLAUSES},
         "deviations": [
             {**deviation, "verdict": ledger.verdict(name).value, "expired": deviation["expires"] < today}

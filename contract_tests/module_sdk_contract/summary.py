@@ -42,8 +42,8 @@ def rendered(
     if not chosen:
         console.print(group_table(report, wide=console.width >= WIDE))
     if with_failures:
-        for clause in report["clauses"].values():
-            for failure in clause["failures"]:
+        for name in report["blamed"]:
+            for failure in report["clauses"][name]["failures"]:
                 console.print(Text(f"{failure}\n"), soft_wrap=True)
     for line in chosen_lines(report, chosen) if chosen else summary_lines(report):
         bad = line.startswith(("ERROR", "failed", "NOT JUDGED"))
@@ -103,7 +103,7 @@ def deviation_lines(report: dict[str, Any]) -> Iterator[str]:
 def chosen_lines(report: dict[str, Any], chosen: frozenset[str]) -> Iterator[str]:
     """The author asked for these clauses; the state of all others would hide the answer."""
     for verdict in COLUMNS:
-        names = [name for name in CLAUSES if name in chosen and report["clauses"][name]["verdict"] == verdict]
+        names = [name for name in named_by(verdict, report) if name in chosen]
         if names:
             yield f"{verdict.value}: {', '.join(names)}"
         if verdict in (Verdict.UNKNOWN, Verdict.NOT_APPLICABLE):
@@ -118,7 +118,7 @@ def chosen_lines(report: dict[str, Any], chosen: frozenset[str]) -> Iterator[str
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
     found = {clause.id: report["clauses"][clause.id] for clause in BINDING}
     for verdict in COLUMNS[1:]:
-        names = [name for name, clause in found.items() if clause["verdict"] == verdict]
+        names = [name for name in named_by(verdict, report) if name in found]
         if names:
             yield f"{verdict.value}: {named(names) if verdict is Verdict.NOT_RUN else ', '.join(names)}"
         if verdict is Verdict.UNKNOWN:
@@ -130,6 +130,12 @@ def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"provisional: {len(provisional)} clauses, {len(provisional) - len(tested)} of them without a test yet"
     for name in tested:
         yield f"  {name}: {report['clauses'][name]['verdict']}"
+
+
+def named_by(verdict: Verdict, report: dict[str, Any]) -> list[str]:
+    """The clauses of that verdict; of those that failed the likeliest cause comes first."""
+    order = report["blamed"] if verdict is Verdict.FAILED else CLAUSES
+    return [name for name in order if report["clauses"][name]["verdict"] == verdict]
 
 
 def unwritten_lines(clauses: dict[str, Any]) -> Iterator[str]:

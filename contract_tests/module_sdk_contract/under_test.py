@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -36,7 +37,10 @@ class StoreUnderTest:
     # --- Hooks: without them the clauses that need them end as unknown ------------------------------------------------
 
     def dump(self, store: Store) -> Iterable[object]:
-        """Everything that lies in `store.namespace`, past the manager: texts, rows, documents, keys."""
+        """Everything that lies in `store.namespace`, past the manager: names of tables, rows, documents, keys.
+
+        Where nobody has set the namespace up, it yields nothing, or raises.
+        """
         unknown("dump")
 
     def corrupt(self, store: Store, task_id: str) -> None:
@@ -44,10 +48,19 @@ class StoreUnderTest:
         unknown("corrupt")
 
     def dead_url(self, store: Store) -> str:
-        """The URL of a store that cannot be reached or read. For a server the suite finds one itself."""
+        """The URL of a store that is there and cannot be reached or read; each call raises `TaskBackendError`.
+
+        For a store in a file, make such a file and overwrite it past its header, or cut it off. A place where no store
+        can be (a folder, a file of something else) is another case: it raises `ConfigurationError`, and DISC-10 judges
+        it without a hook. For a server the suite finds a URL itself.
+        """
         if "server" not in store.capabilities:
             unknown("dead_url")
         return store.dead_server_url()
+
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        """While in the block, a connection, process or thread of somebody else's holds what writers wait for."""
+        unknown("hold_lock")
 
     def restart_server(self, store: Store) -> None:
         """Kill the server with SIGKILL, start it again on the same data and URL, and return once it answers."""

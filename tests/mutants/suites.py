@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import redis
 from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.groups.deep import DeepClauses
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clauses_of_function, deciding_tests
 from module_sdk_contract.under_test import StoreUnderTest
 
+from tests.holding import lock_of, paused_server
 from tests.mutants.registry import STORES, Placed, clauses_named
 from tests.mutants.stores.wire import answering_server
 from tests.restarting import RestartsServer
-from tests.spoiling import drop_collections, drop_tables, scrambled_file, spoil_somehow
+from tests.spoiling import (
+    drop_collections,
+    drop_tables,
+    dumped_collections,
+    dumped_tables,
+    scrambled_file,
+    spoil_somehow,
+)
 
 
 class MutantUnderTest(StoreUnderTest):
@@ -33,6 +43,9 @@ class MutantUnderTest(StoreUnderTest):
     def corrupt(self, store: Store, task_id: str) -> None:
         spoil_somehow(store.manager, task_id)
 
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return lock_of(store)
+
 
 class WireMutant(MutantUnderTest):
     @pytest.fixture(autouse=True, scope="class")
@@ -47,9 +60,7 @@ class SQLMutantUnderTest(StoreUnderTest):
     time_limit_seconds = 60
 
     def dump(self, store: Store) -> Iterable[object]:
-        manager = manager_of(store)
-        for table in manager.tables.metadata.tables:
-            yield from manager.pool.fetch(f"SELECT * FROM {table}", (), time.monotonic() + 10)
+        return dumped_tables(manager_of(store))
 
     def write_newer_schema(self, store: Store) -> None:
         manager = manager_of(store)
@@ -57,6 +68,9 @@ class SQLMutantUnderTest(StoreUnderTest):
 
     def empty_store(self, store: Store) -> None:
         drop_tables(manager_of(store))
+
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return lock_of(store)
 
 
 class SQLiteMutant(SQLMutantUnderTest):
@@ -93,13 +107,22 @@ class ValkeyMutant(ServerMutant):
     def corrupt(self, store: Store, task_id: str) -> None:
         spoil_somehow(store.manager, task_id)
 
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return paused_server(store.to_close.enter_context(redis.Redis.from_url(store.url)))
+
 
 class MongoMutantUnderTest(ServerMutant):
+    def dump(self, store: Store) -> Iterable[object]:
+        return dumped_collections(manager_of(store))
+
     def direct_url(self, url: str) -> str:
         return f"{url}?directConnection=true"
 
     def empty_store(self, store: Store) -> None:
         drop_collections(manager_of(store))
+
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return lock_of(store)
 
 
 BASES = {

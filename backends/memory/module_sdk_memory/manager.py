@@ -5,7 +5,9 @@ from __future__ import annotations
 import bisect
 import contextlib
 import itertools
+import math
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final, TypeVar
@@ -33,11 +35,15 @@ Result = TypeVar("Result")
 # A slice, since making a `StoredRow` takes four times as long, for each row of each lookup.
 ROW_LENGTH: Final = len(ROW_FIELDS)
 
+Work = Callable[[], Result]
 Moment = tuple[int, str]
 """`created_at` and id: the order of a lookup."""
 
 NO_MOMENTS: Final[list[Moment]] = []
 NO_KEYS: Final[SortedDict[str, list[Moment]]] = SortedDict()
+
+# Python's locks refuse a wait without end.
+LONGEST_WAIT_SECONDS: Final = 86_400.0
 
 
 class Tables:
@@ -66,48 +72,71 @@ class Tables:
         # One sorted dictionary an organization, so that a prefix is a range of keys and costs nothing outside it.
         self.by_key: dict[str, SortedDict[str, list[Moment]]] = {}
 
-    def write(self, work: Callable[[], Result]) -> Result:
+    def write(self, work: Work[Result], deadline: float = math.inf) -> Result:
         """What `work` returns, which may change something, one thread at a time."""
-        with self.lock:
-            earlier = self.change
-            if earlier is not None and is_under_way(earlier()):
-                raise TaskBackendUnavailableError("this call interrupts one that writes to the same store")
-            own = Step()
-            self.change = weakref.ref(own)
-            try:
-                if earlier is not None:
-                    self.rebuild()
-                self.version += 1
-                result = work()
-                while own.is_crossed:
-                    own.is_crossed = False
-                    self.rebuild()
-                self.change = None
-                return result
-            finally:
-                own.is_under_way = False
+        return self.alone(self.change_now, work, deadline)
 
-    def read_whole(self, read: Callable[[], Result]) -> Result:
+    def read_whole(self, read: Work[Result], deadline: float = math.inf) -> Result:
         """What `read` finds while no other thread writes, and on whole indexes if a write was interrupted."""
-        with self.lock:
-            while True:
-                version, change = self.version, self.change
-                if change is not None:
-                    step = change()
-                    if step is not None:
-                        step.is_crossed = True
-                    self.rebuild()
-                    if not is_under_way(step):
-                        self.change = None
-                try:
-                    result = read()
-                except (LookupError, RuntimeError, ValueError):
-                    # A handler that interrupts this may write.
-                    if self.version == version:
-                        raise
-                else:
-                    if self.version == version:
-                        return result
+        return self.alone(self.read_now, read, deadline)
+
+    def alone(self, run: Callable[[Work[Result]], Result], work: Work[Result], deadline: float) -> Result:
+        """What `run(work)` returns, under the lock.
+
+        Raises `TaskBackendUnavailableError` where another thread has the lock until the deadline.
+        """
+        acquire, release = self.lock.acquire, self.lock.release
+        seconds = min(max(0.0, deadline - time.monotonic()), LONGEST_WAIT_SECONDS)
+        # A `with` that has a deadline. Python runs the handler of a signal after a call, so there must be none between
+        # `try` and `acquire`, or between `finally` and `release`: what the handler raises would leave the lock held.
+        try:
+            if not acquire(True, seconds):
+                raise TaskBackendUnavailableError("another thread had the store until the deadline")
+            return run(work)
+        finally:
+            try:  # noqa: SIM105  # `suppress` would be such a call
+                release()
+            except RuntimeError:  # it was not acquired
+                pass
+
+    def change_now(self, work: Work[Result]) -> Result:
+        earlier = self.change
+        if earlier is not None and is_under_way(earlier()):
+            raise TaskBackendUnavailableError("this call interrupts one that writes to the same store")
+        own = Step()
+        self.change = weakref.ref(own)
+        try:
+            if earlier is not None:
+                self.rebuild()
+            self.version += 1
+            result = work()
+            while own.is_crossed:
+                own.is_crossed = False
+                self.rebuild()
+            self.change = None
+            return result
+        finally:
+            own.is_under_way = False
+
+    def read_now(self, read: Work[Result]) -> Result:
+        while True:
+            version, change = self.version, self.change
+            if change is not None:
+                step = change()
+                if step is not None:
+                    step.is_crossed = True
+                self.rebuild()
+                if not is_under_way(step):
+                    self.change = None
+            try:
+                result = read()
+            except (LookupError, RuntimeError, ValueError):
+                # A handler that interrupts this may write.
+                if self.version == version:
+                    raise
+            else:
+                if self.version == version:
+                    return result
 
     def rebuild(self) -> None:
         self.removals += 1
@@ -157,7 +186,9 @@ class Tables:
             if not keys:
                 self.by_key.pop(record.organization_id, None)
 
-    def rows(self, find: Callable[[], list[Moment]], limit: int | None) -> list[tuple[Any, ...]]:
+    def rows(
+        self, find: Callable[[], list[Moment]], limit: int | None, deadline: float = math.inf
+    ) -> list[tuple[Any, ...]]:
         """The rows of moments that `find` copies from an index, newest first."""
         removals = self.removals
         if self.change is None:
@@ -168,7 +199,7 @@ class Tables:
             if rows is not None and self.removals == removals:
                 return rows
         # One that was found may be gone, or of its id another task may have come; or a change was interrupted.
-        return self.read_whole(lambda: self.read(find(), limit))
+        return self.read_whole(lambda: self.read(find(), limit), deadline)
 
     def read(self, moments: list[Moment], limit: int | None) -> list[tuple[Any, ...]]:
         records = self.records
@@ -237,7 +268,7 @@ class MemoryTaskManager(TaskManager):
             self.tables.put(created)
             return created
 
-        return self.tables.write(create)
+        return self.tables.write(create, deadline)
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         def put_all() -> int:
@@ -251,7 +282,7 @@ class MemoryTaskManager(TaskManager):
                 written += 1
             return written
 
-        return self.tables.write(put_all)
+        return self.tables.write(put_all, deadline)
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         record = self.tables.records.get(task_id)
@@ -259,11 +290,11 @@ class MemoryTaskManager(TaskManager):
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         tables = self.tables
-        return tables.rows(lambda: tables.by_user.get((organization, user), NO_MOMENTS)[::-1], limit)
+        return tables.rows(lambda: tables.by_user.get((organization, user), NO_MOMENTS)[::-1], limit, deadline)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
         tables = self.tables
-        return tables.rows(lambda: tables.by_key.get(organization, NO_KEYS).get(key, NO_MOMENTS)[::-1], limit)
+        return tables.rows(lambda: tables.by_key.get(organization, NO_KEYS).get(key, NO_MOMENTS)[::-1], limit, deadline)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
@@ -275,7 +306,7 @@ class MemoryTaskManager(TaskManager):
             return self.tables.read(sorted(itertools.chain.from_iterable(newest_of_each), reverse=True), limit)
 
         # Walking along the keys takes many steps.
-        return self.tables.read_whole(find)
+        return self.tables.read_whole(find, deadline)
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -295,7 +326,7 @@ class MemoryTaskManager(TaskManager):
                 self.tables.active.pop((record.organization_id, record.active_key), None)
             return changed[:ROW_LENGTH]
 
-        return self.tables.write(update)
+        return self.tables.write(update, deadline)
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         selected = sorted(self.select(query), key=lambda record: sort_key(record, sort), reverse=sort.descending)
@@ -320,7 +351,7 @@ class MemoryTaskManager(TaskManager):
                 self.tables.remove(record)
             return len(old)
 
-        return self.tables.write(remove_old)
+        return self.tables.write(remove_old, deadline)
 
     def holder(self, record: TaskRecord) -> TaskRecord | None:
         """The active task that holds the record's key in its organization."""

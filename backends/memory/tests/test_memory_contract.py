@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import cast
 
@@ -9,6 +10,7 @@ from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.harness import Store
 from module_sdk_memory.manager import MemoryTaskManager, Tables
 
+from tests.holding import lock_of
 from tests.spoiling import spoil_somehow
 
 
@@ -21,6 +23,9 @@ class TestMemory(TaskManagerContract):
 
     def corrupt(self, store: Store, task_id: str) -> None:
         spoil_somehow(store.manager, task_id)
+
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return lock_of(store)
 
 
 def tables_of(store: Store) -> Tables:

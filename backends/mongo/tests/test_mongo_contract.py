@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterable
 from typing import cast
@@ -12,8 +13,9 @@ from module_sdk_contract.harness import Store
 from module_sdk_mongo.manager import MongoTaskManager
 from module_sdk_mongo.schema import SCHEMA_ID, SCHEMA_VERSION
 
+from tests.holding import lock_of
 from tests.restarting import RestartsServer
-from tests.spoiling import drop_collections, spoil_somehow
+from tests.spoiling import drop_collections, dumped_collections, spoil_somehow
 
 
 class MongoContract(RestartsServer, TaskManagerContract):
@@ -29,10 +31,7 @@ class MongoContract(RestartsServer, TaskManagerContract):
     )
 
     def dump(self, store: Store) -> Iterable[object]:
-        database = manager_of(store).connection.database
-        for name in database.list_collection_names():
-            if name.startswith(f"{store.namespace}__"):
-                yield from database[name].find()
+        return dumped_collections(manager_of(store))
 
     def corrupt(self, store: Store, task_id: str) -> None:
         spoil_somehow(store.manager, task_id)
@@ -50,6 +49,9 @@ class MongoContract(RestartsServer, TaskManagerContract):
 
 class TestMongoDB(MongoContract):
     __test__ = True
+
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return lock_of(store)
 
     @pytest.fixture(autouse=True)
     def server(self, mongodb_url: str) -> None:

@@ -14,6 +14,13 @@ from module_sdk_redis.routing import Router
 
 OLDEST_VERSION: Final = (6, 2)
 UNKNOWN: Final = "unknown"
+ALWAYS: Final = "always"
+# What a setting of `appendfsync` loses.
+LOSSES: Final = {
+    "everysec": "a loss of power takes the tasks acknowledged in the last second or two, and so does a crash of the "
+    "server while its disk is busy",
+    "no": "a loss of power takes the tasks acknowledged since the system last wrote to the disk, half a minute or more",
+}
 MICROSECONDS: Final = 1_000_000
 
 Facts = dict[str, str]
@@ -54,9 +61,13 @@ def is_too_old(information: Facts) -> bool:
     return all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST_VERSION
 
 
-def has_append_only_file(information: Facts) -> bool:
-    """False also where it is not known."""
-    return information.get("aof_enabled") == "1"
+def is_durable(router: Router, information: Facts, deadline: float) -> bool:
+    """Whether each write is on the disk before it is acknowledged; false also where that is not known.
+
+    With `everysec` the server keeps writes in memory for up to two seconds while its disk is busy with earlier ones,
+    and acknowledges them meanwhile.
+    """
+    return information.get("aof_enabled") == "1" and read_setting(router, "appendfsync", deadline) == ALWAYS
 
 
 def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: float) -> Diagnosis:
@@ -71,6 +82,7 @@ def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: fl
         "schema version": schema,
         "appendonly": {"1": "yes", "0": "no"}.get(information.get("aof_enabled", ""), UNKNOWN),
         "appendfsync": read_setting(router, "appendfsync", deadline),
+        "no-appendfsync-on-rewrite": read_setting(router, "no-appendfsync-on-rewrite", deadline),
         "maxmemory-policy": information.get("maxmemory_policy") or read_setting(router, "maxmemory-policy", deadline),
         "clock difference": f"{clock_difference(router, clock, deadline):+.3f} s",
     }
@@ -90,13 +102,21 @@ def settings_warnings(facts: Facts) -> list[str]:
     if facts["appendonly"] == UNKNOWN:
         warnings.append("the user may not ask whether an append-only file is kept, so the store counts as not durable")
     elif facts["appendonly"] == "no":
-        warnings.append("appendonly is off: tasks that were acknowledged are lost when the server ends")
-    elif facts["appendfsync"] == UNKNOWN:
-        warnings.append("the user may not ask for appendfsync, which decides what a loss of power takes with it")
-    elif facts["appendfsync"] != "always":
         warnings.append(
-            f"appendfsync is {facts['appendfsync']!r}: a loss of power, and at a bad moment a crash of the server, "
-            "takes the tasks acknowledged in the last seconds with it"
+            "appendonly is off: tasks that were acknowledged since the last snapshot are lost when the server ends"
+        )
+    elif facts["appendfsync"] == UNKNOWN:
+        warnings.append(
+            "the user may not ask for appendfsync, which decides what a crash or a loss of power takes with it, so the "
+            "store counts as not durable"
+        )
+    elif facts["appendfsync"] != ALWAYS:
+        loss = LOSSES.get(facts["appendfsync"], "a loss of power takes tasks that were acknowledged")
+        warnings.append(f"appendfsync is {facts['appendfsync']!r}, not 'always': {loss}")
+    elif facts["no-appendfsync-on-rewrite"] == "yes":
+        warnings.append(
+            "no-appendfsync-on-rewrite is on: a loss of power while the append-only file is rewritten takes the tasks "
+            "acknowledged meanwhile"
         )
     if facts["maxmemory-policy"] == UNKNOWN:
         warnings.append("the user may not ask for maxmemory-policy; anything but 'noeviction' makes tasks vanish")

@@ -25,7 +25,7 @@ from module_sdk.backends import (
     TaskRecord,
     statuses,
 )
-from module_sdk_redis.diagnosis import diagnose, has_append_only_file, is_too_old, read_information
+from module_sdk_redis.diagnosis import diagnose, is_durable, is_too_old, read_information
 from module_sdk_redis.errors import NO_SCHEMA, configuration_fault, is_unavailable
 from module_sdk_redis.explaining import CountingReader
 from module_sdk_redis.layout import SCHEMA_VERSION, Layout, time_text
@@ -80,7 +80,7 @@ class RedisTaskManager(TaskManager):
             )
         if information.get("cluster_enabled") == "1":
             self.router.learn_nodes(deadline)
-        self.settle_durability(has_append_only_file(information))
+        self.settle_durability(is_durable(self.router, information, deadline))
 
     def check_schema(self, create: bool, deadline: float) -> None:
         if create:

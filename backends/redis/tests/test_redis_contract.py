@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import cast
 
@@ -13,6 +14,7 @@ from module_sdk_redis.layout import SCHEMA_VERSION
 from module_sdk_redis.manager import RedisTaskManager
 
 from tests.fixtures import running
+from tests.holding import paused_server
 from tests.restarting import RestartsServer
 from tests.spoiling import spoil_somehow
 from tests.tls_servers import RedisOverTLS
@@ -39,6 +41,9 @@ class RedisContract(RestartsServer, TaskManagerContract):
     def empty_store(self, store: Store) -> None:
         for key in list(self.server.scan_iter(f"{{{store.namespace}}}:*")):
             self.server.unlink(key)
+
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return paused_server(self.server)
 
 
 class TestValkey(RedisContract):

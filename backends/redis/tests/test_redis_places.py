@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ Opener = Callable[..., RedisTaskManager]
 TaskMaker = Callable[..., Task]
 
 MEGABYTES: Final = 4
+WEAKENED: Final = ("appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
 DOCUMENT: Final = Path(__file__).parents[3] / "docs" / "choosing-a-store.md"
 
 
@@ -77,6 +79,7 @@ def test_a_user_who_lacks_a_right_is_told_what_to_run(
     assert manager.create(new_task())[1]
     assert manager.count() == 1
     assert manager.diagnose().facts["appendonly"] == "yes"
+    assert manager.capabilities.durable
 
 
 def test_the_document_names_the_rights() -> None:
@@ -99,10 +102,12 @@ def test_a_user_who_may_not_ask_is_told_what_is_not_known(
 def test_doctor_warns_of_a_cache(careless: Valkey, opener: Opener, caplog: pytest.LogCaptureFixture) -> None:
     # given a server that forgets, when it is opened and examined
     manager = opener(careless.url)
-    warnings = manager.diagnose().warnings
-    # then it counts as not durable, which is logged, and each setting is named
+    with caplog.at_level(logging.INFO):
+        warnings = manager.diagnose().warnings
+    # then it counts as not durable, which is logged and no warning of each start, and each setting is named
     assert not manager.capabilities.durable
-    assert "is not known to be durable" in caplog.text
+    told = [record.levelno for record in caplog.records if "does not count as durable" in record.getMessage()]
+    assert told == [logging.INFO]
     assert any("appendonly is off" in warning for warning in warnings)
     assert any("maxmemory-policy is 'allkeys-lfu'" in warning for warning in warnings)
 
@@ -110,8 +115,9 @@ def test_doctor_warns_of_a_cache(careless: Valkey, opener: Opener, caplog: pytes
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("appendfsync", "everysec", "a loss of power"),
-        ("appendfsync", "no", "a loss of power"),
+        ("appendfsync", "everysec", "so does a crash of the server while its disk is busy"),
+        ("appendfsync", "no", "half a minute or more"),
+        ("no-appendfsync-on-rewrite", "yes", "while the append-only file is rewritten"),
         ("maxmemory-policy", "volatile-lru", "tasks may vanish"),
     ],
 )
@@ -119,7 +125,7 @@ def test_doctor_warns_of_each_weak_setting(
     manager: RedisTaskManager, client: redis.Redis, option: str, value: str, words: str
 ) -> None:
     # given a server on which everything is as it should be
-    before = {name: str(client.config_get(name)[name]) for name in ("appendfsync", "maxmemory-policy")}
+    before = {name: str(client.config_get(name)[name]) for name in WEAKENED}
     client.config_set("appendfsync", "always")
     assert manager.diagnose().warnings == []
     # when one setting is weakened, then the warning names it and what it costs
@@ -129,6 +135,22 @@ def test_doctor_warns_of_each_weak_setting(
     assert words in warning
     for name, setting in before.items():
         client.config_set(name, setting)
+
+
+@pytest.mark.parametrize(("setting", "durable"), [("always", True), ("everysec", False), ("no", False)])
+def test_only_a_server_that_waits_for_its_disk_is_durable(
+    opener: Opener, client: redis.Redis, setting: str, durable: bool
+) -> None:
+    # given a server that keeps an append-only file
+    before = str(client.config_get("appendfsync")["appendfsync"])
+    client.config_set("appendfsync", setting)
+    try:
+        # when it is opened, then what it does before it acknowledges a write decides what is declared
+        manager = opener()
+        assert manager.count() == 0
+        assert manager.capabilities.durable is durable
+    finally:
+        client.config_set("appendfsync", before)
 
 
 def test_an_evicting_server_breaks_no_list(careless: Valkey, opener: Opener, new_task: TaskMaker) -> None:

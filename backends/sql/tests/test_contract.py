@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import time
 from collections.abc import Iterable
@@ -13,9 +14,10 @@ from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.harness import Store, unknown
 from module_sdk_sql.manager import SQLTaskManager
 
+from tests.holding import lock_of
 from tests.restarting import RestartsServer
 from tests.server_process import restart_server_of
-from tests.spoiling import drop_tables, scrambled_file, spoil_somehow
+from tests.spoiling import drop_tables, dumped_tables, scrambled_file, spoil_somehow
 
 
 class SQLContract(RestartsServer, TaskManagerContract):
@@ -24,9 +26,7 @@ class SQLContract(RestartsServer, TaskManagerContract):
     __test__ = False
 
     def dump(self, store: Store) -> Iterable[object]:
-        manager = manager_of(store)
-        for table in manager.tables.metadata.tables:
-            yield from manager.pool.fetch(f"SELECT * FROM {table}", (), time.monotonic() + 10)
+        return dumped_tables(manager_of(store))
 
     def corrupt(self, store: Store, task_id: str) -> None:
         spoil_somehow(store.manager, task_id)
@@ -37,6 +37,9 @@ class SQLContract(RestartsServer, TaskManagerContract):
 
     def empty_store(self, store: Store) -> None:
         drop_tables(manager_of(store))
+
+    def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
+        return lock_of(store)
 
 
 def manager_of(store: Store) -> SQLTaskManager:

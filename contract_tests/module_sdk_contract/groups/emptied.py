@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from module_sdk import tasks
 from module_sdk.backends import ConfigurationError, TaskManager
+from module_sdk_contract.asking import every_call
 from module_sdk_contract.building import task_of
 from module_sdk_contract.harness import Store
 from module_sdk_contract.marks import clause
@@ -89,19 +90,8 @@ THE_JOB: Final = {"operation": "get_tasks_by_key", "argument": "job"}
 
 
 def then_every_call_is_refused(store: Store, manager: TaskManager, task: Fields) -> None:
-    then_refused("list_user_tasks", manager.list_user_tasks, 1)
-    then_refused("get_tasks_by_key", manager.get_tasks_by_key, "job")
-    then_refused("get_tasks_by_key_prefix", manager.get_tasks_by_key_prefix, "j")
-    then_refused("get", manager.get, task["id"])
-    then_refused("page", manager.page)
-    then_refused("count", manager.count)
-    then_refused("create", manager.create, task_of(store.fields(task_key="later")))
-    then_refused("create without a key", manager.create, task_of(store.fields()))
-    then_refused("import_tasks", manager.import_tasks, [task_of(store.fields())])
-    then_refused("update", manager.update, task["id"], status="completed")
-    then_refused("prune", manager.prune, 0)
-    then_refused("ping", manager.ping)
-    then_refused("diagnose", manager.diagnose)
+    for asked, call in every_call(store, manager, task["id"]).items():
+        then_refused(asked, call)
 
 
 def then_refused(asked: str, call: Callable[..., object], *args: Any, **kwargs: Any) -> None:

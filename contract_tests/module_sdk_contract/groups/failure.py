@@ -38,6 +38,10 @@ ERRORS: Final = (RuntimeError("x"), KeyError("x"), DriverError("x"), TaskBackend
 SOON: Final = 0.5
 GRACE: Final = 1.5
 """What a busy machine may add to a deadline, in seconds."""
+MISPLACED: Final = (
+    ". That error is right for a place where no store can be, which DISC-10 judges without a hook: let `dead_url` lead "
+    "to a store that is there and cannot be read, such as a file of its own format, overwritten past its header"
+)
 
 
 def soft_lookup(operation: str) -> tasks.LookupResult:
@@ -162,7 +166,10 @@ class FailClauses:
         for asked, outcome in zip(calls, outcomes, strict=True):
             clause_id = "DISC-07" if asked == "ping" else "FAIL-09"
             found = isinstance(outcome, TaskBackendError)
-            demand(clause_id, f"{asked} of a dead store raises TaskBackendError, not {outcome!r}", True, found)
+            misplaced = MISPLACED if isinstance(outcome, ConfigurationError) else ""
+            demand(
+                clause_id, f"{asked} of a dead store raises TaskBackendError, not {outcome!r}{misplaced}", True, found
+            )
             # A wait that ended has no error of the driver yet.
             told = isinstance(outcome, TaskBackendUnavailableError) or outcome.__cause__ is not None
             demand(clause_id, f"{outcome!r} of {asked} has a cause", True, told)

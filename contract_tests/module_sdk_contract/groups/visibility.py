@@ -19,7 +19,13 @@ from module_sdk_contract.reference import ENDED, STATUSES, Fields
 from module_sdk_contract.verdicts import NotApplicable
 from module_sdk_contract.violations import demand, demand_error
 
-KINDS_OF_CHANGE: Final[tuple[dict[str, Any], ...]] = ({"progress": 0.5}, {"label": "changed"}, {"checkpoint": [1]})
+# Nothing changed: the create is the last.
+KINDS_OF_CHANGE: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"progress": 0.5},
+    {"label": "changed"},
+    {"checkpoint": [1]},
+)
 
 
 class SeeClauses:
@@ -122,12 +128,14 @@ class SeeClauses:
             worker = store.spawn()
             fields = store.fields(status="running")
             worker.ask("create", tasks=[fields])
-            worker.ask("update", task_id=fields["id"], changes=changes)
+            if changes:
+                worker.ask("update", task_id=fields["id"], changes=changes)
 
             worker.kill()
 
             reader = store.open()
             found = reader.get(fields["id"])
+            demand("SEE-04", "whether the last new task is there", True, found is not None)
             demand("SEE-04", "the last change", changes, {name: getattr(found, name, None) for name in changes})
             reader.close()
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import duckdb
 
-from module_sdk.backends import TaskBackendError, TaskBackendUnavailableError
+from module_sdk.backends import ConfigurationError, TaskBackendError, TaskBackendUnavailableError
 
 Answer = TypeVar("Answer")
 Rows = list[tuple[Any, ...]]
 
 BUSY = (duckdb.ConstraintException, duckdb.TransactionException)
 """Another manager of this process was faster. DuckDB tells it when writing, or as late as on commit."""
+
+# DuckDB says only in words why a file cannot be opened. These are for the operator to mend; a lock passes.
+NO_PLACE: Final = re.compile(
+    "not a valid DuckDB database file|Is a directory|Too many levels of symbolic links|Permission denied|No such file"
+)
 
 
 class Database:
@@ -111,3 +117,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     except duckdb.ConnectionException as error:
         message = "the file was open when this process was forked: it belongs to the parent"
         raise TaskBackendUnavailableError(message) from error
+    except duckdb.IOException as error:
+        if NO_PLACE.search(str(error)):
+            raise ConfigurationError(f"no store can be at {path}: {error}") from error
+        raise

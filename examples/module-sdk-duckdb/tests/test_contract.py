@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
+import duckdb
 from module_sdk_contract import Deviation, Store, TaskManagerContract
 from module_sdk_duckdb.manager import DuckDBTaskManager
+
+HEADER_BYTES: Final = 12_288
 
 
 class TestDuckDB(TaskManagerContract):
@@ -29,7 +32,10 @@ class TestDuckDB(TaskManagerContract):
 
     def dead_url(self, store: Store) -> str:
         path = store.tmp_path / "dead.duckdb"
-        path.write_bytes(b"no database" * 1_000)
+        with duckdb.connect(path) as connection:
+            connection.execute("CREATE TABLE something AS FROM range(10)")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:HEADER_BYTES].ljust(len(whole), b"\xa5"))
         return f"duckdb:///{path}"
 
     def write_newer_schema(self, store: Store) -> None:

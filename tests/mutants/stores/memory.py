@@ -42,19 +42,22 @@ class MemoryMutant(Opened, MemoryTaskManager):
         return [record for record in self.tables.records.values() if self.in_scope(record, organization)]
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        with self.tables.lock:
+        def find() -> StoredRows:
             return self.answer([r for r in self.scoped(organization) if self.has_user(r, user)], limit)
 
+        return self.tables.read_whole(find, deadline)
+
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
-        with self.tables.lock:
+        def find() -> StoredRows:
             keyed = [r for r in self.scoped(organization) if r.task_key is not None and self.has_key(r.task_key, key)]
             return self.answer(keyed, limit)
+
+        return self.tables.read_whole(find, deadline)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
-        with self.tables.lock:
-            return self.answer(self.family(organization, start), limit)
+        return self.tables.read_whole(lambda: self.answer(self.family(organization, start), limit), deadline)
 
     def family(self, organization: str, prefix: str) -> list[TaskRecord]:
         return [r for r in self.scoped(organization) if r.task_key is not None and self.starts(r.task_key, prefix)]
