@@ -6,7 +6,10 @@ import contextlib
 import itertools
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import pytest
@@ -24,6 +27,8 @@ numbers: Final = itertools.count()
 
 
 ALL_KINDS: Final[tuple[type[Server], ...]] = (*KINDS, ICUPostgreSQL, PgBouncer, RedisOverTLS)
+MEMORY: Final = Path("/dev/shm")  # each test has a folder of its own there
+LEAST_ROOM_BYTES: Final = 1 << 30
 
 
 def pytest_report_header() -> list[str]:
@@ -116,6 +121,17 @@ def valkey_url(request: pytest.FixtureRequest) -> Iterator[str]:
 def mongodb_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """As `postgresql_url`, for MongoDB."""
     yield from database(MongoDB, request, "mongodb_server")
+
+
+@pytest.fixture
+def folder_in_memory() -> Iterator[Path]:
+    """A folder for files that need not outlive the machine: each fsync of a disk takes longer than most tests.
+
+    It is an ordinary folder where the system has no room in memory.
+    """
+    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > LEAST_ROOM_BYTES
+    with tempfile.TemporaryDirectory(dir=MEMORY if has_room else None, prefix="module-sdk-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -74,6 +74,10 @@ class SQLMutantUnderTest(StoreUnderTest):
 
 
 class SQLiteMutant(SQLMutantUnderTest):
+    @pytest.fixture
+    def tmp_path(self, folder_in_memory: Path) -> Path:
+        return folder_in_memory
+
     def manager_url(self, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'tasks.db'}"
 
