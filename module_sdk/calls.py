@@ -100,7 +100,10 @@ def clear_frames(error: BaseException | None) -> None:
 
     A place that is lost to an interrupt is found again when its object dies (`places.py`).
     """
-    while error is not None:
+    seen: set[int] = set()
+    # The cause of an error may have that same error as its context.
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
 

@@ -234,3 +234,17 @@ def test_a_storm_of_signals_uses_nothing_up(url: str, namespace: str) -> None:
     )
     # then all works afterwards, and nothing that was acknowledged is lost
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["all is well"]), done.stdout + done.stderr
+
+
+def test_errors_that_refer_to_each_other_are_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The frames of an error, and of all that led to it, are cleared: on the first such code this went on without end.
+    def fail(*arguments: object) -> int:
+        outer, inner = TaskBackendUnavailableError("outer"), ValueError("inner")
+        outer.__cause__, inner.__context__ = inner, outer
+        raise outer
+
+    with contextlib.closing(open_manager("memory://")) as manager:
+        monkeypatch.setattr(manager, "store_count", fail)
+
+        with pytest.raises(TaskBackendUnavailableError, match="outer"):
+            manager.count()
