@@ -232,20 +232,21 @@ class WayClauses:
         ways.follow()
         ways.then_no_violation()
 
-        self.then_lists_are_right(store, "ORDER-06", ways)
+        then_lists_are_right(store, "ORDER-06", ways)
         then_none(store.try_view("LIFE-02", walker.id, store.manager) for walker in ways.walkers)
 
         store.clock.advance(100)
         gone = store.reference.prune(store.clock() - 50_000_000)
         demand("KEEP-01", "prune of all that ended", gone, store.manager.prune(50))
-        self.then_lists_are_right(store, "KEEP-02", ways)
+        then_lists_are_right(store, "KEEP-02", ways)
         # The followers still hold what is theirs.
         ways.claim_all(ways.first)
         ways.then_no_violation()
 
-    def then_lists_are_right(self, store: Store, clause_id: str, ways: Ways) -> None:
-        """By user, by prefix and by key; each key has the task and its follower, or the follower alone."""
-        lookups: list[tuple[str, Any]] = [("list_user_tasks", 1), ("list_user_tasks", 2)]
-        lookups += [("get_tasks_by_key_prefix", start) for start in ("", *ACTIVE)]
-        lookups += [("get_tasks_by_key", walker.key) for walker in ways.first]
-        then_none(store.try_lookup(clause_id, operation, argument) for operation, argument in lookups)
+
+def then_lists_are_right(store: Store, clause_id: str, ways: Ways) -> None:
+    """By user, by prefix and by key; each key has the task and its follower, or the follower alone."""
+    lookups: list[tuple[str, Any]] = [("list_user_tasks", 1), ("list_user_tasks", 2)]
+    lookups += [("get_tasks_by_key_prefix", start) for start in ("", *ACTIVE)]
+    lookups += [("get_tasks_by_key", walker.key) for walker in ways.first]
+    then_none(store.try_lookup(clause_id, operation, argument) for operation, argument in lookups)

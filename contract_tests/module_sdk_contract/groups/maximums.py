@@ -91,7 +91,7 @@ class MaximumClauses:
                 store.when_updated(task["id"], **{field: text})
 
         violations += [store.try_view(clause_id, task["id"]) for task in store.reference.tasks]
-        violations += [self.found_by(store, field, text) for text in texts]
+        violations += [found_by(store, field, text) for text in texts]
 
         # A create is blamed on the first clause of the test.
         then_none(found and dataclasses.replace(found, clause=clause_id) for found in violations)
@@ -102,16 +102,6 @@ class MaximumClauses:
             for text in texts:
                 for prefix in (text, text[:-1]):
                     then_none([store.try_lookup("PREFIX-01", "get_tasks_by_key_prefix", prefix)])
-
-    def found_by(self, store: Store, field: str, text: str) -> Violation | None:
-        """What the lookup or the filter of the field returns."""
-        if field == "task_key":
-            return store.try_lookup("KEY-04", "get_tasks_by_key", text)
-        if field == "user_id":
-            return store.try_lookup("USER-02", "list_user_tasks", text)
-        if field == "organization_id":
-            return store.try_lookup("SCOPE-01", "list_user_tasks", 1, text)
-        return None if field in ("error", "function") else store.try_page("ROW-04", {field: text})
 
     @clause("BAD-01")
     @pytest.mark.parametrize("field", [field for field in MAXIMUMS if field != "error"])
@@ -209,3 +199,14 @@ class MaximumClauses:
 
 def create(store: Store, **fields: Any) -> None:
     store.manager.create(task_of(store.fields(**fields)))
+
+
+def found_by(store: Store, field: str, text: str) -> Violation | None:
+    """What the lookup or the filter of the field returns."""
+    if field == "task_key":
+        return store.try_lookup("KEY-04", "get_tasks_by_key", text)
+    if field == "user_id":
+        return store.try_lookup("USER-02", "list_user_tasks", text)
+    if field == "organization_id":
+        return store.try_lookup("SCOPE-01", "list_user_tasks", 1, text)
+    return None if field in ("error", "function") else store.try_page("ROW-04", {field: text})

@@ -148,7 +148,7 @@ class OrderNotMovedByFailures(LaggingIndex):
         return change.fields.get("status") != statuses.FAILED
 
 
-@mutant("t233", "a status search sees labels of the last status", clause="MODEL-05")
+@mutant("t233", "a status search sees labels of the last status", clause="MODEL-02")
 class TextSearchMovedByStatus(LaggingIndex):
     """A search index of labels that is written with each status."""
 

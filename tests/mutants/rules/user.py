@@ -46,8 +46,7 @@ class UserListOfActive(MemoryMutant):
         return record.user_id == user and record.status in statuses.ACTIVE
 
 
-@mutant("x48", "the limit of each batch", clause="USER-05")
-@mutant("x50", "the limit of each batch, by prefix", clause="PREFIX-10")
+@mutant("x48", "the limit of each batch", clause="ORDER-05")
 class LimitOfEachBatch(MemoryMutant):
     def answer(self, found: Iterable[TaskRecord], limit: int | None) -> StoredRows:
         ranked = iter(sorted(found, key=self.rank, reverse=True))
