@@ -45,9 +45,9 @@ class StorePrimitives(abc.ABC):
     def store_open(self, create: bool, deadline: float) -> None:
         """Connect and check the schema; with `create`, make or upgrade it. Called again after a failure and by `setup`.
 
-        Must be idempotent and safe from several processes at once. Raises `ConfigurationError` that names
-        `module-sdk setup` when the schema is missing and `create` is false, and one that names both versions when the
-        schema is newer than this code (SEE-06).
+        Must be idempotent and safe from several processes at once. Raises `missing_schema()` when the
+        schema, or the place where it would lie, is missing and `create` is false, and `newer_schema(found, known)` when
+        it is newer than this code (SEE-06).
         """
 
     @abc.abstractmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
@@ -14,6 +16,7 @@ from module_sdk_contract.identity import describe, masked
 from module_sdk_contract.ledger import Findings
 from module_sdk_contract.marks import CANARY_MARKER, FACTS, MARKER, clauses_of, is_canary
 from module_sdk_contract.selection import suite_class, suite_findings, suite_id
+from module_sdk_contract.under_test import StoreUnderTest
 from module_sdk_contract.verdicts import Deviation, NotApplicable, NotTried, Unknown, Verdict
 from module_sdk_contract.violations import ContractViolation
 
@@ -22,6 +25,11 @@ DESCRIBED: set[str] = set()
 REFUSED: Final[dict[str, list[str]]] = {}
 """Why the store of a suite did not open, by suite; only those that have never opened."""
 MOST_REFUSALS: Final = 3
+HOOKS: Final = frozenset(
+    name
+    for name, method in vars(StoreUnderTest).items()
+    if callable(method) and not name.startswith("_") and name != "store"
+)
 
 
 def describe_store(item: pytest.Item) -> None:
@@ -107,11 +115,22 @@ def findings_of(item: pytest.Item, report: pytest.TestReport, error: BaseExcepti
 def failures_of(error: BaseException | None, clauses: tuple[str, ...]) -> dict[str, list[str]]:
     """What is wrong, by the clauses that it breaks: those its violations name, else all that the test decides."""
     if not isinstance(error, ContractViolation):
-        return {name: [f"{type(error).__name__}: {error}"] for name in clauses}
+        told, hook = f"{type(error).__name__}: {error}", hook_that_raised(error)
+        blamed = f"\n  the suite's hook {hook} raised {told}"
+        return {name: [f"{name}: {CLAUSES[name].rule}{blamed}" if hook else told] for name in clauses}
     failures: dict[str, list[str]] = {}
     for violation in error.violations:
         failures.setdefault(violation.clause, []).append(str(violation))
     return failures
+
+
+def hook_that_raised(error: BaseException | None) -> str:
+    """The method of the suite's own that let the error out, with its place; empty if it was none."""
+    for frame, line in traceback.walk_tb(None if error is None else error.__traceback__):
+        code = frame.f_code
+        if code.co_name in HOOKS and isinstance(frame.f_locals.get("self"), StoreUnderTest):
+            return f"{code.co_name} ({Path(code.co_filename).name}, line {line})"
+    return ""
 
 
 def excuse_or_explain(report: pytest.TestReport, declared: list[Deviation], verdicts: dict[str, Verdict]) -> str:

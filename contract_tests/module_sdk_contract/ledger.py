@@ -116,7 +116,8 @@ class Ledger:
                 record.reasons.append(findings["reason"])
             if clause_id in findings["failures"]:
                 record.calls = min(findings["calls"], findings["calls"] if record.calls is None else record.calls)
-            record.failures += findings["failures"].get(clause_id, [])
+            told = findings["failures"].get(clause_id, [])
+            record.failures += [text for text in told if text not in record.failures]
             del record.failures[MOST_FAILURES:]
 
     def verdict(self, clause_id: str) -> Verdict:

@@ -27,11 +27,13 @@ class Level(enum.StrEnum):
 
 
 MOST_NAMES: Final = 12
+UNOPENED: Final = "the store does not open: "
+"""Begins the gap that explains all others."""
 
 
 def level_of(ledger: Ledger, canaries: list[str], tier: str) -> tuple[Level, dict[Level, list[str]]]:
     """The level, and what each higher one still lacks."""
-    unopened = [f"the store does not open: {ledger.refusal}"] if ledger.refusal and not ledger.facts else []
+    unopened = [f"{UNOPENED}{ledger.refusal}"] if ledger.refusal and not ledger.facts else []
     steps = {
         Level.CORE: [*unopened, *canary_gaps(ledger, canaries), *core_gaps(ledger, tier)],
         Level.FULL: list(full_gaps(ledger, tier)),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from module_sdk_contract.catalogue import BINDING, CLAUSES, TITLES
-from module_sdk_contract.levels import named
+from module_sdk_contract.levels import UNOPENED, Level, named
 from module_sdk_contract.verdicts import Verdict
 
 COLUMNS: Final = (
@@ -113,6 +113,7 @@ def chosen_lines(report: dict[str, Any], chosen: frozenset[str]) -> Iterator[str
     yield from deviation_lines(report)
     yield canary_line(report["canaries"])
     yield f"level: {report['level']}"
+    yield from (f"  {gap}" for gap in report["gaps"].get(Level.CORE.value, ()) if gap.startswith(UNOPENED))
 
 
 def verdict_lines(report: dict[str, Any]) -> Iterator[str]:

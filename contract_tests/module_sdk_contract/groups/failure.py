@@ -42,6 +42,9 @@ MISPLACED: Final = (
     ". That error is right for a place where no store can be, which DISC-10 judges without a hook: let `dead_url` lead "
     "to a store that is there and cannot be read, such as a file of its own format, overwritten past its header"
 )
+ALIVE: Final = (
+    ": if that is right, the hook `dead_url` leads to a store that can be read, or to a place where one is made"
+)
 
 
 def soft_lookup(operation: str) -> tasks.LookupResult:
@@ -167,9 +170,9 @@ class FailClauses:
             clause_id = "DISC-07" if asked == "ping" else "FAIL-09"
             found = isinstance(outcome, TaskBackendError)
             misplaced = MISPLACED if isinstance(outcome, ConfigurationError) else ""
-            demand(
-                clause_id, f"{asked} of a dead store raises TaskBackendError, not {outcome!r}{misplaced}", True, found
-            )
+            alive = "" if isinstance(outcome, Exception) else ALIVE
+            what = f"{asked} of a dead store raises TaskBackendError, not {outcome!r}{misplaced}{alive}"
+            demand(clause_id, what, True, found)
             # A wait that ended has no error of the driver yet.
             told = isinstance(outcome, TaskBackendUnavailableError) or outcome.__cause__ is not None
             demand(clause_id, f"{outcome!r} of {asked} has a cause", True, told)
