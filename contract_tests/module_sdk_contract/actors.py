@@ -1,4 +1,4 @@
-"""Who reads and writes beside the test: another thread, another manager, another process."""
+"""The actors that read and write beside the test: another thread, another manager, another process."""
 
 from __future__ import annotations
 

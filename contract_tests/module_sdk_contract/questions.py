@@ -73,7 +73,7 @@ def standing_questions(ids: list[str], middle: int) -> list[Question]:
 
 
 def some_questions(ids: list[str], middle: int) -> list[Question]:
-    """The standing questions without most of the orders, which one index may serve for all."""
+    """`standing_questions` without most of those that sort, since one index may serve all of them."""
     questions = standing_questions(ids, middle)
     ordered = [asked for asked in questions if "sort" in asked["arguments"]]
     return [asked for asked in questions if asked not in ordered[2:-2]]

@@ -106,7 +106,7 @@ class NoticeClauses:
 
 
 def then_stands(store: Store, actor: Actor, fields: Fields, standing: Fields) -> None:
-    """What stands after a create is the task itself or the holder of its key."""
+    """A create returns the task itself, or the existing task that holds its key."""
     found = actor.write(write("DEDUP-08", "create", fields=fields), store.clock())
     asked = f"create of the key {fields['task_key']} by {actor.name}: the task that stands, whether it is new"
     demand("DEDUP-08", asked, [standing["id"], standing is fields], found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from module_sdk.backends import Change, Query, Sort, StoredRows, TaskRecord, statuses
@@ -11,38 +11,42 @@ from tests.mutants.marking import mutant
 from tests.mutants.rules.visibility import ForgetsAtWrites
 from tests.mutants.stores.memory import MemoryMutant, SharedMemory
 from tests.mutants.stores.mongo import MongoMutant
+from tests.mutants.stores.opening import Opened
 from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
 
-@mutant("t241", "keys without tasks remembered", clause="SEE-02")
-class EmptyKeysRemembered(SharedMemory):
-    """Remembers keys that had no task, until it creates or imports one itself."""
+class RemembersEmpty(Opened):
+    """Remembers questions that no task answered, until it creates or imports a task itself."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.empty: set[tuple[str, str]] = set()
 
-    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
+    def call(self, primitive: Callable[..., Any], *args: Any) -> Any:
         try:
-            return super().store_create(record, deadline)
+            return super().call(primitive, *args)
         finally:
-            self.empty.clear()
+            if primitive.__name__ in ("store_create", "store_import"):
+                self.empty.clear()
 
-    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
-        try:
-            return super().store_import(records, deadline)
-        finally:
-            self.empty.clear()
+    def ask(self, question: tuple[str, str], find: Callable[[], StoredRows]) -> StoredRows:
+        if question in self.empty:
+            return []
+        found = find()
+        if not found:
+            self.empty.add(question)
+        return found
+
+
+@mutant("t241", "keys without tasks remembered", clause="SEE-02")
+class EmptyKeysRemembered(RemembersEmpty, SharedMemory):
+    """Remembers keys that had no task."""
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
-        if (organization, key) in self.empty:
-            return []
-        found = super().store_find_by_key(organization, key, limit, deadline)
-        if not found:
-            self.empty.add((organization, key))
-        return found
+        find = super().store_find_by_key
+        return self.ask((organization, key), lambda: find(organization, key, limit, deadline))
 
 
 @mutant("t242", "empty counts remembered until the next task", clause="SEE-01")
@@ -300,32 +304,12 @@ class EndedRemembered(SharedMemory):
 
 
 @mutant("t253", "users without tasks remembered in MongoDB", clause="SEE-02")
-class EmptyUsersRememberedInMongo(MongoMutant):
-    """Remembers users that had no task, until it creates or imports one itself."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.empty: set[tuple[str, str]] = set()
-
-    def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        try:
-            return super().store_create(record, deadline)
-        finally:
-            self.empty.clear()
-
-    def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
-        try:
-            return super().store_import(records, deadline)
-        finally:
-            self.empty.clear()
+class EmptyUsersRememberedInMongo(RemembersEmpty, MongoMutant):
+    """Remembers users that had no task."""
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        if (organization, user) in self.empty:
-            return []
-        found = super().store_find_by_user(organization, user, limit, deadline)
-        if not found:
-            self.empty.add((organization, user))
-        return found
+        find = super().store_find_by_user
+        return self.ask((organization, user), lambda: find(organization, user, limit, deadline))
 
 
 @mutant("t254", "a page remembered while its first row is the same", clause="SEE-01")

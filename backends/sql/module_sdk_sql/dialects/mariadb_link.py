@@ -87,7 +87,7 @@ class MariaDBLink(ServerLink):
 
 
 class PyMySQLLink(MariaDBLink):
-    """Has a descriptor of its own for the socket, since PyMySQL closes its one when a call is interrupted."""
+    """Has a descriptor of its own for the socket, since PyMySQL closes its own when a call is interrupted."""
 
     def __init__(self, connection: Any, stream: socket.socket, timeout_seconds: float) -> None:
         self.stream = stream
