@@ -179,13 +179,14 @@ class MariaDBDialect(ServerDialect):
             return MySQLdbLink(connection, connection.fileno(), self.timeout_seconds)
         # PyMySQL has no timeout for the whole handshake, so it gets a socket that the watchdog knows.
         stream = open_socket(self.arguments, seconds)
-        own_stream = stream.dup()
+        # TLS takes the socket over, and its number.
+        own_stream, driver_descriptor = stream.dup(), stream.fileno()
         watch = watchdog.watch(own_stream.fileno())
         watchdog.begin(watch, deadline)
         try:
             connection = self.driver.connect(**self.arguments, autocommit=True, defer_connect=True)
             connection.connect(stream)
-            return PyMySQLLink(connection, own_stream, self.timeout_seconds)
+            return PyMySQLLink(connection, own_stream, driver_descriptor, self.timeout_seconds)
         except BaseException:
             stream.close()
             own_stream.close()

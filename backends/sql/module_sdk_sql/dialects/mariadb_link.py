@@ -89,9 +89,14 @@ class MariaDBLink(ServerLink):
 class PyMySQLLink(MariaDBLink):
     """Has a descriptor of its own for the socket, since PyMySQL closes its own when a call is interrupted."""
 
-    def __init__(self, connection: Any, stream: socket.socket, timeout_seconds: float) -> None:
+    def __init__(self, connection: Any, stream: socket.socket, driver_descriptor: int, timeout_seconds: float) -> None:
         self.stream = stream
+        self.driver_descriptor = driver_descriptor
         super().__init__(connection, stream.fileno(), timeout_seconds)
+
+    def descriptors(self) -> list[int]:
+        # Once the driver has closed its own, the number may be that of another file.
+        return super().descriptors() if self.is_broken() else [*super().descriptors(), self.driver_descriptor]
 
     def close(self) -> None:
         super().close()

@@ -169,10 +169,15 @@ class ServerLink(Link):
 
     def disown(self) -> None:
         # The driver may say goodbye when the object goes, which would end the parent's session.
-        with contextlib.suppress(OSError):
-            nothing = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nothing, self.descriptor)
-            os.close(nothing)
+        for descriptor in self.descriptors():
+            with contextlib.suppress(OSError):
+                nothing = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nothing, descriptor)
+                os.close(nothing)
+
+    def descriptors(self) -> list[int]:
+        """All that lead to the socket: the server learns of the parent's end only when no process has one."""
+        return [self.descriptor]
 
 
 class ServerDialect(Dialect):
