@@ -18,10 +18,10 @@ bites:       ## the kill matrix of docs/contract-bites.md, written anew
 	python -m tests.mutants.matrix
 
 servers:     ## one real server of each kind until Ctrl-C, their URLs as lines for the shell
-	python -m tests.servers
+	python -m devtools.servers
 
 wheel-test:  ## the built wheel, installed elsewhere
-	pytest tests/test_wheel.py
+	pytest tests/project/test_wheel.py
 
 bench:       ## every store beside hand-written driver code: benchmark-results/report.md (docs/performance.md)
 	python -m benchmarks

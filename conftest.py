@@ -7,4 +7,4 @@ from __future__ import annotations
 
 import importlib.util
 
-pytest_plugins = ["tests.fixtures"] if importlib.util.find_spec("psutil") else []
+pytest_plugins = ["tests.support.fixtures"] if importlib.util.find_spec("psutil") else []

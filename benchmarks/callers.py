@@ -22,7 +22,7 @@ from benchmarks.measure import Result, Timing
 from benchmarks.references.base import Reference
 from benchmarks.stores import Filled
 from module_sdk import tasks
-from module_sdk.settings import Settings
+from module_sdk.facade.settings import Settings
 
 CALLERS: Final = (1, 10, 200)
 CALLS: Final = 400

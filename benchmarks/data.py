@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
-from module_sdk.task import Task
+from module_sdk.domain.task import Task
 
 ORGANIZATIONS: Final = (1, 2, 3, 4)
 GROUP_SIZES: Final = (1, 10, 100, 1_000)

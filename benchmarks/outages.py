@@ -16,9 +16,9 @@ from benchmarks.data import Dataset
 from benchmarks.figures import Bound, Figure
 from benchmarks.measure import Case, Result, Variant, measure
 from module_sdk import tasks
-from module_sdk.breaker import OPENS_AFTER
+from module_sdk.domain.task import Task
 from module_sdk.errors import TaskBackendUnavailableError
-from module_sdk.task import Task
+from module_sdk.facade.breaker import OPENS_AFTER
 
 SLOW_SECONDS: Final = 0.05
 CALLERS: Final = 200

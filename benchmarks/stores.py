@@ -14,11 +14,11 @@ from typing import Final
 
 from benchmarks.data import Dataset
 from benchmarks.references.base import Reference
-from module_sdk.manager import TaskManager
-from module_sdk.registry import open_manager
-from module_sdk.task import Task
-from tests.server_process import Server
-from tests.servers import MariaDB, MongoDB, PostgreSQL, Valkey
+from devtools.servers.kinds import MariaDB, MongoDB, PostgreSQL, Valkey
+from devtools.servers.process import Server
+from module_sdk.domain.task import Task
+from module_sdk.plugins.registry import open_manager
+from module_sdk.store.manager import TaskManager
 
 SERVERS: Final[dict[str, type[Server]]] = {
     "postgresql": PostgreSQL,

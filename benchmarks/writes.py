@@ -18,9 +18,10 @@ from benchmarks.data import ORGANIZATIONS, RESULT
 from benchmarks.measure import Case, Variant
 from benchmarks.references.rows import NewTask
 from benchmarks.stores import Filled
-from module_sdk import tasks, writes
-from module_sdk.sentinels import ANY
-from module_sdk.task import Task
+from module_sdk import tasks
+from module_sdk.domain.sentinels import ANY
+from module_sdk.domain.task import Task
+from module_sdk.facade import announced_writes
 
 MODULE: Final = "reports"
 BATCH: Final = 20
@@ -39,7 +40,7 @@ def write_cases(filled: Filled) -> list[Case]:
         return Case({"write": name, "size": filled.size}, variants, arguments, BATCH)
 
     create = (
-        lambda user, organization, key: writes.create_task(manager, new_task(user, organization, key)),
+        lambda user, organization, key: announced_writes.create_task(manager, new_task(user, organization, key)),
         lambda user, organization, key: manager.create(new_task(user, organization, key)),
         lambda user, organization, key: reference.create(NewTask(user, organization, key)),
     )
@@ -49,7 +50,7 @@ def write_cases(filled: Filled) -> list[Case]:
         reference.update_progress,
     )
     complete = (
-        lambda task_id, _: writes.update_task(manager, task_id, ANY, status="completed", result=RESULT),
+        lambda task_id, _: announced_writes.update_task(manager, task_id, ANY, status="completed", result=RESULT),
         lambda task_id, organization: manager.update(
             task_id, organization_id=organization, status="completed", result=RESULT
         ),

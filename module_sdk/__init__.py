@@ -15,7 +15,23 @@ if TYPE_CHECKING:
 
     from module_sdk import backends, errors, models, tasks, ui
     from module_sdk import testing as testing
-    from module_sdk.bound import BoundSDK, BoundTasks, bind
+    from module_sdk.binding import BoundSDK, BoundTasks, bind
+    from module_sdk.domain.sentinels import ANY
+    from module_sdk.domain.shapes import (
+        ChangedEvent,
+        ProgressEvent,
+        SortOrder,
+        TaskChange,
+        TaskDict,
+        TaskEvent,
+        TaskFilters,
+        TaskPage,
+        TaskRow,
+        TaskSort,
+        TaskStatus,
+        TaskView,
+    )
+    from module_sdk.domain.task import Task
     from module_sdk.errors import (
         CapabilityError,
         ConfigurationError,
@@ -30,75 +46,59 @@ if TYPE_CHECKING:
         TaskConflictError,
         TaskNotFoundError,
     )
-    from module_sdk.hookspecs import hookimpl
-    from module_sdk.hosting import lifespan
-    from module_sdk.manager import TaskManager
-    from module_sdk.observers import register_observer, unregister_observer
-    from module_sdk.registry import open_manager
-    from module_sdk.runtime import configure, reset, shutdown
-    from module_sdk.sentinels import ANY
-    from module_sdk.sessions import Session, current_session, session
-    from module_sdk.shapes import (
-        ChangedEvent,
-        ProgressEvent,
-        SortOrder,
-        TaskChange,
-        TaskDict,
-        TaskEvent,
-        TaskFilters,
-        TaskPage,
-        TaskRow,
-        TaskSort,
-        TaskStatus,
-        TaskView,
-    )
-    from module_sdk.task import Task
-    from module_sdk.work_calls import ashutdown
+    from module_sdk.facade.runtime import configure, reset, shutdown
+    from module_sdk.facade.sessions import Session, current_session, session
+    from module_sdk.plugins.hookspecs import hookimpl
+    from module_sdk.plugins.observers import register_observer, unregister_observer
+    from module_sdk.plugins.registry import open_manager
+    from module_sdk.runner.lifespan import lifespan
+    from module_sdk.runner.work_calls import ashutdown
+    from module_sdk.store.manager import TaskManager
 
 _LAZY_MODULES = frozenset({"backends", "errors", "models", "tasks", "testing", "ui"})
 _LAZY_NAMES = {
-    "ANY": "sentinels",
-    "BoundSDK": "bound",
-    "BoundTasks": "bound",
+    "ANY": "domain.sentinels",
+    "BoundSDK": "binding",
+    "BoundTasks": "binding",
     "CapabilityError": "errors",
-    "ChangedEvent": "shapes",
+    "ChangedEvent": "domain.shapes",
     "ConfigurationError": "errors",
     "IllegalTransitionError": "errors",
     "InvalidInputError": "errors",
     "ModuleSDKError": "errors",
     "PayloadError": "errors",
-    "ProgressEvent": "shapes",
-    "Session": "sessions",
+    "ProgressEvent": "domain.shapes",
+    "Session": "facade.sessions",
     "SessionRequiredError": "errors",
-    "SortOrder": "shapes",
-    "Task": "task",
+    "SortOrder": "domain.shapes",
+    "Task": "domain.task",
     "TaskBackendError": "errors",
     "TaskBackendUnavailableError": "errors",
     "TaskCancelledError": "errors",
-    "TaskChange": "shapes",
+    "TaskChange": "domain.shapes",
     "TaskConflictError": "errors",
-    "TaskDict": "shapes",
-    "TaskEvent": "shapes",
-    "TaskFilters": "shapes",
-    "TaskManager": "manager",
+    "TaskDict": "domain.shapes",
+    "TaskEvent": "domain.shapes",
+    "TaskFilters": "domain.shapes",
+    "TaskManager": "store.manager",
     "TaskNotFoundError": "errors",
-    "TaskPage": "shapes",
-    "TaskRow": "shapes",
-    "TaskSort": "shapes",
-    "TaskStatus": "shapes",
-    "TaskView": "shapes",
-    "ashutdown": "work_calls",
-    "bind": "bound",
-    "configure": "runtime",
-    "current_session": "sessions",
-    "hookimpl": "hookspecs",
-    "lifespan": "hosting",
-    "open_manager": "registry",
-    "register_observer": "observers",
-    "reset": "runtime",
-    "session": "sessions",
-    "shutdown": "runtime",
-    "unregister_observer": "observers",
+    "TaskPage": "domain.shapes",
+    "TaskRow": "domain.shapes",
+    "TaskSort": "domain.shapes",
+    "TaskStatus": "domain.shapes",
+    "TaskView": "domain.shapes",
+    "ashutdown": "runner.work_calls",
+    "bind": "binding",
+    "configure": "facade.runtime",
+    "current_session": "facade.sessions",
+    "hookimpl": "plugins.hookspecs",
+    "lifespan": "runner.lifespan",
+    "open_manager": "plugins.registry",
+    "register_observer": "plugins.observers",
+    "reset": "facade.runtime",
+    "session": "facade.sessions",
+    "shutdown": "facade.runtime",
+    "unregister_observer": "plugins.observers",
 }
 
 # Without `testing`, which loads pytest where that is installed.

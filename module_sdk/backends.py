@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from module_sdk import statuses
-from module_sdk.capabilities import Capabilities
-from module_sdk.changes import Change
-from module_sdk.connecting import Connector
+from module_sdk.domain import statuses
+from module_sdk.domain.changes import Change
+from module_sdk.domain.query import Condition, Query, Sort
+from module_sdk.domain.record import RECORD_FIELDS, ROW_FIELDS, StoredRow, TaskRecord
+from module_sdk.domain.task import Task
+from module_sdk.domain.text_rules import (
+    MAXIMUM_ERROR_BYTES,
+    MAXIMUM_IDENTIFIER_BYTES,
+    MAXIMUM_KEY_BYTES,
+    MAXIMUM_LABEL_BYTES,
+    MAXIMUM_MODULE_BYTES,
+)
+from module_sdk.domain.timestamps import CLOCK_TOLERANCE
 from module_sdk.errors import (
     CapabilityError,
     ConfigurationError,
@@ -16,28 +25,19 @@ from module_sdk.errors import (
     TaskBackendUnavailableError,
     TaskConflictError,
 )
-from module_sdk.explanation import Diagnosis, Explanation
-from module_sdk.hookspecs import hookimpl
-from module_sdk.latch import Latch
-from module_sdk.manager import TaskManager
-from module_sdk.options import ManagerOptions, check_with_driver
-from module_sdk.places import Place, Places
-from module_sdk.pooling import Pool
-from module_sdk.primitives import StoredRows
-from module_sdk.query import Condition, Query, Sort
-from module_sdk.record import RECORD_FIELDS, ROW_FIELDS, StoredRow, TaskRecord
-from module_sdk.task import Task
-from module_sdk.text_rules import (
-    MAXIMUM_ERROR_BYTES,
-    MAXIMUM_IDENTIFIER_BYTES,
-    MAXIMUM_KEY_BYTES,
-    MAXIMUM_LABEL_BYTES,
-    MAXIMUM_MODULE_BYTES,
-)
-from module_sdk.timestamps import CLOCK_TOLERANCE
-from module_sdk.urls import StoreURL
-from module_sdk.watchdog import NEVER, watchdog
-from module_sdk.workers import LateError, Workers
+from module_sdk.plugins.hookspecs import hookimpl
+from module_sdk.store.capabilities import Capabilities
+from module_sdk.store.connection_pool import Pool
+from module_sdk.store.connector import Connector
+from module_sdk.store.detached_workers import LateError, Workers
+from module_sdk.store.diagnostics import Diagnosis, Explanation
+from module_sdk.store.latch import Latch
+from module_sdk.store.manager import TaskManager
+from module_sdk.store.options import ManagerOptions, check_with_driver
+from module_sdk.store.primitives import StoredRows
+from module_sdk.store.slots import Place, Places
+from module_sdk.store.urls import StoreURL
+from module_sdk.store.watchdog import NEVER, watchdog
 
 __all__ = [
     "CLOCK_TOLERANCE",

@@ -4,9 +4,10 @@ The three lookups never raise: what went wrong is the `.error` of an empty list.
 A name that begins with `a` can always be awaited. Every call that waits for the store has such a name.
 """
 
-from module_sdk.events import Subscription, subscribe
-from module_sdk.failures import lookup_failures
-from module_sdk.lookup_calls import (
+from module_sdk.domain.rows import LookupResult
+from module_sdk.domain.task_id import TaskId
+from module_sdk.facade.events import Subscription, subscribe
+from module_sdk.facade.lookup_calls import (
     aget_tasks_by_key,
     aget_tasks_by_key_prefix,
     alist_user_tasks,
@@ -14,12 +15,11 @@ from module_sdk.lookup_calls import (
     get_tasks_by_key_prefix,
     list_user_tasks,
 )
-from module_sdk.rows import LookupResult
+from module_sdk.facade.lookup_failures import lookup_failures
+from module_sdk.facade.runtime import shutdown
 from module_sdk.runner.functions import register
 from module_sdk.runner.run import CurrentTask, current
-from module_sdk.runtime import shutdown
-from module_sdk.task_id import TaskId
-from module_sdk.work_calls import (
+from module_sdk.runner.work_calls import (
     acancel,
     aemit_progress,
     arequest_confirmation,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import module_sdk
-from module_sdk.manager import TaskManager
 from module_sdk.runner.functions import functions
+from module_sdk.store.manager import TaskManager
 from module_sdk.testing import MODULE, USER, World, world
-from tests.environments import ROOT, build
-from tests.hostile import RaisingFormatter, RaisingHandler, leave
+from tests.support.environments import ROOT, build
+from tests.support.hostile import RaisingFormatter, RaisingHandler, leave
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So shells start what is to run in the background, and the processes that tests interrupt would inherit it.

@@ -13,7 +13,7 @@ from benchmarks.measure import Case, Variant
 from benchmarks.references.redis import OFFSET, UNENDED, RedisReference, time_text
 from benchmarks.references.rows import ROW_COLUMNS, Row, now, rows_of
 from benchmarks.stores import Filled, Place, filled
-from module_sdk.record import TaskRecord
+from module_sdk.domain.record import TaskRecord
 
 PACKED, HASHED = "packed string", "hash"
 FIELDS: Final = tuple(ROW_COLUMNS.split(", "))

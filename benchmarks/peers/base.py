@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, NamedTuple, TypeVar
 
 from benchmarks.data import Argument, Lookup
-from module_sdk.task import Task
+from module_sdk.domain.task import Task
 
 Item = TypeVar("Item")
 

@@ -13,7 +13,7 @@ from dagster._serdes import serialize_value
 
 from benchmarks.data import Argument
 from benchmarks.peers.base import Peer, Question, chunks, scoped
-from module_sdk.task import Task
+from module_sdk.domain.task import Task
 
 
 class Dagster(Peer):

@@ -10,7 +10,7 @@ from dbos import DBOSClient, run_dbos_database_migrations
 
 from benchmarks.data import CHECKPOINT_TEXT, RESULT_TEXT
 from benchmarks.peers.base import Peer, Question, chunks, scoped
-from module_sdk.task import Task
+from module_sdk.domain.task import Task
 
 
 class DBOS(Peer):

@@ -9,7 +9,7 @@ import procrastinate
 
 from benchmarks.data import CHECKPOINT
 from benchmarks.peers.base import Peer, Question, scoped
-from module_sdk.task import Task
+from module_sdk.domain.task import Task
 
 
 class Procrastinate(Peer):

@@ -10,7 +10,7 @@ from rq.registry import FinishedJobRegistry
 
 from benchmarks.data import CHECKPOINT, Argument
 from benchmarks.peers.base import Peer, Question, chunks, scoped
-from module_sdk.task import Task
+from module_sdk.domain.task import Task
 
 NEVER = float("inf")
 

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Sequence
 
 from benchmarks.references.rows import NewTask, Row
-from module_sdk.record import TaskRecord
+from module_sdk.domain.record import TaskRecord
 
 
 class Reference(abc.ABC):

@@ -13,7 +13,7 @@ from MySQLdb.converters import conversions
 from benchmarks.references.base import Reference
 from benchmarks.references.rows import ROW_COLUMNS, NewTask, Row, encoded, now, rows_of
 from benchmarks.references.sql import COLUMNS, SQLReference, Statements
-from module_sdk.record import TaskRecord
+from module_sdk.domain.record import TaskRecord
 
 DECODED = dict.fromkeys((FIELD_TYPE.VAR_STRING, FIELD_TYPE.STRING, FIELD_TYPE.BLOB), str)
 

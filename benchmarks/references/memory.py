@@ -12,7 +12,7 @@ from sortedcontainers import SortedDict
 
 from benchmarks.references.base import Reference
 from benchmarks.references.rows import NewTask, Row, encoded, now, rows_of
-from module_sdk.record import TaskRecord
+from module_sdk.domain.record import TaskRecord
 
 Moment = tuple[int, str]
 

@@ -12,7 +12,7 @@ from pymongo import ReturnDocument, WriteConcern
 
 from benchmarks.references.base import Reference
 from benchmarks.references.rows import INSERTED_COLUMNS, ROW_COLUMNS, NewTask, Row, encoded, now, rows_of
-from module_sdk.record import RECORD_FIELDS, TaskRecord
+from module_sdk.domain.record import RECORD_FIELDS, TaskRecord
 
 NAMES = tuple("_id" if name == "id" else name for name in ROW_COLUMNS.split(", "))
 INSERTED_NAMES = tuple("_id" if name == "id" else name for name in INSERTED_COLUMNS.split(", "))

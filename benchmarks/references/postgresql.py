@@ -11,7 +11,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 from benchmarks.references.base import Reference
 from benchmarks.references.rows import ROW_COLUMNS, NewTask, Row, encoded, now, rows_of
 from benchmarks.references.sql import COLUMNS, SQLReference, Statements, first_row
-from module_sdk.record import TaskRecord
+from module_sdk.domain.record import TaskRecord
 
 
 class PostgreSQLReference(SQLReference):

@@ -10,7 +10,7 @@ import redis
 
 from benchmarks.references.base import Reference
 from benchmarks.references.rows import PAYLOAD_FIELDS, NewTask, Row, encoded, now, rows_of
-from module_sdk.record import TaskRecord
+from module_sdk.domain.record import TaskRecord
 
 OFFSET = 10**17
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from benchmarks.references.base import Reference
 from benchmarks.references.rows import INSERTED_COLUMNS, ROW_COLUMNS, Row, rows_of
-from module_sdk.record import RECORD_FIELDS, TaskRecord
+from module_sdk.domain.record import RECORD_FIELDS, TaskRecord
 
 COLUMNS: Final = tuple("function_name" if field == "function" else field for field in RECORD_FIELDS)
 LATER: Final = "{latest}({mark}, updated_at + 1)"

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.references.base import Reference
 from benchmarks.references.rows import ROW_COLUMNS, NewTask, Row, encoded, now, rows_of
 from benchmarks.references.sql import COLUMNS, SQLReference, Statements, columns_of, first_row
-from module_sdk.record import TaskRecord
+from module_sdk.domain.record import TaskRecord
 
 PAYLOADS = ("checkpoint", "result", "error", "confirmation", "function_name", "arguments")
 # RETURNING gives a whole number for a REAL column that holds one.

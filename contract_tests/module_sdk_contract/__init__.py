@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from module_sdk_contract.contract import TaskManagerContract
     from module_sdk_contract.harness import Store
-    from module_sdk_contract.verdicts import Deviation
+    from module_sdk_contract.report.verdicts import Deviation
 
 pytest_plugins = ["module_sdk_contract.plugin"]
 
 LAZY_NAMES = {
-    "Deviation": "module_sdk_contract.verdicts",
+    "Deviation": "module_sdk_contract.report.verdicts",
     "Store": "module_sdk_contract.harness",
     "TaskManagerContract": "module_sdk_contract.contract",
 }

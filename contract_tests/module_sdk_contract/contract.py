@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from module_sdk.overriding import closest
-from module_sdk_contract.canaries import Canaries
+from module_sdk.store.overrides import closest
+from module_sdk_contract.groups.collisions import SweepClauses
 from module_sdk_contract.groups.dedup import DedupClauses
 from module_sdk_contract.groups.dedup_races import DedupRaces
 from module_sdk_contract.groups.deep import DeepClauses
@@ -20,7 +20,6 @@ from module_sdk_contract.groups.lifecycle_ways import WayClauses
 from module_sdk_contract.groups.lost_replies import LostReplies
 from module_sdk_contract.groups.maximums import MaximumClauses
 from module_sdk_contract.groups.network import NetworkClauses
-from module_sdk_contract.groups.noticing import NoticeClauses
 from module_sdk_contract.groups.numbers import NumberClauses
 from module_sdk_contract.groups.order import OrderClauses
 from module_sdk_contract.groups.prefix import PrefixClauses
@@ -31,14 +30,15 @@ from module_sdk_contract.groups.retention_races import KeepRaces
 from module_sdk_contract.groups.row import RowClauses
 from module_sdk_contract.groups.scope import ScopeClauses
 from module_sdk_contract.groups.settings import SettingsClauses
-from module_sdk_contract.groups.sweeping import SweepClauses
-from module_sdk_contract.groups.travelling import TravelClauses
+from module_sdk_contract.groups.stale_reads import NoticeClauses
+from module_sdk_contract.groups.traffic import TravelClauses
 from module_sdk_contract.groups.user import UserClauses
 from module_sdk_contract.groups.visibility import SeeClauses
 from module_sdk_contract.groups.visibility_races import SeeRaces
 from module_sdk_contract.groups.watched_races import WatchedRaces
-from module_sdk_contract.under_test import StoreUnderTest
-from module_sdk_contract.verdicts import Deviation
+from module_sdk_contract.report.canaries import Canaries
+from module_sdk_contract.report.verdicts import Deviation
+from module_sdk_contract.suite import StoreUnderTest
 
 
 class TaskManagerContract(

@@ -15,16 +15,12 @@ from urllib.parse import urlsplit
 
 import module_sdk
 from module_sdk.backends import TaskManager
+from module_sdk.domain.shapes import TaskRow
 from module_sdk.models import background_tasks
-from module_sdk.shapes import TaskRow
 from module_sdk.testing import SettableClock
-from module_sdk_contract.asking import ordered_view, scope, session_of
-from module_sdk_contract.building import task_of
-from module_sdk_contract.counting import CallCount
-from module_sdk_contract.fault_proxy import FaultProxy
-from module_sdk_contract.faults import at_port, dead_server
-from module_sdk_contract.processes import WorkerProcess, modules_of
-from module_sdk_contract.reference import (
+from module_sdk_contract.calls import ordered_view, scope, session_of
+from module_sdk_contract.data.comparison import shortened
+from module_sdk_contract.data.reference import (
     DEFAULT_SORT,
     EVERYWHERE,
     Fields,
@@ -35,12 +31,16 @@ from module_sdk_contract.reference import (
     row_of,
     view_of,
 )
-from module_sdk_contract.strict import shortened
-from module_sdk_contract.verdicts import NotApplicable, Unknown
+from module_sdk_contract.factories import task_of
+from module_sdk_contract.faults.failing_managers import at_port, dead_server
+from module_sdk_contract.faults.fault_proxy import FaultProxy
+from module_sdk_contract.processes.workers import WorkerProcess, modules_of
+from module_sdk_contract.report.call_counts import CallCount
+from module_sdk_contract.report.verdicts import NotApplicable, Unknown
 from module_sdk_contract.violations import ContractViolation, Violation, compare, demand, raised
 
 if TYPE_CHECKING:
-    from module_sdk_contract.under_test import StoreUnderTest
+    from module_sdk_contract.suite import StoreUnderTest
 
 RUN: Final = secrets.token_hex(4)
 numbers: Final = itertools.count()

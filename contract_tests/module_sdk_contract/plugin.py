@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from module_sdk_contract.marks import (
+from module_sdk_contract.markers import (
     CANARY_MARKER,
     CANARY_MARKER_LINE,
     DEFAULT_SEED,
@@ -28,8 +28,8 @@ from module_sdk_contract.marks import (
 )
 
 if TYPE_CHECKING:
-    from module_sdk_contract.ledger import Ledger
-    from module_sdk_contract.reporting import Report
+    from module_sdk_contract.report.report import Report
+    from module_sdk_contract.report.results import Ledger
 
 PACKAGE = Path(__file__).parent
 
@@ -79,11 +79,11 @@ def pytest_configure(config: pytest.Config) -> None:
     check_opener(config)
     # Here and not at collection, where pytest-xdist turns a worker's usage error into an internal one.
     if config.getoption("contract_clause"):
-        from module_sdk_contract.selection import clauses_chosen  # noqa: PLC0415
+        from module_sdk_contract.report.selection import clauses_chosen  # noqa: PLC0415
 
         clauses_chosen(config)
     if joins(config):
-        from module_sdk_contract.joining import join  # noqa: PLC0415
+        from module_sdk_contract.standalone import join  # noqa: PLC0415
 
         join(config)
     config.pluginmanager.register(ContractPlugin(config))
@@ -135,7 +135,7 @@ class ContractPlugin:
         if not any(map(decides, items)):
             yield
             return
-        from module_sdk_contract.selection import Selection  # noqa: PLC0415
+        from module_sdk_contract.report.selection import Selection  # noqa: PLC0415
 
         selection = Selection(config, items)
         yield
@@ -144,7 +144,7 @@ class ContractPlugin:
     def pytest_report_collectionfinish(self, config: pytest.Config, items: list[pytest.Item]) -> list[str]:
         if not any(map(decides, items)):
             return []
-        from module_sdk_contract.selection import tier_and_seed  # noqa: PLC0415
+        from module_sdk_contract.report.selection import tier_and_seed  # noqa: PLC0415
 
         tier, seed = tier_and_seed(config)
         return [f"module-sdk contract: tier {tier}, seed {seed}"]
@@ -152,14 +152,14 @@ class ContractPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if decides(item):
-            from module_sdk_contract.judging import give_up_early  # noqa: PLC0415
+            from module_sdk_contract.report.outcomes import give_up_early  # noqa: PLC0415
 
             give_up_early(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
         if decides(item):
-            from module_sdk_contract.judging import describe_store  # noqa: PLC0415
+            from module_sdk_contract.report.outcomes import describe_store  # noqa: PLC0415
 
             describe_store(item)
 
@@ -184,7 +184,7 @@ class ContractPlugin:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if decides(item):
-            from module_sdk_contract.judging import judge  # noqa: PLC0415
+            from module_sdk_contract.report.outcomes import judge  # noqa: PLC0415
 
             judge(item, call, report)
         return report
@@ -195,7 +195,7 @@ class ContractPlugin:
                 self.ledger(found).take(name, found, report.nodeid)
 
     def ledger(self, found: dict[str, Any]) -> Ledger:
-        from module_sdk_contract.ledger import Ledger  # noqa: PLC0415
+        from module_sdk_contract.report.results import Ledger  # noqa: PLC0415
 
         suite = found["suite"]["id"]
         return self.ledgers.setdefault(suite, Ledger(suite))
@@ -205,7 +205,7 @@ class ContractPlugin:
         # A worker of pytest-xdist has only a part of what happened.
         if not self.ledgers or hasattr(session.config, "workerinput"):
             return
-        from module_sdk_contract.reporting import report_of, write  # noqa: PLC0415
+        from module_sdk_contract.report.report import report_of, write  # noqa: PLC0415
 
         self.reports = [report_of(ledger, session.config) for ledger in self.ledgers.values()]
         if any(report["needless_deviations"] for report in self.reports):
@@ -223,8 +223,8 @@ class ContractPlugin:
                 terminalreporter.write_line(uncollected.longreprtext)
         if not self.reports:
             return
-        from module_sdk_contract.selection import clauses_chosen  # noqa: PLC0415
-        from module_sdk_contract.summary import rendered  # noqa: PLC0415
+        from module_sdk_contract.report.selection import clauses_chosen  # noqa: PLC0415
+        from module_sdk_contract.report.summary import rendered  # noqa: PLC0415
 
         writer = terminalreporter.config.get_terminal_writer()
         with_failures = terminalreporter.config.getoption("tbstyle", "auto") == "no"

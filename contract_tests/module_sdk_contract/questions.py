@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from module_sdk.backends import TaskManager
-from module_sdk_contract.asking import LOOKUPS, ordered_view
-from module_sdk_contract.building import task_of
-from module_sdk_contract.reference import EVERYWHERE, ROW_FIELDS, STATUSES, Fields, Reference, row_of, time_text
+from module_sdk_contract.calls import LOOKUPS, ordered_view
+from module_sdk_contract.data.reference import EVERYWHERE, ROW_FIELDS, STATUSES, Fields, Reference, row_of, time_text
+from module_sdk_contract.factories import task_of
 
 HOME: Final = 5
 USER: Final = 1

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from module_sdk.backends import TaskManager
 from module_sdk_contract.catalogue import CLAUSES
-from module_sdk_contract.strict import difference, shortened
+from module_sdk_contract.data.comparison import difference, shortened
 
 Failure = TypeVar("Failure", bound=BaseException)
 

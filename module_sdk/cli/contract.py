@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from module_sdk.cli import tables
+from module_sdk.cli import console
 
 URL_VARIABLE: Final = "MODULE_SDK_CONTRACT_URL"
 PLUGINS: Final = {"pytest": "", "pytest_timeout": "pytest_timeout", "module_sdk_contract": "module_sdk_contract"}
@@ -69,7 +69,7 @@ def contract(
     needed = (*PLUGINS, "watchfiles") if watch else PLUGINS
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        tables.complain(f'error: {missing[0]} is not installed: pip install "module-sdk[contract]"')
+        console.complain(f'error: {missing[0]} is not installed: pip install "module-sdk[contract]"')
         raise typer.Exit(NOT_JUDGED)
     options = [f"--contract-tier={tier}", f"--contract-seed={seed}"]
     options += [f"--task-manager-opener={opener}"] if opener else []
@@ -115,7 +115,7 @@ def watch_and_run(url: str, options: list[str], clauses: list[str]) -> NoReturn:
                 continue
             failed = broken
             waiting = f"{len(failed)} failed clauses" if failed else "all clauses"
-            tables.say(f"waiting for a change in {Path.cwd()}, which runs {waiting} again; Ctrl-C ends")
+            console.say(f"waiting for a change in {Path.cwd()}, which runs {waiting} again; Ctrl-C ends")
             while not next(changes):
                 pass
 

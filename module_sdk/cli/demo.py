@@ -16,15 +16,15 @@ import typer
 
 import module_sdk
 from module_sdk import tasks
-from module_sdk.cli import catalog, tables
-from module_sdk.cli.interrupting import interrupt_tasks
+from module_sdk.cli import console, demo_work
+from module_sdk.cli.interrupt import interrupt_tasks
 from module_sdk.cli.store import StoreOptions
+from module_sdk.domain.rows import LookupResult
+from module_sdk.domain.shapes import TaskFilters, TaskRow
+from module_sdk.domain.statuses import ACTIVE, COMPLETED, RUNNING
 from module_sdk.errors import ModuleSDKError, TaskConflictError
+from module_sdk.facade.runtime import get_runtime
 from module_sdk.models import background_tasks
-from module_sdk.rows import LookupResult
-from module_sdk.runtime import get_runtime
-from module_sdk.shapes import TaskFilters, TaskRow
-from module_sdk.statuses import ACTIVE, COMPLETED, RUNNING
 
 USERS: Final = (("ada", "demo-north"), ("grace", "demo-north"), ("alan", "demo-south"))
 """Each with an organization."""
@@ -48,13 +48,13 @@ class Order:
 
     @property
     def key(self) -> str:
-        return f"{catalog.KEY_PREFIX}{self.package}"
+        return f"{demo_work.KEY_PREFIX}{self.package}"
 
     def submit(self) -> str:
         """Start the work, unless it is under way; the task's id."""
         with module_sdk.session(user={"id": self.user, "organization_id": self.organization}, module=MODULE):
             return tasks.run_background_sync(
-                catalog.FUNCTION_NAME, f"Catalogue {self.package}", task_key=self.key, package=self.package
+                demo_work.FUNCTION_NAME, f"Catalogue {self.package}", task_key=self.key, package=self.package
             )
 
 
@@ -79,7 +79,7 @@ def demo(
     if look:
         print_findings()
         return
-    tables.say(f"store: {runtime.manager().url} ({options.source(runtime)})")
+    console.say(f"store: {runtime.manager().url} ({options.source(runtime)})")
     # A process that is asked to end, by Ctrl-C or by its host, says of its tasks that they were interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -87,7 +87,7 @@ def demo(
         run(options, free_orders(quick=quick))
     except KeyboardInterrupt:
         module_sdk.shutdown(timeout_seconds=0)
-        tables.complain("stopped: what still ran is recorded as interrupted")
+        console.complain("stopped: what still ran is recorded as interrupted")
         raise typer.Exit(130) from None
 
 
@@ -98,7 +98,7 @@ def active_rows() -> list[TaskRow]:
     """The active tasks of any demo. Raises what the lookup failed with."""
     rows: list[TaskRow] = []
     for organization in ORGANIZATIONS:
-        rows += answered(tasks.get_tasks_by_key_prefix(catalog.KEY_PREFIX, organization))
+        rows += answered(tasks.get_tasks_by_key_prefix(demo_work.KEY_PREFIX, organization))
     return [row for row in rows if row["status"] in ACTIVE]
 
 
@@ -116,16 +116,16 @@ def free_earlier(*, yes: bool) -> None:
     left = active_rows()
     if not left:
         return
-    tables.say(f"{len(left)} tasks of an earlier demo are still recorded as active; does it still run?")
+    console.say(f"{len(left)} tasks of an earlier demo are still recorded as active; does it still run?")
     if moves(left):
-        tables.say("It does: its packages are left to it.")
+        console.say("It does: its packages are left to it.")
         return
-    tables.say(f"It does not: nothing has moved for {STANDSTILL_SECONDS:g} s, so its process was probably killed.")
+    console.say(f"It does not: nothing has moved for {STANDSTILL_SECONDS:g} s, so its process was probably killed.")
     if not yes and sys.stdin.isatty() and not typer.confirm("Free them (they become interrupted)?", default=True):
-        tables.say("They stay as they are. Later: module-sdk tasks interrupt --all-active --prefix demo.")
+        console.say("They stay as they are. Later: module-sdk tasks interrupt --all-active --prefix demo.")
         return
     freed = interrupt_tasks(row["id"] for row in left)
-    tables.say(f"{len(freed.interrupted)} tasks freed: they are recorded as interrupted.")
+    console.say(f"{len(freed.interrupted)} tasks freed: they are recorded as interrupted.")
 
 
 def moves(left: list[TaskRow]) -> bool:
@@ -139,7 +139,7 @@ def moves(left: list[TaskRow]) -> bool:
 
 def free_orders(*, quick: bool) -> list[Order]:
     """What there is to do: every package whose key is free. Raises `TaskConflictError` if none is."""
-    orders = [Order(package, *USERS[position % len(USERS)]) for position, package in enumerate(catalog.packages())]
+    orders = [Order(package, *USERS[position % len(USERS)]) for position, package in enumerate(demo_work.packages())]
     held = {(row["organization_id"], row["task_key"]) for row in active_rows()}
     free = [order for order in orders if (order.organization, order.key) not in held]
     if not free:
@@ -155,8 +155,8 @@ def run(options: StoreOptions, orders: list[Order]) -> None:
     task_ids = []
     for order in orders:
         task_ids.append(order.submit())
-        if not tables.console.is_terminal:
-            tables.say(f"submitted   {task_ids[-1]}  {order.key}  user {order.user} of {order.organization}")
+        if not console.console.is_terminal:
+            console.say(f"submitted   {task_ids[-1]}  {order.key}  user {order.user} of {order.organization}")
     double_click(orders[-1], task_ids[-1])
     rows = follow(options, task_ids)
     report(task_ids, time.monotonic() - started)
@@ -169,7 +169,7 @@ def double_click(order: Order, task_id: str) -> None:
     again = order.submit()
     if again != task_id:
         raise TaskConflictError(f"a double click on {order.key} started it twice: {task_id} and {again}")
-    tables.say(f"double click on {order.key}: {again} again, nothing started twice")
+    console.say(f"double click on {order.key}: {again} again, nothing started twice")
 
 
 def follow(options: StoreOptions, task_ids: list[str]) -> list[TaskRow]:
@@ -179,14 +179,14 @@ def follow(options: StoreOptions, task_ids: list[str]) -> list[TaskRow]:
     with (
         ThreadPoolExecutor(1) as beside,
         module_sdk.session(all_organizations=True),
-        tables.new_display() as display,
+        console.new_display() as display,
     ):
         while True:
             rows = background_tasks.list(page_size=len(task_ids), filters=filters, sort="id")["rows"]
             display.show(rows)
             if look is None and not all(row["status"] in ACTIVE for row in rows):
                 look = beside.submit(look_from_second_process, options)
-            if look is not None and tables.all_ended(rows):
+            if look is not None and console.all_ended(rows):
                 look.result()
                 return rows
             time.sleep(LOOK_AGAIN_SECONDS)
@@ -208,15 +208,15 @@ def report(task_ids: list[str], seconds: float) -> None:
         )
         for result in results
     ]
-    tables.draw(tables.grid(columns, lines))
+    console.draw(console.grid(columns, lines))
     for view in views:
         if view["status"] != COMPLETED:
-            tables.complain(f"{view['task_key']}: {view['status']}, {view['error']}")
+            console.complain(f"{view['task_key']}: {view['status']}, {view['error']}")
     before, after = (sum(result[name] for result in results) for name in ("bytes_before", "bytes_after"))
-    tables.say(
+    console.say(
         f"{len(results)} of {len(task_ids)} tasks completed in {seconds:.1f} s: {before:,} bytes became {after:,}"
     )
-    tables.say(f"They stay in the store: module-sdk tasks list --prefix {catalog.KEY_PREFIX}")
+    console.say(f"They stay in the store: module-sdk tasks list --prefix {demo_work.KEY_PREFIX}")
 
 
 # --- The second process ---------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def look_from_second_process(options: StoreOptions) -> None:
     Raises `ModuleSDKError` if the other process fails.
     """
     if not get_runtime().manager().capabilities.shared:
-        tables.say("this store lives in one process, so no second one can look; from this one:")
+        console.say("this store lives in one process, so no second one can look; from this one:")
         print_findings()
         return
     done = subprocess.run(
@@ -243,23 +243,23 @@ def look_from_second_process(options: StoreOptions) -> None:
     )
     if done.returncode:
         raise ModuleSDKError(f"the second process failed: {done.stderr}")
-    tables.say_lines(done.stdout)
+    console.say_lines(done.stdout)
 
 
 def print_findings() -> None:
     """The three lookups, as a page of any process would make them."""
-    by_prefix = {one: answered(tasks.get_tasks_by_key_prefix(catalog.KEY_PREFIX, one)) for one in ORGANIZATIONS}
+    by_prefix = {one: answered(tasks.get_tasks_by_key_prefix(demo_work.KEY_PREFIX, one)) for one in ORGANIZATIONS}
     lines = [("user", user, one, answered(tasks.list_user_tasks(user, one))) for user, one in USERS]
-    lines += [("prefix", catalog.KEY_PREFIX, one, rows) for one, rows in by_prefix.items()]
+    lines += [("prefix", demo_work.KEY_PREFIX, one, rows) for one, rows in by_prefix.items()]
     here, elsewhere = ORGANIZATIONS
     for row in sorted(by_prefix[here], key=lambda row: row["status"] != RUNNING)[:1]:
         key = row["task_key"] or ""
         lines += [("key", key, one, answered(tasks.get_tasks_by_key(key, one))) for one in (here, elsewhere)]
-    tables.say(f"process {os.getpid()}, which started none of it, finds:")
-    tables.draw(tables.grid(FINDING_COLUMNS, (finding(*line) for line in lines)))
+    console.say(f"process {os.getpid()}, which started none of it, finds:")
+    console.draw(console.grid(FINDING_COLUMNS, (finding(*line) for line in lines)))
 
 
 def finding(by: str, value: str, organization: str, rows: LookupResult) -> tuple[object, ...]:
     states = Counter("active" if row["status"] in ACTIVE else "ended" for row in rows)
-    newest = f"{rows[0]['status']} {tables.percent(rows[0]['progress'])}" if rows else None
+    newest = f"{rows[0]['status']} {console.percent(rows[0]['progress'])}" if rows else None
     return by, value, organization, len(rows), states["active"], states["ended"], newest

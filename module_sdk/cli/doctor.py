@@ -13,15 +13,15 @@ from typing import Annotated, Any, Final
 import typer
 
 from module_sdk import __version__
-from module_sdk.cli import tables
+from module_sdk.cli import console
 from module_sdk.cli.store import StoreOptions
+from module_sdk.domain.rows import LookupResult
+from module_sdk.domain.statuses import COMPLETED, INTERRUPTED, RUNNING
+from module_sdk.domain.task import Task
+from module_sdk.domain.text_rules import new_task_id
 from module_sdk.errors import IllegalTransitionError, ModuleSDKError, TaskBackendError
-from module_sdk.manager import TaskManager
-from module_sdk.registry import registry
-from module_sdk.rows import LookupResult
-from module_sdk.statuses import COMPLETED, INTERRUPTED, RUNNING
-from module_sdk.task import Task
-from module_sdk.text_rules import new_task_id
+from module_sdk.plugins.registry import registry
+from module_sdk.store.manager import TaskManager
 
 ORGANIZATION: Final = "module-sdk-doctor"
 """Reserved: what the check writes lies here, for a moment."""
@@ -172,12 +172,12 @@ def print_report(report: Report) -> None:
     }
     for title, facts in sections.items():
         if facts:
-            tables.say(title, "bold")
-            tables.draw(tables.facts_table(facts))
-            tables.say("")
+            console.say(title, "bold")
+            console.draw(console.facts_table(facts))
+            console.say("")
     for warning in report["warnings"]:
-        tables.say(f"warning: {warning}", "yellow")
+        console.say(f"warning: {warning}", "yellow")
     for trouble in report["trouble"]:
-        tables.complain(f"error: {trouble}")
+        console.complain(f"error: {trouble}")
     if report["ok"]:
-        tables.say("A task was written, found by user, key and prefix, completed, read and removed.", "green")
+        console.say("A task was written, found by user, key and prefix, completed, read and removed.", "green")

@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from module_sdk import __version__
-from module_sdk.cli import contract, demo, doctor, new_backend, tables, tasks
+from module_sdk.cli import console, contract, demo, doctor, new_backend, tasks
 from module_sdk.cli.store import StoreOptions
 from module_sdk.errors import InvalidInputError, ModuleSDKError
-from module_sdk.runtime import reset
+from module_sdk.facade.runtime import reset
 
 TROUBLE = 1
 WRONG_USAGE = 2
@@ -75,7 +75,7 @@ def setup(
         typer.echo(json.dumps({"url": str(manager.url), "facts": facts}, indent=2))
     else:
         version = facts.get("schema version")
-        tables.say(f"{manager.url} is ready{f' (schema version {version})' if version else ''}")
+        console.say(f"{manager.url} is ready{f' (schema version {version})' if version else ''}")
 
 
 class LogLines(logging.Handler):
@@ -84,7 +84,7 @@ class LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         reason = f": {type(error).__name__}: {error}" if error is not None else ""
-        tables.complain(f"{record.levelname.lower()}: {record.getMessage()}{reason}")
+        console.complain(f"{record.levelname.lower()}: {record.getMessage()}{reason}")
 
 
 def main() -> None:
@@ -97,12 +97,12 @@ def main() -> None:
     try:
         app(prog_name="module-sdk")
     except ModuleSDKError as error:
-        tables.complain(f"error: {error}")
+        console.complain(f"error: {error}")
         sys.exit(WRONG_USAGE if isinstance(error, InvalidInputError) else TROUBLE)
     except OSError as error:
         # What could not be written must not be tried again when Python flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        tables.complain(f"error: the output cannot be written: {error}")
+        console.complain(f"error: the output cannot be written: {error}")
         sys.exit(TROUBLE)
     finally:
         # Servers log a connection that was not closed.

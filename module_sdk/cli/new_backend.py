@@ -12,9 +12,9 @@ from typing import Annotated, Final
 import typer
 
 from module_sdk import __version__
-from module_sdk.cli import tables
+from module_sdk.cli import console
 from module_sdk.errors import InvalidInputError
-from module_sdk.registry import registry
+from module_sdk.plugins.registry import registry
 
 NAME: Final = re.compile(r"[a-z](?:-?[a-z0-9])*")
 MAXIMUM_NAME: Final = 40
@@ -37,7 +37,7 @@ def new_backend(
 ) -> None:
     """Write the skeleton of a backend: a distribution of its own whose tests show, clause by clause, what is left."""
     made = write_skeleton(name, folder)
-    tables.say(f"{made} is written; what is left to do: cd {made} && pip install -e '.[test]' && pytest")
+    console.say(f"{made} is written; what is left to do: cd {made} && pip install -e '.[test]' && pytest")
 
 
 def write_skeleton(name: str, folder: Path) -> Path:

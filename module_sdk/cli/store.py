@@ -6,9 +6,9 @@ import dataclasses
 import os
 from typing import Any
 
-from module_sdk.runtime import Runtime, get_runtime, put_in_force
-from module_sdk.sentinels import UNSET
-from module_sdk.settings import variable_of
+from module_sdk.domain.sentinels import UNSET
+from module_sdk.facade.runtime import Runtime, get_runtime, put_in_force
+from module_sdk.facade.settings import variable_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,16 +16,16 @@ from typing import Annotated, Final, cast
 import typer
 
 import module_sdk
-from module_sdk.cli import tables
-from module_sdk.cli.interrupting import Interrupted, interrupt_tasks
+from module_sdk.cli import console
+from module_sdk.cli.interrupt import Interrupted, interrupt_tasks
+from module_sdk.domain.query import MAXIMUM_PAGE
+from module_sdk.domain.sentinels import ANY, Anything
+from module_sdk.domain.shapes import Identifier, TaskFilters, TaskSort, TaskStatus
+from module_sdk.domain.statuses import ACTIVE, FINAL
+from module_sdk.domain.timestamps import format_time, system_clock
 from module_sdk.errors import InvalidInputError, TaskBackendError, TaskNotFoundError
+from module_sdk.facade.runtime import get_runtime
 from module_sdk.models import background_tasks
-from module_sdk.query import MAXIMUM_PAGE
-from module_sdk.runtime import get_runtime
-from module_sdk.sentinels import ANY, Anything
-from module_sdk.shapes import Identifier, TaskFilters, TaskSort, TaskStatus
-from module_sdk.statuses import ACTIVE, FINAL
-from module_sdk.timestamps import format_time, system_clock
 
 LOOK_AGAIN_SECONDS: Final = 0.25
 COUNT_AGAIN_SECONDS: Final = 0.5
@@ -134,8 +134,8 @@ def list_tasks(
         print_json(found)
         return
     if found["rows"]:
-        tables.draw(tables.list_table(found["rows"]))
-    tables.say(counted(len(found["rows"]), found["total_rows"]))
+        console.draw(console.list_table(found["rows"]))
+    console.say(counted(len(found["rows"]), found["total_rows"]))
 
 
 def counted(shown: int, total: int) -> str:
@@ -155,7 +155,7 @@ def show(
     if as_json:
         print_json(view)
     else:
-        tables.draw(tables.facts_table(view))
+        console.draw(console.facts_table(view))
 
 
 @app.command()
@@ -189,11 +189,11 @@ def watch(
     )
     if task_ids:
         filters["id"] = task_ids
-    with tables.new_display(as_json=as_json) as display:
+    with console.new_display(as_json=as_json) as display:
         while True:
             rows = background_tasks.list(0, limit, filters, "-created_at")["rows"]
             display.show(rows)
-            if tables.all_ended(rows):
+            if console.all_ended(rows):
                 break
             if status:
                 # The ones shown are followed to their end, though they no longer match.
@@ -201,7 +201,7 @@ def watch(
                 status = None
             time.sleep(LOOK_AGAIN_SECONDS)
     if not as_json:
-        tables.say(f"{counted(len(rows), len(rows))}, all ended" if rows else "no such tasks")
+        console.say(f"{counted(len(rows), len(rows))}, all ended" if rows else "no such tasks")
 
 
 # --- Ending and removing --------------------------------------------------------------------------------------------
@@ -250,11 +250,11 @@ def interrupt(
     if as_json:
         print_json(dataclasses.asdict(done))
     else:
-        tables.say(f"{counted(len(done.interrupted), len(done.interrupted))} interrupted")
+        console.say(f"{counted(len(done.interrupted), len(done.interrupted))} interrupted")
         for task_id in done.ended_before:
-            tables.say(f"{task_id} had ended before")
+            console.say(f"{task_id} had ended before")
     for task_id in done.unknown:
-        tables.complain(f"error: there is no task {task_id}")
+        console.complain(f"error: there is no task {task_id}")
     if done.unknown:
         raise typer.Exit(1)
 
@@ -296,7 +296,7 @@ def prune(
     if as_json:
         print_json({"removed": removed})
     else:
-        tables.say(f"{counted(removed, removed)} removed")
+        console.say(f"{counted(removed, removed)} removed")
 
 
 def duration_seconds(text: str) -> float:
@@ -309,12 +309,12 @@ def duration_seconds(text: str) -> float:
 @contextlib.contextmanager
 def removal_progress(filters: TaskFilters) -> Iterator[None]:
     """On a terminal, a bar for a removal: how many of these tasks are left is counted while it goes on."""
-    total = background_tasks.count(filters) if tables.error_console.is_terminal else 0
+    total = background_tasks.count(filters) if console.error_console.is_terminal else 0
     if not total:
         yield
         return
     ended = threading.Event()
-    with tables.progress_bar("removing", total) as advance_to:
+    with console.progress_bar("removing", total) as advance_to:
 
         def count() -> None:
             # A count that fails costs the bar, not the removal.

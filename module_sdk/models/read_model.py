@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NoReturn, cast
 
-from module_sdk import aio
+from module_sdk.domain.query import MAXIMUM_OFFSET, MAXIMUM_PAGE, check_count, parse_sort
+from module_sdk.domain.shapes import AnyTaskId, TaskFilters, TaskPage, TaskSort, TaskView
 from module_sdk.errors import InvalidInputError
-from module_sdk.query import MAXIMUM_OFFSET, MAXIMUM_PAGE, check_count, parse_sort
-from module_sdk.runtime import get_runtime
-from module_sdk.sessions import session_scope
-from module_sdk.shapes import AnyTaskId, TaskFilters, TaskPage, TaskSort, TaskView
+from module_sdk.facade import async_calls
+from module_sdk.facade.runtime import get_runtime
+from module_sdk.facade.sessions import session_scope
 
 READ_ONLY: Final = "background_tasks is read-only"
 
@@ -81,7 +81,7 @@ class BackgroundTasks:
         after: str | None = None,
     ) -> TaskPage:
         """Do what `list` does, without blocking the event loop. Args, returns and raises: see there."""
-        return await aio.in_thread(self.list, page, page_size, filters, sort, after)
+        return await async_calls.in_thread(self.list, page, page_size, filters, sort, after)
 
     def count(self, filters: TaskFilters | None = None) -> int:
         """Return how many tasks pass every filter.
@@ -100,7 +100,7 @@ class BackgroundTasks:
 
     async def acount(self, filters: TaskFilters | None = None) -> int:
         """Do what `count` does, without blocking the event loop. Args and raises: see there."""
-        return await aio.in_thread(self.count, filters)
+        return await async_calls.in_thread(self.count, filters)
 
     def view(self, task_id: AnyTaskId) -> TaskView | None:
         """Return one task with all that people may see of it.
@@ -123,7 +123,7 @@ class BackgroundTasks:
 
     async def aview(self, task_id: AnyTaskId) -> TaskView | None:
         """Do what `view` does, without blocking the event loop. Args, returns and raises: see there."""
-        return await aio.in_thread(self.view, task_id)
+        return await async_calls.in_thread(self.view, task_id)
 
     def create(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise `NotImplementedError`: tasks are created by running work (MODEL-11)."""

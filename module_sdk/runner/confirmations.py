@@ -7,7 +7,12 @@ import logging
 from concurrent.futures import CancelledError, Future
 from typing import Any
 
-from module_sdk import aio
+from module_sdk.domain.payloads import decode_payload, encode_payload
+from module_sdk.domain.reports import report
+from module_sdk.domain.sentinels import ANY, Anything
+from module_sdk.domain.shapes import AnyTaskId, Identifier, Json, TaskRow
+from module_sdk.domain.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
+from module_sdk.domain.text_rules import task_id_text
 from module_sdk.errors import (
     CapabilityError,
     IllegalTransitionError,
@@ -17,18 +22,13 @@ from module_sdk.errors import (
     TaskCancelledError,
     TaskNotFoundError,
 )
-from module_sdk.manager import TaskManager
-from module_sdk.payloads import decode_payload, encode_payload
-from module_sdk.reports import report
-from module_sdk.runner.control import local_run, refuse_stopped, scope_of
+from module_sdk.facade import async_calls
+from module_sdk.facade.announced_writes import announce, maximum_payload_bytes
+from module_sdk.facade.runtime import Runtime, get_runtime
+from module_sdk.facade.sessions import session_scope
 from module_sdk.runner.run import Run, settle
-from module_sdk.runtime import Runtime, get_runtime
-from module_sdk.sentinels import ANY, Anything
-from module_sdk.sessions import session_scope
-from module_sdk.shapes import AnyTaskId, Identifier, Json, TaskRow
-from module_sdk.statuses import INTERRUPTED, RUNNING, WAITING_CONFIRMATION
-from module_sdk.text_rules import task_id_text
-from module_sdk.writes import announce, maximum_payload_bytes
+from module_sdk.runner.task_actions import local_run, refuse_stopped, scope_of
+from module_sdk.store.manager import TaskManager
 
 
 class Question:
@@ -116,11 +116,11 @@ def withdraw(manager: TaskManager, run: Run) -> None:
 
 async def await_response(task_id: AnyTaskId, builder: object) -> dict[str, Json]:
     """Ask, and wait for the response in this coroutine."""
-    import asyncio  # noqa: PLC0415  # as in aio.py
+    import asyncio  # noqa: PLC0415  # as in async_calls.py
 
     question = Question(task_id)
     try:
-        await aio.in_thread(question.ask, builder)
+        await async_calls.in_thread(question.ask, builder)
         return await asyncio.wrap_future(question.response)
     except BaseException:
         question.give_up()

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
+from module_sdk.domain.text_rules import MAXIMUM_KEY_BYTES, check_text
 from module_sdk.errors import InvalidInputError
-from module_sdk.text_rules import MAXIMUM_KEY_BYTES, check_text
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

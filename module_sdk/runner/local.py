@@ -16,16 +16,21 @@ from concurrent import futures
 from concurrent.futures import Future
 from typing import Any, Final
 
-from module_sdk.aio import result_of, run_on, submit
+from module_sdk.domain.reports import is_a
+from module_sdk.domain.statuses import INTERRUPTED
+from module_sdk.domain.task_id import TaskId
 from module_sdk.errors import (
     ConfigurationError,
     ModuleSDKError,
 )
-from module_sdk.manager import TaskManager
-from module_sdk.reports import is_a
+from module_sdk.facade.async_calls import result_of, run_on, submit
+from module_sdk.facade.awaited import close_coroutine
+from module_sdk.facade.runtime import SHUTTING_DOWN
+from module_sdk.facade.sessions import keep_session
+from module_sdk.facade.thread_pool import ThreadPool
 from module_sdk.runner import host_loops
-from module_sdk.runner.awaiting import as_coroutine, awaited, needs_a_loop, raised_by_coroutine, without_generator
-from module_sdk.runner.interrupting import Interrupting
+from module_sdk.runner.awaitables import as_coroutine, awaited, needs_a_loop, raised_by_coroutine, without_generator
+from module_sdk.runner.interruption import Interrupting
 from module_sdk.runner.loop_thread import LoopThread
 from module_sdk.runner.outcome import (
     CANCELLED,
@@ -35,15 +40,10 @@ from module_sdk.runner.outcome import (
     completed,
     raised,
 )
-from module_sdk.runner.recording import Recorder
+from module_sdk.runner.recorder import Recorder
 from module_sdk.runner.run import Run, running
 from module_sdk.runner.submission import record
-from module_sdk.runtime import SHUTTING_DOWN
-from module_sdk.sessions import keep_session
-from module_sdk.statuses import INTERRUPTED
-from module_sdk.task_id import TaskId
-from module_sdk.thread_pool import ThreadPool
-from module_sdk.watched import close_coroutine
+from module_sdk.store.manager import TaskManager
 
 # How long stopped coroutines get to unwind before their loop ends.
 UNWIND_SECONDS: Final = 1.0

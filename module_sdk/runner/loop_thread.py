@@ -6,8 +6,8 @@ import asyncio
 import logging
 import threading
 
+from module_sdk.domain.reports import report
 from module_sdk.errors import TaskBackendUnavailableError
-from module_sdk.reports import report
 
 
 class LoopThread:

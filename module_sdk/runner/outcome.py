@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from module_sdk.domain.reports import error_text, is_a
+from module_sdk.domain.statuses import COMPLETED, FAILED, INTERRUPTED
 from module_sdk.errors import ModuleSDKError, TaskCancelledError
-from module_sdk.reports import error_text, is_a
 from module_sdk.runner.run import Run
-from module_sdk.statuses import COMPLETED, FAILED, INTERRUPTED
 
 CANCELLED: Final = "cancelled"
 SHUTDOWN: Final = "shutdown"

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from module_sdk.domain.reports import report
+from module_sdk.domain.task import Task
 from module_sdk.errors import ModuleSDKError, TaskCancelledError
-from module_sdk.reports import report
-from module_sdk.task import Task
 
 if TYPE_CHECKING:
     import asyncio

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from module_sdk.reports import report
+from module_sdk.domain.reports import report
 from module_sdk.runner.host_loops import loop_of_the_main_thread, open_lifespans
 
 # Longer than a shutdown takes, and less than the ten seconds after which `docker stop` kills.

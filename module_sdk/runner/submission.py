@@ -7,17 +7,17 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from module_sdk.domain.payloads import decode_payload, encode_payload
+from module_sdk.domain.task import Task
+from module_sdk.domain.task_id import TaskId
+from module_sdk.domain.timestamps import system_clock
 from module_sdk.errors import InvalidInputError, SessionRequiredError
-from module_sdk.manager import TaskManager
-from module_sdk.payloads import decode_payload, encode_payload
+from module_sdk.facade.announced_writes import create_task, maximum_payload_bytes
+from module_sdk.facade.awaited import close_coroutine
+from module_sdk.facade.sessions import current_session
 from module_sdk.runner.functions import registered
 from module_sdk.runner.run import Run
-from module_sdk.sessions import current_session
-from module_sdk.task import Task
-from module_sdk.task_id import TaskId
-from module_sdk.timestamps import system_clock
-from module_sdk.watched import close_coroutine
-from module_sdk.writes import create_task, maximum_payload_bytes
+from module_sdk.store.manager import TaskManager
 
 Work = Coroutine[Any, Any, Any] | Callable[[], Any]
 

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Protocol, Self
 
+from module_sdk.domain.payloads import HIGHEST_MAXIMUM_BYTES, plain_payload
+from module_sdk.domain.shapes import Json
 from module_sdk.errors import InvalidInputError
-from module_sdk.payloads import HIGHEST_MAXIMUM_BYTES, plain_payload
-from module_sdk.shapes import Json
 
 
 @dataclasses.dataclass

@@ -20,7 +20,7 @@ Each line is a store that is right in everything but one thing, and the clause t
 carries the clause's id, with an assertion and not by a crash. Plain numbers are those of the contract's list; a letter
 marks a bug that was thought of, met or tried later. `tests/mutants/rules/` has the stores, in files named by the rule
 that they break. `python -m tests.mutants.matrix` runs them all and writes this page, and
-`tests/test_contract_bites.py` runs them in every check.
+`tests/contract/test_mutants.py` runs them in every check.
 """
 
 

@@ -12,9 +12,9 @@ import os
 import sys
 from typing import Final
 
+from devtools.servers.kinds import KINDS
 from tests.mutants.registry import MUTANTS
 from tests.mutants.running import is_killed, run_mutants
-from tests.servers import KINDS
 
 LEAST_SHARE: Final = 0.95
 

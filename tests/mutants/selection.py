@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from module_sdk_contract.marks import MARKER, clauses_of
+from module_sdk_contract.markers import MARKER, clauses_of
 
 from tests.mutants.registry import MUTANTS, STORES, clauses_named
 

@@ -13,14 +13,12 @@ import redis
 from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.groups.deep import DeepClauses
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clauses_of_function, deciding_tests
-from module_sdk_contract.under_test import StoreUnderTest
+from module_sdk_contract.markers import clauses_of_function, deciding_tests
+from module_sdk_contract.suite import StoreUnderTest
 
-from tests.holding import lock_of, paused_server
 from tests.mutants.registry import STORES, Placed, clauses_named
 from tests.mutants.stores.wire import answering_server
-from tests.restarting import RestartsServer
-from tests.spoiling import (
+from tests.support.corruption import (
     drop_collections,
     drop_tables,
     dumped_collections,
@@ -28,6 +26,8 @@ from tests.spoiling import (
     scrambled_file,
     spoil_somehow,
 )
+from tests.support.held_locks import lock_of, paused_server
+from tests.support.restarts import RestartsServer
 
 
 class MutantUnderTest(StoreUnderTest):

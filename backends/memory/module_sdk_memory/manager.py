@@ -28,7 +28,7 @@ from module_sdk.backends import (
     TaskRecord,
     statuses,
 )
-from module_sdk_memory.selection import matches, sort_key
+from module_sdk_memory.filters import matches, sort_key
 
 Result = TypeVar("Result")
 

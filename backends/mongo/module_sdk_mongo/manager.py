@@ -1,4 +1,4 @@
-"""`MongoTaskManager`: the primitives of a task manager in MongoDB, in the order of `module_sdk.primitives`."""
+"""`MongoTaskManager`: the primitives of a task manager in MongoDB, in the order of `store/primitives.py`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from module_sdk.backends import (
     Workers,
     statuses,
 )
-from module_sdk_mongo import lookups, schema
-from module_sdk_mongo.conditions import order_of, query_document
+from module_sdk_mongo import queries, schema
 from module_sdk_mongo.connection import CLOSE_SECONDS, Connection, Document, within
 from module_sdk_mongo.diagnosis import diagnose
-from module_sdk_mongo.documents import ROW_PROJECTION, document_of, record_of, row_of
-from module_sdk_mongo.explaining import explain
-from module_sdk_mongo.failures import configuration_fault, is_missing_schema, is_unavailable, lacks_majority
-from module_sdk_mongo.lookups import Find
+from module_sdk_mongo.errors import configuration_fault, is_missing_schema, is_unavailable, lacks_majority
+from module_sdk_mongo.explain import explain
+from module_sdk_mongo.filters import order_of, query_document
+from module_sdk_mongo.queries import Find
+from module_sdk_mongo.records import ROW_PROJECTION, document_of, record_of, row_of
 from module_sdk_mongo.updates import guard, pipeline, upsert_bounded
 
 Result = TypeVar("Result")
@@ -253,11 +253,11 @@ class MongoTaskManager(TaskManager):
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         with self.looking(deadline):
-            return lookups.by_user(organization, user, limit).rows(self.connection.tasks)
+            return queries.by_user(organization, user, limit).rows(self.connection.tasks)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
         with self.looking(deadline):
-            return lookups.by_key(organization, key, limit).rows(self.connection.tasks)
+            return queries.by_key(organization, key, limit).rows(self.connection.tasks)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
@@ -265,14 +265,14 @@ class MongoTaskManager(TaskManager):
         tasks = self.connection.tasks
         with self.looking(deadline):
             if limit is None:
-                return lookups.newest_first(lookups.by_prefix(organization, start, end).rows(tasks))
-            newest = lookups.newest_ids_by_prefix(organization, start, end, limit)
+                return queries.newest_first(queries.by_prefix(organization, start, end).rows(tasks))
+            newest = queries.newest_ids_by_prefix(organization, start, end, limit)
             while True:
                 ids = [document["_id"] for document in newest.documents(tasks)]
-                rows = lookups.by_ids(ids).rows(tasks) if ids else []
+                rows = queries.by_ids(ids).rows(tasks) if ids else []
                 # Where one has been pruned in between, another is the newest in its place.
                 if len(rows) == len(ids):
-                    return lookups.newest_first(rows)
+                    return queries.newest_first(rows)
 
     # --- Changes ----------------------------------------------------------------------------------------------------
 
@@ -352,14 +352,14 @@ class MongoTaskManager(TaskManager):
         organization, argument = str(arguments[0]), str(arguments[1])
         with self.looking(deadline):
             if operation == "list_user_tasks":
-                finds = [lookups.by_user(organization, argument, limit)]
+                finds = [queries.by_user(organization, argument, limit)]
             elif operation == "get_tasks_by_key":
-                finds = [lookups.by_key(organization, argument, limit)]
+                finds = [queries.by_key(organization, argument, limit)]
             elif limit is None:
-                finds = [lookups.by_prefix(organization, argument, arguments[2])]
+                finds = [queries.by_prefix(organization, argument, arguments[2])]
             else:
-                newest = lookups.newest_ids_by_prefix(organization, argument, arguments[2], limit)
-                finds = [newest, lookups.by_ids([document["_id"] for document in newest.documents(tasks)])]
+                newest = queries.newest_ids_by_prefix(organization, argument, arguments[2], limit)
+                finds = [newest, queries.by_ids([document["_id"] for document in newest.documents(tasks)])]
             return explain(finds, tasks)
 
     def store_diagnose(self, deadline: float) -> Diagnosis:

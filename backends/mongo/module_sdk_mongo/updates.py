@@ -8,7 +8,7 @@ from bson.int64 import Int64
 
 from module_sdk.backends import CLOCK_TOLERANCE, Change
 from module_sdk_mongo.connection import Document
-from module_sdk_mongo.documents import TIME_FIELDS
+from module_sdk_mongo.records import TIME_FIELDS
 
 # Of the moment when the command began, in whole milliseconds.
 SERVER_CLOCK: Final = {"$multiply": [{"$toLong": "$$NOW"}, Int64(1_000)]}

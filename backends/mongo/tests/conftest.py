@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from module_sdk_mongo.manager import MongoTaskManager
 
+from devtools.servers.kinds import MongoDB
+from devtools.servers.replica_set import ReplicaSet, replica_set
 from module_sdk.backends import TaskManager
-from tests.fixtures import require
-from tests.replica_set import ReplicaSet, replica_set
-from tests.servers import MongoDB
+from tests.support.fixtures import require
 
 Opener = Callable[..., MongoTaskManager]
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from module_sdk.backends import Diagnosis
-from module_sdk_redis.bounded import UNKNOWN_COMMAND
+from module_sdk_redis.connection import UNKNOWN_COMMAND
 from module_sdk_redis.routing import Router
 
 OLDEST_VERSION: Final = (6, 2)

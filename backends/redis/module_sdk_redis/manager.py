@@ -1,4 +1,4 @@
-"""`RedisTaskManager`: the primitives of a task manager on Redis and Valkey, in the order of `module_sdk.primitives`."""
+"""`RedisTaskManager`: the primitives of a task manager on Redis and Valkey, in the order of `store/primitives.py`."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from module_sdk.backends import (
 )
 from module_sdk_redis.diagnosis import diagnose, is_durable, is_too_old, read_information
 from module_sdk_redis.errors import NO_SCHEMA, configuration_fault, is_unavailable
-from module_sdk_redis.explaining import CountingReader
-from module_sdk_redis.layout import SCHEMA_VERSION, Layout, time_text
-from module_sdk_redis.lookups import Lookups
+from module_sdk_redis.explain import CountingReader
+from module_sdk_redis.filters import ReadModel
+from module_sdk_redis.index_reads import CHUNK, Reader, Rows
 from module_sdk_redis.options import ServerSettings
-from module_sdk_redis.packing import TEXT_PAYLOADS, pack, pack_payloads, unpack, unpack_record
 from module_sdk_redis.pool import Pool
-from module_sdk_redis.read_model import ReadModel
-from module_sdk_redis.reading import CHUNK, Reader, Rows
+from module_sdk_redis.queries import Lookups
+from module_sdk_redis.records import TEXT_PAYLOADS, pack, pack_payloads, unpack, unpack_record
 from module_sdk_redis.routing import new_router
+from module_sdk_redis.schema import SCHEMA_VERSION, Layout, time_text
 from module_sdk_redis.scripts import CREATE, GET, IMPORT, PRUNE, UPDATE
 
 # What one script of an import may hold, so that it neither fills the server's buffers nor keeps other clients waiting.

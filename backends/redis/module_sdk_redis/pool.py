@@ -17,7 +17,7 @@ from redis.exceptions import (
 
 from module_sdk.backends import Connector, TaskBackendUnavailableError
 from module_sdk.backends import Pool as LinkPool
-from module_sdk_redis.bounded import Command, Link, connect
+from module_sdk_redis.connection import Command, Link, connect
 from module_sdk_redis.options import Address, LinkSettings
 
 ASKING: Final[Command] = ("ASKING",)

@@ -20,7 +20,7 @@ import redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from module_sdk.backends import ConfigurationError, Latch, Place, Places
-from module_sdk_redis.bounded import ErrorReply, Link, connect, translated
+from module_sdk_redis.connection import ErrorReply, Link, connect, translated
 from module_sdk_redis.options import Address, SentinelSettings
 
 POLL_SECONDS: Final = 0.2

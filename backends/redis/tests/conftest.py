@@ -9,10 +9,10 @@ import pytest
 import redis
 from module_sdk_redis.manager import RedisTaskManager
 
+from devtools.servers.kinds import Valkey
+from devtools.servers.redis_cluster import Cluster, cluster
 from module_sdk.backends import TaskManager
-from tests.fixtures import require
-from tests.redis_cluster import Cluster, cluster
-from tests.servers import Valkey
+from tests.support.fixtures import require
 
 Opener = Callable[..., RedisTaskManager]
 

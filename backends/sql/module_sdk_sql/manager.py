@@ -1,4 +1,4 @@
-"""`SQLTaskManager`: the primitives of a task manager in SQL, in the order of `module_sdk.primitives`."""
+"""`SQLTaskManager`: the primitives of a task manager in SQL, in the order of `store/primitives.py`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from module_sdk.backends import (
     TaskManager,
     TaskRecord,
 )
-from module_sdk_sql.conditions import where
+from module_sdk_sql.connection import LOOK_SECONDS, Pool
 from module_sdk_sql.dialects.base import Link
-from module_sdk_sql.dialects.choice import choose_dialect
-from module_sdk_sql.pool import LOOK_SECONDS, Pool
+from module_sdk_sql.dialects.factory import choose_dialect
+from module_sdk_sql.filters import where
+from module_sdk_sql.migrations import read_whole_version, upgrade, version_in
+from module_sdk_sql.queries import Statement, Statements
 from module_sdk_sql.records import RECORD_COLUMNS, column_values, has_payloads, present_values, with_times
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
-from module_sdk_sql.statements import Statement, Statements
-from module_sdk_sql.upgrading import read_whole_version, upgrade, version_in
 
 Result = TypeVar("Result")
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from module_sdk.backends import TaskRecord
+from module_sdk_sql.queries import COLUMNS, TIMES
 from module_sdk_sql.schema import PAYLOAD_COLUMNS
-from module_sdk_sql.statements import COLUMNS, TIMES
 
 RECORD_COLUMNS: Final = tuple(COLUMNS.values())
 PAYLOAD_PLACES: Final = tuple(RECORD_COLUMNS.index(name) for name in PAYLOAD_COLUMNS)

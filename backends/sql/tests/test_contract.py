@@ -14,10 +14,10 @@ from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.harness import Store, unknown
 from module_sdk_sql.manager import SQLTaskManager
 
-from tests.holding import lock_of
-from tests.restarting import RestartsServer
-from tests.server_process import restart_server_of
-from tests.spoiling import drop_tables, dumped_tables, scrambled_file, spoil_somehow
+from devtools.servers.process import restart_server_of
+from tests.support.corruption import drop_tables, dumped_tables, scrambled_file, spoil_somehow
+from tests.support.held_locks import lock_of
+from tests.support.restarts import RestartsServer
 
 
 class SQLContract(RestartsServer, TaskManagerContract):

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
-from tests.server_process import Server
-from tests.servers import MariaDB
+from devtools.servers.kinds import MariaDB
+from devtools.servers.process import Server
 
 Opener = Callable[..., SQLTaskManager]
 

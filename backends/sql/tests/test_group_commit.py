@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from module_sdk_sql.dialects.base import Link
-from module_sdk_sql.dialects.sqlite_link import SQLiteLink
+from module_sdk_sql.dialects.sqlite.connection import SQLiteLink
 from module_sdk_sql.group_commit import GroupCommit
 from module_sdk_sql.manager import SQLTaskManager
 

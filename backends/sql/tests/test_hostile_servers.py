@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
+from devtools.servers.kinds import ICUPostgreSQL, MariaDB, PostgreSQL
 from module_sdk.backends import ConfigurationError, Task
-from tests.fixtures import running
-from tests.servers import ICUPostgreSQL, MariaDB, PostgreSQL
+from tests.support.fixtures import running
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]

@@ -11,10 +11,10 @@ import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
 import module_sdk
+from devtools.servers.kinds import MariaDB
 from module_sdk import tasks
 from module_sdk.backends import Task, TaskBackendUnavailableError
-from tests.fixtures import running
-from tests.servers import MariaDB
+from tests.support.fixtures import running
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from module_sdk_sql.dialects import postgresql_link
+from module_sdk_sql.dialects.postgresql import connection
 from module_sdk_sql.manager import SQLTaskManager
 
 from module_sdk import open_manager
@@ -129,7 +129,7 @@ def test_a_connection_that_planned_on_an_empty_table_plans_again(
 
     # when the table grows, without statistics, and some time has passed
     manager.import_tasks(list(tasks())[:5_000])
-    monkeypatch.setattr(postgresql_link, "REPLAN_SECONDS", 0.0)
+    monkeypatch.setattr(connection, "REPLAN_SECONDS", 0.0)
     assert len(manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)) == FAMILY
 
     # then the statement that lookups have prepared reads the index of keys

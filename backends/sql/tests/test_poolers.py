@@ -10,15 +10,15 @@ from typing import Any, Final, cast
 
 import psycopg
 import pytest
-from module_sdk_sql.dialects.postgresql import PostgreSQLDialect
-from module_sdk_sql.dialects.postgresql_link import PostgreSQLLink
-from module_sdk_sql.dialects.postgresql_pooled import PooledLink
+from module_sdk_sql.dialects.postgresql.connection import PostgreSQLLink
+from module_sdk_sql.dialects.postgresql.dialect import PostgreSQLDialect
+from module_sdk_sql.dialects.postgresql.pooled_connection import PooledLink
 from module_sdk_sql.manager import SQLTaskManager
 
+from devtools.servers.pooler import PgBouncer
 from module_sdk.backends import Task
-from module_sdk.rows import LookupResult
-from tests.fixtures import running
-from tests.pooler import PgBouncer
+from module_sdk.domain.rows import LookupResult
+from tests.support.fixtures import running
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
@@ -224,7 +224,7 @@ def test_a_session_that_is_older_than_its_connection_is_a_poolers(
     postgresql_url: str, opener: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As behind a pooler that passes the key data of its sessions on."""
-    monkeypatch.setattr("module_sdk_sql.dialects.postgresql.AGE_MARGIN_SECONDS", -60.0)
+    monkeypatch.setattr("module_sdk_sql.dialects.postgresql.dialect.AGE_MARGIN_SECONDS", -60.0)
     assert isinstance(link_of(opener(postgresql_url, namespace=namespace)), PooledLink)
 
 

@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from module_sdk_contract.fault_proxy import FaultProxy
+from module_sdk_contract.faults.fault_proxy import FaultProxy
 from module_sdk_sql.manager import SQLTaskManager
 
+from devtools.servers.kinds import PostgreSQL
+from devtools.servers.pooler import PgBouncer
+from devtools.servers.standby import Standby
 from module_sdk.backends import Task, TaskBackendUnavailableError
-from tests.fixtures import running
-from tests.pooler import PgBouncer
-from tests.servers import PostgreSQL
-from tests.standby import Standby
+from tests.support.fixtures import running
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]

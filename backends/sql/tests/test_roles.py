@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+from module_sdk_sql.connection import ROLE_SECONDS
 from module_sdk_sql.dialects.base import Dialect, Link
-from module_sdk_sql.dialects.sqlite import SQLiteDialect
+from module_sdk_sql.dialects.sqlite.dialect import SQLiteDialect
 from module_sdk_sql.manager import SQLTaskManager
-from module_sdk_sql.pool import ROLE_SECONDS
 
 LONG_AGO = -math.inf
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
+from module_sdk_sql.migrations import read_version, upgrade
 from module_sdk_sql.schema import SCHEMA_VERSION, Tables, step_statements
-from module_sdk_sql.upgrading import read_version, upgrade
 from sqlalchemy import Column, Index, Table
 
 from module_sdk import open_manager
@@ -138,14 +138,14 @@ def test_a_step_that_breaks_off_is_done_the_next_time(
         yield from list(step_statements(*arguments))[:1]  # type: ignore[arg-type]
         yield "CREATE NONSENSE"
 
-    monkeypatch.setattr("module_sdk_sql.upgrading.step_statements", broken)
+    monkeypatch.setattr("module_sdk_sql.migrations.step_statements", broken)
     deadline = manager.deadline(None)
     with pytest.raises(Exception, match="NONSENSE"), manager.pool.link(deadline) as link:
         upgrade(link, manager.statements, deadline)
     with manager.pool.link(deadline) as link:
         assert read_version(link, manager.statements, deadline) == 1
     # when it is repaired, then it is done from the start
-    monkeypatch.setattr("module_sdk_sql.upgrading.step_statements", step_statements)
+    monkeypatch.setattr("module_sdk_sql.migrations.step_statements", step_statements)
     with manager.pool.link(deadline) as link:
         assert upgrade(link, manager.statements, deadline) == 1
         assert read_version(link, manager.statements, deadline) == second_version
@@ -172,7 +172,7 @@ def test_a_step_that_fails_leaves_the_version_before(
         yield from list(step_statements(*arguments))[:2]  # type: ignore[arg-type]
         yield "CREATE NONSENSE"
 
-    monkeypatch.setattr("module_sdk_sql.upgrading.step_statements", broken)
+    monkeypatch.setattr("module_sdk_sql.migrations.step_statements", broken)
     with pytest.raises(Exception, match="NONSENSE"):
         manager.setup()
     monkeypatch.undo()

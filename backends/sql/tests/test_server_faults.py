@@ -14,8 +14,8 @@ import psutil
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
+from devtools.servers.process import Server
 from module_sdk.backends import ConfigurationError, Task, TaskBackendUnavailableError
-from tests.server_process import Server
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
@@ -201,7 +201,7 @@ def test_a_missing_driver_names_the_extra(
 ) -> None:
     # given an environment without the driver
     for dialect in ("postgresql", "mariadb"):
-        monkeypatch.delitem(sys.modules, f"module_sdk_sql.dialects.{dialect}", raising=False)
+        monkeypatch.delitem(sys.modules, f"module_sdk_sql.dialects.{dialect}.dialect", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigurationError, match=rf"module-sdk\[{extra}\]"):
         opener(url)

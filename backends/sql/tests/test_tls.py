@@ -11,10 +11,10 @@ import pytest
 import trustme
 from module_sdk_sql.manager import SQLTaskManager
 
+from devtools.servers.process import Server
+from devtools.servers.tls import MariaDBOverTLS, PostgreSQLOverTLS, authority_of
 from module_sdk.backends import ConfigurationError, Task
-from tests.fixtures import running
-from tests.server_process import Server
-from tests.tls_servers import MariaDBOverTLS, PostgreSQLOverTLS, authority_of
+from tests.support.fixtures import running
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]

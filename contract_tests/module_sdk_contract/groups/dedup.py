@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from module_sdk.errors import TaskConflictError
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import ACTIVE, ENDED
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ACTIVE, ENDED
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import demand, demand_error
 
 FAMILY = ("job", "Job", "job ", " job", "jöb", "jo\u0308b", "job\n", "ｊｏｂ", "JOB", "job\t", "jobs")

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 
 from module_sdk.backends import TaskManager, statuses
+from module_sdk.domain.shapes import TaskStatus
 from module_sdk.errors import TaskConflictError
-from module_sdk.shapes import TaskStatus
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import Fields
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import PATIENCE_SECONDS, History, Rounds, demand_overlaps, have_met, race
-from module_sdk_contract.reference import Fields
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.races import PATIENCE_SECONDS, History, Rounds, demand_overlaps, have_met, race
 from module_sdk_contract.violations import demand
 
 ROUNDS = 20

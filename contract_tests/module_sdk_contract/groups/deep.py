@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.verdicts import Unknown
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.report.verdicts import Unknown
 
 RUNS: Final = 200
 STEPS: Final = 30
@@ -29,7 +29,7 @@ class DeepClauses:
     @clause(*SEARCHED)
     def test_no_random_steps_break_a_clause(self, store: Store) -> None:
         try:
-            from module_sdk_contract.machine import search_for_violations  # noqa: PLC0415
+            from module_sdk_contract.search.state_machine import search_for_violations  # noqa: PLC0415
         except ModuleNotFoundError as error:
             raise Unknown(f"the deep tier needs {error.name}") from error
 

@@ -15,11 +15,11 @@ import pytest
 
 import module_sdk
 from module_sdk.backends import ConfigurationError, TaskBackendError
-from module_sdk_contract.asking import LOOKUPS, argument_of
-from module_sdk_contract.building import task_of
+from module_sdk_contract.calls import LOOKUPS, argument_of
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.processes import environment
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.workers import environment
 from module_sdk_contract.violations import demand, demand_answer, demand_error
 
 IMPORTED = """

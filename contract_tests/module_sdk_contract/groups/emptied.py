@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from module_sdk import tasks
 from module_sdk.backends import ConfigurationError, TaskManager
-from module_sdk_contract.asking import every_call
-from module_sdk_contract.building import task_of
+from module_sdk_contract.calls import every_call
+from module_sdk_contract.data.reference import Fields
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.processes import WorkerProcess
-from module_sdk_contract.reference import Fields
-from module_sdk_contract.verdicts import NotApplicable
+from module_sdk_contract.markers import clause
+from module_sdk_contract.processes.workers import WorkerProcess
+from module_sdk_contract.report.verdicts import NotApplicable
 from module_sdk_contract.violations import ContractViolation, demand, demand_error
 
 NOTICED_SECONDS: Final = 1.0

@@ -13,9 +13,9 @@ import pytest
 import module_sdk
 from module_sdk import tasks
 from module_sdk.backends import ConfigurationError, TaskBackendError, TaskBackendUnavailableError
-from module_sdk_contract.asking import LOOKUPS, argument_of
-from module_sdk_contract.building import task_of
-from module_sdk_contract.faults import (
+from module_sdk_contract.calls import LOOKUPS, argument_of
+from module_sdk_contract.factories import task_of
+from module_sdk_contract.faults.failing_managers import (
     CUT_ANSWER,
     DriverError,
     FaultyManager,
@@ -29,8 +29,8 @@ from module_sdk_contract.faults import (
     returns,
 )
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.races import run_at_once
+from module_sdk_contract.markers import clause
+from module_sdk_contract.processes.races import run_at_once
 from module_sdk_contract.violations import demand, demand_error
 
 FINDS: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")

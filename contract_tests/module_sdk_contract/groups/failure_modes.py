@@ -14,11 +14,11 @@ import pytest
 import module_sdk
 from module_sdk import tasks
 from module_sdk.backends import InvalidInputError, TaskBackendError, TaskBackendUnavailableError
-from module_sdk_contract.asking import LOOKUPS, argument_of
-from module_sdk_contract.faults import FaultyManager, failing_primitives, hangs, raises, returns
+from module_sdk_contract.calls import LOOKUPS, argument_of
+from module_sdk_contract.faults.failing_managers import FaultyManager, failing_primitives, hangs, raises, returns
 from module_sdk_contract.groups.failure import FINDS, soft_lookup, then_failed
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand
 
 AWAY: Final = TaskBackendUnavailableError("the store is away")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Any, Final
 
+from module_sdk_contract.data.ladders import COUNT, MOMENTS, NEEDLES, ladder_tasks, values_of
+from module_sdk_contract.data.reference import EVERYWHERE, ROW_FIELDS, time_text
 from module_sdk_contract.harness import Store
-from module_sdk_contract.ladders import COUNT, MOMENTS, NEEDLES, ladder_tasks, values_of
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.reference import EVERYWHERE, ROW_FIELDS, time_text
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand
 
 ALL: Final = 1_000

@@ -12,10 +12,10 @@ import pytest
 from module_sdk import tasks
 from module_sdk.backends import InvalidInputError
 from module_sdk.errors import PayloadError
-from module_sdk_contract.asking import LOOKUPS
-from module_sdk_contract.building import task_of
+from module_sdk_contract.calls import LOOKUPS
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_error
 
 MAXIMUM_PAYLOAD: Final = 1_048_576

@@ -6,10 +6,10 @@ import itertools
 from typing import Any, Final
 
 from module_sdk.errors import IllegalTransitionError, InvalidInputError
-from module_sdk_contract.asking import UNKNOWN_ID
+from module_sdk_contract.calls import UNKNOWN_ID
+from module_sdk_contract.data.reference import ACTIVE, ENDED, MOVES, STATUSES, Fields
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ACTIVE, ENDED, MOVES, STATUSES, Fields
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import demand, demand_error
 
 CHANGES: Final[tuple[dict[str, Any], ...]] = (

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from module_sdk.errors import IllegalTransitionError
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import PATIENCE_SECONDS, Rounds, demand_overlaps, have_met, race
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.races import PATIENCE_SECONDS, Rounds, demand_overlaps, have_met, race
 from module_sdk_contract.violations import demand
 
 ROUNDS: Final = 20

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 import pytest
 
 from module_sdk.errors import IllegalTransitionError
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import ACTIVE, ENDED, MOVES, STATUSES, Fields, row_of
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store, then_none
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ACTIVE, ENDED, MOVES, STATUSES, Fields, row_of
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import ContractViolation, Violation, compare, demand, demand_error, raised
 
 Entry = Literal["created", "imported"]

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from module_sdk.backends import TaskBackendUnavailableError
+from module_sdk.domain.shapes import TaskRow
 from module_sdk.errors import IllegalTransitionError
-from module_sdk.shapes import TaskRow
-from module_sdk_contract.asking import ordered_view
-from module_sdk_contract.fault_proxy import Kind
+from module_sdk_contract.calls import ordered_view
+from module_sdk_contract.data.comparison import shortened
+from module_sdk_contract.data.reference import ACTIVE, ENDED, Fields, Row, row_of, view_of
+from module_sdk_contract.faults.fault_proxy import Kind
 from module_sdk_contract.groups.network import LEFT_BY_PYTHON, Network
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.reference import ACTIVE, ENDED, Fields, Row, row_of, view_of
-from module_sdk_contract.strict import shortened
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import ContractViolation, Violation, compare, demand, raised
 
 PATIENT: Final = 30.0

@@ -10,11 +10,11 @@ from typing import Any, Final
 import pytest
 
 from module_sdk.errors import InvalidInputError, PayloadError
-from module_sdk_contract.building import task_of
-from module_sdk_contract.families import LINE_BREAKS
+from module_sdk_contract.data.families import LINE_BREAKS
+from module_sdk_contract.data.reference import PAYLOADS, Fields
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store, then_none
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.reference import PAYLOADS, Fields
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import Violation, demand, demand_error
 
 # By field: its maximum in bytes of UTF-8, and the clause that says it comes back.

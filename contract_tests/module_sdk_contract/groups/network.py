@@ -13,14 +13,14 @@ import pytest
 
 import module_sdk
 from module_sdk.backends import TaskBackendUnavailableError, TaskManager
-from module_sdk_contract.asking import LOOKUPS, argument_of
-from module_sdk_contract.building import task_of
-from module_sdk_contract.fault_proxy import FaultProxy, Kind
-from module_sdk_contract.faults import outcome_within
+from module_sdk_contract.calls import LOOKUPS, argument_of
+from module_sdk_contract.factories import task_of
+from module_sdk_contract.faults.failing_managers import outcome_within
+from module_sdk_contract.faults.fault_proxy import FaultProxy, Kind
 from module_sdk_contract.groups.failure import GRACE, soft_lookup, then_unavailable_at_once
 from module_sdk_contract.groups.failure_modes import held_resources, then_no_leak
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_answer, demand_error
 
 SOON: Final = 0.7

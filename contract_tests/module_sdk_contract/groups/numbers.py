@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import Fields, recorded, row_of
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store, then_none
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.reference import Fields, recorded, row_of
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import Violation, compare, demand, raised
 
 PATIENCE_SECONDS: Final = 60

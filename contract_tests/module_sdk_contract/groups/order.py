@@ -13,14 +13,14 @@ from unittest import mock
 import pytest
 
 from module_sdk.backends import Task, TaskManager
+from module_sdk.domain.timestamps import system_clock
 from module_sdk.errors import InvalidInputError
 from module_sdk.testing import SettableClock
-from module_sdk.timestamps import system_clock
-from module_sdk_contract.asking import LOOKUPS
-from module_sdk_contract.building import task_of
+from module_sdk_contract.calls import LOOKUPS
+from module_sdk_contract.data.reference import time_text
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import time_text
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import demand, demand_error
 
 HOUR: Final = 3_600_000_000

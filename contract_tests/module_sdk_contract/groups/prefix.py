@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand
 
 

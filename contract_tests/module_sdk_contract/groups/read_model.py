@@ -8,11 +8,11 @@ from typing import Any, Final
 import module_sdk
 from module_sdk.backends import TaskBackendError
 from module_sdk.models import background_tasks
-from module_sdk_contract.asking import UNKNOWN_ID, ordered_view
-from module_sdk_contract.faults import failing_primitives
+from module_sdk_contract.calls import UNKNOWN_ID, ordered_view
+from module_sdk_contract.data.reference import EVERYWHERE, STATUSES, time_text
+from module_sdk_contract.faults.failing_managers import failing_primitives
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import EVERYWHERE, STATUSES, time_text
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import demand, demand_error
 
 PAGE_FIELDS: Final = ("rows", "total_rows", "page", "page_size", "filters", "sort", "next")

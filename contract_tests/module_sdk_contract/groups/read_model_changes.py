@@ -9,10 +9,10 @@ from typing import Any, Final
 import pytest
 
 from module_sdk.errors import TaskConflictError
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import Fields, time_text
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store, then_none
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import Fields, time_text
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import ContractViolation, Violation, demand, demand_error
 
 Read = Callable[[Store, Fields], Violation | None]

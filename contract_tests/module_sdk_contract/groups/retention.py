@@ -8,10 +8,10 @@ from unittest import mock
 import pytest
 
 from module_sdk.errors import InvalidInputError
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import ENDED, EVERYWHERE, STATUSES
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.reference import ENDED, EVERYWHERE, STATUSES
+from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_error
 
 SECOND: Final = 1_000_000

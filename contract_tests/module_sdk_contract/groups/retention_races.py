@@ -7,11 +7,11 @@ import threading
 import time
 from typing import Final
 
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import ACTIVE
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import race, raise_first
-from module_sdk_contract.reference import ACTIVE
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.races import race, raise_first
 from module_sdk_contract.violations import ContractViolation, demand
 
 ENDING: Final = 24

@@ -12,11 +12,11 @@ import uuid
 from typing import Any, Final
 
 from module_sdk.errors import PayloadError
-from module_sdk_contract.asking import LOOKUPS
-from module_sdk_contract.building import task_of
+from module_sdk_contract.calls import LOOKUPS
+from module_sdk_contract.data.reference import ROW_FIELDS, STATUSES, VIEW_FIELDS
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import ROW_FIELDS, STATUSES, VIEW_FIELDS
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import demand, demand_error
 
 TEXTS: Final = (

@@ -13,10 +13,10 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import InvalidInputError, SessionRequiredError, TaskNotFoundError
 from module_sdk.models import background_tasks
-from module_sdk_contract.asking import LOOKUPS, UNKNOWN_ID, argument_of, ordered_view
-from module_sdk_contract.building import task_of
+from module_sdk_contract.calls import LOOKUPS, UNKNOWN_ID, argument_of, ordered_view
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
+from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import demand, demand_error
 
 WRONG_IDS: Final[tuple[Any, ...]] = (True, False, 7.0, b"7", {"$gt": ""}, {}, [7], [], (7,), "", object())

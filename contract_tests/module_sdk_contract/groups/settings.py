@@ -15,14 +15,14 @@ import pytest
 from module_sdk import tasks
 from module_sdk.backends import ConfigurationError, TaskBackendUnavailableError
 from module_sdk.errors import PayloadError
-from module_sdk_contract.asking import UNKNOWN_ID, every_call
-from module_sdk_contract.building import task_of
-from module_sdk_contract.faults import outcome_within
+from module_sdk_contract.calls import UNKNOWN_ID, every_call
+from module_sdk_contract.factories import task_of
+from module_sdk_contract.faults.failing_managers import outcome_within
 from module_sdk_contract.groups.failure import GRACE
 from module_sdk_contract.harness import Store, unknown
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import race
-from module_sdk_contract.verdicts import NotApplicable, Unknown
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.races import race
+from module_sdk_contract.report.verdicts import NotApplicable, Unknown
 from module_sdk_contract.violations import demand, demand_answer, demand_error
 
 COMMAND: Final = "module-sdk setup"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from module_sdk_contract.data.reference import STATUSES
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause
-from module_sdk_contract.reference import STATUSES
+from module_sdk_contract.markers import clause
 
 
 class UserClauses:

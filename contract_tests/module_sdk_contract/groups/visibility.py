@@ -11,12 +11,12 @@ import pytest
 
 from module_sdk import tasks
 from module_sdk.backends import ConfigurationError, TaskManager
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import ENDED, STATUSES, Fields
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import race
-from module_sdk_contract.reference import ENDED, STATUSES, Fields
-from module_sdk_contract.verdicts import NotApplicable
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.races import race
+from module_sdk_contract.report.verdicts import NotApplicable
 from module_sdk_contract.violations import demand, demand_error
 
 # Nothing changed: the create is the last.

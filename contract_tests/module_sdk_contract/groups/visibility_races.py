@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from module_sdk.backends import TaskManager
-from module_sdk_contract.asking import LOOKUPS, argument_of
-from module_sdk_contract.building import task_of
+from module_sdk_contract.calls import LOOKUPS, argument_of
+from module_sdk_contract.data.reference import Fields
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import race, while_writing
-from module_sdk_contract.reference import Fields
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.races import race, while_writing
 from module_sdk_contract.violations import demand
 
 STAYING: Final = 250

@@ -10,11 +10,11 @@ import time
 from typing import Any, Final
 
 from module_sdk.backends import Task, TaskManager
-from module_sdk_contract.building import task_of
+from module_sdk_contract.data.reference import ACTIVE, ENDED
+from module_sdk_contract.factories import task_of
 from module_sdk_contract.harness import Store
-from module_sdk_contract.marks import clause, tier
-from module_sdk_contract.races import PATIENCE_SECONDS, demand_overlaps, race, raise_first
-from module_sdk_contract.reference import ACTIVE, ENDED
+from module_sdk_contract.markers import clause, tier
+from module_sdk_contract.processes.races import PATIENCE_SECONDS, demand_overlaps, race, raise_first
 from module_sdk_contract.violations import demand
 
 KEY: Final = "life"

@@ -8,10 +8,10 @@ from unittest import mock
 
 from module_sdk_mongo import manager as mongo_manager
 from module_sdk_mongo import updates
-from module_sdk_sql.statements import Statements
+from module_sdk_sql.queries import Statements
 
 from module_sdk.backends import TaskRecord
-from module_sdk.timestamps import LAST
+from module_sdk.domain.timestamps import LAST
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant

@@ -7,8 +7,8 @@ import uuid
 from typing import Any, Final
 
 from module_sdk.backends import Task
+from module_sdk.domain.rows import LookupResult
 from module_sdk.errors import PayloadError
-from module_sdk.rows import LookupResult
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 

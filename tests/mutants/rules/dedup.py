@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from module_sdk_mongo import manager
-from module_sdk_mongo.documents import document_of
+from module_sdk_mongo.records import document_of
 from module_sdk_redis import scripts
 from module_sdk_redis.manager import import_chunks
 from module_sdk_sql.records import column_values, has_payloads, present_values

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from module_sdk_mongo.connection import within
-from module_sdk_mongo.documents import document_of
-from module_sdk_sql.statements import Statement, Statements
+from module_sdk_mongo.records import document_of
+from module_sdk_sql.queries import Statement, Statements
 from pymongo.errors import BulkWriteError
 
 from module_sdk.backends import Change, TaskConflictError, TaskRecord, statuses

@@ -8,11 +8,11 @@ import logging
 import time
 from typing import Any, ClassVar
 
+from module_sdk_memory.filters import matches, sort_key
 from module_sdk_memory.manager import Tables
-from module_sdk_memory.selection import matches, sort_key
 from module_sdk_sql import schema
-from module_sdk_sql.pool import Pool
-from module_sdk_sql.statements import Statements
+from module_sdk_sql.connection import Pool
+from module_sdk_sql.queries import Statements
 
 from module_sdk.backends import ConfigurationError, ManagerOptions, Query, Sort, StoredRows, TaskBackendError
 from tests.mutants.marking import mutant
@@ -91,7 +91,7 @@ class ImportsAnother(ImportsNoOther):
 
 @mutant("x128", "the installed schemes are not named", clause="DISC-02")
 class SchemesNotNamed(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.registry:Registry.schemes", lambda self: []),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.plugins.registry:Registry.schemes", lambda self: []),)
 
 
 @mutant("x155", "a ping swallows errors", clause="DISC-07")

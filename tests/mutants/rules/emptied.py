@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from module_sdk_mongo.documents import document_of
+from module_sdk_mongo.records import document_of
 from pymongo.errors import DuplicateKeyError
 
 from module_sdk.backends import SchemaMissingError, TaskRecord
-from module_sdk.opening import Opening
-from module_sdk.rows import LookupResult
+from module_sdk.domain.rows import LookupResult
+from module_sdk.store.open_once import Opening
 from tests.mutants.marking import mutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.sql import SQLMutant

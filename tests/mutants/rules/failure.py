@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from unittest import mock
 
 import redis
-from module_sdk_redis import packing, reading
-from module_sdk_redis.layout import time_value
+from module_sdk_redis import index_reads, records
+from module_sdk_redis.schema import time_value
 
 from module_sdk.backends import (
     TaskBackendError,
@@ -19,7 +19,7 @@ from module_sdk.backends import (
     TaskRecord,
     statuses,
 )
-from module_sdk.rows import LookupResult, rows_from_stored
+from module_sdk.domain.rows import LookupResult, rows_from_stored
 from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import original
 from tests.mutants.stores.memory import MemoryMutant
@@ -28,18 +28,18 @@ from tests.mutants.stores.redis import ChangedCalls, RedisMutant
 from tests.mutants.stores.sql import SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
-ANSWER = original("module_sdk.lookup_calls:try_look_up")
+ANSWER = original("module_sdk.facade.lookup_calls:try_look_up")
 
 
-ASOFT = original("module_sdk.lookup_calls:alook_up")
+ASOFT = original("module_sdk.facade.lookup_calls:alook_up")
 
 
-def unpack_all_ten(records: Iterable[bytes | None]) -> list[packing.Row | None]:
+def unpack_all_ten(records: Iterable[bytes | None]) -> list[records.Row | None]:
     return [unpack_ten(packed) for packed in records if packed is not None]
 
 
-def unpack_ten(packed: bytes) -> packing.Row | None:
-    row = packing.unpack(packed)
+def unpack_ten(packed: bytes) -> records.Row | None:
+    row = records.unpack(packed)
     parts = packed.split(b"\0")
     if row is None and len(parts) == 10:
         # One of these raises.
@@ -273,7 +273,7 @@ class OnlyFieldsCounted(RedisMutant):
     """Raises where one of ten fields is no number or no UTF-8."""
 
     def find(self, *args: Any) -> LookupResult:
-        with mock.patch.object(reading, "unpack_all", unpack_all_ten):
+        with mock.patch.object(index_reads, "unpack_all", unpack_all_ten):
             return super().find(*args)
 
 

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from module_sdk.rows import LookupResult
+from module_sdk.domain.rows import LookupResult
 from tests.mutants.marking import mutant
 from tests.mutants.rules.failure import ANSWER, ASOFT
 from tests.mutants.stores.facade import Patch, PatchedFacade, original
 
-CHECKED = original("module_sdk.lookups:checked")
+CHECKED = original("module_sdk.facade.lookups:checked")
 
 
 def answer_without_error(*arguments: Any) -> LookupResult:
@@ -77,12 +77,12 @@ def wait_three_seconds(owner: Any, call: Callable[[], Any], timeout_seconds: flo
 
 @mutant("x129", "the error of a lookup is forgotten", clause="FAIL-01")
 class ErrorForgotten(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", answer_without_error),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:try_look_up", answer_without_error),)
 
 
 @mutant("x130", "interrupts are caught", clause="FAIL-03")
 class InterruptsCaught(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", answer_to_everything),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:try_look_up", answer_to_everything),)
 
 
 @mutant("x131", "what looks like rows is kept of garbage", clause="FAIL-04")
@@ -91,7 +91,7 @@ class GarbageDropped(PatchedFacade):
 
     patches: ClassVar[tuple[Patch, ...]] = (
         (
-            "module_sdk.lookups:checked",
+            "module_sdk.facade.lookups:checked",
             lambda rows: CHECKED([r for r in rows if isinstance(r, dict) and "status" in r] if rows else []),
         ),
     )
@@ -99,13 +99,15 @@ class GarbageDropped(PatchedFacade):
 
 @mutant("x132", "each failure is logged", clause="FAIL-11")
 class EachFailureLogged(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.failures:LookupFailures.begin_burst", lambda self, burst: 0),)
+    patches: ClassVar[tuple[Patch, ...]] = (
+        ("module_sdk.facade.lookup_failures:LookupFailures.begin_burst", lambda self, burst: 0),
+    )
 
 
 @mutant("x133", "failures are not counted", clause="FAIL-11")
 class FailuresNotCounted(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (
-        ("module_sdk.failures:lookup_failures", dict),
+        ("module_sdk.facade.lookup_failures:lookup_failures", dict),
         ("module_sdk.tasks:lookup_failures", dict),
     )
 
@@ -114,51 +116,53 @@ class FailuresNotCounted(PatchedFacade):
 class HooksStopAtTheFirst(PatchedFacade):
     """Lets an observer that raises stop the ones after it."""
 
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.observers:Observers.notify", notify_until_one_raises),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.plugins.observers:Observers.notify", notify_until_one_raises),)
 
 
 @mutant("x135", "async twins block the loop", clause="FAIL-12")
 class TwinsBlockTheLoop(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.aio:run_on", run_at_once),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.async_calls:run_on", run_at_once),)
 
 
 @mutant("x136", "the breaker never closes", clause="FAIL-14")
 @mutant("x137", "the breaker never closes, and nothing recovers", clause="FAIL-08")
 class BreakerNeverCloses(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (
-        ("module_sdk.breaker:Breaker.ping_until_back", lambda self: self.stopped.wait(60)),
+        ("module_sdk.facade.breaker:Breaker.ping_until_back", lambda self: self.stopped.wait(60)),
     )
 
 
 @mutant("x138", "the breaker never opens", clause="FAIL-14")
 class BreakerNeverOpens(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.breaker:Breaker.failed", lambda self, error: None),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.breaker:Breaker.failed", lambda self, error: None),)
 
 
 @mutant("x139", "the breaker opens for anything", clause="FAIL-14")
 class BreakerOpensForAnything(PatchedFacade):
     """Counts every failure, of whatever kind."""
 
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookups:SoftLookups.look_up", count_every_failure),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookups:SoftLookups.look_up", count_every_failure),)
 
 
 @mutant("x140", "a foreign manager is waited for", clause="FAIL-14")
 class ForeignCallsUnbounded(PatchedFacade):
     """Waits for a manager of somebody else as long as that takes, up to three seconds."""
 
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookups:SoftLookups.call_with_deadline", wait_three_seconds),)
+    patches: ClassVar[tuple[Patch, ...]] = (
+        ("module_sdk.facade.lookups:SoftLookups.call_with_deadline", wait_three_seconds),
+    )
 
 
 @mutant("x141", "an empty answer is an error", clause="FAIL-15")
 class EmptyIsAnError(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", error_of_the_empty),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:try_look_up", error_of_the_empty),)
 
 
 @mutant("s64", "async twins drop the organization", clause="FAIL-12")
 class TwinsForgetTheOrganization(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:alook_up", asoft_without_scope),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:alook_up", asoft_without_scope),)
 
 
 @mutant("s65", "the number of skipped rows lost", clause="FAIL-10")
 class SkippedForgotten(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.lookup_calls:try_look_up", answer_without_skipped),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:try_look_up", answer_without_skipped),)

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from module_sdk_mongo import conditions as mongo_conditions
-from module_sdk_mongo.lookups import Find
+from module_sdk_mongo import filters as mongo_conditions
+from module_sdk_mongo.queries import Find
 
 from module_sdk.backends import Query, Sort, StoredRows, TaskRecord
 from tests.mutants.marking import mutant

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from module_sdk_mongo.updates import guard, pipeline
-from module_sdk_redis.layout import time_text
+from module_sdk_redis.schema import time_text
 from module_sdk_sql.schema import PAYLOAD_COLUMNS
 
 from module_sdk.backends import Change, Condition, Query, Sort, StoredRows, TaskRecord, statuses

@@ -12,8 +12,8 @@ from module_sdk_mongo import manager
 from module_sdk_mongo.updates import pipeline
 
 from module_sdk.backends import Change, InvalidInputError, ManagerOptions, TaskRecord
-from module_sdk.rows import LookupResult
-from module_sdk.text_rules import MAXIMUM_KEY_BYTES, fits
+from module_sdk.domain.rows import LookupResult
+from module_sdk.domain.text_rules import MAXIMUM_KEY_BYTES, fits
 from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import Patch, PatchedFacade
 from tests.mutants.stores.memory import ChangedRows, MemoryMutant
@@ -60,7 +60,7 @@ class LabelsNotChecked(PatchedFacade):
 
     patches: ClassVar[tuple[Patch, ...]] = (
         (
-            "module_sdk.task:check_text",
+            "module_sdk.domain.task:check_text",
             lambda value, field, maximum, **_: str(value).encode()[:maximum].decode(errors="ignore"),
         ),
     )

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from module_sdk_mongo.documents import document_of
-from module_sdk_redis.packing import pack, unpack
+from module_sdk_mongo.records import document_of
+from module_sdk_redis.records import pack, unpack
 from module_sdk_sql.schema import PAYLOAD_COLUMNS
 
 from module_sdk.backends import Change, TaskRecord, statuses

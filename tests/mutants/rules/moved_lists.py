@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from module_sdk_memory.selection import sort_key
+from module_sdk_memory.filters import sort_key
 
 from module_sdk.backends import Change, Query, Sort, StoredRows, TaskRecord, statuses
 from tests.mutants.marking import mutant

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from unittest import mock
 
-from module_sdk_mongo import lookups
-from module_sdk_redis import reading
+from module_sdk_mongo import queries
+from module_sdk_redis import index_reads
 
 from module_sdk.backends import Change, Query, Sort, StoredRows, TaskBackendError, TaskRecord
 from tests.mutants.marking import mutant
@@ -75,7 +75,7 @@ class ScriptsOf10000(RedisMutant):
     """Lua puts at most 8,000 values on its stack."""
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        with mock.patch.object(reading, "CHUNK", WINDOW):
+        with mock.patch.object(index_reads, "CHUNK", WINDOW):
             return super().store_find_by_user(organization, user, limit, deadline)
 
 
@@ -83,7 +83,7 @@ class ScriptsOf10000(RedisMutant):
 class FirstBatchInMongo(MongoMutant):
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         with self.looking(deadline):
-            found = lookups.by_user(organization, user, min(limit or BUFFER + 1, BUFFER + 1))
+            found = queries.by_user(organization, user, min(limit or BUFFER + 1, BUFFER + 1))
             return found.rows(self.connection.tasks)
 
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from module_sdk_memory.selection import sort_key
+from module_sdk_memory.filters import sort_key
 
 from module_sdk.backends import Query, Sort, StoredRows, TaskRecord
 from tests.mutants.marking import mutant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from module_sdk_redis.read_model import NEWEST_FIRST, ReadModel
+from module_sdk_redis.filters import NEWEST_FIRST, ReadModel
 
 from module_sdk.backends import Query, Sort, StoredRows, TaskRecord
 from tests.mutants.marking import mutant

@@ -10,11 +10,11 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from module_sdk_redis.lookups import moment
+from module_sdk_redis.queries import moment
 
 from module_sdk.backends import Explanation, InvalidInputError, StoredRows, TaskRecord
-from module_sdk.rows import LookupResult
-from module_sdk.text_rules import MAXIMUM_KEY_BYTES, fits
+from module_sdk.domain.rows import LookupResult
+from module_sdk.domain.text_rules import MAXIMUM_KEY_BYTES, fits
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant, like
 from tests.mutants.stores.mongo import MongoMutant

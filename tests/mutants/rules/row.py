@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from module_sdk.backends import Change, TaskRecord, statuses
-from module_sdk.rows import LookupResult
-from module_sdk.shapes import TaskRow
+from module_sdk.domain.rows import LookupResult
+from module_sdk.domain.shapes import TaskRow
 from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import Patch, PatchedFacade, original
 from tests.mutants.stores.memory import ChangedRows, ChangedUpdates, MemoryMutant, with_fields

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from module_sdk_redis.layout import Layout
+from module_sdk_redis.schema import Layout
 
 from module_sdk.backends import Change, ManagerOptions, Query, StoredRows, TaskRecord
-from module_sdk.rows import LookupResult
+from module_sdk.domain.rows import LookupResult
 from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import Patch, PatchedFacade, original
 from tests.mutants.stores.memory import MemoryMutant
@@ -194,8 +194,8 @@ class SessionsForgotten(PatchedFacade):
     """Calls by id reach every organization."""
 
     patches: ClassVar[tuple[Patch, ...]] = (
-        ("module_sdk.models.read_model:session_scope", lambda: original("module_sdk.sentinels:ANY")),
-        ("module_sdk.runner.control:session_scope", lambda: original("module_sdk.sentinels:ANY")),
+        ("module_sdk.models.read_model:session_scope", lambda: original("module_sdk.domain.sentinels:ANY")),
+        ("module_sdk.runner.task_actions:session_scope", lambda: original("module_sdk.domain.sentinels:ANY")),
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from module_sdk_memory.manager import MemoryTaskManager
 from module_sdk_mongo.schema import INDEXES
-from module_sdk_sql.dialects.sqlite_link import primary_code
-from module_sdk_sql.upgrading import read_version
+from module_sdk_sql.dialects.sqlite.connection import primary_code
+from module_sdk_sql.migrations import read_version
 
 from module_sdk.backends import Capabilities, Change, ConfigurationError, ManagerOptions, TaskRecord
-from module_sdk.deadlines import earliest
+from module_sdk.store.deadlines import earliest
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from module_sdk_redis.reading import Reader
+from module_sdk_redis.index_reads import Reader
 
 from module_sdk.backends import Change, ManagerOptions, TaskManager, TaskRecord
 from tests.mutants.marking import mutant

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from module_sdk.backends import StoredRows, TaskRecord, statuses
-from module_sdk.rows import LookupResult, row_from_stored
+from module_sdk.domain.rows import LookupResult, row_from_stored
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from module_sdk_memory.manager import Tables
-from module_sdk_mongo.conditions import query_document
 from module_sdk_mongo.connection import within
+from module_sdk_mongo.filters import query_document
 from module_sdk_redis import scripts
 from module_sdk_redis.scripts import Script
 
@@ -25,7 +25,7 @@ from module_sdk.backends import (
     TaskRecord,
     statuses,
 )
-from module_sdk.rows import LookupResult
+from module_sdk.domain.rows import LookupResult
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant, SharedMemory
 from tests.mutants.stores.mongo import MongoMutant

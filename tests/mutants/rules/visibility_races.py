@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from module_sdk_memory.selection import matches
+from module_sdk_memory.filters import matches
 from module_sdk_sql.records import column_values, has_payloads, present_values
 
 from module_sdk.backends import Query, StoredRows, TaskRecord

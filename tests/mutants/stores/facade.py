@@ -48,10 +48,10 @@ def original(place: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # whatever lies there
 
 
-RECORD = original("module_sdk.failures:LookupFailures.record")
+RECORD = original("module_sdk.facade.lookup_failures:LookupFailures.record")
 
 
-BURST = original("module_sdk.failures:LookupFailures.begin_burst")
+BURST = original("module_sdk.facade.lookup_failures:LookupFailures.begin_burst")
 
 
 def ping_no_more(breaker: Any) -> None:

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from module_sdk_memory.filters import sort_key
 from module_sdk_memory.manager import MemoryTaskManager
-from module_sdk_memory.selection import sort_key
 
 from module_sdk.backends import Capabilities, Change, Query, Sort, StoredRow, StoredRows, TaskRecord
 from tests.mutants.stores.opening import Opened

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from module_sdk_mongo import lookups
+from module_sdk_mongo import queries
 from module_sdk_mongo.manager import MongoTaskManager
 
 from module_sdk.backends import StoredRows
@@ -25,5 +25,5 @@ class MongoMutant(Opened, MongoTaskManager):
         if pattern is None:
             return super().store_find_by_prefix(organization, start, end, limit, deadline)
         condition = {"organization_id": organization, "task_key": pattern}
-        found = lookups.Find(condition, None).rows(self.connection.tasks)
-        return lookups.newest_first(found)[:limit]
+        found = queries.Find(condition, None).rows(self.connection.tasks)
+        return queries.newest_first(found)[:limit]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from module_sdk_sql.manager import SQLTaskManager
-from module_sdk_sql.statements import Statement, Statements
+from module_sdk_sql.queries import Statement, Statements
 
 from module_sdk.backends import ManagerOptions
 from tests.mutants.stores.opening import Opened

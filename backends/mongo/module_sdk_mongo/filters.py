@@ -1,0 +1,38 @@
+"""The filters of the read model as a query document."""
+
+from __future__ import annotations
+
+import re
+
+from module_sdk.backends import Condition, Query, Sort
+from module_sdk_mongo.connection import Document, Order
+from module_sdk_mongo.records import document_field
+
+
+def query_document(query: Query) -> Document:
+    """Every value stands under an operator or is text, so none can be taken for an operator."""
+    terms = [term(condition) for condition in query.conditions]
+    if query.organization is not None:
+        terms.insert(0, {"organization_id": query.organization})
+    return {"$and": terms} if terms else {}
+
+
+def term(condition: Condition) -> Document:
+    name, value = document_field(condition.field), condition.value
+    match condition.operator:
+        case "any_of":
+            # None in the list matches an absent field.
+            return {name: {"$in": list(value)}} if len(value) > 1 else {name: {"$eq": value[0]}}
+        case "contains":
+            # A regular expression of escaped characters alone; $indexOfBytes fails on a record whose field is no text.
+            return {name: {"$regex": re.escape(value)}}
+        case "at_least":
+            return {name: {"$gte": value}}
+        case "below":
+            return {name: {"$lt": value}}
+
+
+def order_of(sort: Sort) -> Order:
+    """Absent fields come first ascending by MongoDB's own order, which compares text by its bytes."""
+    direction = -1 if sort.descending else 1
+    return list({document_field(sort.field): direction, "_id": direction}.items())

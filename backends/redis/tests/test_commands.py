@@ -1,0 +1,109 @@
+"""What a lookup asks of the server, counted by the server itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+import redis
+from module_sdk_redis.index_reads import CHUNK, MEMBERS_CHUNK
+from module_sdk_redis.manager import RedisTaskManager
+
+from module_sdk.backends import Task
+
+TaskMaker = Callable[..., Task]
+Lookup = Callable[[RedisTaskManager], Any]
+
+FAMILY: Final = 1_500
+OTHERS: Final = 6_000
+FORBIDDEN: Final = {"keys", "scan", "sort", "zscan", "hscan"}
+
+SMALL: Final[dict[str, Lookup]] = {
+    "user": lambda manager: manager.list_user_tasks("one", 7),
+    "user, limited": lambda manager: manager.list_user_tasks("many", 7, limit=10),
+    "unknown user": lambda manager: manager.list_user_tasks("nobody", 7),
+    "key": lambda manager: manager.get_tasks_by_key("other.17", 7),
+    "prefix": lambda manager: manager.get_tasks_by_key_prefix("other.17", 7),
+    "prefix, limited": lambda manager: manager.get_tasks_by_key_prefix("family.", 7, limit=10),
+}
+
+
+@pytest.fixture
+def filled(manager: RedisTaskManager, new_task: TaskMaker) -> RedisTaskManager:
+    """Many tasks of one user and one family, and more of others."""
+    manager.import_tasks(new_task(user_id="many", task_key=f"family.{number}") for number in range(FAMILY))
+    manager.import_tasks(new_task(user_id="rest", task_key=f"other.{number}") for number in range(OTHERS))
+    manager.create(new_task(user_id="one"))
+    for lookup in SMALL.values():
+        lookup(manager)
+    return manager
+
+
+def counted(client: redis.Redis, work: Callable[[], object]) -> dict[str, int]:
+    """How often the server ran each command meanwhile, those of scripts included.
+
+    Without ROLE, which goes along with a call twice a second.
+    """
+    client.config_resetstat()
+    work()
+    statistics = client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in statistics.items()}
+    return {name: count for name, count in calls.items() if not name.startswith(("config", "info", "role"))}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_lookup_takes_one_or_two_round_trips(filled: RedisTaskManager, client: redis.Redis, name: str) -> None:
+    # when a lookup runs among thousands of tasks
+    calls = counted(client, lambda: SMALL[name](filled))
+    # then it is one script that reads an index and the records, or one command for each of the two
+    assert set(calls) <= {"evalsha", "zrange", "mget"}
+    assert (calls.get("evalsha", 0), calls["zrange"]) in ((1, 1), (0, 1))
+    assert calls.get("mget", 0) <= 1
+
+
+def test_a_large_answer_takes_a_trip_for_each_thousand_rows(filled: RedisTaskManager, client: redis.Redis) -> None:
+    calls = counted(client, lambda: filled.list_user_tasks("rest", 7))
+    assert calls["evalsha"] == OTHERS // CHUNK + 1
+    calls = counted(client, lambda: filled.get_tasks_by_key_prefix("", 7, limit=1))
+    assert calls == {"zrange": (OTHERS + FAMILY) // MEMBERS_CHUNK + 1, "mget": 1}
+
+
+def test_no_read_or_write_scans(filled: RedisTaskManager, client: redis.Redis, new_task: TaskMaker) -> None:
+    def everything() -> None:
+        task = new_task(task_key="x", arguments=[1])
+        filled.create(task)
+        filled.update(task.id, status="running", checkpoint={})
+        filled.update(task.id, status="completed")
+        filled.get(task.id)
+        filled.page(filters={"status": "completed"}, sort="label", offset=1)
+        filled.count(filters={"label__contains": "x"})
+        filled.prune(0)
+        filled.diagnose()
+        filled.ping()
+
+    calls = counted(client, everything)
+    assert FORBIDDEN & {name.partition("|")[0] for name in calls} == set()
+    assert "hgetall" in calls
+
+
+def test_a_lookup_touches_no_payload(filled: RedisTaskManager, client: redis.Redis, new_task: TaskMaker) -> None:
+    # given a task whose payload cannot be read by a command for strings or sorted sets
+    task = new_task(user_id="heavy", task_key="heavy", arguments="x" * 100_000)
+    filled.create(task)
+    before = client.info("stats")["total_net_output_bytes"]
+    # when it is looked up
+    assert len(filled.list_user_tasks("heavy", 7)) == 1
+    after = client.info("stats")["total_net_output_bytes"]
+    # then nothing of the size of its payload was sent
+    assert after - before < 20_000
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+@pytest.mark.parametrize(("prefix", "entries"), [("rare.", 10), ("other.", OTHERS)])
+def test_a_limited_prefix_examines_its_family_alone(
+    filled: RedisTaskManager, new_task: TaskMaker, prefix: str, entries: int, limit: int
+) -> None:
+    filled.import_tasks(new_task(task_key=f"rare.{number}") for number in range(10))
+    explanation = filled.explain("get_tasks_by_key_prefix", prefix, 7, limit=limit)
+    assert explanation.rows_examined == entries + limit

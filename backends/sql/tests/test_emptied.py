@@ -1,0 +1,259 @@
+"""A store that is emptied in any way is a missing schema, for all calls, until `setup` has run (SEE-10)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from module_sdk_sql.connection import LOOK_SECONDS
+from module_sdk_sql.manager import SQLTaskManager
+
+import module_sdk
+from devtools.servers.kinds import MariaDB, PostgreSQL
+from module_sdk import tasks
+from module_sdk.backends import SchemaMissingError, Task, TaskManager
+from tests.support.corruption import drop_tables
+
+Opener = Callable[..., SQLTaskManager]
+TaskMaker = Callable[..., Task]
+
+SERVERS: Final = {"postgresql": PostgreSQL, "mariadb+pymysql": MariaDB, "mariadb+mysqldb": MariaDB}
+STORES: Final = ["sqlite", "postgresql", "mariadb+pymysql", "mariadb+mysqldb"]
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, path: Path) -> Iterator[str]:
+    """A database, or a file, of the test's own."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{path}"
+        return
+    if request.param == "mariadb+mysqldb" and importlib.util.find_spec("MySQLdb") is None:
+        pytest.skip("mysqlclient is not installed")
+    kind = SERVERS[request.param]
+    server = request.getfixturevalue(f"{request.param.partition('+')[0]}_url")
+    own = kind.create_database(server)
+    yield own.replace("mariadb:", f"{request.param}:")
+    kind.drop_database(own)
+
+
+def run(manager: SQLTaskManager, sql: str) -> None:
+    manager.pool.execute(sql, (), time.monotonic() + 10)
+
+
+def drop_tasks(manager: SQLTaskManager) -> None:
+    run(manager, f"DROP TABLE {manager.tables.tasks_name}")
+
+
+def drop_meta(manager: SQLTaskManager) -> None:
+    run(manager, f"DROP TABLE {manager.tables.meta_name}")
+
+
+def delete_version(manager: SQLTaskManager) -> None:
+    run(manager, manager.statements.delete_version().sql)
+
+
+def delete_rows(manager: SQLTaskManager) -> None:
+    for name in manager.tables.names:
+        run(manager, f"DELETE FROM {name}")
+
+
+def then_refused(manager: TaskManager, new_task: TaskMaker) -> None:
+    """By every call, and again."""
+    task = new_task(task_key="job")
+    calls: list[Callable[[], Any]] = [
+        lambda: manager.list_user_tasks(1, 7),
+        lambda: manager.get_tasks_by_key_prefix("", 7, limit=1),
+        lambda: manager.create(task),
+        lambda: manager.import_tasks([task]),
+        lambda: manager.update(task.id, progress=0.5),
+        lambda: manager.get(task.id),
+        manager.page,
+        manager.count,
+        lambda: manager.prune(0),
+        manager.ping,
+        manager.diagnose,
+    ]
+    for call in (*calls, *calls):
+        with pytest.raises(SchemaMissingError, match="module-sdk setup"):
+            call()
+
+
+def then_usable(manager: TaskManager, new_task: TaskMaker) -> None:
+    task, created = manager.create(new_task(task_key="after"))
+    assert created
+    manager.update(task.id, status="running", checkpoint={"a": 1})
+    assert manager.get_tasks_by_key("after", 7)[0]["id"] == task.id
+    manager.update(task.id, status="interrupted")
+
+
+@pytest.mark.parametrize("empty", [drop_tables, drop_tasks, drop_meta, delete_version, delete_rows])
+def test_whatever_is_missing_is_missed_until_setup(
+    url: str, opener: Opener, new_task: TaskMaker, empty: Callable[[SQLTaskManager], None]
+) -> None:
+    # given two managers that have used a store
+    manager, second = opener(url), opener(url)
+    for each in (manager, second):
+        each.create(new_task(task_key="before", arguments={"a": 1}))
+
+    # when it is emptied, in part or as a whole
+    empty(manager)
+    time.sleep(LOOK_SECONDS)
+
+    # then all is refused, also by a manager that is opened now
+    third = opener(url)
+    for each in (manager, second, third):
+        then_refused(each, new_task)
+
+    # and when one of them has set it up, all work
+    second.setup()
+    for each in (manager, second, third):
+        then_usable(each, new_task)
+
+
+@pytest.mark.parametrize("url", STORES[1:], indirect=True)
+def test_a_dropped_database_is_missed_and_found_again(url: str, opener: Opener, new_task: TaskMaker) -> None:
+    # given a manager that has used its database
+    kind = PostgreSQL if url.startswith("postgresql") else MariaDB
+    manager = opener(url)
+    manager.create(new_task())
+
+    # when the database is dropped, then it is missed, and setup says that it cannot make one
+    plain = url.replace("+pymysql", "").replace("+mysqldb", "")
+    kind.drop_database(plain)
+    then_refused(manager, new_task)
+    with pytest.raises(module_sdk.ConfigurationError, match="the database does not exist"):
+        manager.setup()
+
+    # and when another process has made and set up one of that name, it is used
+    name = plain.rpartition("/")[2]
+    server = plain.rpartition("/")[0] + ("/postgres" if kind is PostgreSQL else "/")
+    create = {PostgreSQL: ["CREATE DATABASE {}", name], MariaDB: [f"CREATE DATABASE {name}"]}[kind]
+    kind.execute(server, *create)
+    then_refused(manager, new_task)
+    in_child(lambda: opener(url).setup())
+    then_usable(manager, new_task)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def remove_with_companions(path: Path) -> None:
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+
+
+def replace_by_nothing(path: Path) -> None:
+    remove_with_companions(path)
+    path.with_suffix(".new").touch()
+    path.with_suffix(".new").rename(path)
+
+
+def remove_folder(path: Path) -> None:
+    remove_with_companions(path)
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("empty", [remove, remove_with_companions, replace_by_nothing, remove_folder])
+def test_a_file_that_is_gone_or_empty_is_missed_and_left_alone(
+    tmp_path: Path, opener: Opener, new_task: TaskMaker, empty: Callable[[Path], None]
+) -> None:
+    # given two managers that have used a file
+    path = tmp_path / "folder" / "tasks.db"
+    path.parent.mkdir()
+    managers = [opener(f"sqlite:///{path}") for _ in range(2)]
+    for manager in managers:
+        manager.create(new_task())
+
+    # when it goes, then that is missed, and nothing is put in its place
+    empty(path)
+    left = path.stat().st_size if path.exists() else None
+    for manager in (*managers, opener(f"sqlite:///{path}")):
+        then_refused(manager, new_task)
+    assert left == (path.stat().st_size if path.exists() else None)
+    assert not path.with_name("tasks.db-wal").exists() or empty is remove
+
+    # and when setup has run, all work
+    path.parent.mkdir(exist_ok=True)
+    managers[1].setup()
+    assert [manager.count() for manager in managers] == [0, 0]
+    then_usable(managers[0], new_task)
+
+
+def test_a_file_that_comes_back_is_used_again(path: Path, opener: Opener, new_task: TaskMaker) -> None:
+    # given a file that was copied as a backup
+    manager = opener()
+    task, _ = manager.create(new_task(task_key="job"))
+    manager.close()
+    content = path.read_bytes()
+    manager = opener()
+    assert manager.count() == 1
+
+    # when it is removed, missed, and restored
+    remove_with_companions(path)
+    then_refused(manager, new_task)
+    path.write_bytes(content)
+
+    # then what lies there is found, without a setup
+    assert [row["id"] for row in manager.get_tasks_by_key("job", 7)] == [task.id]
+
+
+def test_a_forked_child_creates_nothing_either(path: Path, opener: Opener, new_task: TaskMaker) -> None:
+    manager = opener()
+    manager.create(new_task())
+    remove_with_companions(path)
+
+    in_child(lambda: then_refused(manager, new_task))
+    in_child(lambda: then_refused(opener(), new_task))
+
+    assert not path.exists()
+
+
+def test_without_auto_setup_nothing_changes(path: Path, opener: Opener, new_task: TaskMaker) -> None:
+    # given a manager that may not set up, on a store that was never set up
+    manager = opener(auto_setup=False)
+    with pytest.raises(SchemaMissingError, match="has no schema"):
+        manager.count()
+
+    # when another process sets it up, then it works, until the store is emptied
+    in_child(lambda: opener().setup())
+    assert manager.count() == 0
+    remove_with_companions(path)
+    then_refused(manager, new_task)
+
+
+def test_configuring_again_creates_nothing_and_a_reset_does(path: Path) -> None:
+    # given a facade on a store
+    module_sdk.configure(url=f"sqlite:///{path}")
+    assert tasks.list_user_tasks(1).error is None
+    remove_with_companions(path)
+
+    # when it is configured again, then the store is still missed: the breaker never opens
+    module_sdk.configure(url=f"sqlite:///{path}")
+    for _ in range(10):
+        answer = tasks.list_user_tasks(1)
+        assert list(answer) == []
+        assert isinstance(answer.error, SchemaMissingError)
+    assert not path.exists()
+
+    # and only `reset` begins as a new process does
+    module_sdk.reset()
+    module_sdk.configure(url=f"sqlite:///{path}")
+    assert tasks.list_user_tasks(1).error is None
+
+
+def in_child(work: Callable[[], object]) -> None:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0

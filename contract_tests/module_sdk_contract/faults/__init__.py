@@ -1,0 +1,1 @@
+"""Managers, servers and networks that fail on purpose."""

@@ -1,0 +1,122 @@
+"""A process of its own that uses a manager on command: `python -m module_sdk_contract.processes.worker`.
+
+The first line on standard input is how to open the manager, each further line a command, both in JSON; every command
+is answered by one line on standard output. It ends when its input does.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from module_sdk.backends import TaskManager
+from module_sdk.errors import IllegalTransitionError
+from module_sdk.testing import SettableClock
+from module_sdk_contract.factories import task_of
+from module_sdk_contract.processes.forks import fork
+from module_sdk_contract.questions import Question, answers, carry_out
+
+
+def create(
+    manager: TaskManager, tasks: list[dict[str, Any]], at: float = 0.0
+) -> list[tuple[str, bool, tuple[float, float]]]:
+    """Create the tasks in order, from the moment `at` of `time.time()`.
+
+    Returns of each the id, whether it was created, and from when to when the call took, on a clock of all processes.
+    """
+    time.sleep(max(0.0, at - time.time()))
+    outcomes = []
+    for fields in tasks:
+        began = time.monotonic()
+        task, created = manager.create(task_of(fields))
+        outcomes.append((task.id, created, (began, time.monotonic())))
+    return outcomes
+
+
+def look(manager: TaskManager, operation: str, argument: Any, organization_id: Any = None) -> list[dict[str, Any]]:
+    return list(getattr(manager, operation)(argument, organization_id))
+
+
+def update(manager: TaskManager, task_id: str, changes: dict[str, Any]) -> Any:
+    return manager.update(task_id, **changes)
+
+
+def end_each(
+    manager: TaskManager, task_ids: list[str], changes: dict[str, Any], at: float
+) -> list[tuple[bool, tuple[float, float]]]:
+    """End the tasks in order, from the moment `at`; of each whether this call won, and from when to when it took."""
+    time.sleep(max(0.0, at - time.time()))
+    outcomes = []
+    for task_id in task_ids:
+        began = time.monotonic()
+        try:
+            manager.update(task_id, **changes)
+            won = True
+        except IllegalTransitionError:
+            won = False
+        outcomes.append((won, (began, time.monotonic())))
+    return outcomes
+
+
+def ready(manager: TaskManager) -> None:
+    """The process is up, and has not touched the store."""
+
+
+def setup(manager: TaskManager, at: float) -> None:
+    time.sleep(max(0.0, at - time.time()))
+    manager.setup()
+
+
+def flood(manager: TaskManager, tasks: list[dict[str, Any]]) -> None:
+    """Create, start and complete each task, and tell each acknowledgement at once, until killed or done."""
+    for fields in tasks:
+        manager.create(task_of(fields))
+        tell(["created", fields["id"]])
+        manager.update(fields["id"], status="running", progress=0.5)
+        tell(["running", fields["id"]])
+        manager.update(fields["id"], status="completed", result={"of": fields["id"]})
+        tell(["completed", fields["id"]])
+
+
+def write(manager: TaskManager, now: str, operation: str, arguments: dict[str, Any]) -> Any:
+    """One write of `questions.py`, by a clock that shows this time."""
+    clock: Any = manager.clock
+    clock.set(now)
+    return carry_out(manager, operation, arguments)
+
+
+def answer(manager: TaskManager, questions: list[Question]) -> list[Any]:
+    return answers(manager, questions)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (create, look, update, end_each, ready, setup, flood, fork, write, answer)
+}
+
+
+def tell(answer: object) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def serve() -> None:
+    opening = json.loads(sys.stdin.readline())
+    opener = pkgutil.resolve_name(opening["opener"])
+    options = {"clock": SettableClock(opening["clock"])} if opening.get("clock") else {}
+    manager: TaskManager = opener(opening["url"], namespace=opening["namespace"], **options)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = {"answer": COMMANDS[command["name"]](manager, **command["arguments"])}
+        except Exception as error:  # the test that asked reports it
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        tell(answer)
+    manager.close()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,177 @@
+"""Which tests a run has: those of its tier, those of the clauses it names, and before each suite its canaries."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterable
+from types import FunctionType
+from typing import TYPE_CHECKING, Final, cast
+
+import pytest
+
+from module_sdk_contract.catalogue import CLAUSES, TITLES
+from module_sdk_contract.markers import (
+    DEFAULT_SEED,
+    DEFAULT_TIER,
+    MARKER,
+    TIER_MARKER,
+    TIERS,
+    clauses_of,
+    clauses_of_function,
+    deciding_tests,
+    is_canary,
+    tier_of,
+)
+from module_sdk_contract.report.results import SuiteFindings
+
+if TYPE_CHECKING:
+    from module_sdk_contract.suite import StoreUnderTest
+
+SAMPLE: Final = 4
+"""The quick tier runs one in so many of a test's parameter sets, and one at least."""
+JOINED: Final = "module_sdk_contract.standalone"
+SUITES: Final = pytest.StashKey[dict[str, SuiteFindings]]()
+
+
+def tier_and_seed(config: pytest.Config) -> tuple[str, int]:
+    """What the options say; the defaults where the plugin that defines them is not loaded."""
+    tier = config.getoption("contract_tier", DEFAULT_TIER)
+    quick = config.getoption("contract_quick", False)
+    return (TIERS[0] if quick else tier), config.getoption("contract_seed", DEFAULT_SEED)
+
+
+def suite_class(item: pytest.Item) -> type[StoreUnderTest]:
+    return cast("type[StoreUnderTest]", cast("pytest.Function", item).cls)
+
+
+def suite_id(item: pytest.Item) -> str:
+    """The node id of its class."""
+    parent = item.getparent(pytest.Class)
+    return item.nodeid if parent is None else parent.nodeid
+
+
+def suite_findings(item: pytest.Item) -> SuiteFindings:
+    return item.config.stash[SUITES][suite_id(item)]
+
+
+class Selection:
+    """Takes the canaries out of reach of `-k`, lets other plugins choose, and sees what they left out."""
+
+    def __init__(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        self.config = config
+        self.tier, self.seed = tier_and_seed(config)
+        self.canaries = [item for item in items if is_canary(item)]
+        if config.getoption("contract_no_canaries", False):
+            self.canaries = []
+        items[:] = [item for item in items if not is_canary(item)]
+        check_markers(items)
+        outside_tier = outside(contract_items(items), self.tier, self.seed)
+        drop(config, items, outside_tier)
+        self.unsampled = [item for item in outside_tier if tier_of(item) != TIERS[-1]]
+        """What the quick tier leaves out of the core."""
+        self.offered = contract_items(items)
+
+    def finish(self, items: list[pytest.Item]) -> None:
+        """Choose by clause, put the canaries back before their suites, and give every test its time limit."""
+        chosen = clauses_chosen(self.config)
+        if chosen:
+            others = [item for item in contract_items(items) if not chosen.intersection(clauses_of(item))]
+            drop(self.config, items, others)
+        # Where nothing else was collected of a suite, its canaries were asked for by name.
+        asked = {suite_id(item) for item in self.canaries} - {suite_id(item) for item in self.offered}
+        for canary in reversed(self.canaries):
+            suite = suite_id(canary)
+            first = next((index for index, item in enumerate(items) if suite_id(item) == suite), None)
+            if first is not None or suite in asked:
+                items.insert(first or 0, canary)
+        self.suites = self.config.stash[SUITES] = self.findings(items)
+        for item in items:
+            if suite_id(item) in self.suites:
+                item.add_marker(pytest.mark.timeout(suite_class(item).time_limit_seconds))
+
+    def findings(self, items: list[pytest.Item]) -> dict[str, SuiteFindings]:
+        """By suite: what all its tests tell alike."""
+        here = set(items)
+        left_out: dict[str, set[str]] = collections.defaultdict(set)
+        half_decided: dict[str, set[str]] = collections.defaultdict(set)
+        for item in (*self.offered, *self.unsampled):
+            if item not in here:
+                half_decided[suite_id(item)].update(clauses_of(item))
+        for item in self.offered:
+            if item not in here:
+                left_out[suite_id(item)].add(item.name)
+        decisive = contract_items(items)
+        classes = {suite_id(item): suite_class(item) for item in (*decisive, *self.canaries) if item in here}
+        known = {(suite_id(item), getattr(item, "originalname", "")) for item in (*self.offered, *self.unsampled)}
+        for suite, contract in classes.items():
+            for name, test in deciding_tests(contract):
+                if (suite, name) not in known and self.runs(test):
+                    left_out[suite].add(name)
+                    half_decided[suite].update(clauses_of_function(test))
+        tests = collections.Counter(suite_id(item) for item in decisive)
+        return {
+            suite: {
+                "id": suite,
+                "joined": contract.__module__ == JOINED,
+                "deviations": [deviation.to_dict() for deviation in contract.deviations],
+                "tests": tests[suite],
+                "left_out": sorted(left_out[suite]),
+                "half_decided": sorted(half_decided[suite]),
+            }
+            for suite, contract in classes.items()
+        }
+
+    def runs(self, test: FunctionType) -> bool:
+        """Whether the tier runs a test that was not even collected."""
+        marks = [mark.args[0] for mark in getattr(test, "pytestmark", ()) if mark.name == TIER_MARKER]
+        return all(TIERS.index(tier) <= TIERS.index(self.tier) for tier in marks)
+
+
+def contract_items(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    return [item for item in items if item.get_closest_marker(MARKER)]
+
+
+def drop(config: pytest.Config, items: list[pytest.Item], dropped: Iterable[pytest.Item]) -> None:
+    gone = set(dropped)
+    if gone:
+        config.hook.pytest_deselected(items=[item for item in items if item in gone])
+        items[:] = [item for item in items if item not in gone]
+
+
+def check_markers(items: list[pytest.Item]) -> None:
+    for item in contract_items(items):
+        for clause_id in clauses_of(item):
+            if clause_id not in CLAUSES:
+                raise pytest.UsageError(f"{item.nodeid}: the contract has no clause {clause_id!r}")
+
+
+def clauses_chosen(config: pytest.Config) -> set[str]:
+    """The clauses that `--contract-clause` names, by id or by group."""
+    chosen: set[str] = set()
+    for name in (name for text in config.getoption("contract_clause", ()) for name in text.upper().split(",")):
+        found = {clause.id for clause in CLAUSES.values() if name in (clause.id, clause.group)}
+        if not found:
+            groups = ", ".join(TITLES)
+            raise pytest.UsageError(f"--contract-clause: no clause or group is called {name!r} (groups: {groups})")
+        chosen |= found
+    return chosen
+
+
+def outside(items: Iterable[pytest.Item], tier: str, seed: int) -> list[pytest.Item]:
+    """The tests that the tier leaves out."""
+    allowed = TIERS[: TIERS.index(tier) + 1]
+    left_out = [item for item in items if tier_of(item) not in allowed]
+    return left_out if tier != TIERS[0] else left_out + unsampled(set(items) - set(left_out), seed)
+
+
+def unsampled(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
+    """Of each test's parameter sets those that are not in the sample, which the seed moves."""
+    by_test: dict[tuple[object, str], list[pytest.Item]] = collections.defaultdict(list)
+    for item in sorted(items, key=lambda item: item.nodeid):
+        by_test[item.parent, getattr(item, "originalname", item.name)].append(item)
+    return [
+        item
+        for sets in by_test.values()
+        for index, item in enumerate(sets)
+        if index % min(SAMPLE, len(sets)) != seed % min(SAMPLE, len(sets))
+    ]

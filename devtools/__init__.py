@@ -1,0 +1,1 @@
+"""What our own tests, benchmarks and developers use; nothing of it is installed."""

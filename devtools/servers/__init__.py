@@ -1,0 +1,1 @@
+"""Real servers on loopback ports, with their data in temporary folders."""

@@ -1,0 +1,7 @@
+"""`python -m devtools.servers`: one real server of each kind, until Ctrl-C."""
+
+from __future__ import annotations
+
+from devtools.servers.kinds import main
+
+main()

@@ -1,0 +1,256 @@
+"""A real server for the tests: on a free loopback port, its data in a temporary folder, gone whatever happens."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import importlib.util
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+import pymongo.errors
+import pymysql
+import redis
+
+from devtools.servers import guard
+
+START_SECONDS: Final = 60
+# Below the ports that the system lends to outgoing connections: none of those can take the port of a killed server.
+PORTS: Final = range(20_000, 32_000)
+UNPRIVILEGED_USER: Final = "nobody"
+NOT_READY: Final = (OSError, psycopg.Error, pymysql.Error, redis.RedisError, pymongo.errors.PyMongoError)
+
+
+running: Final[dict[int, Server]] = {}
+"""Those of this process, by port."""
+
+
+class Server(abc.ABC):
+    """One server. As a context manager: started on entry, ended on exit, its data removed."""
+
+    title: ClassVar[str]
+    variable: ClassVar[str]
+    """The environment variable that points at an instance of one's own; empty where none will do."""
+    remedy: ClassVar[str]
+    """How to get the server where it is missing."""
+    refuses_root: ClassVar[bool] = False
+
+    url: str
+    """Of a database that was empty when the server was first started."""
+
+    def __init__(self, *options: str) -> None:
+        """`options` go to the server's command line."""
+        found = self.find_binary()
+        if found is None:
+            raise FileNotFoundError(self.missing())
+        self.binary = found
+        self.options = options
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"module-sdk-{self.title.lower()}-"))
+        self.process: psutil.Popen | None = None
+        self.guard = subprocess.Popen(
+            [sys.executable, "-m", guard.__name__, self.folder],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C at the terminal reaches pytest alone
+        )
+        assert self.guard.stdin is not None
+        self.leash = self.guard.stdin
+        # A forked child that outlives pytest must not keep the guard waiting.
+        os.register_at_fork(after_in_child=self.leash.close)
+
+    # --- What each kind of server says ----------------------------------------------------------------------------
+
+    @classmethod
+    @abc.abstractmethod
+    def find_binary(cls) -> Path | None:
+        """The server's executable, or `None` where there is none."""
+
+    @abc.abstractmethod
+    def command(self) -> Sequence[str | Path]:
+        """The server's command line. Its working folder is `folder`."""
+
+    def prepare(self) -> None:  # noqa: B027  # most servers make their data themselves
+        """Make the data in `folder`, which is empty."""
+
+    @property
+    @abc.abstractmethod
+    def base_url(self) -> str:
+        """The URL of the server."""
+
+    @classmethod
+    @abc.abstractmethod
+    def check(cls, url: str) -> None:
+        """Return if the server answers; raise one of `NOT_READY` if not."""
+
+    @classmethod
+    @abc.abstractmethod
+    def create_database(cls, url: str) -> str:
+        """Make an empty database on the server of that URL; its URL."""
+
+    @classmethod
+    @abc.abstractmethod
+    def drop_database(cls, url: str) -> None:
+        """Remove a database that `create_database` made."""
+
+    # --- Life -----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            if self.identity:
+                shutil.chown(self.folder, self.identity["user"], self.identity["group"])
+            self.prepare()
+            self.start()
+            self.url = self.create_database(self.base_url)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the process on its port and data; return when it answers."""
+        with self.log.open("ab") as log:
+            self.process = psutil.Popen(self.command(), stdout=log, **self.surroundings)
+        self.tell_guard(self.process.pid)
+        running[self.port] = self
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.check(self.base_url)
+            except NOT_READY as error:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"{self.title} did not start: {self.log_end()}") from error
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL, to every process of the server."""
+        assert self.process is not None
+        guard.kill_tree(self.process)
+        self.process = None
+        self.tell_guard("")
+
+    def restart(self) -> None:
+        """Start again on the same port and data, killing what still runs."""
+        if self.process is not None:
+            self.kill()
+        self.start()
+
+    def stop(self) -> None:
+        """SIGSTOP: the system goes on taking connections, and nothing answers."""
+        assert self.process is not None
+        guard.signal_tree(self.process, signal.SIGSTOP)
+
+    def cont(self) -> None:
+        """SIGCONT: end what `stop` began."""
+        assert self.process is not None
+        guard.signal_tree(self.process, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the process and remove its data."""
+        running.pop(self.port, None)
+        if self.process is not None:
+            guard.end_tree(self.process)
+            self.process = None
+            self.tell_guard("")
+        self.leash.close()
+        self.guard.wait()
+
+    # --- Shared machinery -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def missing(cls) -> str:
+        return f"{cls.title} is missing: {cls.remedy}" + (f", or set {cls.variable}" if cls.variable else "")
+
+    @classmethod
+    def version(cls) -> str:
+        """For the head of a run: which server the tests will use."""
+        binary = cls.find_binary()
+        if cls.variable and os.environ.get(cls.variable):
+            return f"{cls.title}: the one that {cls.variable} names"
+        if binary is None:
+            return cls.missing()
+        done = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True)
+        return f"{cls.title}: {done.stdout.splitlines()[0]}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Who runs the server, as arguments of `subprocess`."""
+        if not self.refuses_root or os.geteuid() != 0:
+            return {}
+        group = pwd.getpwnam(UNPRIVILEGED_USER).pw_gid
+        return {"user": UNPRIVILEGED_USER, "group": group, "extra_groups": []}
+
+    @property
+    def surroundings(self) -> dict[str, Any]:
+        """Arguments of `subprocess` for everything that is run here."""
+        return {
+            "cwd": self.folder,
+            "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TMPDIR": str(self.folder)},
+            "stdin": subprocess.DEVNULL,
+            "stderr": subprocess.STDOUT,
+            "start_new_session": True,
+            **self.identity,
+        }
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    def log_end(self) -> str:
+        return self.log.read_text(errors="replace")[-2_000:]
+
+    def run(self, *command: str | Path) -> None:
+        """Run a command that makes the data."""
+        with self.log.open("ab") as log:
+            done = subprocess.run(command, stdout=log, check=False, **self.surroundings)
+        if done.returncode:
+            raise RuntimeError(f"{self.title} could not be prepared: {self.log_end()}")
+
+    def tell_guard(self, process_id: int | str) -> None:
+        self.leash.write(f"{process_id}\n".encode())
+
+
+def wheel_file(package: str, path: str) -> Path | None:
+    """A file of an installed package, found without importing it."""
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations or () if spec else ()
+    return next((found for folder in folders if (found := Path(folder, path)).exists()), None)
+
+
+def on_path(program: str) -> Path | None:
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+    return Path(found) if found else None
+
+
+def free_port() -> int:
+    while True:
+        port = random.choice(PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def restart_server_of(url: str) -> bool:
+    """Kill the server of that URL and start it again; false if it is not one of ours."""
+    server = running.get(urlsplit(url).port or 0)
+    if server is not None:
+        server.restart()
+    return server is not None

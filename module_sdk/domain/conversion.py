@@ -1,0 +1,149 @@
+"""What `json` cannot write as it is: converted as pydantic does, or refused with its path (DESIGN.md, "Maximums").
+
+Loaded by the first such payload. Containers are walked here, since an error has to name the place; each value inside
+them is written by pydantic, and so is every object that brings a serializer of pydantic's along.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import json
+import math
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from module_sdk.domain.payloads import MAXIMUM_DEPTH, too_large
+from module_sdk.domain.reports import error_text
+from module_sdk.errors import PayloadError
+
+Step = str | int
+"""A key, or an index: one step from a container to what it contains."""
+
+# pydantic writes bytes as text, of a coding that nobody can know afterwards, and iterators by using them up.
+REFUSED: Final = (bytes, bytearray, memoryview, Iterator)
+SEQUENCES: Final = (list, tuple, set, frozenset, collections.deque)
+# More steps than this are cut in the middle of a path, and longer keys at their end.
+MOST_STEPS: Final = 16
+LONGEST_KEY: Final = 60
+# Where a model contains what pydantic cannot write, this key marks the place, and the value is the type's name.
+MARK: Final = f"module-sdk refuses {uuid.uuid4()}"
+
+
+def converted(value: object, field: str, maximum: int) -> Any:
+    """A copy that consists of plain JSON alone. Raises `PayloadError`; every other failure becomes one, too."""
+    conversion = Conversion(field, maximum)
+    try:
+        return conversion.convert(value)
+    except PayloadError:
+        raise
+    except Exception as error:  # the value's own code, and the limits of Python
+        # The path still leads to where it failed.
+        raise conversion.refusal(f"must be JSON: {error_text(error)}") from error
+
+
+class Conversion:
+    """Few calls for each level, since a payload may be deep and the stack of the caller as well."""
+
+    def __init__(self, field: str, maximum: int) -> None:
+        self.field = field
+        self.maximum = maximum
+        self.steps: list[Step] = []
+        self.holders: list[int] = []
+        self.items = 0
+
+    def convert(self, value: Any) -> Any:  # noqa: PLR0911  # one for each kind of value
+        self.items += 1
+        if self.items > self.maximum:
+            raise too_large(self.field, self.maximum)
+        if value is None or isinstance(value, str):
+            return value
+        if isinstance(value, dict):
+            return self.convert_pairs(value, value.items())
+        if isinstance(value, SEQUENCES):
+            return self.convert_items(value)
+        if isinstance(value, int | float):
+            return self.check_number(value)
+        serializer = getattr(type(value), "__pydantic_serializer__", None)
+        if serializer is not None:
+            return self.convert(serializer.to_python(value, mode="json", warnings=False, fallback=marked))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = (field.name for field in dataclasses.fields(value))
+            return self.convert_pairs(value, ((name, getattr(value, name)) for name in names))
+        return self.convert_single(value)
+
+    def check_number(self, value: float) -> float:
+        if isinstance(value, int):
+            int.__repr__(value)  # which Python refuses for thousands of digits
+        elif not math.isfinite(value):
+            raise self.refusal(f"must be JSON: {float.__repr__(value)} is not")
+        return value
+
+    def convert_single(self, value: object) -> Any:
+        if isinstance(value, enum.Enum):
+            return self.convert(value.value)
+        if isinstance(value, REFUSED):
+            raise self.refusal(f"must be JSON: {type(value).__name__} is not")
+        try:
+            written = to_jsonable_python(value)
+        except PydanticSerializationError:
+            raise self.refusal(f"must be JSON: {type(value).__name__} is not") from None
+        return self.convert(written)
+
+    def convert_pairs(self, holder: object, pairs: Iterable[tuple[object, object]]) -> dict[str, Any]:
+        self.enter(holder)
+        written: dict[str, Any] = {}
+        for key, value in pairs:
+            if not isinstance(key, str):
+                raise self.refusal(f"must have text keys only, not {type(key).__name__}")
+            if key == MARK:
+                raise self.refusal(f"must be JSON: {value} is not")
+            self.steps.append(key)
+            written[key] = self.convert(value)
+            self.steps.pop()
+        self.holders.pop()
+        return written
+
+    def convert_items(self, holder: Iterable[object]) -> list[Any]:
+        self.enter(holder)
+        written: list[Any] = []
+        for index, item in enumerate(holder):
+            self.steps.append(index)
+            written.append(self.convert(item))
+            self.steps.pop()
+        self.holders.pop()
+        return written
+
+    def enter(self, holder: object) -> None:
+        if id(holder) in self.holders:
+            raise self.refusal("must not contain itself", MAXIMUM_DEPTH)
+        if len(self.holders) == MAXIMUM_DEPTH:
+            raise self.refusal(f"must be nested at most {MAXIMUM_DEPTH} deep", MAXIMUM_DEPTH)
+        self.holders.append(id(holder))
+
+    def refusal(self, reason: str, maximum: int | None = None) -> PayloadError:
+        return PayloadError(f"{path_text(self.field, self.steps)} {reason}", field=self.field, maximum=maximum)
+
+
+def marked(value: object) -> dict[str, str]:
+    """For pydantic, in the place of what it cannot write."""
+    return {MARK: type(value).__name__}
+
+
+def path_text(field: str, steps: list[Step]) -> str:
+    """`result.rows[3].at`; a key that is no identifier is quoted."""
+    written = [step_text(step) for step in steps]
+    if len(written) > MOST_STEPS:
+        written[MOST_STEPS // 2 : -MOST_STEPS // 2] = ["…"]
+    return field + "".join(written)
+
+
+def step_text(step: Step) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    short = step[:LONGEST_KEY]
+    return f".{short}" if short.isidentifier() and short == step else f"[{json.dumps(short)}]"

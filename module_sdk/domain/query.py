@@ -1,0 +1,170 @@
+"""Filters and sorting of the read model, brought into the form that stores execute (clauses MODEL)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple, cast
+
+from module_sdk.domain.record import ROW_FIELDS
+from module_sdk.domain.shapes import RowField, TaskFilters, TaskSort
+from module_sdk.domain.text_rules import (
+    MAXIMUM_IDENTIFIER_BYTES,
+    MAXIMUM_KEY_BYTES,
+    fits,
+    identifier_text,
+    plain_text,
+    prefix_end,
+    task_id_text,
+)
+from module_sdk.domain.timestamps import parse_time
+from module_sdk.errors import InvalidInputError
+
+TEXT_FIELDS: Final = ("id", "module", "label", "status", "task_key", "user_id", "organization_id")
+IDENTIFIER_FIELDS: Final = ("user_id", "organization_id")
+TIME_FIELDS: Final = ("created_at", "updated_at")
+TIME_OPERATORS: Final[dict[str, Operator]] = {"gte": "at_least", "lt": "below"}
+MAXIMUM_OFFSET: Final = 2**62
+MAXIMUM_PAGE: Final = 1_000
+# Above NUL, which no id contains: every id there is, but not the empty text that stands for "no organization".
+ABOVE_NONE: Final = "\x01"
+
+Operator = Literal["any_of", "contains", "at_least", "below"]
+
+
+class Condition(NamedTuple):
+    """One comparison of a stored field; all text by bytes, absent values match only `any_of` with `None`."""
+
+    field: str
+    operator: Operator
+    value: Any
+    """A tuple of stored values (`any_of`, never empty, `None` for *has none*), otherwise one stored value."""
+
+    def is_met_by(self, stored: Any) -> bool:
+        """For stores that filter in Python: whether the stored value of the field meets it."""
+        if self.operator == "any_of":
+            return stored in self.value
+        if stored is None:
+            return False
+        if self.operator == "contains":
+            return self.value in stored
+        return bool(stored >= self.value if self.operator == "at_least" else stored < self.value)
+
+
+class Sort(NamedTuple):
+    """Absent values come first ascending; ties are broken by id in the same direction, so the order is total."""
+
+    field: RowField
+    descending: bool
+
+    def key(self, stored: Any, task_id: str) -> tuple[bool, Any, str]:
+        """For stores that sort in Python, ascending: the key of a task with that value in the field.
+
+        Python compares text by code points, which is the order of UTF-8 bytes. A value that no task can have, such as
+        NaN, which is in no order, counts as absent: it must not disturb the order of the others.
+        """
+        if isinstance(stored, str if self.field in TEXT_FIELDS else int | float) and not is_nan(stored):
+            return (True, stored, task_id)
+        return (False, 0, task_id)
+
+
+def is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Query:
+    """What a page or a count selects: `organization` is a stored scope, or `None` for every organization."""
+
+    organization: str | None
+    conditions: tuple[Condition, ...]
+    impossible: bool = False
+    """Some filter matches nothing that can exist, so the store need not be asked."""
+
+
+DEFAULT_SORT: Final = Sort("updated_at", descending=True)
+
+
+def parse_query(filters: TaskFilters | None, organization: str | None) -> Query:
+    """Raises `InvalidInputError` (a `ValueError`) for an unknown filter or a value of a wrong type."""
+    if filters is not None and not isinstance(filters, Mapping):
+        raise InvalidInputError("filters must be a mapping", field="filters")
+    conditions: list[Condition] = []
+    possible = True
+    for name, value in (filters or {}).items():
+        found = parse_filter(name, value)
+        possible = possible and found is not None
+        conditions.extend(found or ())
+    return Query(organization, tuple(conditions), impossible=not possible)
+
+
+def parse_filter(name: object, value: Any) -> list[Condition] | None:
+    """The conditions of one filter; `None` if nothing that can exist matches it."""
+    field, _, suffix = name.partition("__") if isinstance(name, str) else ("", "", "")
+    if name in TEXT_FIELDS:
+        values = any_of(field, value)
+        return [Condition(field, "any_of", values)] if values else None
+    if field in TEXT_FIELDS and suffix in ("contains", "startswith"):
+        return parse_text_filter(field, suffix, plain_text(value, str(name)))
+    if field in TIME_FIELDS and suffix in TIME_OPERATORS:
+        return [Condition(field, TIME_OPERATORS[suffix], parse_time(value, str(name)))]
+    raise InvalidInputError(f"{name!r} is not a filter", field="filters")
+
+
+def parse_text_filter(field: str, suffix: str, text: str) -> list[Condition] | None:
+    if not fits(text, MAXIMUM_KEY_BYTES):
+        return None
+    present = [Condition(field, "at_least", ABOVE_NONE)] if field in IDENTIFIER_FIELDS else []
+    if suffix == "contains":
+        return [*present, Condition(field, "contains", text)]
+    end = prefix_end(text)
+    below = [] if end is None else [Condition(field, "below", end)]
+    return [*present, Condition(field, "at_least", text), *below]
+
+
+def any_of(field: str, value: Any) -> tuple[str | None, ...]:
+    """The stored values that an exact filter accepts, without those that no task can have."""
+    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    accepted: dict[str | None, None] = {}
+    for item in values:
+        if item is None:
+            if field in ("task_key", "organization_id"):
+                accepted["" if field == "organization_id" else None] = None
+        elif field in IDENTIFIER_FIELDS:
+            text = identifier_text(item, field)
+            if fits(text, MAXIMUM_IDENTIFIER_BYTES):
+                accepted[text] = None
+        else:
+            text = task_id_text(item, field) if field == "id" else plain_text(item, field)
+            if fits(text, MAXIMUM_KEY_BYTES):
+                accepted[text] = None
+    return tuple(accepted)
+
+
+def parse_sort(sort: TaskSort | None) -> Sort:
+    """From `{"field": …, "direction": "asc"|"desc"}`, `"-updated_at"`, `"label"` or `None` for the default order."""
+    if sort is None:
+        return DEFAULT_SORT
+    if isinstance(sort, Mapping):
+        field, direction = sort.get("field"), sort.get("direction", "asc")
+        if set(sort) - {"field", "direction"} or direction not in ("asc", "desc"):
+            raise InvalidInputError('sort must be {"field": …, "direction": "asc" or "desc"}', field="sort")
+        return Sort(known_field(field), descending=direction == "desc")
+    text = plain_text(sort, "sort")
+    return Sort(known_field(text.removeprefix("-")), descending=text.startswith("-"))
+
+
+def known_field(field: object) -> RowField:
+    if not isinstance(field, str) or field not in ROW_FIELDS:
+        raise InvalidInputError(f"{field!r} is not a field to sort by", field="sort")
+    return cast("RowField", field)
+
+
+def check_count(value: object, field: str, minimum: int, maximum: int) -> int:
+    """An integer within the bounds; `bool` is not one."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidInputError(f"{field} must be an integer, not {type(value).__name__}", field=field)
+    if not minimum <= value <= maximum:
+        raise InvalidInputError(f"{field} must be between {minimum:,} and {maximum:,}", field=field, maximum=maximum)
+    return value

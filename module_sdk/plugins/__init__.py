@@ -1,0 +1,1 @@
+"""How backends and observers are found and loaded."""

@@ -1,0 +1,74 @@
+"""The life of an application that runs work: how the loop and the end of its host are made known."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Final
+
+from module_sdk.domain.timestamps import check_timeout
+from module_sdk.facade.runtime import CLOSE_SECONDS, get_runtime, shutdown
+from module_sdk.runner import host_loops
+from module_sdk.runner.host_loops import open_lifespans
+
+lock: Final = threading.Lock()
+
+
+class Lifespan:
+    """Made by `lifespan`; `with` and `async with` open it, once each."""
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self.timeout_seconds = check_timeout(timeout_seconds)
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> None:
+        get_runtime().watch_sigterm()
+        with lock:
+            open_lifespans.append(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.is_last():
+            shutdown(self.timeout_seconds)
+
+    async def __aenter__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        host_loops.known.add(self.loop)
+        with lock:
+            open_lifespans.append(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.is_last():
+            # On a thread: work that runs on this loop must be able to end.
+            await asyncio.to_thread(shutdown, self.timeout_seconds)
+        if self.loop is not None:
+            host_loops.known.discard(self.loop)
+
+    def is_last(self) -> bool:
+        with lock:
+            if self in open_lifespans:
+                open_lifespans.remove(self)
+            return not open_lifespans
+
+
+def lifespan(app: object = None, *, timeout_seconds: float = CLOSE_SECONDS) -> Lifespan:
+    """Return a context manager for the life of an application. When it is left, running work ends.
+
+    Work that is submitted on the event loop of an `async with` block runs on that loop. `with` is for a main thread
+    without a loop.
+
+    Example:
+        app = FastAPI(lifespan=module_sdk.lifespan)
+
+    Args:
+        app: What frameworks pass. It is not used.
+        timeout_seconds: How long running work may take to end. The rest is recorded as `interrupted`.
+
+    Raises:
+        InvalidInputError: `timeout_seconds` is negative or no number.
+    """
+    return Lifespan(timeout_seconds)

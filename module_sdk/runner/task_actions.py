@@ -1,0 +1,120 @@
+"""Progress and cancellation: what may be said of a task once it is recorded."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from module_sdk.domain.payloads import decode_payload, encode_payload
+from module_sdk.domain.reports import report
+from module_sdk.domain.sentinels import ANY, UNSET, Anything
+from module_sdk.domain.shapes import AnyTaskId, Identifier, ProgressEvent
+from module_sdk.domain.statuses import INTERRUPTED
+from module_sdk.domain.task import Task, check_progress
+from module_sdk.domain.text_rules import MAXIMUM_LABEL_BYTES, check_text, task_id_text
+from module_sdk.errors import IllegalTransitionError, TaskCancelledError
+from module_sdk.facade.announced_writes import maximum_payload_bytes, update_task
+from module_sdk.facade.events import subscribers
+from module_sdk.facade.runtime import Runtime, get_runtime
+from module_sdk.facade.sessions import current_session, session_scope
+from module_sdk.runner.outcome import CANCELLED
+from module_sdk.runner.run import Run, live_runs
+
+
+def local_run(runtime: Runtime, task_id: AnyTaskId) -> Run | None:
+    """The task, if this process is running it."""
+    runner = runtime.started_runner
+    return None if runner is None else runner.runs.get(task_id_text(task_id))
+
+
+def scope_of(runtime: Runtime, task_id: AnyTaskId) -> Identifier | Anything | None:
+    """The session's scope; without a session, any for a task of this process: progress comes from any thread."""
+    if current_session() is None and local_run(runtime, task_id) is not None:
+        return ANY
+    return session_scope()
+
+
+def refuse_stopped(task_id: AnyTaskId) -> None:
+    """Raise `TaskCancelledError` for work of this process that was told to stop; its store may be closed by now."""
+    run = live_runs.get(task_id_text(task_id))
+    if run is None or not run.cancelled.is_set():
+        return
+    session = current_session()
+    if session is None or session.scope in (ANY, run.task.organization_id):
+        raise TaskCancelledError(f"task {task_id} was cancelled")
+
+
+# Beyond what sums of floats overshoot by.
+CLEARLY_MORE_THAN_ALL: Final = 1.01
+# Functions, or tasks that another process runs, whose progress has been warned of; no more than this many.
+warned_of: Final[set[str]] = set()
+MOST_WARNINGS: Final = 1_000
+
+
+def warn_of_percent(task_id: AnyTaskId, progress: object) -> None:
+    """Say once for each function that progress is a fraction: what is too large is stored as 1, without an error."""
+    if not isinstance(progress, int | float) or not progress > CLEARLY_MORE_THAN_ALL:
+        return
+    run = live_runs.get(task_id_text(task_id))
+    name = f"task {task_id}" if run is None else run.name
+    if name in warned_of or len(warned_of) >= MOST_WARNINGS:
+        return
+    warned_of.add(name)
+    # An integer may be too large for a float, or for a text.
+    shown = float(min(progress, 1e12))
+    report(logging.WARNING, "%s reported progress %g, which counts as 1: it is a fraction, from 0 to 1", name, shown)
+
+
+def update_progress(task_id: AnyTaskId, progress: float, checkpoint: object, label: str | None) -> None:
+    refuse_stopped(task_id)
+    runtime = get_runtime()
+    try:
+        update_task(
+            runtime.manager(),
+            task_id,
+            scope_of(runtime, task_id),
+            progress=progress,
+            checkpoint=UNSET if checkpoint is None else checkpoint,
+            label=UNSET if label is None else label,
+        )
+    except IllegalTransitionError as error:
+        if error.status == INTERRUPTED:
+            raise TaskCancelledError(f"task {task_id} was cancelled") from error
+        raise
+    warn_of_percent(task_id, progress)
+
+
+def emit_progress(task_id: AnyTaskId, progress: float | None, label: str | None, checkpoint: object) -> None:
+    runtime = get_runtime()
+    scope = scope_of(runtime, task_id)
+    run = local_run(runtime, task_id)
+    manager = runtime.manager()
+    if run is not None and scope in (ANY, run.task.organization_id):
+        task: Task | None = run.task
+    else:
+        # Also for work of this process that is another organization's: it must cost what an unknown id costs.
+        task = manager.get(task_id, organization_id=scope)
+    if task is None:
+        return
+    event: ProgressEvent = {
+        "type": "progress",
+        "task_id": task.id,
+        "progress": None if progress is None else check_progress(progress),
+        "label": None if label is None else check_text(label, "label", MAXIMUM_LABEL_BYTES),
+        "checkpoint": decode_payload(encode_payload(checkpoint, "checkpoint", maximum_payload_bytes(manager))),
+    }
+    warn_of_percent(task_id, progress)
+    subscribers.publish(task.organization_id, event)
+
+
+def cancel(task_id: AnyTaskId) -> bool:
+    runtime = get_runtime()
+    scope = session_scope()
+    try:
+        found = moved = update_task(runtime.manager(), task_id, scope, status=INTERRUPTED, error=CANCELLED) is not None
+    except IllegalTransitionError as error:
+        # Interrupted by another process, or by a call whose reply was lost: the work here must stop all the same.
+        found, moved = error.status == INTERRUPTED, False
+    if found and runtime.started_runner is not None:
+        runtime.started_runner.stop(task_id_text(task_id))
+    return moved

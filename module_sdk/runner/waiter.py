@@ -1,0 +1,93 @@
+"""Waiting for the end of a task, in a thread or in a coroutine."""
+
+from __future__ import annotations
+
+import time
+from concurrent import futures
+from typing import Final
+
+from module_sdk.domain.shapes import AnyTaskId, TaskView
+from module_sdk.domain.timestamps import check_timeout
+from module_sdk.errors import TaskNotFoundError
+from module_sdk.facade import async_calls
+from module_sdk.facade.runtime import Runtime, get_runtime
+from module_sdk.facade.sessions import session_scope
+from module_sdk.runner.task_actions import local_run
+from module_sdk.store.deadlines import limited
+
+FIRST_PAUSE_SECONDS: Final = 0.01
+LONGEST_PAUSE_SECONDS: Final = 0.5
+# A look gets so much time at least, also where the caller does not want to wait at all.
+SHORTEST_LOOK_SECONDS: Final = 0.25
+
+
+class Waiting:
+    """Looks at the store now and then; `run_ended` is done at once when a task of this process ends."""
+
+    def __init__(self, task_id: AnyTaskId, timeout_seconds: float) -> None:
+        self.task_id = task_id
+        self.timeout_seconds = check_timeout(timeout_seconds)
+        self.deadline = time.monotonic() + self.timeout_seconds
+        self.pause = FIRST_PAUSE_SECONDS
+        self.runtime: Runtime | None = None
+        self.run_ended: futures.Future[None] | None = None
+
+    def look_deadline(self) -> float:
+        """By when a look that begins now must end."""
+        return max(self.deadline, time.monotonic() + SHORTEST_LOOK_SECONDS)
+
+    def look(self) -> TaskView | None:
+        """The task's view, if it has ended; otherwise wait for `pause` seconds at most and look again.
+
+        Raises `TimeoutError` after the deadline, `TaskNotFoundError`, and what the store raises.
+        """
+        # The one it began with: in another store, chosen meanwhile, the task would only seem not to exist.
+        runtime = self.runtime = self.runtime or get_runtime()
+        task = runtime.manager().get(self.task_id, organization_id=session_scope())
+        if task is None:
+            raise TaskNotFoundError(f"there is no task {self.task_id}")
+        if not task.is_active:
+            return task.to_view()
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"task {self.task_id} is still {task.status} after {self.timeout_seconds:g} s")
+        run = local_run(runtime, self.task_id)
+        self.run_ended = None if run is None else run.ended
+        longest = LONGEST_PAUSE_SECONDS if run is not None else min(2 * self.pause, LONGEST_PAUSE_SECONDS)
+        self.pause = min(left, longest)
+        return None
+
+
+def wait(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
+    """Wait in this thread."""
+    waiting = Waiting(task_id, timeout_seconds)
+    while (view := limited(waiting.look, waiting.look_deadline())) is None:
+        if waiting.run_ended is None:
+            time.sleep(waiting.pause)
+        else:
+            futures.wait([waiting.run_ended], waiting.pause)
+    return view
+
+
+async def await_end(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
+    """Wait in this coroutine. It holds no thread meanwhile, since the work may need one to end."""
+    import asyncio  # noqa: PLC0415  # as in async_calls.py
+
+    waiting = Waiting(task_id, timeout_seconds)
+    ended: dict[futures.Future[None], asyncio.Future[None]] = {}
+    try:
+        while True:
+            threads = (await async_calls.runtime_off_loop()).threads()
+            view = await async_calls.run_on(threads, waiting.look, deadline=waiting.look_deadline())
+            if view is not None:
+                return view
+            run_ended = waiting.run_ended
+            if run_ended is None:
+                await asyncio.sleep(waiting.pause)
+            else:
+                if run_ended not in ended:
+                    ended[run_ended] = asyncio.wrap_future(run_ended)
+                await asyncio.wait([ended[run_ended]], timeout=waiting.pause)
+    finally:
+        for future in ended.values():
+            future.cancel()

@@ -1,0 +1,117 @@
+"""How a manager calls its primitives: the deadline, the open store, the one place where errors become ours."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import time
+import traceback
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from module_sdk.errors import ModuleSDKError, SchemaMissingError
+from module_sdk.store.deadlines import earliest
+from module_sdk.store.open_once import Opening
+from module_sdk.store.primitives import StorePrimitives
+
+Result = TypeVar("Result")
+logger = logging.getLogger("module_sdk.tasks")
+
+managers: weakref.WeakSet[StoreCalls] = weakref.WeakSet()
+
+
+class StoreCalls(StorePrimitives):
+    """The machinery between `TaskManager`'s public methods and a backend's primitives."""
+
+    source = "open_manager(…)"
+    """In words, where the URL came from."""
+
+    def deadline(self, timeout_seconds: float | None) -> float:
+        if timeout_seconds is None:
+            return earliest(time.monotonic() + self.options.timeout_seconds)
+        return time.monotonic() + timeout_seconds
+
+    def call(self, primitive: Callable[..., Result], *args: Any) -> Result:
+        """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause.
+
+        A cause that contains a secret of the URL or the options is left out (DISC-08).
+        """
+        try:
+            return primitive(*args)
+        except ModuleSDKError as error:
+            clear_frames(error)
+            failure = error
+        except Exception as error:
+            clear_frames(error)
+            failure = self.translate_error(error)
+            failure.__cause__ = error
+        except BaseException as error:
+            clear_frames(error)
+            raise
+        if isinstance(failure, SchemaMissingError):
+            self.opening.lose_schema()
+        try:
+            # Outside of the handler: there Python would make the driver's error the context again.
+            raise self.url.seal(failure)
+        finally:
+            # Its traceback refers to this frame.
+            del failure
+
+    def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
+        """`call`, on an open store. The last argument is the deadline."""
+        if not self.opening.is_open:
+            self.call(self.opening.ensure, args[-1])
+        return self.call(primitive, *args)
+
+    @functools.cached_property
+    def place(self) -> int:
+        """Equal for two managers that are opened on one store; a number, since a password may be part of the URL."""
+        try:
+            folder = os.getcwd()  # noqa: PTH109  # a text is all that is compared
+        except FileNotFoundError:  # the folder was removed
+            folder = ""
+        # A relative path depends on the working folder.
+        return hash((self.url.text, self.options.namespace, repr(self.options.extra), folder))
+
+    def new_opening(self) -> Opening:
+        def open_store(deadline: float) -> None:
+            self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
+            logger.info("opened the store %s (from %s), namespace %s", self.url, self.source, self.options.namespace)
+
+        can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
+        return Opening(
+            open_store,
+            place=self.place if can_outlive_the_manager else object(),
+            on_thread=self.capabilities.server,
+            attempt_seconds=self.options.timeout_seconds,
+        )
+
+    def reopen_after_fork(self) -> None:
+        """In a child: the parent's locks may be held by threads that are not here, and its connections are not ours."""
+        earlier, self.opening = self.opening, self.new_opening()
+        self.opening.is_closed = earlier.is_closed
+        self.store_after_fork()
+
+
+def clear_frames(error: BaseException | None) -> None:
+    """Let an exception that its caller keeps keep nothing of the call: no place of a pool, connection or payload.
+
+    A place that is lost to an interrupt is found again when its object dies (`places.py`).
+    """
+    seen: set[int] = set()
+    # The cause of an error may have that same error as its context.
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def reopen_managers_after_fork() -> None:
+    for manager in list(managers):
+        manager.reopen_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reopen_managers_after_fork)

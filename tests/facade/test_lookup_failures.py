@@ -1,0 +1,254 @@
+"""Managers that raise, answer garbage or hang: a soft failure each, in time (clauses FAIL-02 to 06)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from module_sdk_memory.manager import MemoryTaskManager
+
+import module_sdk
+from module_sdk import tasks
+from module_sdk.domain.record import ROW_FIELDS
+from module_sdk.domain.rows import LookupResult
+from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
+from module_sdk.facade.lookups import MOST_FOREIGN_CALLS
+from module_sdk.store.capabilities import Capabilities
+from tests.support.lookups import SYNC, Lookup, each_lookup, real_empty
+from tests.support.managers import ForeignManager, a_row, raising
+
+ERRORS = [OSError("down"), RecursionError(), StopIteration(5), StopAsyncIteration(), TimeoutError("slow"), Warning("w")]
+ERRORS += [TaskBackendError("refused"), TaskBackendUnavailableError("away")]
+
+
+@each_lookup
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_whatever_a_manager_raises_is_the_error_of_an_empty_answer(name: str, lookup: Lookup, error: Exception) -> None:
+    module_sdk.configure(manager=ForeignManager(raising(error)))
+    result = lookup("k", 3)
+    assert result == []
+    assert result.error is error
+    assert tasks.lookup_failures() == {name: 1}
+
+
+@each_lookup
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_interrupts_pass_through(name: str, lookup: Lookup, interrupt: type[BaseException]) -> None:
+    module_sdk.configure(manager=ForeignManager(raising(interrupt())))
+    with pytest.raises(interrupt):
+        lookup("k", 3)
+    assert tasks.lookup_failures() == {}
+
+
+class EvilDict(dict[str, Any]):
+    def keys(self) -> Any:
+        raise KeyError("evil")
+
+
+def without(field: str) -> dict[str, Any]:
+    row: dict[str, Any] = a_row()
+    del row[field]
+    return row
+
+
+GARBAGE: dict[str, Any] = {
+    "None": None,
+    "text": "rows",
+    "bytes": b"rows",
+    "number": 5,
+    "a row": a_row(),
+    "tuple": (a_row(),),
+    "set": {1, 2},
+    "generator": (row for row in [a_row()]),
+    "coroutine-like": iter([]),
+    "rows of text": ["row"],
+    "rows of None": [None],
+    "a bad row among good ones": [a_row(), None, a_row()],
+    "rows of tuples": [tuple(a_row().values())],
+    "evil rows": [EvilDict(a_row())],
+    "class": list,
+} | {f"no {field}": [without(field)] for field in ROW_FIELDS}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("name", SYNC)
+def test_garbage_is_a_failure_as_a_whole(name: str, garbage: str) -> None:
+    module_sdk.configure(manager=ForeignManager(lambda *_: GARBAGE[garbage]))
+    result = SYNC[name]("k", 3)
+    assert result == []
+    assert isinstance(result.error, Exception)
+    assert not isinstance(result.error, TaskBackendUnavailableError)
+
+
+def test_a_manager_without_the_method_is_a_failure_too() -> None:
+    module_sdk.configure(manager=object())  # type: ignore[call-overload]  # what is tested
+    assert isinstance(tasks.list_user_tasks(1).error, AttributeError)
+
+
+def test_a_failed_result_of_another_facade_stays_failed() -> None:
+    module_sdk.configure(manager=ForeignManager(lambda *_: LookupResult(error=OSError("inner"))))
+    assert isinstance(tasks.list_user_tasks(1).error, OSError)
+
+
+@pytest.mark.parametrize("operation", ["list_user_tasks", "get_tasks_by_key"])
+def test_a_foreign_manager_gets_the_arguments_as_they_were_given(operation: str) -> None:
+    manager = ForeignManager(lambda *_: [])
+    module_sdk.configure(manager=manager)
+    assert real_empty(SYNC[operation]("x", "y", limit=3))
+    assert manager.calls == [(operation, "x", "y", 3)]
+
+
+# --- Deadlines -------------------------------------------------------------------------------------------------------
+
+
+class Hanging:
+    """Lookups that hang until `release` is set, and then answer after all."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.manager = ForeignManager(self.hang)
+
+    def hang(self, *_: Any) -> Any:
+        self.release.wait(30)
+        return [a_row()]
+
+
+@each_lookup
+def test_no_answer_in_time_is_a_failure(name: str, lookup: Lookup) -> None:
+    # given
+    hanging = Hanging()
+    module_sdk.configure(manager=hanging.manager, lookup_timeout_seconds=0.05)
+
+    # when
+    began = time.monotonic()
+    result = lookup("k")
+
+    # then
+    assert isinstance(result.error, TaskBackendUnavailableError)
+    assert time.monotonic() - began < 5
+    hanging.release.set()
+
+
+def test_a_late_answer_is_a_failure_and_the_next_in_time_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a manager of our own base class that answers after the deadline
+    manager = module_sdk.open_manager("memory://")
+    slow = manager.store_find_by_user
+    module_sdk.configure(manager=manager, lookup_timeout_seconds=0.05)
+
+    def late(*arguments: Any) -> Any:
+        time.sleep(0.1)
+        return slow(*arguments)
+
+    # then
+    monkeypatch.setattr(manager, "store_find_by_user", late)
+    assert isinstance(tasks.list_user_tasks(1).error, TaskBackendUnavailableError)
+    monkeypatch.undo()
+    assert real_empty(tasks.list_user_tasks(1))
+
+
+def test_when_many_calls_hang_the_next_fails_at_once_and_it_recovers() -> None:
+    # given as many hanging calls as are let through
+    hanging = Hanging()
+    module_sdk.configure(manager=hanging.manager, lookup_timeout_seconds=20, breaker=False)
+    callers = [threading.Thread(target=tasks.list_user_tasks, args=(1,)) for _ in range(MOST_FOREIGN_CALLS)]
+    for caller in callers:
+        caller.start()
+    while len(hanging.manager.calls) < MOST_FOREIGN_CALLS:
+        time.sleep(0.001)
+
+    # when
+    began = time.monotonic()
+    result = tasks.list_user_tasks(1)
+
+    # then
+    assert isinstance(result.error, TaskBackendUnavailableError)
+    assert time.monotonic() - began < 5
+    assert len(hanging.manager.calls) == MOST_FOREIGN_CALLS
+    hanging.release.set()
+    for caller in callers:
+        caller.join()
+    assert len(tasks.list_user_tasks(1)) == 1
+
+
+def test_a_store_that_is_being_opened_by_somebody_else_keeps_no_lookup_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given an embedded store whose opening takes long, begun by another caller with more patience
+    manager = module_sdk.open_manager("memory://")
+    opening, release = threading.Event(), threading.Event()
+
+    def open_slowly(*_: Any) -> None:
+        opening.set()
+        release.wait(30)
+
+    monkeypatch.setattr(manager, "store_open", open_slowly)
+    module_sdk.configure(manager=manager, lookup_timeout_seconds=0.05)
+    patient = threading.Thread(target=manager.ping)
+    patient.start()
+    opening.wait(10)
+
+    # when
+    began = time.monotonic()
+    result = tasks.list_user_tasks(1)
+
+    # then
+    assert isinstance(result.error, TaskBackendUnavailableError)
+    assert time.monotonic() - began < 5
+    release.set()
+    patient.join()
+    assert real_empty(tasks.list_user_tasks(1))
+
+
+# --- Where a lookup runs ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_only_a_manager_that_keeps_deadlines_is_asked_in_the_callers_thread(bounded: bool) -> None:
+    # given
+    asked: list[tuple[threading.Thread, float]] = []
+
+    class Watched(MemoryTaskManager):
+        capabilities = Capabilities(bounded=bounded)
+
+        def store_find_by_user(self, *arguments: Any) -> Any:
+            asked.append((threading.current_thread(), arguments[-1] - time.monotonic()))
+            return super().store_find_by_user(*arguments)
+
+    module_sdk.configure(manager=Watched("memory://"), lookup_timeout_seconds=1.5)
+
+    # when
+    assert real_empty(tasks.list_user_tasks(1))
+
+    # then, with what is left of the caller's time where the manager is to keep it
+    ((thread, seconds),) = asked
+    assert (thread is threading.current_thread()) is bounded
+    assert not bounded or 0 < seconds <= 1.5
+
+
+def test_connecting_to_a_server_is_waited_for_no_longer_than_the_deadline_and_goes_on() -> None:
+    # given a server that takes its time to accept
+    release = threading.Event()
+    attempts: list[str] = []
+
+    class Server(MemoryTaskManager):
+        capabilities = Capabilities(server=True, bounded=True)
+
+        def store_open(self, create: bool, deadline: float) -> None:
+            attempts.append(threading.current_thread().name)
+            release.wait(30)
+            super().store_open(create, deadline)
+
+    module_sdk.configure(manager=Server("memory://"), lookup_timeout_seconds=0.05, breaker=False)
+
+    # when lookups come and go meanwhile
+    results = [tasks.list_user_tasks(1) for _ in range(3)]
+
+    # then one attempt serves them all
+    assert {type(result.error) for result in results} == {TaskBackendUnavailableError}
+    release.set()
+    with module_sdk.session(user={"id": 1}):
+        assert module_sdk.models.background_tasks.count() == 0
+    assert real_empty(tasks.list_user_tasks(1))
+    assert attempts == ["module-sdk-connect"]

@@ -1,0 +1,329 @@
+"""Questions that the asker gives up: the task can ask again, and no answer reaches the wrong question."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import module_sdk
+from module_sdk import tasks
+from module_sdk.backends import Change, TaskBackendUnavailableError
+from module_sdk.errors import IllegalTransitionError
+from module_sdk.store.manager import TaskManager
+from module_sdk.testing import USER
+from tests.support.managers import FaultyManager
+from tests.support.sample_work import Gate, get, until_status
+
+FIRST, SECOND = {"question": 1}, {"question": 2}
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultyManager]:
+    """A store whose writes can be interrupted, with a session bound."""
+    manager = FaultyManager()
+    module_sdk.configure(manager=manager)
+    with module_sdk.session(user=USER):
+        yield manager
+
+
+@pytest.fixture
+def working() -> Iterator[Callable[[], str]]:
+    """Starts a task that runs until the test has ended."""
+    gates: list[Gate] = []
+
+    def start() -> str:
+        gates.append(Gate())
+        return gates[-1].submit("function")
+
+    yield start
+    for gate in gates:
+        gate.opened.set()
+
+
+class Pausing:
+    """Stops writes of one status on their way, before or after they take effect, until they are let through."""
+
+    def __init__(self, manager: FaultyManager, moment: str, status: str) -> None:
+        self.reached, self.release = threading.Event(), threading.Event()
+        self.status = status
+        setattr(manager, f"{moment}_update", self.pause)
+
+    def pause(self, change: Change) -> None:
+        if change.fields.get("status") == self.status and not self.reached.is_set():
+            self.reached.set()
+            assert self.release.wait(10)
+
+
+async def ask_again_and_be_answered(manager: TaskManager, task_id: str) -> Any:
+    """Whether a second question gets its own answer, and what an answer before it does."""
+    second = asyncio.ensure_future(tasks.request_confirmation(task_id, SECOND))
+    while get(manager, task_id).confirmation != SECOND:
+        assert not second.done(), second.result()
+        await asyncio.sleep(0.002)
+    await tasks.arespond_confirmation(task_id, {"answer": 2})
+    return await second
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_question_given_up_while_it_is_written_leaves_the_task_able_to_ask(
+    faulty: FaultyManager, working: Callable[[], str], moment: str
+) -> None:
+    # given
+    task_id = working()
+    pausing = Pausing(faulty, moment, "waiting_confirmation")
+
+    async def work() -> Any:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.1)
+        assert pausing.reached.is_set()
+        pausing.release.set()
+
+        # when somebody answers the first question
+        with pytest.raises(IllegalTransitionError):
+            await tasks.arespond_confirmation(task_id, {"answer": 1})
+        return await ask_again_and_be_answered(faulty, task_id)
+
+    # then
+    assert asyncio.run(work()) == {"answer": 2}
+    assert get(faulty, task_id).status == "running"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_next_question_may_follow_at_once(faulty: FaultyManager, working: Callable[[], str], moment: str) -> None:
+    # given
+    task_id = working()
+    pausing = Pausing(faulty, moment, "waiting_confirmation")
+
+    async def work() -> Any:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.1)
+        asyncio.get_running_loop().call_later(0.05, pausing.release.set)
+        return await ask_again_and_be_answered(faulty, task_id)
+
+    # then
+    assert asyncio.run(work()) == {"answer": 2}
+
+
+@pytest.mark.parametrize("steps", [*range(12), 50])
+def test_a_question_may_be_given_up_at_every_step(store: TaskManager, working: Callable[[], str], steps: int) -> None:
+    # given
+    task_id = working()
+
+    async def work() -> Any:
+        first = asyncio.ensure_future(tasks.request_confirmation(task_id, FIRST))
+        for _ in range(steps):
+            await asyncio.sleep(0 if steps < 50 else 0.002)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        return await ask_again_and_be_answered(store, task_id)
+
+    # then
+    assert asyncio.run(work()) == {"answer": 2}
+
+
+def test_a_question_given_up_before_its_turn_is_never_written(
+    faulty: FaultyManager, working: Callable[[], str]
+) -> None:
+    # given one thread for all async calls, which is busy
+    module_sdk.configure(manager=faulty, async_threads=1)
+    task_id = working()
+    busy = threading.Event()
+    module_sdk.facade.runtime.get_runtime().threads().submit(lambda: busy.wait(10))
+    asked: list[Any] = []
+    faulty.before_update = lambda change: asked.append(change.fields.get("confirmation"))
+
+    async def work() -> Any:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.05)
+        busy.set()
+        return await ask_again_and_be_answered(faulty, task_id)
+
+    # then
+    assert asyncio.run(work()) == {"answer": 2}
+    assert asked == ['{"question":2}', None]
+
+
+def test_a_question_that_was_given_up_is_withdrawn_and_answers_to_it_are_refused(
+    store: TaskManager, working: Callable[[], str]
+) -> None:
+    # given
+    task_id = working()
+
+    # when
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.1))
+
+    # then the record says that the task goes on
+    assert until_status(store, task_id, "running").confirmation is None
+    with pytest.raises(IllegalTransitionError):
+        tasks.respond_confirmation(task_id, {"answer": 1})
+
+
+class Interrupt(BaseException):
+    """What a handler of signals raises in the middle of a call."""
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    earlier = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with pytest.raises(Interrupt):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+
+
+@pytest.mark.parametrize("moment", ["before", "after", "waiting"])
+def test_a_signal_that_interrupts_the_synchronous_form_leaves_the_task_able_to_ask(
+    faulty: FaultyManager, working: Callable[[], str], moment: str
+) -> None:
+    # given
+    task_id = working()
+    if moment != "waiting":
+        Pausing(faulty, moment, "waiting_confirmation")
+
+    # when
+    with interrupted_after(0.2):
+        tasks.request_confirmation_sync(task_id, FIRST)
+
+    # then
+    with pytest.raises(IllegalTransitionError):
+        tasks.respond_confirmation(task_id, {"answer": 1})
+    assert asyncio.run(ask_again_and_be_answered(faulty, task_id)) == {"answer": 2}
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("gave_up_before", [False, True])
+def test_a_builder_that_raises_leaves_the_task_able_to_ask(
+    store: TaskManager, working: Callable[[], str], kind: type[BaseException], gave_up_before: bool
+) -> None:
+    # given
+    task_id = working()
+
+    class Broken:
+        def to_dict(self) -> Any:
+            raise kind
+
+    if gave_up_before:
+        with pytest.raises(TimeoutError):
+            asyncio.run(asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.1))
+
+    # when
+    with pytest.raises(kind):
+        tasks.request_confirmation_sync(task_id, Broken())
+
+    # then
+    assert asyncio.run(ask_again_and_be_answered(store, task_id)) == {"answer": 2}
+
+
+def test_a_question_whose_acknowledgement_is_lost_does_not_block_the_next(
+    faulty: FaultyManager, working: Callable[[], str]
+) -> None:
+    # given a store that writes the question and does not say so
+    task_id = working()
+
+    def lose(change: Change) -> None:
+        faulty.after_update = lambda change: None
+        raise TaskBackendUnavailableError("the reply was lost")
+
+    faulty.after_update = lose
+    with pytest.raises(TaskBackendUnavailableError):
+        tasks.request_confirmation_sync(task_id, FIRST)
+
+    # then
+    assert asyncio.run(ask_again_and_be_answered(faulty, task_id)) == {"answer": 2}
+
+
+def test_an_answer_that_is_written_while_the_asker_gives_up_is_refused(
+    faulty: FaultyManager, working: Callable[[], str]
+) -> None:
+    # given an answer on its way
+    task_id = working()
+    pausing = Pausing(faulty, "before", "running")
+    refused: list[Exception] = []
+
+    def answer() -> None:
+        with module_sdk.session(user=USER):
+            try:
+                tasks.respond_confirmation(task_id, {"answer": 1})
+            except IllegalTransitionError as error:
+                refused.append(error)
+
+    answering = threading.Thread(target=answer)
+
+    async def work() -> Any:
+        first = asyncio.ensure_future(tasks.request_confirmation(task_id, FIRST))
+        while get(faulty, task_id).status != "waiting_confirmation":
+            await asyncio.sleep(0.002)
+        answering.start()
+        await asyncio.to_thread(pausing.reached.wait, 10)
+
+        # when
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        asyncio.get_running_loop().call_later(0.05, pausing.release.set)
+        return await ask_again_and_be_answered(faulty, task_id)
+
+    # then
+    assert asyncio.run(work()) == {"answer": 2}
+    answering.join()
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize("on_another_thread", [False, True])
+def test_a_subscriber_may_answer_as_soon_as_it_hears_of_the_question(
+    store: TaskManager, working: Callable[[], str], on_another_thread: bool
+) -> None:
+    # given
+    task_id = working()
+
+    def answer() -> None:
+        with module_sdk.session(user=USER):
+            tasks.respond_confirmation(task_id, {"by": "a rule"})
+
+    def listen(event: Any) -> None:
+        if event.get("change") == "waiting_confirmation":
+            if on_another_thread:
+                answering = threading.Thread(target=answer)
+                answering.start()
+                answering.join(10)
+                assert not answering.is_alive()
+            else:
+                answer()
+
+    # then
+    with tasks.subscribe(listen):
+        assert tasks.request_confirmation_sync(task_id, FIRST) == {"by": "a rule"}
+
+
+def test_a_task_that_has_not_begun_stays_pending_when_it_cannot_ask(store: TaskManager) -> None:
+    # given
+    module_sdk.configure(manager=store, max_running_tasks=1)
+    first, second = Gate(), Gate()
+    first.submit("function")
+    tasks.register("second")(second.function)
+    task_id = tasks.run_background_sync("second")
+
+    # when
+    for _ in range(2):
+        with pytest.raises(IllegalTransitionError):
+            tasks.request_confirmation_sync(task_id, FIRST)
+
+    # then
+    assert get(store, task_id).status == "pending"
+    first.opened.set()
+    second.opened.set()
+    tasks.wait(task_id, 10)

@@ -1,0 +1,347 @@
+"""What becomes of work when its process is asked to end by SIGTERM (DESIGN.md, "running work")."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import module_sdk
+from module_sdk.domain.task import Task
+from module_sdk.store.manager import TaskManager
+from tests.support.processes import finish, start
+from tests.support.sample_work import get, until_status
+
+WAIT = "print('ready', flush=True)\ntime.sleep(60)"
+SHORT = "module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)\n"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManager]:
+    """A file, and a server, that other processes of the test write to."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'tasks.db'}"
+    else:
+        url = request.getfixturevalue("postgresql_url")
+    with module_sdk.session(user={"id": 7, "organization_id": 3}):
+        manager = module_sdk.open_manager(url, namespace="sigterm")
+        manager.setup()
+        yield manager
+        manager.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[TaskManager]:
+    with module_sdk.session(user={"id": 7, "organization_id": 3}):
+        manager = module_sdk.open_manager(f"sqlite:///{tmp_path / 'tasks.db'}", namespace="sigterm")
+        manager.setup()
+        yield manager
+        manager.close()
+
+
+def begin(manager: TaskManager, code: str) -> tuple[subprocess.Popen[str], list[str]]:
+    """A process that has come to its `ready`, and the ids that it printed before."""
+    process = start(manager, "module_sdk.configure(url=sys.argv[1], namespace='sigterm')\n" + code)
+    ids: list[str] = []
+    assert process.stdout is not None
+    while (line := process.stdout.readline().strip()) != "ready":
+        assert line, finish(process)[1]
+        ids.append(line)
+    return process, ids
+
+
+def terminate(process: subprocess.Popen[str]) -> str:
+    """What it says on stderr; it must die of the signal."""
+    process.send_signal(signal.SIGTERM)
+    _, errors, _ = finish(process)
+    assert process.returncode == -signal.SIGTERM, errors
+    return errors
+
+
+def ended(manager: TaskManager, ids: list[str]) -> list[tuple[str, str | None]]:
+    tasks: list[Task] = [get(manager, task_id) for task_id in ids]
+    return [(task.status, task.error) for task in tasks]
+
+
+INTERRUPTED = ("interrupted", "shutdown")
+
+
+@pytest.mark.parametrize("form", ["coroutine", "function"])
+def test_a_script_interrupts_its_work_and_dies_of_the_signal(store: TaskManager, form: str) -> None:
+    # given
+    process, ids = begin(store, SHORT + f"submit({form!r}, 60)\n" + WAIT)
+
+    # when
+    errors = terminate(process)
+
+    # then
+    assert ended(store, ids) == [INTERRUPTED]
+    assert errors == ""
+
+
+def test_work_that_needs_a_second_more_completes(file: TaskManager) -> None:
+    process, ids = begin(file, "submit('function', 1)\nsubmit('coroutine', 1)\n" + WAIT)
+    terminate(process)
+    assert ended(file, ids) == [("completed", None)] * 2
+
+
+def test_work_on_the_main_threads_own_loop_can_end(file: TaskManager) -> None:
+    # given work that needs a loop which the main thread runs
+    code = """
+async def main():
+    async with module_sdk.lifespan():
+        print(await tasks.run_background(coroutine(1)), flush=True)
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        print('ready', flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    process, ids = begin(file, code)
+
+    # then
+    terminate(process)
+    assert ended(file, ids) == [("completed", None)]
+
+
+def test_a_main_thread_in_the_middle_of_submitting_leaves_no_task_active(store: TaskManager) -> None:
+    # given a main thread that writes without a pause, and so is in the middle of a write
+    code = (
+        SHORT
+        + "submit('function', 60)\nprint('ready', flush=True)\n"
+        + "while True: tasks.run_background_sync('function', seconds=60)"
+    )
+    process, _ = begin(store, code)
+    for _ in range(1_000):
+        if store.count() > 20:
+            break
+        time.sleep(0.01)
+
+    # when, then
+    terminate(process)
+    assert store.count(filters={"status": ["pending", "running", "waiting_confirmation"]}) == 0
+
+
+def test_a_second_signal_changes_nothing(file: TaskManager) -> None:
+    process, ids = begin(file, "submit('function', 1)\nsubmit('coroutine', 1)\n" + WAIT)
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+    terminate(process)
+    assert ended(file, ids) == [("completed", None)] * 2
+
+
+def test_a_main_thread_that_ends_meanwhile_dies_of_the_signal_all_the_same(file: TaskManager) -> None:
+    # given
+    code = """
+submit('function', 2)
+print('ready', flush=True)
+while not module_sdk.facade.runtime.ending_process:
+    time.sleep(0.01)
+"""
+    process, ids = begin(file, code)
+
+    # then
+    terminate(process)
+    assert ended(file, ids) == [("completed", None)]
+
+
+@pytest.mark.parametrize("setting", ["handle_sigterm=False", None])
+def test_it_can_be_turned_off(file: TaskManager, setting: str | None) -> None:
+    options = "" if setting is None else f"module_sdk.configure(url=sys.argv[1], namespace='sigterm', {setting})\n"
+    process, ids = begin(file, options + SHORT + "submit('function', 60)\n" + WAIT)
+    terminate(process)
+    assert ended(file, ids) == [("running", None) if setting else INTERRUPTED]
+
+
+def test_a_handler_of_the_host_stays_in_place(file: TaskManager) -> None:
+    # given hosts that have one before, or set one afterwards, which then has to see to the end of the process
+    code = """
+import signal
+def own(*_):
+    print('own', flush=True)
+    sys.exit(3)
+"""
+    before = (
+        SHORT
+        + code
+        + "signal.signal(signal.SIGTERM, own)\nsubmit('function', 60)\nassert signal.getsignal(signal.SIGTERM) is own\n"
+    )
+    after = SHORT + code + "submit('function', 60)\nsignal.signal(signal.SIGTERM, own)\nsubmit('function', 60)\n"
+    for each in (before, after):
+        process, ids = begin(file, each + WAIT)
+
+        # when
+        process.send_signal(signal.SIGTERM)
+        output, _, _ = finish(process)
+
+        # then
+        assert output == ["own"]
+        assert process.returncode == 3
+        assert set(ended(file, ids)) == {INTERRUPTED}
+
+
+def test_a_handler_of_the_host_may_call_ours(file: TaskManager) -> None:
+    code = """
+import signal
+ours = signal.getsignal(signal.SIGTERM)
+signal.signal(signal.SIGTERM, lambda *given: (print('own', flush=True), ours(*given)))
+"""
+    process, ids = begin(file, SHORT + "submit('function', 60)\n" + code + WAIT)
+    terminate(process)
+    assert ended(file, ids) == [INTERRUPTED]
+
+
+def test_a_forked_child_dies_at_once_and_the_parents_work_goes_on(file: TaskManager) -> None:
+    # given a child that has submitted nothing
+    code = """
+import os, signal
+submit('function', 2)
+child = os.fork()
+if not child:
+    time.sleep(60)
+time.sleep(0.2)
+began = time.monotonic()
+os.kill(child, signal.SIGTERM)
+assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
+assert time.monotonic() - began < 1.5, 'the child has waited for work of its parent'
+print('ready', flush=True)
+"""
+    process, ids = begin(file, code)
+
+    # then
+    assert finish(process)[1] == ""
+    assert process.returncode == 0
+    assert ended(file, ids) == [("completed", None)]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_child_of_multiprocessing_ends_its_own_work(file: TaskManager, tmp_path: Path, method: str) -> None:
+    # given
+    (tmp_path / "work_of_child.py").write_text(
+        """
+import time
+import module_sdk
+from module_sdk import tasks
+
+@tasks.register("child.work")
+def work():
+    time.sleep(60)
+
+def child(url):
+    module_sdk.configure(url=url, namespace="sigterm")
+    module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)
+    with module_sdk.session(user={"id": 7, "organization_id": 3}):
+        print(tasks.run_background_sync("child.work"), flush=True)
+    time.sleep(60)
+"""
+    )
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import multiprocessing
+import work_of_child
+child = multiprocessing.get_context({method!r}).Process(target=work_of_child.child, args=(sys.argv[1],))
+child.start()
+sys.stdin.readline()
+child.terminate()
+child.join()
+assert child.exitcode == -15, child.exitcode
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys\n" + code, file.url.text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    task_id = process.stdout.readline().strip()
+    until_status(file, task_id, "running", seconds=30)
+
+    # when
+    process.communicate("go\n", timeout=60)
+
+    # then
+    assert process.returncode == 0
+    assert ended(file, [task_id]) == [INTERRUPTED]
+
+
+IN_A_THREAD = """
+import contextvars
+thread = threading.Thread(target=contextvars.copy_context().run, args=(submit, 'function', 60))
+"""
+
+
+def test_a_first_submission_from_another_thread_is_covered_by_the_main_threads_loop(file: TaskManager) -> None:
+    # given a main thread that only runs a loop
+    code = (
+        SHORT
+        + IN_A_THREAD
+        + """
+async def main():
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    print('ready', flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    )
+    process, ids = begin(file, code)
+
+    # then
+    terminate(process)
+    assert ended(file, ids) == [INTERRUPTED]
+
+
+@pytest.mark.parametrize("with_lifespan", [True, False])
+def test_a_main_thread_without_a_loop_is_covered_by_a_lifespan_and_warned_without(
+    file: TaskManager, with_lifespan: bool
+) -> None:
+    # given
+    main = "thread.start()\nthread.join()\n" + WAIT
+    if with_lifespan:
+        main = "with module_sdk.lifespan():\n" + "".join(f"    {line}\n" for line in main.splitlines())
+    process, ids = begin(file, SHORT + IN_A_THREAD + main)
+
+    # then
+    errors = terminate(process)
+    assert ended(file, ids) == [INTERRUPTED if with_lifespan else ("running", None)]
+    assert ("enter module_sdk.lifespan() there" in errors) != with_lifespan
+
+
+def test_a_store_that_hangs_does_not_keep_the_process_alive(file: TaskManager) -> None:
+    # given a store whose writes never return any more
+    code = """
+submit('function', 60)
+module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)
+type(module_sdk.facade.runtime.get_runtime().manager()).store_update = lambda *_: time.sleep(1000)
+"""
+    process, ids = begin(file, code + WAIT)
+
+    # then
+    errors = terminate(process)
+    assert ended(file, ids) == [("running", None)]
+    assert f"1 tasks could not be recorded as interrupted and stay active: {ids[0]}" in errors
+
+
+def test_a_lock_that_the_main_thread_holds_is_waited_for(file: TaskManager) -> None:
+    # given a main thread that is in the middle of something that the end of work needs too
+    code = (
+        SHORT
+        + """
+submit('function', 60)
+runtime = module_sdk.facade.runtime.get_runtime()
+with runtime.lock, runtime.started_runner.lock:
+    print('ready', flush=True)
+    time.sleep(1)
+time.sleep(60)
+"""
+    )
+    process, ids = begin(file, code)
+
+    # then
+    terminate(process)
+    assert ended(file, ids) == [INTERRUPTED]

@@ -1,0 +1,97 @@
+"""Runs of the contract suite as its users make them: pytest in a folder of its own, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from module_sdk_contract.report.results import Ledger
+
+ROOT = Path(__file__).parents[2]
+SUITE = """
+import datetime
+import pytest
+from module_sdk_contract import Deviation, TaskManagerContract
+
+class TestIt(TaskManagerContract):
+    url = "memory://it"
+    opener = "{opener}"
+    deviations = [{deviations}]
+{body}
+"""
+STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey", "-p", "no:hypothesispytest")
+"""The last would import all of hypothesis at the end of each run, whether a test needs it or not."""
+LOADED = ("-p", "module_sdk_contract")
+FOLDING = "tests.mutants.rules.key:KeysFoldCase.open"
+GOOD = "module_sdk:open_manager"
+
+
+def pytest_run(
+    folder: Path, *arguments: str | Path, loaded: tuple[str, ...] = LOADED, **environment: str
+) -> tuple[int, str]:
+    """Exit status and output of pytest in that folder, with the plugin of the contract unless `loaded` is empty."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *loaded, *arguments, *STRICT],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return run.returncode, run.stdout
+
+
+def write_suite(folder: Path, *, opener: str = GOOD, deviations: Iterable[str] = (), body: str = "") -> None:
+    (folder / "test_it.py").write_text(SUITE.format(opener=opener, deviations=", ".join(deviations), body=body))
+
+
+def run_suite(
+    folder: Path,
+    chosen: str,
+    *arguments: str,
+    opener: str = GOOD,
+    deviations: Iterable[str] = (),
+    body: str = "",
+) -> tuple[int, str, dict[str, Any]]:
+    """Exit status, output and report of a suite, of the tests that `chosen` selects."""
+    write_suite(folder, opener=opener, deviations=deviations, body=body)
+    status, output = pytest_run(folder, "-rsxX", "-k", chosen, "--contract-report=report", *arguments)
+    return status, output, report_in(folder / "report" / "TestIt")
+
+
+def report_in(folder: Path) -> dict[str, Any]:
+    """The report in that folder; empty if none was written."""
+    path = folder / "report.json"
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return report
+
+
+def record(ledger: Ledger, verdicts: dict[str, str], *, reason: str = "", hook_missing: bool = False) -> None:
+    """One more test, which takes a second."""
+    ledger.record(
+        {
+            "verdicts": verdicts,
+            "reason": reason,
+            "hook_missing": hook_missing,
+            "failures": {},
+            "calls": 0,
+            "by_assertion": False,
+            "seconds": 1.0,
+            "refusal": "",
+            "suite": {
+                "id": ledger.suite,
+                "joined": False,
+                "deviations": [],
+                "tests": 1,
+                "left_out": [],
+                "half_decided": [],
+            },
+        },
+        f"test {len(ledger.decided)}",
+    )

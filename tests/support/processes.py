@@ -1,0 +1,54 @@
+"""Other processes that run work on the store of a test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+
+from module_sdk.store.manager import TaskManager
+
+PREPARED = """
+import asyncio, sys, threading, time
+import module_sdk
+from module_sdk import tasks
+
+module_sdk.configure(url=sys.argv[1])
+session = module_sdk.session(user={"id": 7, "organization_id": 3})
+session.__enter__()
+begun = threading.Event()
+
+async def coroutine(seconds):
+    begun.set()
+    await asyncio.sleep(seconds)
+    return "done"
+
+@tasks.register("function")
+def function(seconds):
+    begun.set()
+    time.sleep(seconds)
+    return "done"
+
+def submit(form, seconds):
+    work = {"work": coroutine(seconds)} if form == "coroutine" else {"work": "function", "seconds": seconds}
+    print(tasks.run_background_sync(work.pop("work"), **work), flush=True)
+    assert begun.wait(10)
+"""
+
+
+def start(manager: TaskManager, code: str) -> subprocess.Popen[str]:
+    """A new process that runs the code, with `submit(form, seconds)` at hand."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PREPARED + textwrap.dedent(code), manager.url.text],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[list[str], str, float]:
+    """The ids it printed, what it said on stderr, and the seconds until its end."""
+    began = time.monotonic()
+    output, errors = process.communicate(timeout=60)
+    return output.split(), errors, time.monotonic() - began
