@@ -18,7 +18,7 @@ from benchmarks.machine import peak_kibibytes
 from benchmarks.stores import LOAD_SECONDS, Filled, Place
 from benchmarks.writes import new_key, new_task
 from module_sdk.domain.task import Task
-from module_sdk.plugins.registry import open_manager
+from module_sdk.facade.managers import open_manager
 
 CHUNK: Final = 5_000
 CHUNKS: Final = 6

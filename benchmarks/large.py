@@ -15,7 +15,7 @@ from benchmarks.figures import Bound, Figure
 from benchmarks.machine import peak_kibibytes
 from benchmarks.stores import LOAD_SECONDS, Place
 from benchmarks.writes import new_key, new_task
-from module_sdk.plugins.registry import open_manager
+from module_sdk.facade.managers import open_manager
 
 ROWS: Final = 100_000
 USER: Final = 4_242

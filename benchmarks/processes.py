@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.figures import Bound, Figure
 from module_sdk.domain.task import Task
-from module_sdk.plugins.registry import open_manager
+from module_sdk.facade.managers import open_manager
 
 RUNS: Final = 20
 IMPORT_MILLISECONDS: Final = 15.0

@@ -17,7 +17,7 @@ from benchmarks.references.base import Reference
 from devtools.servers.kinds import MariaDB, MongoDB, PostgreSQL, Valkey
 from devtools.servers.process import Server
 from module_sdk.domain.task import Task
-from module_sdk.plugins.registry import open_manager
+from module_sdk.facade.managers import open_manager
 from module_sdk.store.manager import TaskManager
 
 SERVERS: Final[dict[str, type[Server]]] = {

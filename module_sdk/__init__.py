@@ -46,11 +46,11 @@ if TYPE_CHECKING:
         TaskConflictError,
         TaskNotFoundError,
     )
+    from module_sdk.facade.managers import open_manager
     from module_sdk.facade.runtime import configure, reset, shutdown
     from module_sdk.facade.sessions import Session, current_session, session
     from module_sdk.plugins.hookspecs import hookimpl
     from module_sdk.plugins.observers import register_observer, unregister_observer
-    from module_sdk.plugins.registry import open_manager
     from module_sdk.runner.lifespan import lifespan
     from module_sdk.runner.work_calls import ashutdown
     from module_sdk.store.manager import TaskManager
@@ -93,7 +93,7 @@ _LAZY_NAMES = {
     "current_session": "facade.sessions",
     "hookimpl": "plugins.hookspecs",
     "lifespan": "runner.lifespan",
-    "open_manager": "plugins.registry",
+    "open_manager": "facade.managers",
     "register_observer": "plugins.observers",
     "reset": "facade.runtime",
     "session": "facade.sessions",

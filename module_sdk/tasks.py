@@ -17,8 +17,8 @@ from module_sdk.facade.lookup_calls import (
 )
 from module_sdk.facade.lookup_failures import lookup_failures
 from module_sdk.facade.runtime import shutdown
+from module_sdk.runner.current import CurrentTask, current
 from module_sdk.runner.functions import register
-from module_sdk.runner.run import CurrentTask, current
 from module_sdk.runner.work_calls import (
     acancel,
     aemit_progress,

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterator
 
 from module_sdk.domain.timestamps import parse_time
+from module_sdk.facade.managers import open_manager
 from module_sdk.facade.runtime import configure, reset
 from module_sdk.facade.sessions import Session, session
-from module_sdk.plugins.registry import open_manager
 from module_sdk.store.manager import TaskManager
 
 __all__ = ["SettableClock", "World", "world"]

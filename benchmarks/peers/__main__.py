@@ -28,7 +28,7 @@ from benchmarks.peers.base import Peer, Question
 from benchmarks.report import markdown, number
 from benchmarks.stores import LOAD_SECONDS, started
 from module_sdk import tasks
-from module_sdk.plugins.registry import open_manager
+from module_sdk.facade.managers import open_manager
 
 PEERS: Final = {
     "dbos": ("dbos_client", "DBOS"),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import logging
 import os
-import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, Unpack, cast, overload
 
 from module_sdk.domain.sentinels import UNSET, Unset
 from module_sdk.domain.shapes import LookupManager
@@ -17,6 +14,7 @@ from module_sdk.errors import ConfigurationError, ModuleSDKError
 from module_sdk.facade.events import subscribers
 from module_sdk.facade.lookup_failures import failures
 from module_sdk.facade.lookups import SoftLookups
+from module_sdk.facade.managers import open_manager
 from module_sdk.facade.settings import (
     SETTING_NAMES,
     ConfigureOptions,
@@ -28,18 +26,23 @@ from module_sdk.facade.settings import (
     variable_of,
 )
 from module_sdk.plugins.observers import observers
-from module_sdk.plugins.registry import open_manager, registry
+from module_sdk.plugins.registry import registry
 from module_sdk.store.manager import TaskManager
 from module_sdk.store.open_once import seen_places
 
 if TYPE_CHECKING:
     from module_sdk.facade.thread_pool import ThreadPool
-    from module_sdk.runner.local import LocalRunner
 
 # How long running work gets to end when the process or its configuration does.
 CLOSE_SECONDS: Final = 5.0
-SHUTTING_DOWN: Final = "background work is shutting down"
 logger = logging.getLogger("module_sdk.tasks")
+
+
+class EndsWork(Protocol):
+    """What runs work; the runner brings it, and only its end concerns a configuration."""
+
+    def shutdown(self, timeout_seconds: float) -> None:
+        """End the running work as `interrupted`, after it had this time to end by itself."""
 
 
 class Runtime:
@@ -62,9 +65,7 @@ class Runtime:
         self.is_closed = False
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
-        self.started_runner: LocalRunner | None = None
-        self.ending_runners: list[LocalRunner] = []
-        self.watches_sigterm = not settings.handle_sigterm
+        self.executor: EndsWork | None = None
         self.started_threads: ThreadPool | None = None
 
     def new_lookups(self) -> SoftLookups:
@@ -87,30 +88,6 @@ class Runtime:
         self.check()
         return cast("TaskManager", self.foreign_manager)
 
-    def runner(self) -> LocalRunner:
-        """Raises `ConfigurationError` without a manager, and once another configuration is in force."""
-        with self.lock:
-            if self.is_closed:
-                raise ConfigurationError("the configuration was replaced while this call was on its way")
-            if ending_process:
-                raise ConfigurationError(SHUTTING_DOWN)
-            if self.started_runner is None:
-                from module_sdk.runner.local import LocalRunner  # noqa: PLC0415  # asyncio: lookups do without
-
-                shut_down_at_exit()
-                self.started_runner = LocalRunner(self.manager(), self.settings.max_running_tasks, self.threads())
-            runner = self.started_runner
-        if not self.watches_sigterm:
-            self.watch_sigterm()
-        return runner
-
-    def watch_sigterm(self) -> None:
-        """See to it, unless it is turned off, that SIGTERM ends the work of this process as `interrupted`."""
-        from module_sdk.runner.sigterm import sigterm  # noqa: PLC0415  # as above
-
-        if self.settings.handle_sigterm:
-            self.watches_sigterm = sigterm.watch(end_with_process)
-
     def threads(self) -> ThreadPool:
         """The threads of the asynchronous calls."""
         with self.lock:
@@ -126,17 +103,10 @@ class Runtime:
         return manager.options.timeout_seconds if isinstance(manager, TaskManager) else self.settings.timeout_seconds
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """End the running work as `interrupted`; the manager stays usable, and later work gets a new runner."""
-        with self.lock:
-            if self.started_runner is not None:
-                self.ending_runners.append(self.started_runner)
-                self.started_runner = None
-            ending = list(self.ending_runners)
-        for runner in ending:
-            # One that another thread is shutting down is waited for: the process must not end before it has.
-            runner.shutdown(timeout_seconds)
-            with self.lock, contextlib.suppress(ValueError):
-                self.ending_runners.remove(runner)
+        """End the running work as `interrupted`; the manager stays usable, and later work is run again."""
+        executor = self.executor
+        if executor is not None:
+            executor.shutdown(timeout_seconds)
 
     def close(self) -> None:
         with self.lock:
@@ -157,17 +127,13 @@ class Runtime:
         """In a child: threads, and the locks they may have held, stayed with the parent."""
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
-        self.started_runner = None
-        self.ending_runners = []
-        self.watches_sigterm = not self.settings.handle_sigterm
+        self.executor = None
         self.started_threads = None
 
 
 state_lock = threading.RLock()
 state: list[Runtime] = []
 """Empty, or the one configuration in force."""
-ending_process: list[bool] = []
-"""Not empty once the process ends."""
 
 
 def get_runtime() -> Runtime:
@@ -305,39 +271,11 @@ def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
         runtime.shutdown(seconds)
 
 
-def end_with_process() -> None:
-    """`shutdown` for good: what is submitted from now on would be left active when the process is gone."""
-    ending_process.append(True)
-    shutdown()
-
-
-def at_exit() -> None:
-    end_with_process()
-    handling = sys.modules.get("module_sdk.runner.sigterm")
-    if handling is not None:
-        handling.sigterm.finish()
-
-
-def shut_down_at_exit() -> None:
-    atexit.unregister(at_exit)
-    atexit.register(at_exit)
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
-        # Such a child may leave by `os._exit`, which passes over `atexit` but not over what is registered here.
-        from multiprocessing.util import Finalize  # noqa: PLC0415  # loaded already
-
-        Finalize(None, at_exit, exitpriority=0)
-
-
 def after_fork() -> None:
     """In a child: locks that another thread of the parent held at that moment would never be released."""
     global state_lock  # noqa: PLW0603  # the lock itself is what must be new
     state_lock = threading.RLock()
     registry.lock = threading.RLock()
-    ending_process.clear()
-    handling = sys.modules.get("module_sdk.runner.sigterm")
-    if handling is not None:
-        handling.sigterm.uninstall()
     for runtime in state:
         runtime.after_fork()
 

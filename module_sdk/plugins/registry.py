@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final, Unpack
+from typing import Any, Final
 
 import pluggy
 
@@ -14,7 +14,7 @@ from module_sdk.errors import ConfigurationError
 from module_sdk.plugins.hookspecs import BackendHooks
 from module_sdk.plugins.loading import hooks_of, load_plugin
 from module_sdk.store.manager import TaskManager
-from module_sdk.store.options import ManagerOptions, OpenOptions
+from module_sdk.store.options import ManagerOptions
 from module_sdk.store.urls import StoreURL
 
 GROUP: Final = "module_sdk.backends"
@@ -98,21 +98,3 @@ class Registry:
 
 
 registry: Final = Registry()
-
-
-def open_manager(url: str, **options: Unpack[OpenOptions]) -> TaskManager:
-    """Open a manager by hand. It connects at its first call. Close it after use.
-
-    Example:
-        with contextlib.closing(module_sdk.open_manager("sqlite:///tasks.db", namespace="shop")) as manager:
-            print(manager.count())
-
-    Args:
-        url: Which store: `sqlite:///tasks.db`, `postgresql://…`, `redis://…` and so on.
-        **options: The fields of `ManagerOptions`; time spans are in seconds. An option that only a backend knows is
-            passed as `**own`, where `own` is a `dict[str, Any]`, since type checkers know no such names.
-
-    Raises:
-        ConfigurationError: The URL, its scheme or an option is wrong, or the driver is not installed.
-    """
-    return registry.open_manager(url, {**options})

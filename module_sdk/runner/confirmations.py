@@ -26,8 +26,9 @@ from module_sdk.facade import async_calls
 from module_sdk.facade.announced_writes import announce, maximum_payload_bytes
 from module_sdk.facade.runtime import Runtime, get_runtime
 from module_sdk.facade.sessions import session_scope
+from module_sdk.runner.executor import local_run
 from module_sdk.runner.run import Run, settle
-from module_sdk.runner.task_actions import local_run, refuse_stopped, scope_of
+from module_sdk.runner.task_actions import refuse_stopped, scope_of
 from module_sdk.store.manager import TaskManager
 
 

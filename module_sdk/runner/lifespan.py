@@ -10,6 +10,7 @@ from typing import Final
 from module_sdk.domain.timestamps import check_timeout
 from module_sdk.facade.runtime import CLOSE_SECONDS, get_runtime, shutdown
 from module_sdk.runner import host_loops
+from module_sdk.runner.executor import executor_of
 from module_sdk.runner.host_loops import open_lifespans
 
 lock: Final = threading.Lock()
@@ -23,7 +24,7 @@ class Lifespan:
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> None:
-        get_runtime().watch_sigterm()
+        executor_of(get_runtime()).watch_sigterm()
         with lock:
             open_lifespans.append(self)
 

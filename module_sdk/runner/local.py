@@ -25,7 +25,6 @@ from module_sdk.errors import (
 )
 from module_sdk.facade.async_calls import result_of, run_on, submit
 from module_sdk.facade.awaited import close_coroutine
-from module_sdk.facade.runtime import SHUTTING_DOWN
 from module_sdk.facade.sessions import keep_session
 from module_sdk.facade.thread_pool import ThreadPool
 from module_sdk.runner import host_loops
@@ -40,6 +39,7 @@ from module_sdk.runner.outcome import (
     completed,
     raised,
 )
+from module_sdk.runner.process_exit import SHUTTING_DOWN
 from module_sdk.runner.recorder import Recorder
 from module_sdk.runner.run import Run, running
 from module_sdk.runner.submission import record

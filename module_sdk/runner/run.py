@@ -1,4 +1,4 @@
-"""One task that this process is running, and what the code inside it sees of it."""
+"""One task that this process is running."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import contextvars
 import logging
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from module_sdk.domain.reports import report
 from module_sdk.domain.task import Task
-from module_sdk.errors import ModuleSDKError, TaskCancelledError
+from module_sdk.errors import TaskCancelledError
 
 if TYPE_CHECKING:
     import asyncio
@@ -102,54 +102,3 @@ def settle(waiting: Future[dict[str, Any]], response: dict[str, Any] | TaskCance
     else:
         waiting.set_result(response)
     return True
-
-
-class Done(Awaitable[None]):
-    """What has already happened: awaiting it returns at once."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        yield from ()
-
-
-class CurrentTask:
-    """The task that the running code belongs to."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    @property
-    def id(self) -> str:
-        return self._run.id
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether this process was asked to stop the task. A function must look at it now and then."""
-        return self._run.cancelled.is_set()
-
-    def update_progress(self, progress: float, checkpoint: object = None, label: str | None = None) -> Awaitable[None]:
-        """Store how far this task is: await it in a coroutine. In a function the call itself stores it.
-
-        Args and raises: see `tasks.update_progress`.
-        """
-        import asyncio  # noqa: PLC0415  # as in aio.py
-
-        from module_sdk import tasks  # noqa: PLC0415  # tasks imports this module
-
-        # Not what the task is, but where the caller stands: async work may call functions on threads.
-        with contextlib.suppress(RuntimeError):
-            asyncio.get_running_loop()
-            return tasks.update_progress(self.id, progress, checkpoint, label)
-        tasks.update_progress_sync(self.id, progress, checkpoint, label)
-        return Done()
-
-
-def current() -> CurrentTask:
-    """Return the task that the calling code runs in.
-
-    Raises:
-        ModuleSDKError: The code does not run in a task.
-    """
-    run = running.get()
-    if run is None:
-        raise ModuleSDKError("there is no current task: the code does not run in one")
-    return CurrentTask(run)

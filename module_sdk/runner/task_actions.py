@@ -17,14 +17,9 @@ from module_sdk.facade.announced_writes import maximum_payload_bytes, update_tas
 from module_sdk.facade.events import subscribers
 from module_sdk.facade.runtime import Runtime, get_runtime
 from module_sdk.facade.sessions import current_session, session_scope
+from module_sdk.runner.executor import local_run, started_runner
 from module_sdk.runner.outcome import CANCELLED
-from module_sdk.runner.run import Run, live_runs
-
-
-def local_run(runtime: Runtime, task_id: AnyTaskId) -> Run | None:
-    """The task, if this process is running it."""
-    runner = runtime.started_runner
-    return None if runner is None else runner.runs.get(task_id_text(task_id))
+from module_sdk.runner.run import live_runs
 
 
 def scope_of(runtime: Runtime, task_id: AnyTaskId) -> Identifier | Anything | None:
@@ -115,6 +110,7 @@ def cancel(task_id: AnyTaskId) -> bool:
     except IllegalTransitionError as error:
         # Interrupted by another process, or by a call whose reply was lost: the work here must stop all the same.
         found, moved = error.status == INTERRUPTED, False
-    if found and runtime.started_runner is not None:
-        runtime.started_runner.stop(task_id_text(task_id))
+    runner = started_runner(runtime)
+    if found and runner is not None:
+        runner.stop(task_id_text(task_id))
     return moved

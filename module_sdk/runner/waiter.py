@@ -12,7 +12,7 @@ from module_sdk.errors import TaskNotFoundError
 from module_sdk.facade import async_calls
 from module_sdk.facade.runtime import Runtime, get_runtime
 from module_sdk.facade.sessions import session_scope
-from module_sdk.runner.task_actions import local_run
+from module_sdk.runner.executor import local_run
 from module_sdk.store.deadlines import limited
 
 FIRST_PAUSE_SECONDS: Final = 0.01

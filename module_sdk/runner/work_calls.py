@@ -13,6 +13,7 @@ from module_sdk.facade import async_calls
 from module_sdk.facade.awaited import close_coroutine, watched
 from module_sdk.facade.runtime import CLOSE_SECONDS, get_runtime, shutdown
 from module_sdk.runner import confirmations, task_actions, waiter
+from module_sdk.runner.executor import executor_of
 
 __all__ = [
     "acancel",
@@ -78,7 +79,7 @@ async def run_background(
     """
     try:
         runtime = await async_calls.runtime_off_loop()
-        runner = runtime.runner()
+        runner = executor_of(runtime).runner()
     except BaseException:
         close_coroutine(coro_or_name)
         raise
@@ -104,7 +105,7 @@ def run_background_sync(
     Args, returns and raises: see `run_background`.
     """
     try:
-        runner = get_runtime().runner()
+        runner = executor_of(get_runtime()).runner()
     except BaseException:
         close_coroutine(coro_or_name)
         raise

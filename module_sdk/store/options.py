@@ -33,6 +33,16 @@ class OpenOptions(CommonOptions, total=False):
     clock: Clock
 
 
+class UnknownOptionError(ConfigurationError):
+    """An option that the backend does not know; `known` are those that only it knows."""
+
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        offered = f"; this backend knows {', '.join(sorted(known))}" if known else ""
+        super().__init__(f"unknown option {name!r}{offered}")
+        self.name = name
+        self.known = known
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerOptions:
     """Handed to a backend's `module_sdk_open_task_manager` hook. Raises `ConfigurationError` for a bad value."""
@@ -68,11 +78,7 @@ class ManagerOptions:
         """For backends: raise `ConfigurationError` for an `extra` option that is not `known`."""
         for name in self.extra:
             if name not in known:
-                offered = f"; this backend knows {', '.join(sorted(known))}" if known else ""
-                from module_sdk.facade import near_misses  # noqa: PLC0415  # hardly ever needed
-
-                guess = near_misses.option_meant(name, known)
-                raise ConfigurationError(f"unknown option {name!r}{offered}{guess}")
+                raise UnknownOptionError(name, known)
 
 
 def check_with_driver(

@@ -13,6 +13,7 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.backends import Change, TaskBackendError, TaskBackendUnavailableError
 from module_sdk.errors import TaskCancelledError
+from module_sdk.runner.executor import executor_of
 from module_sdk.testing import USER
 from tests.support.managers import FaultyManager
 from tests.support.sample_work import Gate, add, get, until_status
@@ -203,7 +204,7 @@ def test_a_store_that_raises_what_it_should_not_neither_hangs_nor_leaks_the_work
     tasks.run_background_sync(coroutine if form == "coroutine" else "foreign")
 
     # then shutting down has nothing to wait for
-    runner = module_sdk.facade.runtime.get_runtime().runner()
+    runner = executor_of(module_sdk.facade.runtime.get_runtime()).runner()
     for _ in range(2_000):
         if not runner.runs:
             break

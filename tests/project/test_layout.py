@@ -141,3 +141,58 @@ def test_every_dependency_says_why_it_is_there() -> None:
             continue
         reasons = [line for line in lines if re.search(rf'"{re.escape(requirement)}"\]?,?\s+# \w', line)]
         assert reasons, f"no reason beside {requirement}"
+
+
+FLOORS: Final = ("errors", "domain", "store", "plugins", "facade", "runner")
+"""The rooms of the core, the lowest first. What users import is above them all, in any order but `cli`, the highest."""
+HIGHEST: Final = ("__init__", "cli")
+
+
+def floor(module: str) -> int:
+    """How high a module of the core lies, by the first part of its name below `module_sdk`."""
+    if module in FLOORS:
+        return FLOORS.index(module)
+    return len(FLOORS) + (module in HIGHEST)
+
+
+def test_no_module_of_the_core_imports_upwards() -> None:
+    core = ROOT / "module_sdk"
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted(core.rglob("*.py"))
+        for name in imports(path)
+        if name.startswith("module_sdk.")
+        and floor(name.split(".")[1]) > floor(path.relative_to(core).with_suffix("").parts[0])
+    ]
+    assert found == [], "an import in a function counts as well, and so does one for types alone"
+
+
+ROLES: Final = {
+    "connection",
+    "diagnosis",
+    "errors",
+    "explain",
+    "filters",
+    "manager",
+    "options",
+    "plugin",
+    "queries",
+    "records",
+    "schema",
+}
+"""One file name per role in every backend. A backend may lack one, and may have files of its own besides."""
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_role_has_one_file_name_in_every_backend(name: str) -> None:
+    package = ROOT / "backends" / name / BACKENDS[name]
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    own = {
+        "memory": set[str](),
+        "mongo": {"updates"},
+        "redis": {"index_reads", "pool", "routing", "scripts", "sentinels"},
+        "sql": {"group_commit", "migrations"},
+    }
+    assert modules - ROLES == own[name], "a role has another name here, or the list of roles is incomplete"
+    assert {"manager", "plugin", "filters"} <= modules
+    assert (ROOT / "backends" / name / "tests" / "test_contract.py").exists()

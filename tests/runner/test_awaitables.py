@@ -21,6 +21,7 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import InvalidInputError
 from module_sdk.facade.runtime import get_runtime
+from module_sdk.runner.executor import executor_of
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import USER, World
 from tests.support.sample_work import Stoppable, Submit, add, each_submission, is_closed, until
@@ -177,7 +178,7 @@ def test_hidden_work_is_in_its_session_and_its_task_and_can_be_cancelled(store: 
     assert stoppable.told == [asyncio.CancelledError]
     assert seen == [(task_id, module_sdk.current_session())]
     assert tasks.wait(task_id, 10)["error"] == "cancelled"
-    until(lambda: not get_runtime().runner().runs)
+    until(lambda: not executor_of(get_runtime()).runner().runs)
 
 
 def test_what_hidden_work_raises_is_its_error(store: TaskManager) -> None:

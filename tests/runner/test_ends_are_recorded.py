@@ -18,6 +18,7 @@ from module_sdk import tasks
 from module_sdk.backends import Change, TaskBackendUnavailableError
 from module_sdk.domain.shapes import TaskView
 from module_sdk.facade.runtime import get_runtime
+from module_sdk.runner.executor import executor_of
 from module_sdk.runner.outcome import NOT_BY_US
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import USER
@@ -85,7 +86,7 @@ each_form = pytest.mark.parametrize("run", FORMS.values(), ids=FORMS)
 
 def then_nothing_is_left() -> None:
     """No run is kept, and other work goes on, in both forms and on the same key."""
-    until(lambda: not get_runtime().runner().runs)
+    until(lambda: not executor_of(get_runtime()).runner().runs)
     assert run_function(lambda: 1)["result"] == 1
     assert tasks.wait(tasks.run_background_sync(add(1, 2), task_key="k"), 10)["result"] == 3
 

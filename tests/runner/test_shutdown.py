@@ -15,6 +15,7 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.domain.record import TaskRecord
 from module_sdk.errors import InvalidInputError, TaskBackendError, TaskCancelledError
+from module_sdk.runner.executor import executor_of
 from module_sdk.store.manager import TaskManager
 from tests.support.managers import FaultyManager
 from tests.support.sample_work import Gate, Stoppable, add, get, is_closed, until_status
@@ -80,7 +81,7 @@ def test_work_submitted_while_shutting_down_is_refused_and_closed(store: TaskMan
     # given a shutdown that waits for work
     gate = Gate()
     gate.submit("coroutine")
-    runner = module_sdk.facade.runtime.get_runtime().runner()
+    runner = executor_of(module_sdk.facade.runtime.get_runtime()).runner()
     ending = threading.Thread(target=tasks.shutdown)
     ending.start()
     while not runner.is_stopping:
@@ -105,7 +106,7 @@ def test_a_submission_that_a_shutdown_overtakes_leaves_no_task_active(form: str)
     module_sdk.configure(manager=manager)
     runtime = module_sdk.facade.runtime.get_runtime()
     runtime.owns_manager = True
-    runner = runtime.runner()
+    runner = executor_of(runtime).runner()
     recorded, release = threading.Event(), threading.Event()
 
     def record_slowly(record: TaskRecord) -> None:

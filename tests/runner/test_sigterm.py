@@ -140,7 +140,7 @@ def test_a_main_thread_that_ends_meanwhile_dies_of_the_signal_all_the_same(file:
     code = """
 submit('function', 2)
 print('ready', flush=True)
-while not module_sdk.facade.runtime.ending_process:
+while not module_sdk.runner.process_exit.ending_process:
     time.sleep(0.01)
 """
     process, ids = begin(file, code)
@@ -334,7 +334,7 @@ def test_a_lock_that_the_main_thread_holds_is_waited_for(file: TaskManager) -> N
         + """
 submit('function', 60)
 runtime = module_sdk.facade.runtime.get_runtime()
-with runtime.lock, runtime.started_runner.lock:
+with runtime.lock, runtime.executor.started.lock:
     print('ready', flush=True)
     time.sleep(1)
 time.sleep(60)

@@ -11,6 +11,7 @@ import pytest
 import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import InvalidInputError, PayloadError, SessionRequiredError, TaskBackendUnavailableError
+from module_sdk.runner.executor import executor_of
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import World
 from tests.support.managers import FaultyManager
@@ -218,7 +219,7 @@ def test_a_store_that_fails_closes_the_coroutine_and_keeps_its_error_as_cause(su
 
 def test_a_configuration_that_is_replaced_meanwhile_closes_the_coroutine(memory: World) -> None:
     # given a runner whose configuration is gone
-    runner = module_sdk.facade.runtime.get_runtime().runner()
+    runner = executor_of(module_sdk.facade.runtime.get_runtime()).runner()
     asyncio.run(tasks.alist_user_tasks(1))
     module_sdk.configure(url="memory://")
     coroutine = add(1, 2)
@@ -236,7 +237,7 @@ def test_a_configuration_that_was_replaced_begins_no_work(memory: World) -> None
 
     # then it starts nothing there, which nobody would end at exit
     with pytest.raises(RuntimeError, match="replaced"):
-        earlier.runner()
+        executor_of(earlier).runner()
 
 
 # --- Functions by name ------------------------------------------------------------------------------------------------
