@@ -103,8 +103,8 @@ def joins(config: pytest.Config) -> bool:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """`joining.py` is collected where `--pyargs` names its package, whatever the project calls its test files."""
-    if file_path != PACKAGE / "joining.py" or not parent.config.getoption("pyargs"):
+    """`standalone.py` is collected where `--pyargs` names its package, whatever the project calls its test files."""
+    if file_path != PACKAGE / "standalone.py" or not parent.config.getoption("pyargs"):
         return None
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
     return module

@@ -98,7 +98,7 @@ class StoreCalls(StorePrimitives):
 def clear_frames(error: BaseException | None) -> None:
     """Let an exception that its caller keeps keep nothing of the call: no place of a pool, connection or payload.
 
-    A place that is lost to an interrupt is found again when its object dies (`places.py`).
+    A place that is lost to an interrupt is found again when its object dies (`slots.py`).
     """
     seen: set[int] = set()
     # The cause of an error may have that same error as its context.

@@ -1,7 +1,7 @@
 """A process that forks workers with their modules loaded: `python -m module_sdk_contract.processes.worker_factory`.
 
 An interpreter and its imports cost half a second of work, a fork costs a few milliseconds. This process has one thread
-and opens no manager, so a worker begins as a new interpreter would. `processes.py` has the other side.
+and opens no manager, so a worker begins as a new interpreter would. `workers.py` has the other side.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def modules_of(manager: object) -> list[str]:
 
 
 class Nursery:
-    """The process that forks workers (see `nursery.py`). It ends when this process does."""
+    """The process that forks workers (see `worker_factory.py`). It ends when this process does."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

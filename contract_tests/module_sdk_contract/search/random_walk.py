@@ -1,6 +1,6 @@
 """One run of steps: each is asked of the store and of the reference, compared, and kept as a line of a script.
 
-The steps take small numbers, which a search draws and shrinks: see `machine.py`.
+The steps take small numbers, which a search draws and shrinks: see `state_machine.py`.
 """
 
 from __future__ import annotations

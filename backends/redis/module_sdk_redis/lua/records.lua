@@ -12,7 +12,7 @@ local function take_apart(packed)
   }
 end
 
--- The names of layout.py, for what only a record tells; first those that every change needs.
+-- The names of schema.py, for what only a record tells; first those that every change needs.
 local function pages_of(record)
   return prefix .. 'o:' .. record.organization, prefix .. 'all'
 end
