@@ -15,7 +15,7 @@ from typing import Final
 
 from benchmarks.figures import Bound, Figure
 from benchmarks.machine import peak_kibibytes
-from benchmarks.stores import LOAD_SECONDS, Filled, Place
+from benchmarks.stores import LOAD_SECONDS, Filled, RunningStore
 from benchmarks.writes import new_key, new_task
 from module_sdk.domain.task import Task
 from module_sdk.facade.managers import open_manager
@@ -44,7 +44,7 @@ def import_speed(filled: Filled) -> Figure:
     return Figure(name, seconds["reference"] / seconds["facade"], "times", Bound(HALF, "at least"))
 
 
-def import_memory(place: Place, size: int) -> list[Figure]:
+def import_memory(place: RunningStore, size: int) -> list[Figure]:
     """In a new process, so that its peak is that of the import."""
     command = [sys.executable, "-m", "benchmarks.bulk", place.url, f"bulk{size}", str(size)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -22,7 +22,7 @@ LEAST_SINGLES: Final = 0.1
 
 START_MICROSECONDS: Final = 1_767_225_600_000_000  # 2026-01-01
 SPAN_MICROSECONDS: Final = 30 * 86_400_000_000
-MOST_KNOWN_ACTIVE: Final = 20_000
+MAXIMUM_KNOWN_ACTIVE: Final = 20_000
 CHECKPOINT: Final = {"page": 17, "cursor": "x" * 380}
 RESULT: Final = {"rows": 1_200, "location": "y" * 170}
 
@@ -98,7 +98,7 @@ class Dataset:
             task_key = f"{group.prefix}{chance.getrandbits(40):010x}" if in_family else group.task_key
             is_active = in_family and chance.random() < 0.25
             task_id = id_of(created_at, chance)
-            if is_active and len(self.active) < MOST_KNOWN_ACTIVE:
+            if is_active and len(self.active) < MAXIMUM_KNOWN_ACTIVE:
                 self.active.append(Active(task_id, task_key, organization))
             yield Task(
                 id=task_id,

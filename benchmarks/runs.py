@@ -18,7 +18,7 @@ from benchmarks.lookups import lookup_cases
 from benchmarks.measure import measure
 from benchmarks.outages import failing_lookup, lag_on_a_slow_store
 from benchmarks.processes import process_figures
-from benchmarks.stores import Filled, Place, filled, started
+from benchmarks.stores import Filled, RunningStore, filled, started
 from benchmarks.threads import thread_figures
 from benchmarks.writes import write_cases
 
@@ -75,7 +75,9 @@ def run_store(store: str, plan: Plan, tell: Callable[[str], object]) -> Findings
     return findings
 
 
-def run_others(place: Place, largest: Filled, plan: Plan, findings: Findings, tell: Callable[[str], object]) -> None:
+def run_others(
+    place: RunningStore, largest: Filled, plan: Plan, findings: Findings, tell: Callable[[str], object]
+) -> None:
     if "callers" in plan.parts:
         tell("many callers at once")
         results, figures = caller_findings(largest, CALLER_ROUNDS)

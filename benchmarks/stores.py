@@ -37,20 +37,20 @@ REFERENCES: Final = {
 STORES: Final = tuple(REFERENCES)
 LOAD_SECONDS: Final = 120
 # One for each of the threads that are measured, as the reference has; the default is half of it.
-MOST_CONNECTIONS: Final = 32
+MAXIMUM_CONNECTIONS: Final = 32
 # Its own 128 MiB hold a hundred thousand tasks; beyond them each row found is a page from the disk, for everybody.
 OPTIONS: Final = {"mariadb": ("--innodb-buffer-pool-size=2G",)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class RunningStore:
     """A store that runs."""
 
     store: str
     url: str
 
     def manager(self, namespace: str) -> TaskManager:
-        return open_manager(self.url, namespace=namespace, max_connections=MOST_CONNECTIONS)
+        return open_manager(self.url, namespace=namespace, max_connections=MAXIMUM_CONNECTIONS)
 
     def reference(self, namespace: str) -> Reference:
         """A new connection of the hand-written client; only the chosen one's driver is loaded."""
@@ -82,27 +82,27 @@ class Filled:
 
 
 @contextlib.contextmanager
-def started(store: str) -> Iterator[Place]:
+def started(store: str) -> Iterator[RunningStore]:
     """An empty store; the server is our own unless the tests' variable names another."""
     if store == "memory":
-        yield Place(store, "memory://")
+        yield RunningStore(store, "memory://")
     elif store == "sqlite":
         with tempfile.TemporaryDirectory(prefix="module-sdk-benchmark-") as folder:
-            yield Place(store, f"sqlite:///{Path(folder, 'tasks.db')}")
+            yield RunningStore(store, f"sqlite:///{Path(folder, 'tasks.db')}")
     else:
         kind = SERVERS[store]
         own = os.environ.get(kind.variable)
         if own:
             url = kind.create_database(own)
-            yield Place(store, url)
+            yield RunningStore(store, url)
             kind.drop_database(url)
         else:
             with kind(*OPTIONS.get(store, ())) as server:
-                yield Place(store, server.url)
+                yield RunningStore(store, server.url)
 
 
 @contextlib.contextmanager
-def filled(place: Place, size: int) -> Iterator[Filled]:
+def filled(place: RunningStore, size: int) -> Iterator[Filled]:
     """A data set of that many tasks, imported by the manager, for it and the reference to share."""
     dataset = Dataset(size)
     namespace = f"n{size}"

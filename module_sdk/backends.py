@@ -27,7 +27,7 @@ from module_sdk.errors import (
 )
 from module_sdk.plugins.hookspecs import hookimpl
 from module_sdk.store.capabilities import Capabilities
-from module_sdk.store.connection_pool import Pool
+from module_sdk.store.connection_pool import ConnectionPool
 from module_sdk.store.connector import Connector
 from module_sdk.store.detached_workers import LateError, Workers
 from module_sdk.store.diagnostics import Diagnosis, Explanation
@@ -35,7 +35,7 @@ from module_sdk.store.latch import Latch
 from module_sdk.store.manager import TaskManager
 from module_sdk.store.options import ManagerOptions, check_with_driver
 from module_sdk.store.primitives import StoredRows
-from module_sdk.store.slots import Place, Places
+from module_sdk.store.slots import Slot, SlotPool
 from module_sdk.store.urls import StoreURL
 from module_sdk.store.watchdog import NEVER, watchdog
 
@@ -54,6 +54,7 @@ __all__ = [
     "Change",
     "Condition",
     "ConfigurationError",
+    "ConnectionPool",
     "Connector",
     "Diagnosis",
     "Explanation",
@@ -62,11 +63,10 @@ __all__ = [
     "LateError",
     "ManagerOptions",
     "ModuleSDKError",
-    "Place",
-    "Places",
-    "Pool",
     "Query",
     "SchemaMissingError",
+    "Slot",
+    "SlotPool",
     "Sort",
     "StoreURL",
     "StoredRow",

@@ -15,9 +15,9 @@ from benchmarks.choices import indexes, records
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Case, Result, measure
 from benchmarks.report import markdown, number
-from benchmarks.stores import Place, started
+from benchmarks.stores import RunningStore, started
 
-CHOICES: Final[dict[str, Callable[[Place, int, Any], list[Case]]]] = {
+CHOICES: Final[dict[str, Callable[[RunningStore, int, Any], list[Case]]]] = {
     "sqlite": indexes.index_cases,
     "redis": records.record_cases,
 }
@@ -50,7 +50,9 @@ def compare(
     print("\n".join(lines))
 
 
-def measured(store: str, size: int, rounds: int, cases_of: Callable[[Place, int, Any], list[Case]]) -> list[Result]:
+def measured(
+    store: str, size: int, rounds: int, cases_of: Callable[[RunningStore, int, Any], list[Case]]
+) -> list[Result]:
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(started(store))
         return measure(cases_of(place, size, stack), rounds)

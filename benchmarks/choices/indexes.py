@@ -11,14 +11,14 @@ from benchmarks.lookups import draw
 from benchmarks.measure import Case, Variant
 from benchmarks.references.rows import NewTask
 from benchmarks.references.sqlite import SQLiteReference
-from benchmarks.stores import Filled, Place, filled
+from benchmarks.stores import Filled, RunningStore, filled
 from benchmarks.writes import new_key
 
 COVERED: Final = "module, label, status, progress, updated_at"
 PLAIN, COVERING = "plain index", "covering index"
 
 
-def with_covering_indexes(place: Place, namespace: str) -> None:
+def with_covering_indexes(place: RunningStore, namespace: str) -> None:
     """Replace the two indexes of the lookups by ones of the same name that hold the other fields of a row too."""
     reference = SQLiteReference(place.url, namespace)
     table = f"{namespace}__tasks"
@@ -31,11 +31,11 @@ def with_covering_indexes(place: Place, namespace: str) -> None:
     reference.close()
 
 
-def index_cases(place: Place, size: int, stack: Any) -> list[Case]:
+def index_cases(place: RunningStore, size: int, stack: Any) -> list[Case]:
     """Each store has a file of its own, so that neither pushes the other out of the cache of pages."""
     sets: dict[str, Filled] = {}
     for name in (PLAIN, COVERING):
-        own = Place(place.store, place.url.replace("tasks.db", f"{name.split()[0]}.db"))
+        own = RunningStore(place.store, place.url.replace("tasks.db", f"{name.split()[0]}.db"))
         sets[name] = stack.enter_context(filled(own, size))
         if name == COVERING:
             with_covering_indexes(own, f"n{size}")

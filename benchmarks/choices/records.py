@@ -12,7 +12,7 @@ from benchmarks.lookups import draw
 from benchmarks.measure import Case, Variant
 from benchmarks.references.redis import OFFSET, UNENDED, RedisReference, time_text
 from benchmarks.references.rows import ROW_COLUMNS, Row, now, rows_of
-from benchmarks.stores import Filled, Place, filled
+from benchmarks.stores import Filled, RunningStore, filled
 from module_sdk.domain.record import TaskRecord
 
 PACKED, HASHED = "packed string", "hash"
@@ -93,7 +93,7 @@ def stored_of(texts: Sequence[bytes]) -> list[Any]:
     return fields
 
 
-def record_cases(place: Place, size: int, stack: Any) -> list[Case]:
+def record_cases(place: RunningStore, size: int, stack: Any) -> list[Case]:
     """The hashes lie beside the packed records of the same tasks; each variant updates tasks of its own."""
     one: Filled = stack.enter_context(filled(place, size))
     hashed = HashedReference(place.url, f"n{size}")

@@ -39,7 +39,7 @@ PEERS: Final = {
 FOUND: Final = 10
 # A batch of a peer's calls is this long, or one call.
 BATCH_SECONDS: Final = 0.1
-MOST_CALLS: Final = 20
+MAXIMUM_CALLS: Final = 20
 # What scans must be so many times slower than ours, and what has an index so many.
 SCAN_TIMES: Final = 50.0
 INDEX_TIMES: Final = 3.0
@@ -101,7 +101,7 @@ def case_of(question: Question, dataset: Dataset) -> Case:
     seconds = time.perf_counter() - began
     if len(found) != FOUND:
         raise RuntimeError(f"{question.call} found {len(found)} tasks, not {FOUND}")
-    batch = max(1, min(MOST_CALLS, int(BATCH_SECONDS / seconds)))
+    batch = max(1, min(MAXIMUM_CALLS, int(BATCH_SECONDS / seconds)))
     variants = (Variant("peer", question.ask), Variant("facade", getattr(tasks, question.lookup)))
     return Case({}, variants, functools.partial(draw, chance, arguments), batch, warm_up_calls=min(batch, 3))
 

@@ -152,9 +152,9 @@ class ContractPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if decides(item):
-            from module_sdk_contract.report.outcomes import give_up_early  # noqa: PLC0415
+            from module_sdk_contract.report.outcomes import skip_unopenable  # noqa: PLC0415
 
-            give_up_early(item)
+            skip_unopenable(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:

@@ -27,7 +27,7 @@ Question = dict[str, Any]
 """`clause`: the one that a wrong answer to the writer itself breaks; `operation`; its keyword `arguments`."""
 
 
-def standing_questions(ids: list[str], middle: int) -> list[Question]:
+def repeated_questions(ids: list[str], middle: int) -> list[Question]:
     """Every kind of read. What comes later in a list is asked first, while nothing has been remembered for it.
 
     `ids` are of tasks that are there or are still to come, `middle` is a time between two changes.
@@ -73,8 +73,8 @@ def standing_questions(ids: list[str], middle: int) -> list[Question]:
 
 
 def some_questions(ids: list[str], middle: int) -> list[Question]:
-    """`standing_questions` without most of those that sort, since one index may serve all of them."""
-    questions = standing_questions(ids, middle)
+    """`repeated_questions` without most of those that sort, since one index may serve all of them."""
+    questions = repeated_questions(ids, middle)
     ordered = [asked for asked in questions if "sort" in asked["arguments"]]
     return [asked for asked in questions if asked not in ordered[2:-2]]
 

@@ -19,7 +19,7 @@ from module_sdk.errors import ConfigurationError
 
 FUNCTION_NAME: Final = "demo.catalog.materialize"
 KEY_PREFIX: Final = "demo.catalog.materialize."
-MOST_PACKAGES: Final = 12
+MAXIMUM_PACKAGES: Final = 12
 FEWEST_MODULES: Final = 5
 # Tests and tools, some of them large, that not every system and version has.
 LEFT_OUT: Final = frozenset({"test", "distutils", "idlelib", "lib2to3"})
@@ -70,7 +70,7 @@ def packages() -> list[str]:
             sizes[folder.name] = sum(module.stat().st_size for module in modules)
     if not sizes:
         raise ConfigurationError(f"this Python has no sources of its standard library in {library()}")
-    return sorted(sizes, key=lambda package: (sizes[package], package))[-MOST_PACKAGES:]
+    return sorted(sizes, key=lambda package: (sizes[package], package))[-MAXIMUM_PACKAGES:]
 
 
 @tasks.register(FUNCTION_NAME)

@@ -26,7 +26,7 @@ from module_sdk.store.manager import TaskManager
 ORGANIZATION: Final = "module-sdk-doctor"
 """Reserved: what the check writes lies here, for a moment."""
 SAMPLES: Final = 21
-MOST_SAMPLING_SECONDS: Final = 2.0
+MAXIMUM_SAMPLING_SECONDS: Final = 2.0
 REMOVAL_SECONDS: Final = 2.0
 SAMPLE_RESULT: Final = {"text": "é\N{GRINNING FACE}'\"%_\\", "large": 2**70, "nested": [None, {"$set": 0.1}]}
 WITHOUT: Final = {
@@ -105,7 +105,7 @@ def check_latency(manager: TaskManager, report: Report) -> None:
 
 def median_milliseconds(call: Callable[[], object]) -> float:
     samples: list[float] = []
-    stop = time.monotonic() + MOST_SAMPLING_SECONDS
+    stop = time.monotonic() + MAXIMUM_SAMPLING_SECONDS
     while len(samples) < SAMPLES and (not samples or time.monotonic() < stop):
         started = time.perf_counter()
         call()

@@ -28,7 +28,7 @@ Step = str | int
 REFUSED: Final = (bytes, bytearray, memoryview, Iterator)
 SEQUENCES: Final = (list, tuple, set, frozenset, collections.deque)
 # More steps than this are cut in the middle of a path, and longer keys at their end.
-MOST_STEPS: Final = 16
+MAXIMUM_STEPS: Final = 16
 LONGEST_KEY: Final = 60
 # Where a model contains what pydantic cannot write, this key marks the place, and the value is the type's name.
 MARK: Final = f"module-sdk refuses {uuid.uuid4()}"
@@ -137,8 +137,8 @@ def marked(value: object) -> dict[str, str]:
 def path_text(field: str, steps: list[Step]) -> str:
     """`result.rows[3].at`; a key that is no identifier is quoted."""
     written = [step_text(step) for step in steps]
-    if len(written) > MOST_STEPS:
-        written[MOST_STEPS // 2 : -MOST_STEPS // 2] = ["…"]
+    if len(written) > MAXIMUM_STEPS:
+        written[MAXIMUM_STEPS // 2 : -MAXIMUM_STEPS // 2] = ["…"]
     return field + "".join(written)
 
 

@@ -28,7 +28,7 @@ TIME_OPERATORS: Final[dict[str, Operator]] = {"gte": "at_least", "lt": "below"}
 MAXIMUM_OFFSET: Final = 2**62
 MAXIMUM_PAGE: Final = 1_000
 # Above NUL, which no id contains: every id there is, but not the empty text that stands for "no organization".
-ABOVE_NONE: Final = "\x01"
+SMALLEST_IDENTIFIER: Final = "\x01"
 
 Operator = Literal["any_of", "contains", "at_least", "below"]
 
@@ -41,7 +41,7 @@ class Condition(NamedTuple):
     value: Any
     """A tuple of stored values (`any_of`, never empty, `None` for *has none*), otherwise one stored value."""
 
-    def is_met_by(self, stored: Any) -> bool:
+    def matches(self, stored: Any) -> bool:
         """For stores that filter in Python: whether the stored value of the field meets it."""
         if self.operator == "any_of":
             return stored in self.value
@@ -115,7 +115,7 @@ def parse_filter(name: object, value: Any) -> list[Condition] | None:
 def parse_text_filter(field: str, suffix: str, text: str) -> list[Condition] | None:
     if not fits(text, MAXIMUM_KEY_BYTES):
         return None
-    present = [Condition(field, "at_least", ABOVE_NONE)] if field in IDENTIFIER_FIELDS else []
+    present = [Condition(field, "at_least", SMALLEST_IDENTIFIER)] if field in IDENTIFIER_FIELDS else []
     if suffix == "contains":
         return [*present, Condition(field, "contains", text)]
     end = prefix_end(text)

@@ -18,7 +18,7 @@ MAXIMUM_ERROR_BYTES: Final = 65_536
 # Nearly every id lies below, and needs no look at its length.
 ORDINARY_INTEGERS: Final = 2**63
 # Beyond it the table is emptied, so that a stream of new users costs time but no memory.
-MOST_IDENTIFIERS: Final = 65_536
+MAXIMUM_IDENTIFIERS: Final = 65_536
 
 CANONICAL_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 # The id of a task with an `x` for each of its digits, by a table, is this text: a quarter of the time of a search.
@@ -99,7 +99,7 @@ class Identifiers(dict[str, int | str]):
         if type(text) is not str or not text or not fits(text, MAXIMUM_IDENTIFIER_BYTES):
             raise ValueError(f"{text!a:.80} is not the id of a user or an organization")
         value = int(text) if CANONICAL_INTEGER.fullmatch(text) else text
-        if len(self) >= MOST_IDENTIFIERS:
+        if len(self) >= MAXIMUM_IDENTIFIERS:
             self.clear()
         self[text] = value
         return value
@@ -110,7 +110,7 @@ class Organizations(dict[str, int | str | None]):
 
     def __missing__(self, text: str) -> int | str | None:
         value = identifiers[text] if text != "" else None
-        if len(self) >= MOST_IDENTIFIERS:
+        if len(self) >= MAXIMUM_IDENTIFIERS:
             self.clear()
         self[text] = value
         return value

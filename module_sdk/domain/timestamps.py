@@ -21,7 +21,7 @@ LAST = (datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=datetime.UTC
 
 DAY_MICROSECONDS = 86_400_000_000
 # A few years of days; beyond it the table is emptied, so a hostile spread of dates costs time but no memory.
-MOST_DAYS = 4_096
+MAXIMUM_DAYS = 4_096
 
 # How far the times of a write may be from the clock of the store's server (ORDER-12). Hosts agree to a second.
 CLOCK_TOLERANCE: Final = 2_000_000
@@ -42,7 +42,7 @@ class Days(dict[int, str]):
 
     def __missing__(self, day: int) -> str:
         text = f"{(EPOCH + datetime.timedelta(days=day)).date().isoformat()}T"
-        if len(self) >= MOST_DAYS:
+        if len(self) >= MAXIMUM_DAYS:
             self.clear()
         self[day] = text
         return text

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from module_sdk.domain.rows import LookupResult
 from module_sdk.domain.shapes import Identifier, LookupName
 from module_sdk.errors import TaskBackendUnavailableError
-from module_sdk.facade.runtime import Runtime, get_runtime, runtime_in_force
+from module_sdk.facade.runtime import Runtime, current_runtime, get_runtime
 from module_sdk.facade.thread_pool import ThreadPool
 from module_sdk.store.deadlines import limited
 
@@ -90,7 +90,7 @@ async def runtime_off_loop() -> Runtime:
     """The configuration in force. The first use of all reads files and loads a backend, so it leaves the loop too."""
     import asyncio  # noqa: PLC0415
 
-    runtime = runtime_in_force()
+    runtime = current_runtime()
     return runtime if runtime is not None else await asyncio.to_thread(get_runtime)
 
 

@@ -22,18 +22,18 @@ from module_sdk.facade.breaker import Breaker
 from module_sdk.store.detached_workers import LateError, Workers
 from module_sdk.store.manager import TaskManager
 
-MOST_FOREIGN_CALLS: Final = 16
+MAXIMUM_FOREIGN_CALLS: Final = 16
 ROW_KEYS: Final = frozenset(ROW_FIELDS)
 
 
-class SoftLookups:
+class SafeLookups:
     """Asks one manager, in the caller's thread if it promises to be `bounded`, and checks answers it cannot trust."""
 
     def __init__(self, manager: Any, *, timeout_seconds: float, use_breaker: bool) -> None:
         self.manager = manager
         self.timeout_seconds = timeout_seconds
         self.breaker = Breaker(self.ping) if use_breaker else None
-        self.foreign_calls = Workers(MOST_FOREIGN_CALLS, "module-sdk-lookup")
+        self.foreign_calls = Workers(MAXIMUM_FOREIGN_CALLS, "module-sdk-lookup")
         self.is_task_manager = isinstance(manager, TaskManager)
         # Rows that the base class built need no second look; an overridden lookup, or another class, does.
         self.trusted = frozenset(

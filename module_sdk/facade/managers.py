@@ -1,4 +1,4 @@
-"""Opening a manager by hand."""
+"""OpenOnce a manager by hand."""
 
 from __future__ import annotations
 

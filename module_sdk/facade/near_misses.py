@@ -29,7 +29,7 @@ OF_OTHERS: Final = ("MODULE_SDK_TEST_", "MODULE_SDK_CONTRACT_", "MODULE_SDK_TRAC
 """The variables of our tests, of the contract suite and of the examples."""
 NEARLY: Final = 0.9
 """How like one of our variables a name must be that does not begin as they do, and is hardly longer or shorter."""
-MOST_LETTERS_APART: Final = 2
+MAXIMUM_LETTERS_APART: Final = 2
 CLOSE: Final = 0.75
 CLOSE_IF_SHORT: Final = 0.6
 SHORT: Final = 4
@@ -78,7 +78,7 @@ def meant_setting(plain: str, match: re.Match[str] | None, settings: Collection[
     if match is None:
         full = {f"{ENVIRONMENT_PREFIX}{name.upper()}": name for name in settings}
         close = difflib.get_close_matches(plain, full, n=1, cutoff=NEARLY)
-        return full[close[0]] if close and abs(len(close[0]) - len(plain)) <= MOST_LETTERS_APART else None
+        return full[close[0]] if close and abs(len(close[0]) - len(plain)) <= MAXIMUM_LETTERS_APART else None
     return closest(plain[match.end() :].strip("_").lower(), settings) or ("url" if is_store_url(value) else None)
 
 

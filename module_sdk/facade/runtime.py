@@ -13,7 +13,7 @@ from module_sdk.domain.timestamps import check_timeout
 from module_sdk.errors import ConfigurationError, ModuleSDKError
 from module_sdk.facade.events import subscribers
 from module_sdk.facade.lookup_failures import failures
-from module_sdk.facade.lookups import SoftLookups
+from module_sdk.facade.lookups import SafeLookups
 from module_sdk.facade.managers import open_manager
 from module_sdk.facade.settings import (
     SETTING_NAMES,
@@ -68,8 +68,8 @@ class Runtime:
         self.executor: EndsWork | None = None
         self.started_threads: ThreadPool | None = None
 
-    def new_lookups(self) -> SoftLookups:
-        return SoftLookups(
+    def new_lookups(self) -> SafeLookups:
+        return SafeLookups(
             self.foreign_manager,
             timeout_seconds=self.settings.lookup_timeout_seconds,
             use_breaker=self.settings.breaker,
@@ -252,7 +252,7 @@ def reset() -> None:
     subscribers.forget()
 
 
-def runtime_in_force() -> Runtime | None:
+def current_runtime() -> Runtime | None:
     """The configuration in force, without bringing one about."""
     return state[0] if state else None
 

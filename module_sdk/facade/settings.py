@@ -15,7 +15,7 @@ from module_sdk.errors import ConfigurationError
 from module_sdk.facade.sources import ENVIRONMENT_PREFIX, FILES, check_names, read_environment, read_file
 from module_sdk.store.options import DEFAULTS, CommonOptions, OpenOptions, check_seconds, check_whole
 
-MOST_THREADS: Final = 10_000
+MAXIMUM_THREADS: Final = 10_000
 # Given to the manager as they are, when they are set.
 MANAGER_SETTINGS: Final = ("namespace", "auto_setup", "timeout_seconds", "max_connections", "maximum_payload_bytes")
 
@@ -66,8 +66,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_seconds("lookup_timeout_seconds", self.lookup_timeout_seconds)
-        check_whole("max_running_tasks", self.max_running_tasks, most=MOST_THREADS)
-        check_whole("async_threads", self.async_threads, most=MOST_THREADS)
+        check_whole("max_running_tasks", self.max_running_tasks, most=MAXIMUM_THREADS)
+        check_whole("async_threads", self.async_threads, most=MAXIMUM_THREADS)
         for name in ("breaker", "handle_sigterm", "require_url"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"{name} must be true or false")

@@ -22,7 +22,7 @@ FILES: Final[dict[str, tuple[str, ...]]] = {"pyproject.toml": ("tool", "module-s
 WORDS: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 KINDS: Final[dict[type, str]] = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
 # The names of a folder with more files than this are not all looked at: a new process must not wait for them.
-MOST_FILES: Final = 1_000
+MAXIMUM_FILES: Final = 1_000
 PLACE: Final = re.compile(r"line \d+, column \d+")
 
 
@@ -112,7 +112,7 @@ def check_names(settings: Collection[str]) -> None:
     variables = [name for name in os.environ if name[:1] in "Mm" and is_suspect(name, settings)]
     try:
         with os.scandir() as entries:
-            names = [entry.name for entry in itertools.islice(entries, MOST_FILES)]
+            names = [entry.name for entry in itertools.islice(entries, MAXIMUM_FILES)]
     except OSError:
         # The working folder was removed, or may not be read: then no file of it is read either.
         names = []

@@ -26,7 +26,7 @@ RECORD_SECONDS: Final = 3.0
 # 10,000 tasks one after the other took 27 s. More writers than these wait for each other's locks on MariaDB.
 WRITERS: Final = 8
 BATCH: Final = 100
-MOST_NAMED: Final = 10
+MAXIMUM_NAMED: Final = 10
 
 
 class Interrupting:
@@ -54,7 +54,7 @@ class Interrupting:
             self.store_is_away = True
             unrecorded = list(self.unrecorded)
         if unrecorded:
-            named = ", ".join(unrecorded[:MOST_NAMED])
+            named = ", ".join(unrecorded[:MAXIMUM_NAMED])
             message = "%d tasks could not be recorded as interrupted and stay active: %s"
             report(logging.ERROR, message, len(unrecorded), named)
 

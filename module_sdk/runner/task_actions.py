@@ -43,7 +43,7 @@ def refuse_stopped(task_id: AnyTaskId) -> None:
 CLEARLY_MORE_THAN_ALL: Final = 1.01
 # Functions, or tasks that another process runs, whose progress has been warned of; no more than this many.
 warned_of: Final[set[str]] = set()
-MOST_WARNINGS: Final = 1_000
+MAXIMUM_WARNINGS: Final = 1_000
 
 
 def warn_of_percent(task_id: AnyTaskId, progress: object) -> None:
@@ -52,7 +52,7 @@ def warn_of_percent(task_id: AnyTaskId, progress: object) -> None:
         return
     run = live_runs.get(task_id_text(task_id))
     name = f"task {task_id}" if run is None else run.name
-    if name in warned_of or len(warned_of) >= MOST_WARNINGS:
+    if name in warned_of or len(warned_of) >= MAXIMUM_WARNINGS:
         return
     warned_of.add(name)
     # An integer may be too large for a float, or for a text.

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
-from module_sdk.store.slots import Place, Places
+from module_sdk.store.slots import Slot, SlotPool
 
 Result = TypeVar("Result")
 
 
-class Link(Protocol):
+class Connection(Protocol):
     """What a pool asks of a connection."""
 
     was_used: bool
@@ -34,118 +34,119 @@ class Link(Protocol):
         """Give the connection back to the operating system. Never raises an error, and may be called again."""
 
 
-AnyLink = TypeVar("AnyLink", bound=Link)
+AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
 
-class Pool(Generic[AnyLink]):
-    """At most so many connections, each of which belongs to a place; the one used last is handed out first.
+class ConnectionPool(Generic[AnyConnection]):
+    """At most so many connections, each of which belongs to a slot; the one used last is handed out first.
 
-    `with pool.link(deadline) as link:` is how to use one. A call that is made very often writes out what that does:
+    `with pool.connection(deadline) as connection:` is how to use one. A call that is made very often writes out
+    what that does:
 
-        place = pool.take(deadline)
+        slot = pool.take(deadline)
         try:
-            rows = place.link.fetch(…)
-            place.is_settled = True
+            rows = slot.item.fetch(…)
+            slot.is_settled = True
             return rows
         except BaseException as error:
-            pool.failed(place, error)
+            pool.failed(slot, error)
             raise
         finally:
-            place.back(place)
+            slot.back(slot)
             pool.given()
-            del place
+            del slot
 
-    There the place comes back by a single call of C, so that no interrupt can come before it. And an exception that is
-    kept keeps its frames, but not the place: otherwise nobody would see that a later call has lost it.
+    There the slot comes back by a single call of C, so that no interrupt can come before it. And an exception that is
+    kept keeps its frames, but not the slot: otherwise nobody would see that a later call has lost it.
     """
 
-    def __init__(self, number: int, connect: Callable[[float], AnyLink]) -> None:
+    def __init__(self, number: int, connect: Callable[[float], AnyConnection]) -> None:
         self.number = number
         self.connect = connect
         self.is_closed = False
-        self.renew_places()
+        self.renew_slots()
 
-    def renew_places(self) -> None:
+    def renew_slots(self) -> None:
         """Begin with no connection at all; also in a forked child."""
-        self.places: Places[AnyLink] = Places(self.number)
+        self.slots: SlotPool[AnyConnection] = SlotPool(self.number)
 
     @property
-    def members(self) -> list[AnyLink]:
+    def members(self) -> list[AnyConnection]:
         """All open connections, idle or in use."""
-        return self.places.links
+        return self.slots.items
 
-    def take(self, deadline: float) -> Place[AnyLink]:
-        """A place with a connection that is ready. Raises what connecting raises, and `TaskBackendUnavailableError`."""
-        place = self.places.take(deadline)
-        if place is None:
+    def take(self, deadline: float) -> Slot[AnyConnection]:
+        """A slot with a connection that is ready. Raises what connecting raises, and `TaskBackendUnavailableError`."""
+        slot = self.slots.take(deadline)
+        if slot is None:
             raise TaskBackendUnavailableError(f"all {self.number} connections were busy until the deadline")
         try:
-            link = place.link
-            if link is None or not place.is_settled or not link.is_current():
-                self.prepare(place, deadline)
-            place.is_settled = False
-            return place
+            connection = slot.item
+            if connection is None or not slot.is_settled or not connection.is_current():
+                self.prepare(slot, deadline)
+            slot.is_settled = False
+            return slot
         except BaseException:
-            place.back(place)
+            slot.back(slot)
             self.given()
             raise
 
-    def prepare(self, place: Place[AnyLink], deadline: float) -> None:
-        """Bring the place a connection: its own if that can be saved, else a new one."""
-        link = place.link
-        if link is not None and (place.is_settled or not link.recover(None) or not link.is_current()):
-            place.is_settled = False
-            self.drop(place)
+    def prepare(self, slot: Slot[AnyConnection], deadline: float) -> None:
+        """Bring the slot a connection: its own if that can be saved, else a new one."""
+        connection = slot.item
+        if connection is not None and (slot.is_settled or not connection.recover(None) or not connection.is_current()):
+            slot.is_settled = False
+            self.drop(slot)
         if self.is_closed:
             raise TaskBackendError("the task manager is closed")
-        if place.link is None:
-            place.keep(self.connect(deadline))
-            place.back = self.places.stock.append
+        if slot.item is None:
+            slot.keep(self.connect(deadline))
+            slot.back = self.slots.stock.append
 
     def given(self) -> None:
-        """After a place has come back: wake a thread that waits for it, and close its connection if the pool is."""
-        self.places.given()
+        """After a slot has come back: wake a thread that waits for it, and close its connection if the pool is."""
+        self.slots.given()
         if self.is_closed:
             self.close_idle()
 
-    def failed(self, place: Place[AnyLink], error: BaseException) -> bool:
+    def failed(self, slot: Slot[AnyConnection], error: BaseException) -> bool:
         """After a call has raised `error`: whether its connection stays."""
-        link = place.link
-        if link is None:
+        connection = slot.item
+        if connection is None:
             return False
-        if link.recover(error):
-            link.was_used = place.is_settled = True
+        if connection.recover(error):
+            connection.was_used = slot.is_settled = True
             return True
-        self.drop(place)
+        self.drop(slot)
         return False
 
-    def drop(self, place: Place[AnyLink]) -> None:
-        """Close the connection of a place."""
-        # Taken last from now on: other places may still have one.
-        place.back = self.places.stock.appendleft
-        if place.link is not None:
-            place.link.close()
-            place.keep(None)
+    def drop(self, slot: Slot[AnyConnection]) -> None:
+        """Close the connection of a slot."""
+        # Taken last from now on: other slots may still have one.
+        slot.back = self.slots.stock.appendleft
+        if slot.item is not None:
+            slot.item.close()
+            slot.keep(None)
 
-    def run(self, work: Callable[[AnyLink], Result], deadline: float) -> Result:
+    def run(self, work: Callable[[AnyConnection], Result], deadline: float) -> Result:
         """What `work` returns for a connection."""
-        place = self.take(deadline)
+        slot = self.take(deadline)
         try:
-            link: AnyLink = place.link  # type: ignore[assignment]  # `take` has brought one
-            result = work(link)
-            link.was_used = place.is_settled = True
+            connection: AnyConnection = slot.item  # type: ignore[assignment]  # `take` has brought one
+            result = work(connection)
+            connection.was_used = slot.is_settled = True
             return result
         except BaseException as error:
-            self.failed(place, error)
+            self.failed(slot, error)
             raise
         finally:
-            place.back(place)
+            slot.back(slot)
             self.given()
-            del place
+            del slot
 
-    def link(self, deadline: float) -> Loan[AnyLink]:
+    def connection(self, deadline: float) -> Checkout[AnyConnection]:
         """A connection, for the body of a `with`."""
-        return Loan(self, deadline)
+        return Checkout(self, deadline)
 
     def close(self) -> None:
         """Close what is idle now; what is in use is closed when it comes back."""
@@ -153,41 +154,41 @@ class Pool(Generic[AnyLink]):
         self.close_idle()
 
     def close_idle(self) -> None:
-        for _ in range(len(self.places.stock)):
-            place = self.places.take_free()
-            if place is None:  # another thread has taken the rest
+        for _ in range(len(self.slots.stock)):
+            slot = self.slots.take_free()
+            if slot is None:  # another thread has taken the rest
                 break
             try:
-                self.drop(place)
+                self.drop(slot)
             finally:
-                place.back(place)
-        self.places.given()
+                slot.back(slot)
+        self.slots.given()
 
 
-class Loan(Generic[AnyLink]):
+class Checkout(Generic[AnyConnection]):
     """A connection, from the beginning of a `with` to its end."""
 
-    __slots__ = ("deadline", "place", "pool")
+    __slots__ = ("deadline", "pool", "slot")
 
-    def __init__(self, pool: Pool[AnyLink], deadline: float) -> None:
+    def __init__(self, pool: ConnectionPool[AnyConnection], deadline: float) -> None:
         self.pool = pool
         self.deadline = deadline
 
-    def __enter__(self) -> AnyLink:
-        self.place = self.pool.take(self.deadline)
-        return self.place.link  # type: ignore[return-value]  # as in `run`
+    def __enter__(self) -> AnyConnection:
+        self.slot = self.pool.take(self.deadline)
+        return self.slot.item  # type: ignore[return-value]  # as in `run`
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        place = self.place
+        slot = self.slot
         try:
             if error is None:
-                if place.link is not None:
-                    place.link.was_used = True
-                place.is_settled = True
+                if slot.item is not None:
+                    slot.item.was_used = True
+                slot.is_settled = True
             else:
-                self.pool.failed(place, error)
+                self.pool.failed(slot, error)
         finally:
-            place.back(place)
-            del self.place
+            slot.back(slot)
+            del self.slot
             self.pool.given()
-            del place
+            del slot

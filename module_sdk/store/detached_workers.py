@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from module_sdk.errors import TaskBackendUnavailableError
 from module_sdk.store.latch import Latch
-from module_sdk.store.slots import Place, Places
+from module_sdk.store.slots import Slot, SlotPool
 
 Result = TypeVar("Result")
 
@@ -25,7 +25,7 @@ STUCK_SECONDS: Final = 1.0
 class Job:
     """One call, and what has become of it."""
 
-    __slots__ = ("call", "deadline", "done", "error", "place", "result")
+    __slots__ = ("call", "deadline", "done", "error", "result", "slot")
 
     def __init__(self, call: Callable[[], Any], deadline: float) -> None:
         self.call = call
@@ -33,7 +33,7 @@ class Job:
         self.done = Latch()
         self.result: Any = None
         self.error: BaseException | None = None
-        self.place: Place[Jobs] | None = None
+        self.slot: Slot[Jobs] | None = None
 
 
 Jobs = queue.SimpleQueue["Job | None"]
@@ -44,14 +44,14 @@ class LateError(TaskBackendUnavailableError):
 
 
 class Workers:
-    """At most so many threads, started when they are needed; a call that hangs keeps its thread, and its place."""
+    """At most so many threads, started when they are needed; a call that hangs keeps its thread, and its slot."""
 
     def __init__(self, number: int, name: str, *, grace_seconds: float = 0) -> None:
         """`grace_seconds` is for calls that end themselves at the deadline, so that what they say of it is heard."""
         self.number = number
         self.name = name
         self.grace_seconds = grace_seconds
-        self.places: Places[Jobs] = Places(number)
+        self.slots: SlotPool[Jobs] = SlotPool(number)
         self.under_way: set[Job] = set()
         """The calls that have been made and have not come back."""
         self.abandoned: dict[int, Job] = {}
@@ -66,15 +66,15 @@ class Workers:
         caller = threading.get_ident()
         if caller in self.abandoned:
             self.wait_for_abandoned(caller, deadline)
-        place = self.places.take(deadline) if patient else self.places.take_free()
-        if place is None:
+        slot = self.slots.take(deadline) if patient else self.slots.take_free()
+        if slot is None:
             raise TaskBackendUnavailableError(f"{self.number} earlier calls have not come back yet")
-        if place.link is None:
-            self.begin(place)
-        job.place = place
-        # From here on the thread has the place. There is no step before this in which an interrupt could lose it.
-        place.link.put(job)  # type: ignore[union-attr]  # `begin` has brought one
-        del place
+        if slot.item is None:
+            self.begin(slot)
+        job.slot = slot
+        # From here on the thread has the slot. There is no step before this in which an interrupt could lose it.
+        slot.item.put(job)  # type: ignore[union-attr]  # `begin` has brought one
+        del slot
         try:
             in_time = job.done.wait(self.left(deadline))
         except BaseException:
@@ -100,17 +100,17 @@ class Workers:
             raise LateError("an earlier call of this thread, which was interrupted, has not come back yet")
         self.abandoned.pop(caller, None)
 
-    def begin(self, place: Place[Jobs]) -> None:
+    def begin(self, slot: Slot[Jobs]) -> None:
         jobs: Jobs = queue.SimpleQueue()
-        thread = threading.Thread(target=work, args=(jobs, self.places, self.under_way), name=self.name, daemon=True)
+        thread = threading.Thread(target=work, args=(jobs, self.slots, self.under_way), name=self.name, daemon=True)
         try:
             thread.start()
         except BaseException as error:
-            self.places.give(place)
+            self.slots.give(slot)
             if isinstance(error, RuntimeError):
                 raise TaskBackendUnavailableError(f"the call has no thread to run on: {error}") from error
             raise
-        place.keep(jobs)
+        slot.keep(jobs)
 
     def are_stuck(self) -> bool:
         """Whether a call has not come back long after its deadline."""
@@ -119,11 +119,11 @@ class Workers:
 
     def close(self) -> None:
         """Let the threads end when they have done what they were given."""
-        for jobs in self.places.links:
+        for jobs in self.slots.items:
             jobs.put(None)
 
 
-def work(jobs: Jobs, places: Places[Jobs], under_way: set[Job]) -> None:
+def work(jobs: Jobs, slots: SlotPool[Jobs], under_way: set[Job]) -> None:
     while (job := jobs.get()) is not None:
         under_way.add(job)
         try:
@@ -131,10 +131,10 @@ def work(jobs: Jobs, places: Places[Jobs], under_way: set[Job]) -> None:
         except BaseException as error:  # raised in the thread of the caller
             job.error = error
         under_way.discard(job)
-        # In this order: a caller that has its answer finds a free place.
-        place, job.place = job.place, None
-        if place is not None:
-            places.give(place)
+        # In this order: a caller that has its answer finds a free slot.
+        slot, job.slot = job.slot, None
+        if slot is not None:
+            slots.give(slot)
         job.done.set()
         # Not kept while the thread waits for more work.
-        del job, place
+        del job, slot

@@ -1,4 +1,4 @@
-"""Opening a store: once, at first need, never longer than the caller may wait (DESIGN.md, "Deadlines")."""
+"""OpenOnce a store: once, at first need, never longer than the caller may wait (DESIGN.md, "Deadlines")."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
 from module_sdk.store.latch import Latch
-from module_sdk.store.slots import Places
+from module_sdk.store.slots import SlotPool
 
 seen_places: set[Hashable] = set()
 """The stores whose schema this process has seen, through any of its managers; only `module_sdk.reset` forgets them.
@@ -17,7 +17,7 @@ A process never creates a schema that it has seen before: somebody may be restor
 """
 
 
-class Opening:
+class OpenOnce:
     """Runs `open_store(deadline)` until it has succeeded once.
 
     A store behind a network opens on a thread of its own, since drivers' connect timeouts are not to be trusted; the
@@ -35,7 +35,7 @@ class Opening:
         self.is_open = False
         self.is_closed = False
         # One thread opens at a time. No lock: an interrupt would leave it held, and a handler would wait for itself.
-        self.turn: Places[None] = Places(1)
+        self.turn: SlotPool[None] = SlotPool(1)
         self.attempt: Attempt | None = None
 
     def ensure(self, deadline: float) -> None:

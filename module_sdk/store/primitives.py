@@ -20,7 +20,7 @@ from module_sdk.domain.timestamps import Clock, system_clock
 from module_sdk.errors import ConfigurationError, ModuleSDKError, SchemaMissingError, TaskBackendError
 from module_sdk.store.capabilities import Capabilities
 from module_sdk.store.diagnostics import Diagnosis, Explanation
-from module_sdk.store.open_once import Opening
+from module_sdk.store.open_once import OpenOnce
 from module_sdk.store.options import ManagerOptions
 from module_sdk.store.urls import StoreURL
 
@@ -39,7 +39,7 @@ class StorePrimitives(abc.ABC):
     url: StoreURL
     options: ManagerOptions
     clock: Clock
-    opening: Opening
+    opening: OpenOnce
 
     @abc.abstractmethod
     def store_open(self, create: bool, deadline: float) -> None:
@@ -173,7 +173,7 @@ class StorePrimitives(abc.ABC):
         """`Type: message` of a driver's error, with the URL's passwords masked (DISC-03)."""
         return f"{type(error).__name__}: {self.url.scrub(str(error))}"
 
-    def settle_durability(self, durable: bool) -> None:
+    def declare_durability(self, durable: bool) -> None:
         """For `store_open`, where the server's settings decide it: declare the capability or not.
 
         It is no warning, which each process would repeat: `doctor` and the documents say what each setting loses.

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from module_sdk.errors import ModuleSDKError, SchemaMissingError
 from module_sdk.store.deadlines import earliest
-from module_sdk.store.open_once import Opening
+from module_sdk.store.open_once import OpenOnce
 from module_sdk.store.primitives import StorePrimitives
 
 Result = TypeVar("Result")
@@ -75,13 +75,13 @@ class StoreCalls(StorePrimitives):
         # A relative path depends on the working folder.
         return hash((self.url.text, self.options.namespace, repr(self.options.extra), folder))
 
-    def new_opening(self) -> Opening:
+    def new_opening(self) -> OpenOnce:
         def open_store(deadline: float) -> None:
             self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
             logger.info("opened the store %s (from %s), namespace %s", self.url, self.source, self.options.namespace)
 
         can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
-        return Opening(
+        return OpenOnce(
             open_store,
             place=self.place if can_outlive_the_manager else object(),
             on_thread=self.capabilities.server,

@@ -53,9 +53,9 @@ class Watchdog:
     """
 
     def __init__(self) -> None:
-        self.start_anew()
+        self.reset_after_fork()
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Also in a forked child, where the thread is not."""
         self.watches: set[Watch] = set()
         self.is_awake = False
@@ -122,4 +122,4 @@ watchdog = Watchdog()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=watchdog.start_anew)
+    os.register_at_fork(after_in_child=watchdog.reset_after_fork)

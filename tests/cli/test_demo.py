@@ -18,7 +18,7 @@ from module_sdk.cli.interrupt import BY_OPERATOR
 from module_sdk.domain.task import Task
 from tests.support.command_line import SECONDS, CommandLine
 
-QUICK_PACKAGES = demo_work.MOST_PACKAGES // 2
+QUICK_PACKAGES = demo_work.MAXIMUM_PACKAGES // 2
 SUBMITTED = re.compile(r"submitted +(\S+)  (\S+)")
 FOUND = re.compile(r" (user|prefix|key) +(\S+) +(\S+) +(\d+) +(\d+) +(\d+) ")
 

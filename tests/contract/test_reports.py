@@ -83,8 +83,8 @@ def of_a_server(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def left_out(ledger: Ledger) -> Ledger:
-    ledger.left_out = ["test_it"]
+def deselected(ledger: Ledger) -> Ledger:
+    ledger.deselected = ["test_it"]
     return ledger
 
 
@@ -108,7 +108,7 @@ def interrupted(ledger: Ledger) -> Ledger:
         (ledger_of(KEY_01="deviation"), "deep", "DURABLE", ""),
         (ledger_of(KEY_01="failed"), "deep", "PARTIAL", "clauses failed: KEY-01"),
         (ledger_of(KEY_01="not run"), "deep", "PARTIAL", "clauses not run: KEY-01"),
-        (left_out(ledger_of()), "deep", "PARTIAL", "1 tests left out"),
+        (deselected(ledger_of()), "deep", "PARTIAL", "1 tests left out"),
         (interrupted(ledger_of()), "deep", "PARTIAL", "the run ended after 1 of 2 tests"),
         (ledger_of(canary="silent"), "deep", "PARTIAL", "the run is not judged: folds case"),
         (ledger_of(canary="not run"), "deep", "PARTIAL", "canaries not run: folds case"),

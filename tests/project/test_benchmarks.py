@@ -13,7 +13,7 @@ import pytest
 import module_sdk
 from benchmarks.data import GROUP_SIZES, LOOKUPS, ORGANIZATIONS, RESULT, Dataset
 from benchmarks.references.rows import NewTask
-from benchmarks.stores import STORES, Filled, Place, filled
+from benchmarks.stores import STORES, Filled, RunningStore, filled
 from module_sdk import tasks
 from module_sdk.domain.task import Task
 
@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         url = request.getfixturevalue(FIXTURES[request.param])
     else:
         url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path_factory.mktemp('store')}/tasks.db"
-    with filled(Place(request.param, url), SIZE) as made:
+    with filled(RunningStore(request.param, url), SIZE) as made:
         module_sdk.configure(manager=made.manager)
         yield made
 
@@ -106,7 +106,7 @@ def test_references_write_what_the_manager_reads(store: Filled) -> None:
 
 def test_the_reference_in_memory_reads_what_it_wrote() -> None:
     # given a reference of its own, since nothing but a manager sees a manager's memory
-    with filled(Place("memory", "memory://"), SIZE) as store:
+    with filled(RunningStore("memory", "memory://"), SIZE) as store:
         reference = store.reference
         running = store.dataset.active[0]
 

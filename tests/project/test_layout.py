@@ -176,6 +176,7 @@ ROLES: Final = {
     "manager",
     "options",
     "plugin",
+    "pool",
     "queries",
     "records",
     "schema",
@@ -190,7 +191,7 @@ def test_a_role_has_one_file_name_in_every_backend(name: str) -> None:
     own = {
         "memory": set[str](),
         "mongo": {"updates"},
-        "redis": {"index_reads", "pool", "routing", "scripts", "sentinels"},
+        "redis": {"index_reads", "routing", "scripts", "sentinels"},
         "sql": {"group_commit", "migrations"},
     }
     assert modules - ROLES == own[name], "a role has another name here, or the list of roles is incomplete"

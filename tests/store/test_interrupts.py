@@ -33,7 +33,7 @@ SERVERS: Final = {
 }
 STORM: Final = Path(__file__).parents[1] / "support" / "interrupt_storm.py"
 # Of opening a store: each takes a connection or two.
-MOST_LINES: Final = 150
+MAXIMUM_LINES: Final = 150
 # Each store gets so many signals here; `INTERRUPTS=50000 pytest …` sends more.
 INTERRUPTS: Final = os.environ.get("INTERRUPTS", "3000")
 
@@ -59,10 +59,10 @@ def free_places(manager: Any) -> list[tuple[int, int]]:
     """How many places each pool of the manager has free, and how many in all."""
     pools: list[Any] = []
     if hasattr(manager, "workers"):
-        pools.append(manager.workers.places)
+        pools.append(manager.workers.slots)
     pool = getattr(manager, "pool", None)
     if pool is not None:
-        pools += [pool.places] if hasattr(pool, "places") else [links.places for links in pool.links.values()]
+        pools += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.links.values()]
         if getattr(pool, "writers", None) is not None:
             pools.append(pool.writers.leading)
     pools.append(manager.opening.turn)
@@ -192,7 +192,7 @@ def test_a_first_lookup_inside_a_first_lookup_comes_back(url: str, namespace: st
         result = tasks.get_tasks_by_key("job", 3)
         if result.error is not None and url.startswith(("memory", "sqlite")):
             raise AssertionError(at_line.place) from result.error
-        if not at_line.was_reached or line > MOST_LINES:
+        if not at_line.was_reached or line > MAXIMUM_LINES:
             break
     assert line > 10
 

@@ -19,7 +19,7 @@ from module_sdk.backends import Task, TaskBackendUnavailableError, TaskManager
 THREADS: Final = 32
 TURNS: Final = 6
 SHARED_TASKS: Final = 3
-MOST_CONNECTIONS: Final = 4
+MAXIMUM_CONNECTIONS: Final = 4
 # MongoDB's driver watches each server over connections of its own.
 OF_THE_DRIVER: Final = 3
 SERVERS: Final = {
@@ -34,7 +34,7 @@ SERVERS: Final = {
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManager]:
     urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path / 'tasks.db'}"}
     url = urls[request.param] if request.param in urls else request.getfixturevalue(SERVERS[request.param])
-    opened = open_manager(url, namespace="many_threads", max_connections=MOST_CONNECTIONS, timeout_seconds=60)
+    opened = open_manager(url, namespace="many_threads", max_connections=MAXIMUM_CONNECTIONS, timeout_seconds=60)
     with contextlib.closing(opened):
         yield opened
         opened.prune(0)
@@ -101,10 +101,10 @@ def test_no_update_is_lost_and_connections_are_bounded(manager: TaskManager) -> 
         assert rows[task.id]["progress"] > 0
 
     # and there were never more connections than allowed, all of which have come back
-    allowed = MOST_CONNECTIONS + (OF_THE_DRIVER if manager.url.scheme == "mongodb" else 0)
+    allowed = MAXIMUM_CONNECTIONS + (OF_THE_DRIVER if manager.url.scheme == "mongodb" else 0)
     if manager.url.scheme != "memory":
         assert 0 < most_connections <= allowed
-    for _ in range(2 * MOST_CONNECTIONS):
+    for _ in range(2 * MAXIMUM_CONNECTIONS):
         assert len(manager.list_user_tasks(7, 3, timeout_seconds=5)) == THREADS + SHARED_TASKS
     for task in [*own, *shared]:
         manager.update(task.id, organization_id=3, status="failed")

@@ -25,7 +25,7 @@ def lock_of(store: Store) -> contextlib.AbstractContextManager[object]:
         return held_by_a_thread(manager.tables.lock)
     if isinstance(manager, SQLTaskManager):
         if "shared" not in store.capabilities:
-            return held_by_a_thread(manager.pool.link(time.monotonic() + LONGEST_SECONDS))
+            return held_by_a_thread(manager.pool.connection(time.monotonic() + LONGEST_SECONDS))
         other: Any = store.open()
         return locked_tables(other)
     assert isinstance(manager, MongoTaskManager)

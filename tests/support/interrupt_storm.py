@@ -76,9 +76,9 @@ def places_of(manager: Any) -> list[Any]:
     pool = getattr(manager, "pool", None)
     places = [manager.opening.turn]
     if hasattr(manager, "workers"):
-        places.append(manager.workers.places)
+        places.append(manager.workers.slots)
     if pool is not None:
-        places += [pool.places] if hasattr(pool, "places") else [links.places for links in pool.links.values()]
+        places += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.links.values()]
         if getattr(pool, "writers", None) is not None:
             places.append(pool.writers.leading)
     return places

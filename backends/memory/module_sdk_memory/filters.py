@@ -10,7 +10,7 @@ from module_sdk.backends import Condition, Sort, TaskRecord
 
 def matches(record: TaskRecord, conditions: Iterable[Condition]) -> bool:
     """Whether the record meets every condition."""
-    return all(condition.is_met_by(getattr(record, condition.field)) for condition in conditions)
+    return all(condition.matches(getattr(record, condition.field)) for condition in conditions)
 
 
 def sort_key(record: TaskRecord, sort: Sort) -> tuple[bool, Any, str]:

@@ -12,7 +12,7 @@ from module_sdk.backends import Diagnosis
 from module_sdk_mongo.connection import CODEC, WRITE_CONCERN, Connection
 from module_sdk_mongo.schema import SCHEMA_VERSION, read_version
 
-MOST_CLOCK_SECONDS: Final = 1.0
+MAXIMUM_CLOCK_SECONDS: Final = 1.0
 
 
 def diagnose(connection: Connection) -> Diagnosis:
@@ -32,7 +32,7 @@ def diagnose(connection: Connection) -> Diagnosis:
             "clock difference": f"{difference:+.3f} s",
         }
     )
-    if abs(difference) > MOST_CLOCK_SECONDS:
+    if abs(difference) > MAXIMUM_CLOCK_SECONDS:
         diagnosis.warnings.append(f"the server's clock differs from this host's by {difference:+.1f} s")
     try:
         status = database.command("serverStatus", repl=0, metrics=0, locks=0)

@@ -16,7 +16,7 @@ from redis.connection import Connection, DefaultParser, SSLConnection
 from redis.exceptions import ReadOnlyError
 
 from module_sdk.backends import NEVER, watchdog
-from module_sdk_redis.options import Address, LinkSettings
+from module_sdk_redis.options import Address, ConnectionSettings
 
 # A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
 FRESH_SECONDS: Final = 0.1
@@ -98,7 +98,7 @@ class ErrorReply(Exception):  # noqa: N818  # never raised
     """
 
 
-class Link:
+class RedisConnection:
     """One connection, used by one call at a time, whose calls are ended at their deadline by the watchdog.
 
     redis-py makes the connection. Commands are packed and replies parsed by hiredis itself, as redis-py would have it
@@ -230,7 +230,7 @@ def packable(command: tuple[Any, ...]) -> Any:
     return tuple([item if item.__class__ is str or item.__class__ is bytes else str(item) for item in command])
 
 
-def connect(settings: LinkSettings, address: Address, deadline: float) -> Link:
+def connect(settings: ConnectionSettings, address: Address, deadline: float) -> RedisConnection:
     """A connection to one server, made in the calling thread. Raises redis-py's errors."""
     kind = BoundedTLSConnection if settings.uses_tls else BoundedConnection
     # They bound only what runs before the socket is a bounded one.
@@ -240,7 +240,7 @@ def connect(settings: LinkSettings, address: Address, deadline: float) -> Link:
     connection.deadline = deadline
     try:
         connection.connect()
-        return Link(connection)
+        return RedisConnection(connection)
     except BaseException:
         with contextlib.suppress(Exception):
             connection.disconnect()

@@ -76,7 +76,7 @@ NARROW_FIELDS: Final = ("id", "user_id", "task_key")
 
 def meets(row: Row, query: Query) -> bool:
     return query.organization in (None, row[PLACES["organization_id"]]) and all(
-        condition.is_met_by(row[PLACES[condition.field]]) for condition in query.conditions
+        condition.matches(row[PLACES[condition.field]]) for condition in query.conditions
     )
 
 

@@ -80,7 +80,7 @@ class RedisTaskManager(TaskManager):
             )
         if information.get("cluster_enabled") == "1":
             self.router.learn_nodes(deadline)
-        self.settle_durability(is_durable(self.router, information, deadline))
+        self.declare_durability(is_durable(self.router, information, deadline))
 
     def check_schema(self, create: bool, deadline: float) -> None:
         if create:
@@ -105,8 +105,8 @@ class RedisTaskManager(TaskManager):
         self.pool.close()
 
     def store_after_fork(self) -> None:
-        self.router.start_anew()
-        self.pool.start_anew()
+        self.router.reset_after_fork()
+        self.pool.reset_after_fork()
 
     # --- One task ---------------------------------------------------------------------------------------------------
 

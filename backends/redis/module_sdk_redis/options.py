@@ -32,7 +32,7 @@ Address = tuple[str, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LinkSettings:
+class ConnectionSettings:
     """What every connection of one kind needs, besides an address."""
 
     uses_tls: bool
@@ -46,7 +46,7 @@ class SentinelSettings:
 
     service: str
     addresses: tuple[Address, ...]
-    links: LinkSettings
+    links: ConnectionSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ServerSettings:
 
     address: Address
     """Of the server; of the first sentinel where there are some."""
-    links: LinkSettings
+    links: ConnectionSettings
     sentinels: SentinelSettings | None = None
 
     @classmethod
@@ -115,13 +115,13 @@ def checked(
     check_with_driver(lambda: SSLConnection(**tls), tls, (RedisError, TypeError, ValueError))
     # RESP2 has one form for the answers of all versions, and no messages that nobody asked for.
     connection: dict[str, Any] = {**values, **(tls if uses_tls else {}), "protocol": 2}
-    links = LinkSettings(uses_tls, connection)
+    links = ConnectionSettings(uses_tls, connection)
     if not addresses:
         return ServerSettings(address, links)
     arguments: dict[str, Any] = {**(tls if sentinel_tls else {}), "db": 0, "protocol": 2}
     for name in ("username", "password"):
         arguments[name] = of_sentinels.get(f"sentinel_{name}")
-    sentinels = SentinelSettings(service, addresses, LinkSettings(sentinel_tls, arguments))
+    sentinels = SentinelSettings(service, addresses, ConnectionSettings(sentinel_tls, arguments))
     return ServerSettings(addresses[0], links, sentinels)
 
 

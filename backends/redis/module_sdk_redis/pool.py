@@ -15,10 +15,9 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004  # redis-py's
 )
 
-from module_sdk.backends import Connector, TaskBackendUnavailableError
-from module_sdk.backends import Pool as LinkPool
-from module_sdk_redis.connection import Command, Link, connect
-from module_sdk_redis.options import Address, LinkSettings
+from module_sdk.backends import ConnectionPool, Connector, TaskBackendUnavailableError
+from module_sdk_redis.connection import Command, RedisConnection, connect
+from module_sdk_redis.options import Address, ConnectionSettings
 
 ASKING: Final[Command] = ("ASKING",)
 
@@ -26,30 +25,30 @@ ASKING: Final[Command] = ("ASKING",)
 class Pool:
     """At most `most` connections to a server; the one used last is handed out first."""
 
-    def __init__(self, settings: LinkSettings, most: int) -> None:
+    def __init__(self, settings: ConnectionSettings, most: int) -> None:
         self.settings = settings
         self.most = most
         self.is_closed = False
-        self.start_anew()
+        self.reset_after_fork()
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Also in a forked child: redis-py closes the child's copy of a socket, and leaves the parent's session be."""
-        self.links: dict[Address, LinkPool[Link]] = {}
+        self.links: dict[Address, ConnectionPool[RedisConnection]] = {}
 
-    def links_to(self, address: Address) -> LinkPool[Link]:
+    def pool_of(self, address: Address) -> ConnectionPool[RedisConnection]:
         """The connections to one server."""
         try:
             return self.links[address]
         except KeyError:
-            links = LinkPool(self.most, self.connector_to(address))
+            links = ConnectionPool(self.most, self.connector_to(address))
             links.is_closed = self.is_closed
             return self.links.setdefault(address, links)
 
-    def connector_to(self, address: Address) -> Callable[[float], Link]:
+    def connector_to(self, address: Address) -> Callable[[float], RedisConnection]:
         # On a thread: resolving a name heeds no deadline, and each address that it has takes a time of its own.
         connector = Connector(functools.partial(connect, self.settings, address))
 
-        def connect_in_time(deadline: float) -> Link:
+        def connect_in_time(deadline: float) -> RedisConnection:
             try:
                 return connector.connect(deadline)
             except TaskBackendUnavailableError as error:
@@ -60,26 +59,26 @@ class Pool:
 
     def call(self, address: Address, command: Command, deadline: float, *, asking: bool = False) -> Any:
         """The reply of one command, sent once. `asking` comes before what a cluster's ASK has sent here."""
-        links = self.links_to(address)
-        place = links.take(deadline)
-        # As `LinkPool.run` does, without two more calls.
+        links = self.pool_of(address)
+        slot = links.take(deadline)
+        # As `ConnectionPool.run` does, without two more calls.
         try:
-            link: Link = place.link  # type: ignore[assignment]  # `take` has brought one
-            reply = link.call(deadline, ASKING, command) if asking else link.call(deadline, command)
-            place.is_settled = True
+            connection: RedisConnection = slot.item  # type: ignore[assignment]  # `take` has brought one
+            reply = connection.call(deadline, ASKING, command) if asking else connection.call(deadline, command)
+            slot.is_settled = True
             return reply
         except ReadOnlyError:
             # The server was demoted; whoever connects anew may find the one that took over.
-            links.drop(place)
+            links.drop(slot)
             self.close_idle()
             raise
         except BaseException as error:
-            links.failed(place, error)
+            links.failed(slot, error)
             raise
         finally:
-            place.back(place)
+            slot.back(slot)
             links.given()
-            del place
+            del slot
 
     def close(self) -> None:
         """Close what is idle now; what is in use is closed when it comes back."""

@@ -21,7 +21,7 @@ from module_sdk_redis.pool import Pool
 from module_sdk_redis.scripts import Script
 from module_sdk_redis.sentinels import Sentinels
 
-MOST_REDIRECTIONS: Final = 16
+MAXIMUM_REDIRECTIONS: Final = 16
 PAUSE_SECONDS: Final = 0.02
 
 
@@ -46,7 +46,7 @@ class Router:
                 return self.pool.call(address, command, deadline, asking=asking)
             except AskError as error:
                 redirections += 1
-                if redirections > MOST_REDIRECTIONS:
+                if redirections > MAXIMUM_REDIRECTIONS:
                     raise
                 address, asking = (error.host or address[0], error.port), not isinstance(error, MovedError)
                 if not asking:
@@ -101,7 +101,7 @@ class Router:
     def close(self) -> None:
         """Release what a router holds besides the pool."""
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child."""
 
 
@@ -111,7 +111,7 @@ class SentinelRouter(Router):
     def __init__(self, pool: Pool, settings: SentinelSettings) -> None:
         super().__init__(pool, settings.addresses[0])
         self.settings = settings
-        self.start_anew()
+        self.reset_after_fork()
 
     def call(self, command: tuple[Any, ...], deadline: float, *, again: bool = False, patient: bool = True) -> Any:
         primary = self.sentinels.primary(deadline)
@@ -132,7 +132,7 @@ class SentinelRouter(Router):
     def close(self) -> None:
         self.sentinels.close()
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         earlier = vars(self).get("sentinels")
         if earlier is not None:
             earlier.close_in_child()

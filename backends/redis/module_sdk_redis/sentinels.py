@@ -19,8 +19,8 @@ from typing import Any, Final
 import redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from module_sdk.backends import ConfigurationError, Latch, Place, Places
-from module_sdk_redis.connection import ErrorReply, Link, connect, translated
+from module_sdk.backends import ConfigurationError, Latch, Slot, SlotPool
+from module_sdk_redis.connection import ErrorReply, RedisConnection, connect, translated
 from module_sdk_redis.options import Address, SentinelSettings
 
 POLL_SECONDS: Final = 0.2
@@ -182,29 +182,29 @@ class Member:
     def __init__(self, group: Sentinels, address: Address) -> None:
         self.group = group
         self.address = address
-        self.link: Link | None = None
+        self.link: RedisConnection | None = None
         self.vote: Vote | None = None
         self.voted_at = -math.inf
         self.error: Exception | None = None
         self.asked_at = -math.inf
         """When it was asked the question that it answered last, or failed to."""
-        # The place is its thread's for as long as that runs, so that no second one begins.
-        self.running: Places[None] = Places(1)
+        # The slot is its thread's for as long as that runs, so that no second one begins.
+        self.running: SlotPool[None] = SlotPool(1)
 
     def start(self) -> None:
         """Ask from now on, unless somebody does already."""
-        place = self.running.take_free()
-        if place is None:
+        slot = self.running.take_free()
+        if slot is None:
             return
-        thread = threading.Thread(target=self.run, args=(place,), name="module-sdk-redis-sentinel", daemon=True)
+        thread = threading.Thread(target=self.run, args=(slot,), name="module-sdk-redis-sentinel", daemon=True)
         try:
             thread.start()
         except RuntimeError:
             if thread.ident is None:  # it has not begun: the system has no more threads
-                self.running.give(place)
+                self.running.give(slot)
             raise
 
-    def run(self, place: Place[None]) -> None:
+    def run(self, slot: Slot[None]) -> None:
         group = self.group
         try:
             while self.is_wanted():
@@ -221,14 +221,14 @@ class Member:
                 group.ended.wait(POLL_SECONDS)
         finally:
             self.hang_up()
-            self.running.give(place)
+            self.running.give(slot)
 
     def is_wanted(self) -> bool:
         group = self.group
         is_used = time.monotonic() - group.used_at < IDLE_SECONDS
         return is_used and not group.ended.is_set and group.members.get(self.address) is self
 
-    def ask(self, link: Link, deadline: float) -> Vote:
+    def ask(self, link: RedisConnection, deadline: float) -> Vote:
         service = self.group.settings.service
         replies = link.exchange(
             deadline,

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 import redis
-from module_sdk_redis.connection import BoundedConnection, BoundedSocket, Link
+from module_sdk_redis.connection import BoundedConnection, BoundedSocket, RedisConnection
 
 
 class Wire:
@@ -19,7 +19,7 @@ class Wire:
     def __init__(self) -> None:
         ours, self.server = socket.socketpair()
         self.socket = BoundedSocket(ours, time.monotonic() + 60)
-        self.link = Link(cast("BoundedConnection", self))
+        self.link = RedisConnection(cast("BoundedConnection", self))
         # As of a server that was asked for its role just now.
         self.link.primary_at = math.inf
 

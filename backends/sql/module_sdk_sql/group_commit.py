@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
-from module_sdk.backends import Places, TaskBackendError, TaskBackendUnavailableError
-from module_sdk_sql.dialects.base import Link
+from module_sdk.backends import SlotPool, TaskBackendError, TaskBackendUnavailableError
+from module_sdk_sql.dialects.base import Connection
 
 Result = TypeVar("Result")
 
-Work = Callable[[Link, float], Result]
+Work = Callable[[Connection, float], Result]
 """What is to be written, over a connection and by a deadline. It may be run again where nothing was kept of it."""
 
 # One transaction of more would keep other processes waiting.
-MOST_IN_GROUP: Final = 100
+MAXIMUM_IN_GROUP: Final = 100
 # Who finds at its deadline that it is being written waits this much longer to hear what became of it; a commit that is
 # not there at once is tried for as long.
 GRACE_SECONDS: Final = 0.1
@@ -81,10 +81,10 @@ class GroupCommit:
     It holds no lock: whether a write is in the line is decided by `deque.remove`, which either finds it or does not.
     """
 
-    def __init__(self, run: Callable[[Callable[[Link], None], float], None], begin: str) -> None:
+    def __init__(self, run: Callable[[Callable[[Connection], None], float], None], begin: str) -> None:
         self.run_on_connection = run
         self.begin = begin
-        self.leading: Places[None] = Places(1)
+        self.leading: SlotPool[None] = SlotPool(1)
         self.waiting: collections.deque[Write[Any]] = collections.deque()
 
     def run(self, work: Work[Result], deadline: float, *, is_single: bool) -> Result:
@@ -169,7 +169,7 @@ class GroupCommit:
                 own.fail(error)
 
     def run_alone(self, write: Write[Any]) -> None:
-        def run(link: Link) -> None:
+        def run(link: Connection) -> None:
             if write.is_single:
                 result = write.work(link, write.deadline)
             else:
@@ -227,7 +227,7 @@ class Group:
         self.writes: list[Write[Any]] = []
         self.is_committing = False
 
-    def write(self, link: Link) -> None:
+    def write(self, link: Connection) -> None:
         # Who joins, or leaves since its time is up, while this waits for another process, still can.
         link.execute(self.line.begin, (), self.own.deadline)
         self.gather()
@@ -243,7 +243,7 @@ class Group:
         """Move those who have time left from the line to the group."""
         now = time.monotonic()
         chosen = [write for write in list(self.line.waiting) if write.deadline > now]
-        for write in chosen[:MOST_IN_GROUP]:
+        for write in chosen[:MAXIMUM_IN_GROUP]:
             # In this order: an interrupt in between must not leave a write in neither.
             self.writes.append(write)
             try:
@@ -252,7 +252,7 @@ class Group:
                 self.writes.pop()
 
 
-def check_place(link: Link) -> None:
+def check_place(link: Connection) -> None:
     """What went into a file that was moved or replaced meanwhile is not acknowledged."""
     if not link.is_current():
         raise TaskBackendUnavailableError("the database was replaced while this was written")

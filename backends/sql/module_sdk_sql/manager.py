@@ -25,11 +25,11 @@ from module_sdk.backends import (
     TaskManager,
     TaskRecord,
 )
-from module_sdk_sql.connection import LOOK_SECONDS, Pool
-from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.base import Connection
 from module_sdk_sql.dialects.factory import choose_dialect
 from module_sdk_sql.filters import where
 from module_sdk_sql.migrations import read_whole_version, upgrade, version_in
+from module_sdk_sql.pool import LOOK_SECONDS, Pool
 from module_sdk_sql.queries import Statement, Statements
 from module_sdk_sql.records import RECORD_COLUMNS, column_values, has_payloads, present_values, with_times
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
@@ -48,7 +48,9 @@ class SQLTaskManager(TaskManager):
         self.capabilities = self.dialect.capabilities
         # The base class asked before the dialect was known whether connecting can hang.
         self.opening = self.new_opening()
-        self.tables = Tables(self.options.namespace, self.dialect.types, payloads_apart=self.dialect.payloads_apart)
+        self.tables = Tables(
+            self.options.namespace, self.dialect.types, separate_payload_table=self.dialect.separate_payload_table
+        )
         self.statements = Statements(self.dialect, self.tables)
         self.pool = Pool(self.dialect, self.look)
 
@@ -60,9 +62,9 @@ class SQLTaskManager(TaskManager):
         # Whatever is missing is found here; afterwards the pool looks again.
         look_at, self.pool.look_at = self.pool.look_at, math.inf
         try:
-            with self.pool.link(deadline) as link:
+            with self.pool.connection(deadline) as link:
                 self.check_schema(link, create, deadline)
-                self.settle_durability(self.dialect.is_durable(link, deadline))
+                self.declare_durability(self.dialect.is_durable(link, deadline))
             look_at = self.next_look()
         except Exception as error:
             fault = self.dialect.configuration_fault(error)
@@ -77,12 +79,12 @@ class SQLTaskManager(TaskManager):
         """When the schema is to be looked at again: one in memory is seen by nobody else."""
         return time.monotonic() + LOOK_SECONDS if self.dialect.capabilities.shared else math.inf
 
-    def look(self, link: Link, deadline: float) -> None:
+    def look(self, link: Connection, deadline: float) -> None:
         """Raise what `store_open` would raise of the schema, in one trip."""
         check = self.statements.check_version().sql
         self.check_version(lambda: version_in(link.fetch(check, (), deadline)))
 
-    def check_schema(self, link: Link, create: bool, deadline: float) -> None:
+    def check_schema(self, link: Connection, create: bool, deadline: float) -> None:
         def read() -> int:
             found = read_whole_version(link, self.statements, deadline)
             if create and found < self.tables.version:
@@ -108,7 +110,7 @@ class SQLTaskManager(TaskManager):
             )
 
     def store_ping(self, deadline: float) -> None:
-        with self.pool.link(deadline) as link:
+        with self.pool.connection(deadline) as link:
             self.look(link, deadline)
 
     def store_close(self) -> None:
@@ -117,8 +119,8 @@ class SQLTaskManager(TaskManager):
     # --- One task ---------------------------------------------------------------------------------------------------
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        if self.dialect.returns_standing:
-            return self.insist(lambda: self.insert_or_return(record, deadline), deadline)
+        if self.dialect.returns_existing:
+            return self.retry_on_deadlock(lambda: self.insert_or_return(record, deadline), deadline)
         standing = self.statements.standing()
         arguments = standing.bind(
             {"id": record.id, "organization": record.organization_id, "active_key": record.active_key}
@@ -139,7 +141,7 @@ class SQLTaskManager(TaskManager):
         values = present_values(record)
         statement = self.statements.insert_or_return(tuple(values), self.keeps_server_time)
         arguments = statement.bind({**values, "horizon": record.horizon()})
-        with self.pool.link(deadline) as link:
+        with self.pool.connection(deadline) as link:
             (row,) = link.fetch(statement.sql, arguments, deadline)
         if row is None:
             raise TaskBackendError(f"the stored task that stands in the way of {record.id} cannot be decoded")
@@ -152,24 +154,24 @@ class SQLTaskManager(TaskManager):
         values = present_values(record)
         names = tuple(values)
         if as_given:
-            statement = self.statements.insert_unless_standing(names)
+            statement = self.statements.insert_unless_existing(names)
         else:
             find = self.statements.insert_moved if moves_times else self.statements.insert_in_order
             statement = find(names, self.keeps_server_time)
         arguments = statement.bind({**values, "horizon": record.horizon()})
 
-        def insert(link: Link, deadline: float) -> TaskRecord | None:
+        def insert(link: Connection, deadline: float) -> TaskRecord | None:
             if not moves_times:
                 return record if link.execute(statement.sql, arguments, deadline) == 1 else None
             rows = link.fetch_changed(statement.sql, arguments, deadline)
             return with_times(record, rows[0]) if rows and rows[0] else None
 
-        if not self.tables.payloads_apart or not has_payloads(record):
-            return self.insist(lambda: self.pool.write(insert, deadline), deadline)
+        if not self.tables.separate_payload_table or not has_payloads(record):
+            return self.retry_on_deadlock(lambda: self.pool.write(insert, deadline), deadline)
         payloads = self.statements.insert_payloads()
         more_arguments = payloads.bind(column_values(record))
 
-        def insert_both(link: Link, deadline: float) -> TaskRecord | None:
+        def insert_both(link: Connection, deadline: float) -> TaskRecord | None:
             new = insert(link, deadline)
             if new is not None:
                 link.execute(payloads.sql, more_arguments, deadline)
@@ -179,7 +181,7 @@ class SQLTaskManager(TaskManager):
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         try:
-            return self.insist(lambda: self.import_batch(records, deadline), deadline)
+            return self.retry_on_deadlock(lambda: self.import_batch(records, deadline), deadline)
         except Exception as error:
             if not self.dialect.is_duplicate(error):
                 raise
@@ -199,7 +201,7 @@ class SQLTaskManager(TaskManager):
             condition, parameters = self.dialect.any_of("id", "ids", ids)
             existing = self.statements.existing(condition)
             # A plan that was kept from when the table was small would read all of it for each batch.
-            found = link.fetch_planned(existing.sql, existing.bind(parameters), deadline)
+            found = link.fetch_with_custom_plan(existing.sql, existing.bind(parameters), deadline)
             taken = {row[0] for row in found if row}
             new = []
             for record in records:
@@ -207,7 +209,7 @@ class SQLTaskManager(TaskManager):
                     taken.add(record.id)
                     new.append(record)
             load(link, self.statements.insert(), new, deadline)
-            if self.tables.payloads_apart:
+            if self.tables.separate_payload_table:
                 load(link, self.statements.insert_payloads(), filter(has_payloads, new), deadline)
             return len(new)
 
@@ -254,10 +256,10 @@ class SQLTaskManager(TaskManager):
         )
         arguments = statement.bind({**fields, "id": task_id, "organization": organization, "now": change.now})
         if not apart:
-            rows = self.insist(lambda: self.pool.fetch_changed(statement.sql, arguments, deadline), deadline)
+            rows = self.retry_on_deadlock(lambda: self.pool.fetch_changed(statement.sql, arguments, deadline), deadline)
             return rows[0] if rows else None
 
-        def update_both(link: Link, deadline: float) -> Sequence[Any] | None:
+        def update_both(link: Connection, deadline: float) -> Sequence[Any] | None:
             rows = link.fetch_changed(statement.sql, arguments, deadline)
             if not rows:
                 return None
@@ -278,7 +280,7 @@ class SQLTaskManager(TaskManager):
         )
         values = {**fields, "organization": organization, "now": change.now}
 
-        def update_all(link: Link, deadline: float) -> int:
+        def update_all(link: Connection, deadline: float) -> int:
             changed = 0
             for task_id in task_ids:
                 if link.execute(statement.sql, statement.bind({**values, "id": task_id}), deadline):
@@ -287,17 +289,17 @@ class SQLTaskManager(TaskManager):
                         self.write_payloads(link, task_id, apart, deadline)
             return changed
 
-        return self.insist(lambda: self.pool.transact(update_all, deadline), deadline)
+        return self.retry_on_deadlock(lambda: self.pool.transact(update_all, deadline), deadline)
 
     def divided(self, change: Change) -> tuple[dict[str, Any], dict[str, Any]]:
         """The fields of the task's own row, and the payloads that lie apart."""
         fields = dict(sorted(change.fields.items()))
         apart: dict[str, Any] = {}
-        if self.tables.payloads_apart:
+        if self.tables.separate_payload_table:
             apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
         return fields, apart
 
-    def write_payloads(self, link: Link, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
+    def write_payloads(self, link: Connection, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
         names = tuple(payloads)
         only_clears = all(value is None for value in payloads.values())
         statement = self.statements.clear_payloads(names) if only_clears else self.statements.put_payloads(names)
@@ -322,8 +324,8 @@ class SQLTaskManager(TaskManager):
     ) -> int:
         statement = self.statements.prune(organization is not None, user is not None)
         arguments = statement.bind({"before": before, "batch": batch_size, "organization": organization, "user": user})
-        if not self.tables.payloads_apart:
-            return self.insist(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline)
+        if not self.tables.separate_payload_table:
+            return self.retry_on_deadlock(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline)
         with self.pool.transaction(deadline) as link:
             removed = link.fetch(statement.sql, arguments, deadline)
             link.execute_many(self.statements.delete_payloads().sql, (row for row in removed if row), deadline)
@@ -342,21 +344,21 @@ class SQLTaskManager(TaskManager):
         else:
             statement = self.statements.find_by_prefix(arguments[-1] is not None, is_limited)
         values = [value for value in (*arguments, limit) if value is not None]
-        with self.pool.link(deadline) as link:
+        with self.pool.connection(deadline) as link:
             plan, rows_examined = link.explain(statement.sql, values, deadline)
         return Explanation(plan, rows_examined, selected_fields(statement.sql))
 
     def store_diagnose(self, deadline: float) -> Diagnosis:
-        with self.pool.link(deadline) as link:
+        with self.pool.connection(deadline) as link:
             diagnosis = self.dialect.diagnose(link, deadline)
             self.check_schema(link, False, deadline)
             diagnosis.facts["schema version"] = str(self.tables.version)
         return diagnosis
 
     def store_after_fork(self) -> None:
-        self.pool.start_anew()
+        self.pool.reset_after_fork()
 
-    def insist(self, write: Callable[[], Result], deadline: float) -> Result:
+    def retry_on_deadlock(self, write: Callable[[], Result], deadline: float) -> Result:
         """Run again what the database gave up for another writer's sake; nothing of it was kept."""
         while True:
             try:
@@ -373,7 +375,7 @@ class SQLTaskManager(TaskManager):
         return kind(self.describe_error(error))
 
 
-def load(link: Link, statement: Statement, records: Iterable[TaskRecord], deadline: float) -> None:
+def load(link: Connection, statement: Statement, records: Iterable[TaskRecord], deadline: float) -> None:
     places = [RECORD_COLUMNS.index(name) for name in statement.names]
     link.load(statement.sql, map(operator.itemgetter(*places), records), deadline)
 

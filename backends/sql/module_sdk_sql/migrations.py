@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from module_sdk_sql.dialects.base import Link, StoredTuple
+from module_sdk_sql.dialects.base import Connection, StoredTuple
 from module_sdk_sql.queries import Statements
 from module_sdk_sql.schema import step_statements
 
 
-def has_table(link: Link, statements: Statements, name: str, deadline: float) -> bool:
+def has_table(link: Connection, statements: Statements, name: str, deadline: float) -> bool:
     statement = statements.has_table()
     return bool(link.fetch(statement.sql, statement.bind({"name": name}), deadline))
 
 
-def read_version(link: Link, statements: Statements, deadline: float) -> int:
+def read_version(link: Connection, statements: Statements, deadline: float) -> int:
     """The version that the store has; 0 for a namespace with no schema. Raises `ValueError` for a version of nobody."""
     if not has_table(link, statements, statements.tables.meta_name, deadline):
         return 0
@@ -26,7 +26,7 @@ def version_in(rows: Sequence[StoredTuple | None]) -> int:
     return int(rows[0][0]) if rows and rows[0] is not None else 0
 
 
-def read_whole_version(link: Link, statements: Statements, deadline: float) -> int:
+def read_whole_version(link: Connection, statements: Statements, deadline: float) -> int:
     """`read_version`; 0 where a table is missing too, since somebody has dropped it."""
     found = read_version(link, statements, deadline)
     if found > statements.tables.version:
@@ -35,7 +35,7 @@ def read_whole_version(link: Link, statements: Statements, deadline: float) -> i
     return found if is_whole else 0
 
 
-def upgrade(link: Link, statements: Statements, deadline: float) -> int:
+def upgrade(link: Connection, statements: Statements, deadline: float) -> int:
     """Run every step that is missing, in order, and record the version; the version found before.
 
     Where a table or the version is missing, every step runs again: each leaves alone what is there.

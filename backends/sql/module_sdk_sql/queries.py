@@ -130,18 +130,18 @@ class Statements:
 
     def record(self) -> str:
         """SELECT all fields of records FROM their tables."""
-        source = "p" if self.tables.payloads_apart else "t"
+        source = "p" if self.tables.separate_payload_table else "t"
         names = ", ".join(f"{source if name in PAYLOAD_COLUMNS else 't'}.{name}" for name in COLUMNS.values())
-        join = f" LEFT JOIN {self.payloads} AS p ON p.id = t.id" if self.tables.payloads_apart else ""
+        join = f" LEFT JOIN {self.payloads} AS p ON p.id = t.id" if self.tables.separate_payload_table else ""
         return f"SELECT {names} FROM {self.tasks} AS t{join}"
 
     @kept
     def insert(self) -> str:
         """A new task, with every column of its table."""
-        return insert(self.tasks, TASK_COLUMNS if self.tables.payloads_apart else COLUMNS.values())
+        return insert(self.tasks, TASK_COLUMNS if self.tables.separate_payload_table else COLUMNS.values())
 
     @kept
-    def insert_unless_standing(self, names: tuple[str, ...]) -> str:
+    def insert_unless_existing(self, names: tuple[str, ...]) -> str:
         """A new task, unless its id exists or its key is held, and without an error then.
 
         `names` are the columns that have a value, which are hardly more than half: each parameter takes time.
@@ -149,12 +149,12 @@ class Statements:
         return insert(self.tasks, self.own_columns(names)) + self.dialect.skip_conflict
 
     def insert_in_order(self, names: tuple[str, ...], keeps_server_time: bool) -> Statement:
-        """`insert_unless_standing`, unless `insert_moved` would change the times; all of them are the same here.
+        """`insert_unless_existing`, unless `insert_moved` would change the times; all of them are the same here.
 
         Nearly every new task goes in by this, in half the time that `insert_moved` takes.
         """
         if not self.moves_times(names, keeps_server_time):
-            return self.insert_unless_standing(names)
+            return self.insert_unless_existing(names)
         return self.insert_unmoved(names, keeps_server_time)
 
     @kept
@@ -173,7 +173,7 @@ class Statements:
 
     def own_columns(self, names: tuple[str, ...]) -> list[str]:
         """The columns that lie in the table of tasks itself."""
-        apart = PAYLOAD_COLUMNS if self.tables.payloads_apart else ()
+        apart = PAYLOAD_COLUMNS if self.tables.separate_payload_table else ()
         return [name for name in names if name not in apart]
 
     def moves_times(self, names: tuple[str, ...], keeps_server_time: bool) -> bool:
@@ -182,7 +182,7 @@ class Statements:
 
     @kept
     def insert_moved(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
-        """`insert_unless_standing` with the times that are right here; those times, if it went in (ORDER-10, 12)."""
+        """`insert_unless_existing` with the times that are right here; those times, if it went in (ORDER-10, 12)."""
         values = self.moved_values(names, keeps_server_time, born="born.at")
         # LIMIT, so that the planner does not put it in the place of each `born.at`. WHERE, since SQLite would otherwise
         # take the ON of the conflict for that of a join.

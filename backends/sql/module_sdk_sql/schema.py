@@ -46,14 +46,14 @@ class Tables:
     """The tables of one namespace as of one version of the schema."""
 
     def __init__(
-        self, namespace: str, types: ColumnTypes, *, payloads_apart: bool, version: int = SCHEMA_VERSION
+        self, namespace: str, types: ColumnTypes, *, separate_payload_table: bool, version: int = SCHEMA_VERSION
     ) -> None:
         self.namespace = namespace
         self.types = types
-        self.payloads_apart = payloads_apart
+        self.separate_payload_table = separate_payload_table
         self.version = version
         self.tasks_name = f"{namespace}__tasks"
-        self.payloads_name = f"{namespace}__tasks_payloads" if payloads_apart else self.tasks_name
+        self.payloads_name = f"{namespace}__tasks_payloads" if separate_payload_table else self.tasks_name
         self.meta_name = f"{namespace}__tasks_meta"
         self.by_user = f"{self.tasks_name}_by_user"
         self.by_key = f"{self.tasks_name}_by_key"
@@ -72,7 +72,7 @@ class Tables:
 
     def at_version(self, version: int) -> Tables:
         """The same tables as of an earlier version."""
-        return Tables(self.namespace, self.types, payloads_apart=self.payloads_apart, version=version)
+        return Tables(self.namespace, self.types, separate_payload_table=self.separate_payload_table, version=version)
 
     def build(self, metadata: MetaData) -> None:
         if self.version == 0:
@@ -83,9 +83,9 @@ class Tables:
         )
         payloads = [(1, Column(name, long_text)) for name in PAYLOAD_COLUMNS]
         tasks = self.add_table(
-            metadata, self.tasks_name, [*self.task_columns(), *([] if self.payloads_apart else payloads)]
+            metadata, self.tasks_name, [*self.task_columns(), *([] if self.separate_payload_table else payloads)]
         )
-        if self.payloads_apart:
+        if self.separate_payload_table:
             task_id = Column("id", text(TASK_ID_BYTES), primary_key=True)
             self.add_table(metadata, self.payloads_name, [(1, task_id), *payloads])
         for since, index in self.task_indexes(tasks):

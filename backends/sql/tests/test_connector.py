@@ -7,10 +7,10 @@ import time
 from typing import Any, Final, cast
 
 import pytest
-from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.base import Connection
 
 from module_sdk.backends import TaskBackendUnavailableError
-from module_sdk.store.connector import MOST_OVERDUE, Attempt, Connector
+from module_sdk.store.connector import MAXIMUM_OVERDUE, Attempt, Connector
 
 SOON: Final = 0.1
 LATE: Final = 30.0
@@ -37,7 +37,7 @@ class Network:
         self.links: list[FakeLink] = []
         self.attempts = 0
 
-    def connect(self, deadline: float) -> Link:
+    def connect(self, deadline: float) -> Connection:
         self.attempts += 1
         error = self.error
         if self.hangs:
@@ -45,7 +45,7 @@ class Network:
         if error is not None:
             raise error
         self.links.append(FakeLink())
-        return cast("Link", self.links[-1])
+        return cast("Connection", self.links[-1])
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def network() -> Any:
     made.let_go.set()
 
 
-def within(connector: Connector[Link], seconds: float) -> Link:
+def within(connector: Connector[Connection], seconds: float) -> Connection:
     return connector.connect(time.monotonic() + seconds)
 
 
@@ -117,11 +117,11 @@ def test_hanging_attempts_do_not_pile_up(network: Network) -> None:
     # given a network in which everything hangs
     connector = Connector(network.connect)
     # when many callers come and leave
-    for _ in range(MOST_OVERDUE + 5):
+    for _ in range(MAXIMUM_OVERDUE + 5):
         with pytest.raises(TaskBackendUnavailableError):
             within(connector, 0.02)
     # then only so many threads hang
-    assert network.attempts == MOST_OVERDUE + 1
+    assert network.attempts == MAXIMUM_OVERDUE + 1
     # and when they are let go, the next caller has a connection
     network.let_go.set()
     assert within(connector, LATE).is_current()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from module_sdk_sql.connection import LOOK_SECONDS
 from module_sdk_sql.manager import SQLTaskManager
+from module_sdk_sql.pool import LOOK_SECONDS
 
 import module_sdk
 from devtools.servers.kinds import MariaDB, PostgreSQL

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from module_sdk_sql.dialects.base import Link
-from module_sdk_sql.dialects.sqlite.connection import SQLiteLink
+from module_sdk_sql.dialects.base import Connection
+from module_sdk_sql.dialects.sqlite.connection import SQLiteConnection
 from module_sdk_sql.group_commit import GroupCommit
 from module_sdk_sql.manager import SQLTaskManager
 
@@ -38,7 +38,7 @@ class Line:
         self.writers: GroupCommit = manager.pool.writers
         self.statements: list[str] = []
         for link in manager.pool.members:
-            assert isinstance(link, SQLiteLink)
+            assert isinstance(link, SQLiteConnection)
             link.connection.set_trace_callback(self.statements.append)
         self.other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.other.execute("BEGIN IMMEDIATE")
@@ -130,7 +130,7 @@ def test_nobody_is_told_of_success_before_the_commit(manager: SQLTaskManager, li
             may_commit.wait(LONG_SECONDS)
 
     for link in manager.pool.members:
-        assert isinstance(link, SQLiteLink)
+        assert isinstance(link, SQLiteConnection)
         link.connection.set_trace_callback(hold_back)
     for number in range(4):
         line.add(lambda number=number: manager.update(task.id, progress=number / 10, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
@@ -151,7 +151,7 @@ def test_nobody_is_told_of_success_before_the_commit(manager: SQLTaskManager, li
 
 def test_one_that_fails_takes_no_other_along(manager: SQLTaskManager, line: Line, task: Task) -> None:
     # given one statement among others that cannot be
-    def nonsense(link: Link, deadline: float) -> int:
+    def nonsense(link: Connection, deadline: float) -> int:
         return link.execute("INSERT INTO nowhere VALUES (1)", (), deadline)
 
     def update(number: int) -> Any:
@@ -176,7 +176,7 @@ def test_a_thread_that_is_interrupted_while_it_writes_for_others_loses_nothing_o
     manager: SQLTaskManager, line: Line, task: Task
 ) -> None:
     # given a write that is interrupted whenever it runs
-    def interrupted(link: Link, deadline: float) -> int:
+    def interrupted(link: Connection, deadline: float) -> int:
         raise KeyboardInterrupt
 
     line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
@@ -197,15 +197,15 @@ def test_an_exception_from_outside_after_the_commit_runs_nothing_again(
     manager: SQLTaskManager, line: Line, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a handler of a signal that raises as the commit for two has come back
-    execute = SQLiteLink.execute
+    execute = SQLiteConnection.execute
 
-    def execute_and_raise(link: SQLiteLink, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+    def execute_and_raise(link: SQLiteConnection, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         count = execute(link, sql, arguments, deadline)
         if sql == "COMMIT":
             raise TimeLimitError
         return count
 
-    monkeypatch.setattr(SQLiteLink, "execute", execute_and_raise)
+    monkeypatch.setattr(SQLiteConnection, "execute", execute_and_raise)
     line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
     line.add(lambda: manager.update(task.id, status="interrupted", timeout_seconds=LONG_SECONDS))
     # when the file is free
@@ -225,14 +225,14 @@ def test_a_commit_that_takes_too_long_is_not_waited_for(
 ) -> None:
     # given a disk that stalls in a commit for two
     may_commit = threading.Event()
-    execute = SQLiteLink.execute
+    execute = SQLiteConnection.execute
 
-    def stall(link: SQLiteLink, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+    def stall(link: SQLiteConnection, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         if sql == "COMMIT":
             may_commit.wait(LONG_SECONDS)
         return execute(link, sql, arguments, deadline)
 
-    monkeypatch.setattr(SQLiteLink, "execute", stall)
+    monkeypatch.setattr(SQLiteConnection, "execute", stall)
     line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
     hasty = line.add(lambda: manager.update(task.id, progress=0.2, timeout_seconds=2))
     line.other.execute("ROLLBACK")

@@ -112,7 +112,7 @@ def test_a_scan_would_be_noticed(store: SQLTaskManager) -> None:
     """The measure itself: what no index serves examines every task; SQLite's instructions tell less of them."""
     statement = store.statements.render(f"SELECT * FROM {store.tables.tasks_name} AS t WHERE t.label = :label")
     deadline = store.deadline(None)
-    with store.pool.link(deadline) as link:
+    with store.pool.connection(deadline) as link:
         _, rows_examined = link.explain(statement.sql, ["none"], deadline)
     assert rows_examined > TASKS / 10
 

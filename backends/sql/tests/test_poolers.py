@@ -10,9 +10,9 @@ from typing import Any, Final, cast
 
 import psycopg
 import pytest
-from module_sdk_sql.dialects.postgresql.connection import PostgreSQLLink
+from module_sdk_sql.dialects.postgresql.connection import PostgreSQLConnection
 from module_sdk_sql.dialects.postgresql.dialect import PostgreSQLDialect
-from module_sdk_sql.dialects.postgresql.pooled_connection import PooledLink
+from module_sdk_sql.dialects.postgresql.pooled_connection import PooledConnection
 from module_sdk_sql.manager import SQLTaskManager
 
 from devtools.servers.pooler import PgBouncer
@@ -53,7 +53,7 @@ def dialect_of(manager: SQLTaskManager) -> PostgreSQLDialect:
 
 def link_of(manager: SQLTaskManager) -> Any:
     manager.ping()
-    return manager.pool.places.stock[-1].link
+    return manager.pool.slots.stock[-1].item
 
 
 def stranger(url: str) -> psycopg.Connection[Any]:
@@ -154,7 +154,7 @@ def test_a_pooler_that_passes_for_a_server_costs_no_wrong_row(
     # then they have found out
     assert [client.wrong for client in clients] == [[]] * CLIENTS
     assert all(dialect_of(client.manager).found_pooler for client in clients)
-    assert all(isinstance(link_of(client.manager), PooledLink) for client in clients)
+    assert all(isinstance(link_of(client.manager), PooledConnection) for client in clients)
     assert len([record for record in caplog.records if "pooler=true" in record.message]) == CLIENTS
 
 
@@ -197,12 +197,12 @@ def test_a_pooler_in_session_mode_is_served_too(
     with running(PgBouncer, postgresql_url, "pool_mode=session", "default_pool_size=20") as pooler:
         # Its pid is not that of the key data either, so it counts as one in transaction mode …
         found = opener(pooler.url, namespace=namespace)
-        assert isinstance(link_of(found), PooledLink)
+        assert isinstance(link_of(found), PooledConnection)
         task, _ = found.create(new_task(task_key="job"))
         # … unless the URL says that each connection has its session.
         told = opener(f"{pooler.url}?pooler=false", namespace=namespace)
         link = link_of(told)
-        assert type(link) is PostgreSQLLink
+        assert type(link) is PostgreSQLConnection
         link.checked_at = 0.0
         assert told.get_tasks_by_key("job", 7) == [task.to_row()]
         assert link_of(told) is link
@@ -211,9 +211,9 @@ def test_a_pooler_in_session_mode_is_served_too(
 
 def test_a_direct_connection_has_its_session_and_says_so(postgresql_url: str, opener: Opener, namespace: str) -> None:
     manager = opener(postgresql_url, namespace=namespace)
-    assert type(link_of(manager)) is PostgreSQLLink
+    assert type(link_of(manager)) is PostgreSQLConnection
     assert manager.diagnose().facts["pooler"] == "no"
-    assert isinstance(link_of(opener(f"{postgresql_url}?pooler=true", namespace=namespace)), PooledLink)
+    assert isinstance(link_of(opener(f"{postgresql_url}?pooler=true", namespace=namespace)), PooledConnection)
 
 
 def test_doctor_says_that_there_is_a_pooler(narrow: PgBouncer, opener: Opener, namespace: str) -> None:
@@ -225,7 +225,7 @@ def test_a_session_that_is_older_than_its_connection_is_a_poolers(
 ) -> None:
     """As behind a pooler that passes the key data of its sessions on."""
     monkeypatch.setattr("module_sdk_sql.dialects.postgresql.dialect.AGE_MARGIN_SECONDS", -60.0)
-    assert isinstance(link_of(opener(postgresql_url, namespace=namespace)), PooledLink)
+    assert isinstance(link_of(opener(postgresql_url, namespace=namespace)), PooledConnection)
 
 
 def test_a_session_that_changes_betrays_a_pooler(postgresql_url: str, opener: Opener, namespace: str) -> None:
@@ -234,7 +234,7 @@ def test_a_session_that_changes_betrays_a_pooler(postgresql_url: str, opener: Op
     link.session_pid += 1
     link.checked_at = 0.0
     assert manager.count() == 0
-    assert isinstance(link_of(manager), PooledLink)
+    assert isinstance(link_of(manager), PooledConnection)
 
 
 def test_prepared_statements_have_names_that_no_other_connection_has(

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from module_sdk_sql.connection import ROLE_SECONDS
-from module_sdk_sql.dialects.base import Dialect, Link
+from module_sdk_sql.dialects.base import Connection, Dialect
 from module_sdk_sql.dialects.sqlite.dialect import SQLiteDialect
 from module_sdk_sql.manager import SQLTaskManager
+from module_sdk_sql.pool import ROLE_SECONDS
 
 LONG_AGO = -math.inf
 
@@ -19,11 +19,11 @@ class Roles:
     """Stands in for a server's role: it counts how often the pool asks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[Link] = []
+        self.asked: list[Connection] = []
         self.answer: Callable[[], bool] = lambda: True
         monkeypatch.setattr(SQLiteDialect, "check_role", self.check)
 
-    def check(self, link: Link, deadline: float) -> bool:
+    def check(self, link: Connection, deadline: float) -> bool:
         self.asked.append(link)
         return self.answer()
 
@@ -33,7 +33,7 @@ def roles(monkeypatch: pytest.MonkeyPatch) -> Roles:
     return Roles(monkeypatch)
 
 
-def the_idle_link(manager: SQLTaskManager) -> Link:
+def the_idle_link(manager: SQLTaskManager) -> Connection:
     assert manager.get_tasks_by_key("job") == []
     (link,) = manager.pool.members
     return link
@@ -73,17 +73,17 @@ def test_an_interrupt_while_a_role_is_asked_for_loses_no_place(manager: SQLTaskM
         raise KeyboardInterrupt
 
     roles.answer = interrupted
-    free = manager.pool.places.free
+    free = manager.pool.slots.free
     with pytest.raises(KeyboardInterrupt):
         manager.get_tasks_by_key("job")
-    assert manager.pool.places.free == free
+    assert manager.pool.slots.free == free
     assert link not in manager.pool.members
 
 
 def test_a_refused_write_shows_that_the_role_is_lost(manager: SQLTaskManager, monkeypatch: pytest.MonkeyPatch) -> None:
     link = the_idle_link(manager)
     monkeypatch.setattr(Dialect, "lost_role", lambda self, error: True)
-    with pytest.raises(ValueError, match="read-only"), manager.pool.link(time.monotonic() + 5):
+    with pytest.raises(ValueError, match="read-only"), manager.pool.connection(time.monotonic() + 5):
         raise ValueError("the server is read-only")
     assert link not in manager.pool.members
     assert not manager.pool.members

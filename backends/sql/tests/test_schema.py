@@ -117,7 +117,7 @@ def test_a_step_adds_what_its_version_adds(
     task, _ = manager.create(new_task(arguments={"a": 1}))
     # when the code of the second version opens it
     deadline = manager.deadline(None)
-    with manager.pool.link(deadline) as link:
+    with manager.pool.connection(deadline) as link:
         found = upgrade(link, manager.statements, deadline)
         # then the step has run once, and a second time nothing is left to do
         assert found == 1
@@ -140,13 +140,13 @@ def test_a_step_that_breaks_off_is_done_the_next_time(
 
     monkeypatch.setattr("module_sdk_sql.migrations.step_statements", broken)
     deadline = manager.deadline(None)
-    with pytest.raises(Exception, match="NONSENSE"), manager.pool.link(deadline) as link:
+    with pytest.raises(Exception, match="NONSENSE"), manager.pool.connection(deadline) as link:
         upgrade(link, manager.statements, deadline)
-    with manager.pool.link(deadline) as link:
+    with manager.pool.connection(deadline) as link:
         assert read_version(link, manager.statements, deadline) == 1
     # when it is repaired, then it is done from the start
     monkeypatch.setattr("module_sdk_sql.migrations.step_statements", step_statements)
-    with manager.pool.link(deadline) as link:
+    with manager.pool.connection(deadline) as link:
         assert upgrade(link, manager.statements, deadline) == 1
         assert read_version(link, manager.statements, deadline) == second_version
     assert knows_priority(manager)

@@ -114,7 +114,7 @@ def test_a_silent_server_ends_no_call_late(
         except TaskBackendUnavailableError:
             assert time.monotonic() < end, "the manager did not come back"
             time.sleep(0.1)
-    assert store.pool.places.free == store.dialect.connections
+    assert store.pool.slots.free == store.dialect.connections
 
 
 def test_failures_lose_no_thread_and_no_descriptor(store: SQLTaskManager, server: Server, new_task: TaskMaker) -> None:

@@ -86,7 +86,7 @@ def test_busy_connections_are_waited_for_until_the_deadline(opener: Opener) -> N
     # given a pool of one connection that is in use
     manager = opener(max_connections=1)
     manager.setup()
-    with manager.pool.link(manager.deadline(None)):
+    with manager.pool.connection(manager.deadline(None)):
         # when another call needs one, then it fails in time
         began = time.monotonic()
         with pytest.raises(TaskBackendUnavailableError, match="all 1 connections"):
@@ -102,7 +102,7 @@ def test_failures_lose_no_connection(manager: SQLTaskManager, locked: sqlite3.Co
         with pytest.raises(TaskBackendUnavailableError):
             manager.create(new_task(), timeout_seconds=0.01)
     # then all of them can still be had
-    assert manager.pool.places.free == manager.dialect.connections
+    assert manager.pool.slots.free == manager.dialect.connections
     assert len(manager.pool.members) <= manager.dialect.connections
     assert manager.list_user_tasks(1, 7) == []
 

@@ -188,7 +188,7 @@ def test_a_full_disk_leaves_the_earlier_state(opener: Opener, new_task: TaskMake
     # given a store whose file cannot grow
     manager = opener(max_connections=1)
     kept, _ = manager.create(new_task(task_key="kept"))
-    with manager.pool.link(manager.deadline(None)) as link:
+    with manager.pool.connection(manager.deadline(None)) as link:
         link.fetch("PRAGMA max_page_count = 1", (), manager.deadline(None))  # SQLite raises it to what there is
     # when tasks are written until it is full
     large = "x" * 900_000

@@ -47,7 +47,7 @@ ALIVE: Final = (
 )
 
 
-def soft_lookup(operation: str) -> tasks.LookupResult:
+def safe_lookup(operation: str) -> tasks.LookupResult:
     answer: tasks.LookupResult = getattr(tasks, operation)(argument_of(operation))
     return answer
 
@@ -66,7 +66,7 @@ class FailClauses:
         store.given(task_key="job:1")
         module_sdk.configure(url=None)
 
-        then_failed("FAIL-01", operation, soft_lookup(operation), ConfigurationError)
+        then_failed("FAIL-01", operation, safe_lookup(operation), ConfigurationError)
 
     @clause("FAIL-02")
     @pytest.mark.parametrize("operation", LOOKUPS)
@@ -75,8 +75,8 @@ class FailClauses:
         for error in ERRORS:
             module_sdk.configure(manager=FaultyManager(store.manager, raises(error)))
 
-            then_failed("FAIL-02", f"{operation} with {error!r}", soft_lookup(operation), error)
-            demand("FAIL-02", f"{operation} afterwards", 1, len(soft_lookup(operation)))
+            then_failed("FAIL-02", f"{operation} with {error!r}", safe_lookup(operation), error)
+            demand("FAIL-02", f"{operation} afterwards", 1, len(safe_lookup(operation)))
 
     @clause("FAIL-02")
     @pytest.mark.parametrize("operation", LOOKUPS)
@@ -84,7 +84,7 @@ class FailClauses:
         store.given(task_key="job:1")
 
         with failing_primitives(store.manager, *FINDS) as cause:
-            answer = soft_lookup(operation)
+            answer = safe_lookup(operation)
 
         then_failed("FAIL-02", operation, answer, TaskBackendError)
         assert answer.error is not None
@@ -97,7 +97,7 @@ class FailClauses:
     def test_interrupts_pass_through(self, store: Store, operation: str, interrupt: type[BaseException]) -> None:
         module_sdk.configure(manager=FaultyManager(store.manager, raises(interrupt())))
 
-        demand_error("FAIL-03", f"tasks.{operation}", interrupt, soft_lookup, operation)
+        demand_error("FAIL-03", f"tasks.{operation}", interrupt, safe_lookup, operation)
 
     @clause("FAIL-04")
     @pytest.mark.parametrize("operation", LOOKUPS)
@@ -109,7 +109,7 @@ class FailClauses:
         for answer in (*no_lists, [None], [{}], [row, None], [row, short], [[row]], ["id"]):
             module_sdk.configure(manager=FaultyManager(store.manager, returns(answer)))
 
-            then_failed("FAIL-04", f"{operation} answered by {answer!a:.80}", soft_lookup(operation), Exception)
+            then_failed("FAIL-04", f"{operation} answered by {answer!a:.80}", safe_lookup(operation), Exception)
 
     @clause("FAIL-05")
     def test_a_dead_server_is_unavailable(self, store: Store) -> None:
@@ -215,7 +215,7 @@ class FailClauses:
                 store.then_lookup(operation, argument_of(operation))
             answer = getattr(store.manager, operation)(argument_of(operation))
             demand("FAIL-10", f"{operation}.skipped", len(unreadable), answer.skipped)
-            demand("FAIL-10", f"tasks.{operation}.skipped", len(unreadable), soft_lookup(operation).skipped)
+            demand("FAIL-10", f"tasks.{operation}.skipped", len(unreadable), safe_lookup(operation).skipped)
             logged = len(caplog.records) >= len(unreadable)
             demand("FAIL-10", f"{operation}: unreadable records are logged", True, logged)
             for limit in (0, 1, 2, 4, 5, 6, 7, 14):
@@ -270,7 +270,7 @@ class FailClauses:
     @clause("FAIL-15")
     @pytest.mark.parametrize("operation", LOOKUPS)
     def test_a_real_empty_answer_has_no_error(self, store: Store, operation: str) -> None:
-        answer = soft_lookup(operation)
+        answer = safe_lookup(operation)
 
         demand("FAIL-15", operation, [], answer)
         demand("FAIL-15", f"{operation}.error", None, answer.error)
@@ -290,7 +290,7 @@ def then_unavailable(store: Store, clause_id: str, port: int) -> None:
     calls: dict[str, Callable[[], object]] = {"create": functools.partial(manager.create, task_of(store.fields()))}
     for operation in LOOKUPS:
         calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
-        calls[f"tasks.{operation}"] = functools.partial(soft_lookup, operation)
+        calls[f"tasks.{operation}"] = functools.partial(safe_lookup, operation)
     then_unavailable_at_once(clause_id, SOON, calls)
 
 

@@ -16,7 +16,7 @@ from module_sdk import tasks
 from module_sdk.backends import InvalidInputError, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_contract.calls import LOOKUPS, argument_of
 from module_sdk_contract.faults.failing_managers import FaultyManager, failing_primitives, hangs, raises, returns
-from module_sdk_contract.groups.failure import FINDS, soft_lookup, then_failed
+from module_sdk_contract.groups.failure import FINDS, safe_lookup, then_failed
 from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand
@@ -37,7 +37,7 @@ class Observer:
             raise RuntimeError("an observer that fails")
 
 
-def soft_async(operation: str) -> Any:
+def safe_async(operation: str) -> Any:
     return getattr(tasks, f"a{operation}")(argument_of(operation))
 
 
@@ -66,11 +66,11 @@ class FailureModes:
         manager.always = raises(AWAY)
         module_sdk.configure(manager=manager)
         for _ in range(20):
-            then_failed("FAIL-08", "a lookup while the store is away", soft_lookup("get_tasks_by_key"), AWAY)
+            then_failed("FAIL-08", "a lookup while the store is away", safe_lookup("get_tasks_by_key"), AWAY)
 
         manager.always = None
         recovered = time.monotonic()
-        while soft_lookup("get_tasks_by_key").error is not None and time.monotonic() < recovered + 4:
+        while safe_lookup("get_tasks_by_key").error is not None and time.monotonic() < recovered + 4:
             time.sleep(0.01)
 
         taken = time.monotonic() - recovered
@@ -83,7 +83,7 @@ class FailureModes:
         store.given(task_key="job:1")
         with failing_primitives(store.manager, *FINDS, "store_create"):
             for _ in range(20):
-                then_failed("FAIL-08", "a lookup", soft_lookup("get_tasks_by_key"), TaskBackendError)
+                then_failed("FAIL-08", "a lookup", safe_lookup("get_tasks_by_key"), TaskBackendError)
 
         store.given(task_key="job:2")
         store.then_prefix("job")
@@ -103,7 +103,7 @@ class FailureModes:
 
         with caplog.at_level(logging.WARNING, logger="module_sdk.tasks"):
             for operation in LOOKUPS * 10:
-                then_failed("FAIL-11", operation, soft_lookup(operation), error)
+                then_failed("FAIL-11", operation, safe_lookup(operation), error)
 
         reports = [record.getMessage() for record in caplog.records if "the cause" in record.getMessage()]
         demand("FAIL-11", f"lines logged for 30 failures of 3 lookups: {reports}", 3, len(reports))
@@ -120,7 +120,7 @@ class FailureModes:
                 store.given(task_key="job:1", status="completed", **fields)
 
         for operation in LOOKUPS:
-            answer = asyncio.run(soft_async(operation))
+            answer = asyncio.run(safe_async(operation))
             demand("FAIL-12", f"a{operation}", store.then_lookup(operation, argument_of(operation)), answer)
             demand("FAIL-12", f"a{operation}.error", None, answer.error)
             for organization, limit in ((7, None), (None, 2), (7, 1)):
@@ -129,12 +129,12 @@ class FailureModes:
                 demand("FAIL-12", f"a{operation} in {organization}, limit={limit}", expected, asyncio.run(twin))
         module_sdk.configure(manager=FaultyManager(store.manager, *[raises(AWAY)] * 3, *[returns(None)] * 3))
         for operation in LOOKUPS:
-            then_failed("FAIL-12", f"a{operation}", asyncio.run(soft_async(operation)), AWAY)
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), AWAY)
         for operation in LOOKUPS:
-            then_failed("FAIL-12", f"a{operation}", asyncio.run(soft_async(operation)), TaskBackendError)
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), TaskBackendError)
         module_sdk.configure(url=None)
         for operation in LOOKUPS:
-            then_failed("FAIL-12", f"a{operation}", asyncio.run(soft_async(operation)), RuntimeError)
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), RuntimeError)
 
     @clause("FAIL-12")
     def test_async_twins_never_block_the_loop(self, store: Store) -> None:
@@ -145,7 +145,7 @@ class FailureModes:
         module_sdk.configure(manager=manager, lookup_timeout_seconds=3, breaker=False)
 
         async def ask_and_open() -> list[tasks.LookupResult]:
-            asked = [asyncio.ensure_future(soft_async(operation)) for operation in LOOKUPS]
+            asked = [asyncio.ensure_future(safe_async(operation)) for operation in LOOKUPS]
             while manager.calls.total() < 3:
                 await asyncio.sleep(0.005)
             gate.set()
@@ -165,11 +165,11 @@ class FailureModes:
         def fail_often(count: int) -> None:
             module_sdk.configure(manager=manager, breaker=False)
             for number in range(count):
-                soft_lookup(LOOKUPS[number % 3])
+                safe_lookup(LOOKUPS[number % 3])
             store.use_facade(breaker=False)
             with failing_primitives(store.manager, *FINDS):
                 for number in range(count):
-                    soft_lookup(LOOKUPS[number % 3])
+                    safe_lookup(LOOKUPS[number % 3])
 
         fail_often(30)
         before = held_resources()
@@ -200,14 +200,14 @@ class FailureModes:
         manager.always = raises(AWAY)
         module_sdk.configure(manager=manager)
         for _ in range(5):
-            then_failed("FAIL-14", "a lookup before it opens", soft_lookup("list_user_tasks"), AWAY)
+            then_failed("FAIL-14", "a lookup before it opens", safe_lookup("list_user_tasks"), AWAY)
 
         for _ in range(50):
-            then_failed("FAIL-14", "a lookup while it is open", soft_lookup("list_user_tasks"), AWAY)
+            then_failed("FAIL-14", "a lookup while it is open", safe_lookup("list_user_tasks"), AWAY)
         demand("FAIL-14", "lookups that reached the manager", 5, manager.calls["list_user_tasks"])
         manager.always = None
         recovered = time.monotonic()
-        while soft_lookup("list_user_tasks").error is not None and time.monotonic() < recovered + 4:
+        while safe_lookup("list_user_tasks").error is not None and time.monotonic() < recovered + 4:
             time.sleep(0.01)
 
         demand("FAIL-14", "the manager was pinged", True, manager.calls["ping"] >= 1)
@@ -221,7 +221,7 @@ class FailureModes:
         module_sdk.configure(manager=manager, lookup_timeout_seconds=0.05)
 
         for _ in range(20):
-            then_failed("FAIL-14", "a lookup", soft_lookup("list_user_tasks"), TaskBackendUnavailableError)
+            then_failed("FAIL-14", "a lookup", safe_lookup("list_user_tasks"), TaskBackendUnavailableError)
         gate.set()
 
         demand("FAIL-14", "lookups that reached the manager", 5, manager.calls["list_user_tasks"])
@@ -233,9 +233,9 @@ class FailureModes:
         manager = FaultyManager(store.manager, *faults * 5)
         module_sdk.configure(manager=manager)
         for _ in range(20):
-            then_failed("FAIL-14", "a lookup", soft_lookup("list_user_tasks"), Exception)
+            then_failed("FAIL-14", "a lookup", safe_lookup("list_user_tasks"), Exception)
 
-        answer = soft_lookup("list_user_tasks")
+        answer = safe_lookup("list_user_tasks")
 
         demand("FAIL-14", "lookups that reached the manager", 21, manager.calls["list_user_tasks"])
         demand("FAIL-14", "the error of a lookup that works", None, answer.error)

@@ -17,7 +17,7 @@ from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import ContractViolation, Violation, compare, demand, demand_error, raised
 
 Entry = Literal["created", "imported"]
-MOST_MOVES: Final = 3
+MAXIMUM_MOVES: Final = 3
 ALL_AT_ONCE: Final = "interrupt_all"
 """The end of a task that ends with many."""
 ALREADY: Final = ""
@@ -39,7 +39,7 @@ EVERYTHING: Final = {
 }
 
 
-def paths(start: str, moves: int = MOST_MOVES) -> Iterator[tuple[str, ...]]:
+def paths(start: str, moves: int = MAXIMUM_MOVES) -> Iterator[tuple[str, ...]]:
     """Every sequence of active states that begins so, by legal moves; an ended state alone."""
     yield (start,)
     if moves:
@@ -145,7 +145,7 @@ class Ways:
 
     def move(self) -> None:
         """Along their paths, all of them a step at a time."""
-        for step in range(1, MOST_MOVES + 1):
+        for step in range(1, MAXIMUM_MOVES + 1):
             for walker in self.walking:
                 if step < len(walker.path):
                     status = walker.path[step]

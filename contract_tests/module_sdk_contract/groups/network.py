@@ -17,7 +17,7 @@ from module_sdk_contract.calls import LOOKUPS, argument_of
 from module_sdk_contract.factories import task_of
 from module_sdk_contract.faults.failing_managers import outcome_within
 from module_sdk_contract.faults.fault_proxy import FaultProxy, Kind
-from module_sdk_contract.groups.failure import GRACE, soft_lookup, then_unavailable_at_once
+from module_sdk_contract.groups.failure import GRACE, safe_lookup, then_unavailable_at_once
 from module_sdk_contract.groups.failure_modes import held_resources, then_no_leak
 from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
@@ -79,7 +79,7 @@ class Network:
         self.proxy.set(Kind.NONE)
         gc.collect()
         healed = time.monotonic()
-        while (answer := soft_lookup("list_user_tasks")).error is not None and time.monotonic() < healed + 4:
+        while (answer := safe_lookup("list_user_tasks")).error is not None and time.monotonic() < healed + 4:
             time.sleep(0.01)
         taken = time.monotonic() - healed
         asked = f"lookups work within {BACK_SECONDS} s, after {taken:.2f} s ({answer.error!r})"
@@ -110,7 +110,7 @@ def then_hurts_and_heals(store: Store, hurt: str) -> None:
     }
     for operation in LOOKUPS:
         calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
-        calls[f"tasks.{operation}"] = functools.partial(soft_lookup, operation)
+        calls[f"tasks.{operation}"] = functools.partial(safe_lookup, operation)
     then_unavailable_at_once(HURTS[hurt][0], deadline, calls)
     network.heal()
     # Nobody knows whether the update went in; repeating it tells.
@@ -205,7 +205,7 @@ class NetworkClauses:
         network.hurt("refuse")
         # First of all, while the pool still has a connection that worked.
         demand_error("DISC-07", "ping", TaskBackendUnavailableError, network.manager.ping)
-        demand("FAIL-08", "a lookup fails", True, soft_lookup("list_user_tasks").error is not None)
+        demand("FAIL-08", "a lookup fails", True, safe_lookup("list_user_tasks").error is not None)
         network.heal()
 
         demand_answer("DISC-07", "ping of a server that is back", None, network.manager.ping)
@@ -288,7 +288,7 @@ class NetworkClauses:
         def fail(times: int) -> None:
             network.hurt(hurt)
             for number in range(times):
-                demand("FAIL-13", "a lookup fails", True, soft_lookup(LOOKUPS[number % 3]).error is not None)
+                demand("FAIL-13", "a lookup fails", True, safe_lookup(LOOKUPS[number % 3]).error is not None)
             network.heal()
 
         fail(5)

@@ -25,8 +25,8 @@ from module_sdk_contract.questions import (
     question,
     questions_about,
     questions_of_states,
+    repeated_questions,
     some_questions,
-    standing_questions,
     write,
 )
 from module_sdk_contract.violations import compare, demand
@@ -119,7 +119,7 @@ def then_all_notice(store: Store, reader: Actor, other: Actor | None = None, *, 
     what was written through it. `first` is the place of the first that the reader makes.
     """
     ids = [store.fields()["id"] for _ in range(TASKS)]
-    questions_for = standing_questions if other is None else some_questions
+    questions_for = repeated_questions if other is None else some_questions
     questions = questions_for(ids, store.clock() + round(MIDDLE_SECONDS * SECOND))
     for place, plan in enumerate(changes_of(ids)):
         writer = reader if other is None or place % 4 == first else other

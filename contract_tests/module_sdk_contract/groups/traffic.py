@@ -21,7 +21,7 @@ STRANGER: Final = 2
 LARGE: Final = "x" * 100_000
 # Drivers and pools ask for things of their own now and then; the least of several calls is without them.
 FEWEST_ROUNDS: Final = 3
-MOST_ROUNDS: Final = 20
+MAXIMUM_ROUNDS: Final = 20
 
 Call = Callable[[str], object]
 
@@ -65,7 +65,7 @@ def then_as_much_travels(proxy: FaultProxy, name: str, call: Call, task_id: str)
     # Whatever is prepared at first use is prepared by now.
     travelled(proxy, call, UNKNOWN_ID)
     least: dict[str, tuple[int, int]] = {}
-    for number in range(MOST_ROUNDS):
+    for number in range(MAXIMUM_ROUNDS):
         for asked in (UNKNOWN_ID, task_id):
             now = travelled(proxy, call, asked)
             least[asked] = min(least.get(asked, now), now)

@@ -17,7 +17,7 @@ from module_sdk_contract.data.reference import ENDED
 from module_sdk_contract.factories import task_of
 from module_sdk_contract.processes.races import frequent_switches
 
-MOST_BYTES: Final = 4_096
+MAXIMUM_BYTES: Final = 4_096
 """A child writes no more than fits into a pipe that its parent reads later."""
 CHILD_SECONDS: Final = 10.0
 """Five times what a child needs on a busy machine; one that hangs needs it all."""
@@ -182,7 +182,7 @@ def use_in_child(busy: Busy, first: str) -> str:
     if child == 0:
         os.close(reading)
         found = use_all(busy.calls.manager, busy, [first], lambda name: os.write(writing, f"{name}\n".encode()))
-        os.write(writing, found.encode()[:MOST_BYTES])
+        os.write(writing, found.encode()[:MAXIMUM_BYTES])
         os._exit(0)
     os.close(writing)
     until = time.monotonic() + CHILD_SECONDS

@@ -26,7 +26,7 @@ class Level(enum.StrEnum):
     for a clause about servers, where there is none."""
 
 
-MOST_NAMES: Final = 12
+MAXIMUM_NAMES: Final = 12
 UNOPENED: Final = "the store does not open: "
 """Begins the gap that explains all others."""
 
@@ -64,8 +64,8 @@ def core_gaps(ledger: Ledger, tier: str) -> Iterator[str]:
         yield f"clauses unknown, since tests were skipped: {named(skipped)}"
     if needless := ledger.needless_deviations():
         yield f"declared as deviations, and passed: {named(needless)}"
-    if ledger.left_out:
-        yield f"{len(ledger.left_out)} tests left out, such as {ledger.left_out[0]}"
+    if ledger.deselected:
+        yield f"{len(ledger.deselected)} tests left out, such as {ledger.deselected[0]}"
     if len(ledger.decided) < ledger.expected:
         yield f"the run ended after {len(ledger.decided)} of {ledger.expected} tests"
 
@@ -86,5 +86,5 @@ def durable_gaps(ledger: Ledger) -> Iterator[str]:
 
 
 def named(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f"{', '.join(names[:MOST_NAMES])}{more}"
+    more = f" and {len(names) - MAXIMUM_NAMES} more" if len(names) > MAXIMUM_NAMES else ""
+    return f"{', '.join(names[:MAXIMUM_NAMES])}{more}"

@@ -24,7 +24,7 @@ DESCRIBED: set[str] = set()
 """The suites whose store has been described in this process."""
 REFUSED: Final[dict[str, list[str]]] = {}
 """Why the store of a suite did not open, by suite; only those that have never opened."""
-MOST_REFUSALS: Final = 3
+MAXIMUM_REFUSALS: Final = 3
 HOOKS: Final = frozenset(
     name
     for name, method in vars(StoreUnderTest).items()
@@ -40,10 +40,10 @@ def describe_store(item: pytest.Item) -> None:
         item.user_properties.append((FACTS, {"suite": suite_findings(item), "facts": describe(store)}))
 
 
-def give_up_early(item: pytest.Item) -> None:
+def skip_unopenable(item: pytest.Item) -> None:
     """A store that the first tests could not open is not tried by hundreds more, each to the end of its patience."""
     refusals = REFUSED.get(suite_id(item), [])
-    if len(refusals) >= MOST_REFUSALS and suite_id(item) not in DESCRIBED:
+    if len(refusals) >= MAXIMUM_REFUSALS and suite_id(item) not in DESCRIBED:
         raise NotTried(f"{len(refusals)} tests could not open the store, so this one does not try: {refusals[-1]}")
 
 

@@ -46,7 +46,7 @@ def report_of(ledger: Ledger, config: pytest.Config) -> Report:
         "seed": seed,
         "ended_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(ledger.seconds, 3),
-        "tests": {"run": len(ledger.decided), "chosen": ledger.expected, "left_out": ledger.left_out},
+        "tests": {"run": len(ledger.decided), "chosen": ledger.expected, "deselected": ledger.deselected},
         **ledger.facts,
         "totals": {verdict.value: len(ledger.clauses(verdict)) for verdict in Verdict},
         "blamed": ledger.blamed(),

@@ -12,7 +12,7 @@ from module_sdk_contract.report.verdicts import WEIGHT, Verdict
 CanaryResult = Literal["noticed", "silent", "crashed", "excused", "not run"]
 CANARY_WEIGHT: list[CanaryResult] = ["not run", "excused", "noticed", "crashed", "silent"]
 """The heaviest result of a canary's tests is the canary's."""
-MOST_FAILURES = 3
+MAXIMUM_FAILURES = 3
 """Kept for each clause."""
 
 
@@ -43,9 +43,9 @@ class SuiteFindings(TypedDict):
     deviations: list[dict[str, str]]
     tests: int
     """How many the suite's run has, in this process's collection."""
-    left_out: list[str]
+    deselected: list[str]
     """Tests of the tier that were deselected, or not collected."""
-    half_decided: list[str]
+    partly_run_clauses: list[str]
     """The clauses that some of those tests decide."""
 
 
@@ -79,8 +79,8 @@ class Ledger:
         """Why the store has never opened, if it has not."""
         self.joined = False
         self.expected = 0
-        self.left_out: list[str] = []
-        self.half_decided: set[str] = set()
+        self.deselected: list[str] = []
+        self.partly_run_clauses: set[str] = set()
         self.decided: set[str] = set()
         """The tests that ended."""
         self.seconds = 0.0
@@ -90,8 +90,8 @@ class Ledger:
         suite: SuiteFindings = found["suite"]
         self.deviations = {deviation["clause"]: deviation for deviation in suite["deviations"]}
         self.joined = suite["joined"]
-        self.expected, self.left_out = suite["tests"], suite["left_out"]
-        self.half_decided = set(suite["half_decided"])
+        self.expected, self.deselected = suite["tests"], suite["deselected"]
+        self.partly_run_clauses = set(suite["partly_run_clauses"])
         self.seconds += found.get("seconds", 0.0)
         self.refusal = found.get("refusal", "")
         if kind == FACTS:
@@ -118,7 +118,7 @@ class Ledger:
                 record.calls = min(findings["calls"], findings["calls"] if record.calls is None else record.calls)
             told = findings["failures"].get(clause_id, [])
             record.failures += [text for text in told if text not in record.failures]
-            del record.failures[MOST_FAILURES:]
+            del record.failures[MAXIMUM_FAILURES:]
 
     def verdict(self, clause_id: str) -> Verdict:
         return self.record_of(clause_id).verdict
@@ -134,7 +134,7 @@ class Ledger:
 
         A clause of which a test was left out may well fail there.
         """
-        decided = self.deviations.keys() - self.half_decided
+        decided = self.deviations.keys() - self.partly_run_clauses
         return sorted(clause_id for clause_id in decided if self.verdict(clause_id) is Verdict.PASSED)
 
     def blamed(self) -> list[str]:

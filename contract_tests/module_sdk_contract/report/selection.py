@@ -67,7 +67,7 @@ class Selection:
         check_markers(items)
         outside_tier = outside(contract_items(items), self.tier, self.seed)
         drop(config, items, outside_tier)
-        self.unsampled = [item for item in outside_tier if tier_of(item) != TIERS[-1]]
+        self.outside_sample = [item for item in outside_tier if tier_of(item) != TIERS[-1]]
         """What the quick tier leaves out of the core."""
         self.offered = contract_items(items)
 
@@ -92,22 +92,22 @@ class Selection:
     def findings(self, items: list[pytest.Item]) -> dict[str, SuiteFindings]:
         """By suite: what all its tests tell alike."""
         here = set(items)
-        left_out: dict[str, set[str]] = collections.defaultdict(set)
-        half_decided: dict[str, set[str]] = collections.defaultdict(set)
-        for item in (*self.offered, *self.unsampled):
+        deselected: dict[str, set[str]] = collections.defaultdict(set)
+        partly_run_clauses: dict[str, set[str]] = collections.defaultdict(set)
+        for item in (*self.offered, *self.outside_sample):
             if item not in here:
-                half_decided[suite_id(item)].update(clauses_of(item))
+                partly_run_clauses[suite_id(item)].update(clauses_of(item))
         for item in self.offered:
             if item not in here:
-                left_out[suite_id(item)].add(item.name)
+                deselected[suite_id(item)].add(item.name)
         decisive = contract_items(items)
         classes = {suite_id(item): suite_class(item) for item in (*decisive, *self.canaries) if item in here}
-        known = {(suite_id(item), getattr(item, "originalname", "")) for item in (*self.offered, *self.unsampled)}
+        known = {(suite_id(item), getattr(item, "originalname", "")) for item in (*self.offered, *self.outside_sample)}
         for suite, contract in classes.items():
             for name, test in deciding_tests(contract):
                 if (suite, name) not in known and self.runs(test):
-                    left_out[suite].add(name)
-                    half_decided[suite].update(clauses_of_function(test))
+                    deselected[suite].add(name)
+                    partly_run_clauses[suite].update(clauses_of_function(test))
         tests = collections.Counter(suite_id(item) for item in decisive)
         return {
             suite: {
@@ -115,8 +115,8 @@ class Selection:
                 "joined": contract.__module__ == JOINED,
                 "deviations": [deviation.to_dict() for deviation in contract.deviations],
                 "tests": tests[suite],
-                "left_out": sorted(left_out[suite]),
-                "half_decided": sorted(half_decided[suite]),
+                "deselected": sorted(deselected[suite]),
+                "partly_run_clauses": sorted(partly_run_clauses[suite]),
             }
             for suite, contract in classes.items()
         }
@@ -160,11 +160,11 @@ def clauses_chosen(config: pytest.Config) -> set[str]:
 def outside(items: Iterable[pytest.Item], tier: str, seed: int) -> list[pytest.Item]:
     """The tests that the tier leaves out."""
     allowed = TIERS[: TIERS.index(tier) + 1]
-    left_out = [item for item in items if tier_of(item) not in allowed]
-    return left_out if tier != TIERS[0] else left_out + unsampled(set(items) - set(left_out), seed)
+    deselected = [item for item in items if tier_of(item) not in allowed]
+    return deselected if tier != TIERS[0] else deselected + outside_sample(set(items) - set(deselected), seed)
 
 
-def unsampled(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
+def outside_sample(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
     """Of each test's parameter sets those that are not in the sample, which the seed moves."""
     by_test: dict[tuple[object, str], list[pytest.Item]] = collections.defaultdict(list)
     for item in sorted(items, key=lambda item: item.nodeid):

@@ -322,7 +322,7 @@ class LoserLeavesPayloads(SQLMutant):
         if not has_payloads(record):
             return super().insert(record, deadline, **how)
         values = present_values(record)
-        statement, payloads = self.statements.insert_unless_standing(tuple(values)), self.statements.insert_payloads()
+        statement, payloads = self.statements.insert_unless_existing(tuple(values)), self.statements.insert_payloads()
         with self.pool.transaction(deadline) as link:
             if link.fetch(f"SELECT 1 FROM {self.tables.tasks_name} WHERE id = ?", [record.id], deadline):
                 return None

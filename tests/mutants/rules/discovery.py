@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from module_sdk_memory.filters import matches, sort_key
 from module_sdk_memory.manager import Tables
 from module_sdk_sql import schema
-from module_sdk_sql.connection import Pool
+from module_sdk_sql.pool import Pool
 from module_sdk_sql.queries import Statements
 
 from module_sdk.backends import ConfigurationError, ManagerOptions, Query, Sort, StoredRows, TaskBackendError
@@ -161,7 +161,9 @@ class NamespaceCut(SQLMutant):
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
         namespace = options.namespace[:20]
-        self.tables = schema.Tables(namespace, self.dialect.types, payloads_apart=self.dialect.payloads_apart)
+        self.tables = schema.Tables(
+            namespace, self.dialect.types, separate_payload_table=self.dialect.separate_payload_table
+        )
         self.statements = Statements(self.dialect, self.tables)
 
 

@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from module_sdk.backends import SchemaMissingError, TaskRecord
 from module_sdk.domain.rows import LookupResult
-from module_sdk.store.open_once import Opening
+from module_sdk.store.open_once import OpenOnce
 from tests.mutants.marking import mutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.sql import SQLMutant
@@ -51,7 +51,7 @@ class NeverRecovers(SQLMutant):
 
 @mutant("e4", "the next manager of the process creates what is gone", clause="SEE-10")
 class EachManagerCreates(SQLMutant):
-    def new_opening(self) -> Opening:
+    def new_opening(self) -> OpenOnce:
         opening = super().new_opening()
         opening.place = object()
         return opening

@@ -141,7 +141,7 @@ class BreakerNeverOpens(PatchedFacade):
 class BreakerOpensForAnything(PatchedFacade):
     """Counts every failure, of whatever kind."""
 
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookups:SoftLookups.look_up", count_every_failure),)
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookups:SafeLookups.look_up", count_every_failure),)
 
 
 @mutant("x140", "a foreign manager is waited for", clause="FAIL-14")
@@ -149,7 +149,7 @@ class ForeignCallsUnbounded(PatchedFacade):
     """Waits for a manager of somebody else as long as that takes, up to three seconds."""
 
     patches: ClassVar[tuple[Patch, ...]] = (
-        ("module_sdk.facade.lookups:SoftLookups.call_with_deadline", wait_three_seconds),
+        ("module_sdk.facade.lookups:SafeLookups.call_with_deadline", wait_three_seconds),
     )
 
 

@@ -23,7 +23,7 @@ class ChangedFilter(ChangedSelection):
         return self.is_met(condition, getattr(record, condition.field))
 
     def is_met(self, condition: Any, value: Any) -> bool:
-        return bool(condition.is_met_by(value))
+        return bool(condition.matches(value))
 
 
 @mutant("t207", "a list with None among its values in SQLite", clause="MODEL-04")

@@ -29,13 +29,13 @@ class UpdateSentAgain(ChangedCalls):
 class WriteRunAgain(SQLMutant):
     """Runs each write a second time where the connection was lost, as if nothing had been kept of it."""
 
-    def insist(self, write: Callable[[], Any], deadline: float) -> Any:
+    def retry_on_deadlock(self, write: Callable[[], Any], deadline: float) -> Any:
         try:
-            return super().insist(write, deadline)
+            return super().retry_on_deadlock(write, deadline)
         except Exception as error:
             if not self.dialect.is_unavailable(error) or time.monotonic() >= deadline:
                 raise
-            return super().insist(write, deadline)
+            return super().retry_on_deadlock(write, deadline)
 
 
 @mutant("t313", "an update whose reply was lost is one of an unknown id", clause="FAIL-09")

@@ -45,7 +45,7 @@ class LaggingIndex(ChangedSelection, SortedAnew):
 
     def meets(self, record: TaskRecord, condition: Any, query: Query) -> bool:
         seen = self.as_indexed(record, condition.field, self.filtered)
-        return bool(condition.is_met_by(getattr(seen, condition.field)))
+        return bool(condition.matches(getattr(seen, condition.field)))
 
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         return sort_key(self.as_indexed(record, sort.field, self.sorted), sort)

@@ -71,7 +71,7 @@ class CreateInTwoCommits(SQLMutant):
 
     def insert(self, record: TaskRecord, deadline: float, **how: bool) -> TaskRecord | None:
         values = present_values(record)
-        statement = self.statements.insert_unless_standing(tuple(values))
+        statement = self.statements.insert_unless_existing(tuple(values))
         if self.pool.execute(statement.sql, statement.bind(values), deadline) != 1:
             return None
         if has_payloads(record):

@@ -16,7 +16,7 @@ from module_sdk_sql.schema import ColumnTypes
 StoredTuple = tuple[Any, ...]
 
 
-class Link(abc.ABC):
+class Connection(abc.ABC):
     """One connection of the driver, in autocommit, used by one call at a time.
 
     Every method ends by the deadline (on the clock of `time.monotonic()`) and raises the driver's own errors, or
@@ -39,7 +39,9 @@ class Link(abc.ABC):
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         """All rows; text comes as `str`, and a row that cannot be decoded as `None`."""
 
-    def fetch_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+    def fetch_with_custom_plan(
+        self, sql: str, arguments: Sequence[Any], deadline: float
+    ) -> Sequence[StoredTuple | None]:
         """`fetch`, for a text that will hardly come again: planned for these arguments, and not kept."""
         return self.fetch(sql, arguments, deadline)
 
@@ -75,7 +77,7 @@ class Link(abc.ABC):
         knows what the connection was doing: only a database that lives in it keeps it.
         """
 
-    def disown(self) -> None:  # noqa: B027  # optional: an embedded database is closed before a fork
+    def abandon(self) -> None:  # noqa: B027  # optional: an embedded database is closed before a fork
         """In a forked child: let nothing that the driver may still do reach the parent's connection."""
 
     @abc.abstractmethod
@@ -98,7 +100,7 @@ class Dialect(abc.ABC):
     """What becomes of idle connections at a fork: the child must not touch them, the parent closes them before, or the
     child goes on with its copies."""
 
-    payloads_apart: ClassVar[bool] = False
+    separate_payload_table: ClassVar[bool] = False
     """Payloads lie in a table of their own, because rewriting a row rewrites what lies in it."""
     begin: ClassVar[str] = "BEGIN"
     latest: ClassVar[str] = "greatest"
@@ -109,7 +111,7 @@ class Dialect(abc.ABC):
     """The function that gives where in its first argument its second begins, or 0."""
     skip_conflict: ClassVar[str] = " ON CONFLICT DO NOTHING"
     """Ends an INSERT that must leave the table alone when the id exists or the key is held."""
-    returns_standing = False
+    returns_existing = False
     """Whether such an INSERT can return the record that stands in its way. It may take a connection to know."""
     ordered_join: ClassVar[str] = "CROSS JOIN"
     """Joins two tables; where it can be said, the left one is read first."""
@@ -152,10 +154,10 @@ class Dialect(abc.ABC):
         """Before anything is opened: whether there can be a schema. Raises `ConfigurationError` for a bad place."""
 
     @abc.abstractmethod
-    def connect(self, deadline: float) -> Link:
+    def connect(self, deadline: float) -> Connection:
         """A new connection, with the session's settings made."""
 
-    def check_role(self, link: Link, deadline: float) -> bool:
+    def check_role(self, link: Connection, deadline: float) -> bool:
         """Whether the server of an idle connection is still the primary.
 
         The pool asks before it hands out a connection whose last check is older than `ROLE_SECONDS`. It closes the
@@ -168,14 +170,14 @@ class Dialect(abc.ABC):
         """Whether a statement failed since the server is not the primary (any more); the pool then connects again."""
         return False
 
-    def start_anew(self) -> None:  # noqa: B027  # optional: only servers have a thread that connects
+    def reset_after_fork(self) -> None:  # noqa: B027  # optional: only servers have a thread that connects
         """In a forked child: forget what belongs to threads of the parent."""
 
     @abc.abstractmethod
-    def setup_transaction(self, link: Link, namespace: str, deadline: float) -> AbstractContextManager[None]:
+    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> AbstractContextManager[None]:
         """Confines the steps of the schema to one process at a time; all of them, or none, where DDL allows."""
 
-    def define(self, link: Link, sql: str, deadline: float) -> None:
+    def define(self, link: Connection, sql: str, deadline: float) -> None:
         """Run one statement of a step, unless what it makes is there already.
 
         Raises `ConfigurationError` with the statement where rights are missing.
@@ -215,11 +217,11 @@ class Dialect(abc.ABC):
     # --- Insight ----------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def is_durable(self, link: Link, deadline: float) -> bool:
+    def is_durable(self, link: Connection, deadline: float) -> bool:
         """Whether what was committed outlives the database's process, however that ends; power is another matter."""
 
     @abc.abstractmethod
-    def diagnose(self, link: Link, deadline: float) -> Diagnosis:
+    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
         """Versions, and the settings that decide durability."""
 
 

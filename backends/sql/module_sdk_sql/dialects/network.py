@@ -20,7 +20,7 @@ from module_sdk.backends import (
     TaskBackendUnavailableError,
     watchdog,
 )
-from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
+from module_sdk_sql.dialects.base import Connection, Dialect, StoredTuple
 
 Result = TypeVar("Result")
 
@@ -37,7 +37,7 @@ LAST_WRITE_SECONDS: Final = 1.0
 UNTRUSTED: Final = ("certificate verify failed", "self-signed certificate", "unable to get local issuer certificate")
 
 
-class ServerLink(Link):
+class NetworkConnection(Connection):
     """A connection whose calls are ended at their deadline by the watchdog."""
 
     is_writing = False
@@ -167,7 +167,7 @@ class ServerLink(Link):
         if getattr(self, "process", None) == os.getpid():
             self.close()
 
-    def disown(self) -> None:
+    def abandon(self) -> None:
         # The driver may say goodbye when the object goes, which would end the parent's session.
         for descriptor in self.descriptors():
             with contextlib.suppress(OSError):
@@ -193,30 +193,30 @@ class ServerDialect(Dialect):
     def check_place(self, create: bool) -> bool:
         return True
 
-    def connect(self, deadline: float) -> Link:
+    def connect(self, deadline: float) -> Connection:
         return self.connector.connect(deadline)
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         self.connector = Connector(self.connect_now)
 
     @abc.abstractmethod
-    def connect_now(self, deadline: float) -> Link:
+    def connect_now(self, deadline: float) -> Connection:
         """A new connection, made in the calling thread."""
 
     @abc.abstractmethod
-    def place_fault(self, error: BaseException) -> str | None:
+    def setup_fault(self, error: BaseException) -> str | None:
         """`configuration_fault`, as the database's own codes tell it."""
 
     def configuration_fault(self, error: BaseException) -> str | None:
         if any(words in str(error) for words in UNTRUSTED):
             return "the server's certificate is not trusted"
-        return self.place_fault(error)
+        return self.setup_fault(error)
 
     @abc.abstractmethod
     def lacks_right(self, error: BaseException) -> bool:
         """The user may not do that."""
 
-    def define(self, link: Link, sql: str, deadline: float) -> None:
+    def define(self, link: Connection, sql: str, deadline: float) -> None:
         try:
             super().define(link, sql, deadline)
         except Exception as error:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from module_sdk_sql.dialects.base import StoredTuple
-from module_sdk_sql.dialects.network import ServerLink
+from module_sdk_sql.dialects.network import NetworkConnection
 
 # Some servers put the version of a protocol before their own.
 VERSION: Final = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)")
@@ -18,7 +18,7 @@ VERSION: Final = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)")
 TEXT_TYPES: Final = (253, 254, 252)
 
 
-class MariaDBLink(ServerLink):
+class MariaDBConnection(NetworkConnection):
     """Sends text as bytes and decodes what comes back."""
 
     def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
@@ -86,7 +86,7 @@ class MariaDBLink(ServerLink):
         return sum(int(row[1]) for row in rows if row)
 
 
-class PyMySQLLink(MariaDBLink):
+class PyMySQLConnection(MariaDBConnection):
     """Has a descriptor of its own for the socket, since PyMySQL closes its own when a call is interrupted."""
 
     def __init__(self, connection: Any, stream: socket.socket, driver_descriptor: int, timeout_seconds: float) -> None:
@@ -103,7 +103,7 @@ class PyMySQLLink(MariaDBLink):
         self.stream.close()
 
 
-class MySQLdbLink(MariaDBLink):
+class MySQLdbConnection(MariaDBConnection):
     """Lets mysqlclient decode in C, which halves what Python does for a row."""
 
     def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:

@@ -28,8 +28,8 @@ from module_sdk.backends import (
     check_with_driver,
     watchdog,
 )
-from module_sdk_sql.dialects.base import Link
-from module_sdk_sql.dialects.mariadb.connection import MariaDBLink, MySQLdbLink, PyMySQLLink
+from module_sdk_sql.dialects.base import Connection
+from module_sdk_sql.dialects.mariadb.connection import MariaDBConnection, MySQLdbConnection, PyMySQLConnection
 from module_sdk_sql.dialects.network import ServerDialect
 from module_sdk_sql.options import MariaDBOptions
 from module_sdk_sql.schema import ColumnTypes
@@ -62,7 +62,7 @@ LACKS_RIGHT: Final = (1044, 1142, 1227)
 ALREADY_DONE: Final = (1050, 1060, 1061)
 # The database was dropped, or a table.
 MISSING_SCHEMA: Final = (1046, 1049, 1146)
-PLACE_FAULTS: Final = {
+SETUP_FAULTS: Final = {
     1044: "the user may not use the database",
     1045: "the user or the password is wrong",
     1046: "the URL names no database",
@@ -147,9 +147,9 @@ class MariaDBDialect(ServerDialect):
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
-    def connect_now(self, deadline: float) -> Link:
+    def connect_now(self, deadline: float) -> Connection:
         link = self.connect_driver(deadline)
-        self.returns_standing = link.is_mariadb and link.version() >= RETURNING_SINCE
+        self.returns_existing = link.is_mariadb and link.version() >= RETURNING_SINCE
         try:
             if not self.check_role(link, deadline):
                 raise TaskBackendUnavailableError("the server is read-only, so it is not the primary")
@@ -161,14 +161,14 @@ class MariaDBDialect(ServerDialect):
             raise
         return link
 
-    def check_role(self, link: Link, deadline: float) -> bool:
+    def check_role(self, link: Connection, deadline: float) -> bool:
         (row,) = link.fetch("SELECT @@GLOBAL.read_only, @@GLOBAL.innodb_read_only", (), deadline)
         return all(str(value).upper() in OFF for value in row or ("unknown",))
 
     def lost_role(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in READ_ONLY
 
-    def connect_driver(self, deadline: float) -> MariaDBLink:
+    def connect_driver(self, deadline: float) -> MariaDBConnection:
         """A connection with the settings of the server."""
         seconds = deadline - time.monotonic()
         seconds = min(seconds, self.options.connect_seconds or seconds)
@@ -176,7 +176,7 @@ class MariaDBDialect(ServerDialect):
             raise TaskBackendUnavailableError("no time was left to connect")
         if self.driver.__name__ == "MySQLdb":
             connection = self.driver.connect(**self.arguments, autocommit=True, connect_timeout=math.ceil(seconds))
-            return MySQLdbLink(connection, connection.fileno(), self.timeout_seconds)
+            return MySQLdbConnection(connection, connection.fileno(), self.timeout_seconds)
         # PyMySQL has no timeout for the whole handshake, so it gets a socket that the watchdog knows.
         stream = open_socket(self.arguments, seconds)
         # TLS takes the socket over, and its number.
@@ -186,7 +186,7 @@ class MariaDBDialect(ServerDialect):
         try:
             connection = self.driver.connect(**self.arguments, autocommit=True, defer_connect=True)
             connection.connect(stream)
-            return PyMySQLLink(connection, own_stream, driver_descriptor, self.timeout_seconds)
+            return PyMySQLConnection(connection, own_stream, driver_descriptor, self.timeout_seconds)
         except BaseException:
             stream.close()
             own_stream.close()
@@ -196,7 +196,7 @@ class MariaDBDialect(ServerDialect):
             watchdog.forget(watch)
 
     @contextlib.contextmanager
-    def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:
+    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> Iterator[None]:
         (row,) = link.fetch("SELECT DATABASE()", (), deadline)
         # Locks are the server's, not the database's, and their names have 64 characters at most.
         name = f"module_sdk_{namespace}_{zlib.crc32(str(row).encode()):08x}"
@@ -233,16 +233,16 @@ class MariaDBDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
 
-    def place_fault(self, error: BaseException) -> str | None:
-        return PLACE_FAULTS.get(number_of(error)) if isinstance(error, self.driver.Error) else None
+    def setup_fault(self, error: BaseException) -> str | None:
+        return SETUP_FAULTS.get(number_of(error)) if isinstance(error, self.driver.Error) else None
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
-    def is_durable(self, link: Link, deadline: float) -> bool:
+    def is_durable(self, link: Connection, deadline: float) -> bool:
         rows = link.fetch("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit", (), deadline)
         return rows[0] != (FLUSH_LATER,)
 
-    def diagnose(self, link: Link, deadline: float) -> Diagnosis:
+    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
         query = """
             SELECT VERSION(), @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.innodb_doublewrite,
                    @@GLOBAL.max_allowed_packet, @@GLOBAL.sync_binlog,

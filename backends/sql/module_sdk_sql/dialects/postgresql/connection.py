@@ -18,16 +18,16 @@ from psycopg.pq import TransactionStatus
 
 from module_sdk.backends import TaskBackendError
 from module_sdk_sql.dialects.base import StoredTuple
-from module_sdk_sql.dialects.network import ServerLink
+from module_sdk_sql.dialects.network import NetworkConnection
 
-MOST_KEPT_ROWS: Final = 5_000
+MAXIMUM_KEPT_ROWS: Final = 5_000
 NAME_BITS: Final = 62
 # A generic plan that was made while the table was small is kept, and may walk the wrong index of one that has grown,
 # until the server gathers statistics, which it does once a minute at most.
 REPLAN_SECONDS: Final = 10.0
 
 
-class PostgreSQLLink(ServerLink):
+class PostgreSQLConnection(NetworkConnection):
     """Reuses one cursor, which saves a fifth of a lookup; results come in binary form."""
 
     connection: psycopg.Connection[StoredTuple]
@@ -60,7 +60,7 @@ class PostgreSQLLink(ServerLink):
             self.planned_at = self.last_used
             self.cursor.execute("DISCARD PLANS", prepare=False)
         rows = self.cursor.execute(sql, arguments).fetchall()
-        if len(rows) > MOST_KEPT_ROWS:
+        if len(rows) > MAXIMUM_KEPT_ROWS:
             self.release_answer()
         return rows
 
@@ -71,7 +71,9 @@ class PostgreSQLLink(ServerLink):
         # libpq's copy is free now, but not the system's again: its pages would stand beside the rows to be built.
         find_malloc_trim()(0)
 
-    def fetch_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
+    def fetch_with_custom_plan(
+        self, sql: str, arguments: Sequence[Any], deadline: float
+    ) -> Sequence[StoredTuple | None]:
         # A generic plan knows no LIMIT and no filter's value, so the values are written into the text.
         return self.bounded(deadline, self.run_planned, sql, arguments, deadline)
 

@@ -22,18 +22,18 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, check_with_driver
-from module_sdk_sql.dialects.base import Link
+from module_sdk_sql.dialects.base import Connection
 from module_sdk_sql.dialects.network import ServerDialect
-from module_sdk_sql.dialects.postgresql.connection import PostgreSQLLink
+from module_sdk_sql.dialects.postgresql.connection import PostgreSQLConnection
 from module_sdk_sql.dialects.postgresql.errors import (
     GIVEN_UP,
     LACKS_RIGHT,
     MISSING_SCHEMA,
-    PLACE_FAULTS,
+    SETUP_FAULTS,
     UNAVAILABLE,
     code_of,
 )
-from module_sdk_sql.dialects.postgresql.pooled_connection import PINNED, PooledLink
+from module_sdk_sql.dialects.postgresql.pooled_connection import PINNED, PooledConnection
 from module_sdk_sql.options import PostgreSQLOptions
 from module_sdk_sql.schema import ColumnTypes
 
@@ -130,7 +130,7 @@ class PostgreSQLDialect(ServerDialect):
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
-    def connect_now(self, deadline: float) -> Link:
+    def connect_now(self, deadline: float) -> Connection:
         """A connection to the primary, whatever the URL says: reads must see what was written a moment ago.
 
         What libpq thinks of a server's role is not asked first, since a pooler repeats what the first session said. It
@@ -148,7 +148,7 @@ class PostgreSQLDialect(ServerDialect):
                     break
         raise failure
 
-    def connect_to(self, arguments: dict[str, Any], deadline: float) -> Link:
+    def connect_to(self, arguments: dict[str, Any], deadline: float) -> Connection:
         seconds = math.ceil(deadline - time.monotonic())
         seconds = max(LEAST_CONNECT_SECONDS, min(seconds, self.options.connect_seconds or seconds))
         began = time.monotonic()
@@ -160,17 +160,19 @@ class PostgreSQLDialect(ServerDialect):
             context=self.adapters,
         )
         try:
-            return self.new_link(connection, began, deadline)
+            return self.new_connection(connection, began, deadline)
         except BaseException:
             connection.close()
             raise
 
-    def new_link(self, connection: psycopg.Connection[Any], began: float, deadline: float) -> PostgreSQLLink:
+    def new_connection(
+        self, connection: psycopg.Connection[Any], began: float, deadline: float
+    ) -> PostgreSQLConnection:
         """The connection, once it is known whether the session of the server is its own."""
         version = connection.info.server_version // 10_000
         if version < OLDEST_POSTGRESQL:
             raise ConfigurationError(f"PostgreSQL {version} is too old: at least {OLDEST_POSTGRESQL} is needed")
-        link = PostgreSQLLink(connection, self.timeout_seconds)
+        link = PostgreSQLConnection(connection, self.timeout_seconds)
         try:
             pooled = True if self.found_pooler else self.options.is_pooled
             settings = [
@@ -193,12 +195,12 @@ class PostgreSQLDialect(ServerDialect):
         except BaseException:
             link.close()
             raise
-        return PooledLink(link.release(), self.timeout_seconds, defaults)
+        return PooledConnection(link.release(), self.timeout_seconds, defaults)
 
-    def check_role(self, link: Link, deadline: float) -> bool:
+    def check_role(self, link: Connection, deadline: float) -> bool:
         (row,) = link.fetch(ROLE, (), deadline)
         pid, takes_no_writes = row or (0, True)
-        if pid != cast("PostgreSQLLink", link).session_pid:
+        if pid != cast("PostgreSQLConnection", link).session_pid:
             self.find_pooler()
             return False
         return not takes_no_writes
@@ -220,7 +222,7 @@ class PostgreSQLDialect(ServerDialect):
             )
 
     @contextlib.contextmanager
-    def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:
+    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> Iterator[None]:
         link.begin("BEGIN", deadline)
         # CREATE TABLE IF NOT EXISTS fails when several processes run it at once.
         key = zlib.crc32(namespace.encode()) - 2**31
@@ -230,7 +232,7 @@ class PostgreSQLDialect(ServerDialect):
         yield
         link.execute("COMMIT", (), deadline)
 
-    def define(self, link: Link, sql: str, deadline: float) -> None:
+    def define(self, link: Connection, sql: str, deadline: float) -> None:
         # An error would end the whole transaction.
         super().define(link, DEFINITION.sub(r"\g<0>IF NOT EXISTS ", sql), deadline)
 
@@ -258,15 +260,15 @@ class PostgreSQLDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.Error) and error.sqlstate == LACKS_RIGHT
 
-    def place_fault(self, error: BaseException) -> str | None:
-        return PLACE_FAULTS.get(code_of(error))
+    def setup_fault(self, error: BaseException) -> str | None:
+        return SETUP_FAULTS.get(code_of(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
-    def is_durable(self, link: Link, deadline: float) -> bool:
+    def is_durable(self, link: Connection, deadline: float) -> bool:
         return link.fetch("SELECT current_setting('synchronous_commit')", (), deadline)[0] != ("off",)
 
-    def diagnose(self, link: Link, deadline: float) -> Diagnosis:
+    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
         query = """
             SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
                    current_setting('full_page_writes'), current_setting('server_encoding'),
@@ -277,7 +279,7 @@ class PostgreSQLDialect(ServerDialect):
         (row,) = link.fetch(query, (), deadline)
         version, fsync, commit, full_pages, encoding, collation, size, clock = row or ("?",) * 8
         difference = clock / 1000 - time.time() if row else 0.0
-        is_pooled = isinstance(link, PooledLink)
+        is_pooled = isinstance(link, PooledConnection)
         facts = {
             "server": f"PostgreSQL {version}",
             "pooler": "yes: nothing is prepared, and settings are those of a transaction" if is_pooled else "no",

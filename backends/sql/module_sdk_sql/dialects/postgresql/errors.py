@@ -14,7 +14,7 @@ GIVEN_UP: Final = ("40001", "40P01", "26000")
 LACKS_RIGHT: Final = "42501"
 NO_DATABASE: Final = "3D000"
 MISSING_SCHEMA: Final = (NO_DATABASE, "3F000", "42P01")
-PLACE_FAULTS: Final = {
+SETUP_FAULTS: Final = {
     "28P01": "the password is wrong",
     "28000": "the server does not let this user in",
     NO_DATABASE: "the database does not exist",

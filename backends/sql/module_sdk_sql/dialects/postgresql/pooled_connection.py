@@ -17,7 +17,7 @@ from psycopg import sql as composing
 from psycopg.pq import TransactionStatus
 
 from module_sdk_sql.dialects.base import StoredTuple
-from module_sdk_sql.dialects.postgresql.connection import MOST_KEPT_ROWS, PostgreSQLLink, sum_of_examined
+from module_sdk_sql.dialects.postgresql.connection import MAXIMUM_KEPT_ROWS, PostgreSQLConnection, sum_of_examined
 
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 ROLE: Final = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
@@ -25,7 +25,7 @@ PINNED: Final = ("search_path", "role", "lock_timeout")
 """What another program may have left in a session and would change our answers; each is what a new session has."""
 
 
-class PooledLink(PostgreSQLLink):
+class PooledConnection(PostgreSQLConnection):
     """Sends a statement as a transaction of its own, which begins with its settings and the check of the role.
 
     No pipeline: PgBouncer 1.18 now and then keeps the session of one for ever, and the next client waits for it.
@@ -64,7 +64,7 @@ class PooledLink(PostgreSQLLink):
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.run_statement(sql, arguments, deadline)
         rows = self.cursor.fetchall()
-        if len(rows) > MOST_KEPT_ROWS:
+        if len(rows) > MAXIMUM_KEPT_ROWS:
             self.release_answer()
         return rows
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from module_sdk.backends import TaskBackendError, TaskBackendUnavailableError
-from module_sdk_sql.dialects.base import Link, StoredTuple, plan_lines
+from module_sdk_sql.dialects.base import Connection, StoredTuple, plan_lines
 
 # How often a running statement looks at its deadline: some thousand instructions are below a millisecond.
 INSTRUCTIONS_BETWEEN_LOOKS: Final = 5_000
@@ -33,7 +33,7 @@ SPENT_CODES: Final = (
 )
 
 
-class SQLiteLink(Link):
+class SQLiteConnection(Connection):
     """A connection that waits for locks, and runs, no longer than the deadline of the call it serves."""
 
     def __init__(self, location: str, path: Path | None, *, reusable: bool = True) -> None:

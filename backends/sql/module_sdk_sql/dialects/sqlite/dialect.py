@@ -22,15 +22,15 @@ from module_sdk.backends import (
     Diagnosis,
     TaskBackendError,
 )
-from module_sdk_sql.dialects.base import Dialect, Link
+from module_sdk_sql.dialects.base import Connection, Dialect
 from module_sdk_sql.dialects.sqlite import file
-from module_sdk_sql.dialects.sqlite.connection import SQLiteLink, primary_code
+from module_sdk_sql.dialects.sqlite.connection import SQLiteConnection, primary_code
 from module_sdk_sql.options import SQLiteOptions
 from module_sdk_sql.schema import ColumnTypes
 
 # Python's lock passes from thread to thread at each row, so that more calls at once only get in each other's way: of 32
 # threads that look tasks up, these do at least a third more than 16 would, and a long read still leaves others room.
-MOST_CONNECTIONS: Final = 3
+MAXIMUM_CONNECTIONS: Final = 3
 OLDEST_SQLITE: Final = (3, 37, 0)  # the first with STRICT; RETURNING came with 3.35
 
 BUSY_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CANTOPEN)
@@ -39,7 +39,7 @@ UNWRITABLE_CODES: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sql
 ALREADY_DONE: Final = re.compile("already exists|duplicate column name")
 # What reading a file that has been emptied under a connection may come to.
 EMPTIED_CODES: Final = (*UNWRITABLE_CODES, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-PLACE_FAULTS: Final = {
+SETUP_FAULTS: Final = {
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or created",
     sqlite3.SQLITE_PERM: "access is denied",
     sqlite3.SQLITE_READONLY: "the file or its folder is read-only",
@@ -50,7 +50,7 @@ PLACE_FAULTS: Final = {
 class SQLiteDialect(Dialect):
     """`path` is absolute, so that a later change of the working folder changes nothing; `None` is memory."""
 
-    payloads_apart = True
+    separate_payload_table = True
     # A transaction that begins as a reader and writes later fails at once when another has written meanwhile.
     begin = "BEGIN IMMEDIATE"
     latest = "max"
@@ -70,7 +70,7 @@ class SQLiteDialect(Dialect):
         self.path = options.path
         self.compiler = SQLiteDialect_pysqlite(paramstyle="qmark")
         # A database in memory lives as long as its one connection.
-        self.connections = 1 if self.path is None else min(connections, MOST_CONNECTIONS)
+        self.connections = 1 if self.path is None else min(connections, MAXIMUM_CONNECTIONS)
         self.at_fork = "keep" if self.path is None else "close"
         on_disk = self.path is not None
         # The file has one lock for them all, and SQLite can only look at it again and again.
@@ -104,21 +104,23 @@ class SQLiteDialect(Dialect):
             file.close_to_others(self.path)
         return create or not is_absent(self.path)
 
-    def connect(self, deadline: float) -> Link:
+    def connect(self, deadline: float) -> Connection:
         if self.path is None:
             if self.memory_was_opened:
                 raise TaskBackendError("the database in memory was lost with its connection")
             self.memory_was_opened = True
-            return self.prepare(SQLiteLink(":memory:", None), deadline)
+            return self.prepare(SQLiteConnection(":memory:", None), deadline)
         location = f"file:{quote(os.fsencode(self.path))}"
         try:
-            return self.prepare(SQLiteLink(f"{location}?mode=rw", self.path), deadline)
+            return self.prepare(SQLiteConnection(f"{location}?mode=rw", self.path), deadline)
         except sqlite3.DatabaseError as error:
             if primary_code(error) not in UNWRITABLE_CODES or not self.is_settled():
                 raise
             # Without its companions the file can be read only as one that nobody changes; so this connection serves
             # one call, and the next looks again.
-            return self.prepare(SQLiteLink(f"{location}?mode=ro&immutable=1", self.path, reusable=False), deadline)
+            return self.prepare(
+                SQLiteConnection(f"{location}?mode=ro&immutable=1", self.path, reusable=False), deadline
+            )
 
     def is_settled(self) -> bool:
         """Whether everything lies in the file itself: no writer has it open, none died and left a log behind."""
@@ -130,7 +132,7 @@ class SQLiteDialect(Dialect):
         except OSError:
             return False
 
-    def prepare(self, link: SQLiteLink, deadline: float) -> SQLiteLink:
+    def prepare(self, link: SQLiteConnection, deadline: float) -> SQLiteConnection:
         try:
             link.execute(f"PRAGMA synchronous={self.options.synchronous}", (), deadline)
             # An empty file stays as it is, until `setup` makes a database of it.
@@ -147,7 +149,7 @@ class SQLiteDialect(Dialect):
         return link
 
     @contextlib.contextmanager
-    def setup_transaction(self, link: Link, namespace: str, deadline: float) -> Iterator[None]:
+    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> Iterator[None]:
         if self.path is not None:
             switch_to_wal(link, deadline)
         link.execute(self.begin, (), deadline)
@@ -171,14 +173,14 @@ class SQLiteDialect(Dialect):
         return str(error).startswith("no such table") and isinstance(error, sqlite3.OperationalError)
 
     def configuration_fault(self, error: BaseException) -> str | None:
-        return PLACE_FAULTS.get(primary_code(error))
+        return SETUP_FAULTS.get(primary_code(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
-    def is_durable(self, link: Link, deadline: float) -> bool:
+    def is_durable(self, link: Connection, deadline: float) -> bool:
         return self.path is not None
 
-    def diagnose(self, link: Link, deadline: float) -> Diagnosis:
+    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
         journal = str(pragma(link, "journal_mode", deadline))
         synchronous = ("off", "normal", "full", "extra")[pragma(link, "synchronous", deadline)]
         facts = {
@@ -212,7 +214,7 @@ def is_absent(path: Path) -> bool:
         return False
 
 
-def switch_to_wal(link: Link, deadline: float) -> None:
+def switch_to_wal(link: Connection, deadline: float) -> None:
     """Bring the file into WAL mode, which stays; where it cannot be (a read-only file), leave it as it is.
 
     While another connection switches, SQLite refuses at once instead of waiting, so this tries again.
@@ -231,6 +233,6 @@ def switch_to_wal(link: Link, deadline: float) -> None:
             return
 
 
-def pragma(link: Link, name: str, deadline: float) -> Any:
+def pragma(link: Connection, name: str, deadline: float) -> Any:
     """The answer of a PRAGMA of one row and column."""
     return next(row[0] for row in link.fetch(f"PRAGMA {name}", (), deadline) if row)

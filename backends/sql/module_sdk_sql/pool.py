@@ -14,9 +14,8 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from module_sdk.backends import ConfigurationError, Place, TaskBackendUnavailableError
-from module_sdk.backends import Pool as LinkPool
-from module_sdk_sql.dialects.base import Dialect, Link, StoredTuple
+from module_sdk.backends import ConfigurationError, ConnectionPool, Slot, TaskBackendUnavailableError
+from module_sdk_sql.dialects.base import Connection, Dialect, StoredTuple
 from module_sdk_sql.group_commit import GroupCommit, Work, check_place
 
 Result = TypeVar("Result")
@@ -31,140 +30,142 @@ LOOK_SECONDS: Final = 0.5
 
 pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 # What a child inherited is neither used nor closed by it: closing would end the parent's session.
-inherited: list[Link] = []
+inherited: list[Connection] = []
 
 
-class Pool(LinkPool[Link]):
+class Pool(ConnectionPool[Connection]):
     """At most `dialect.connections` open connections; the one used last is handed out first."""
 
-    def __init__(self, dialect: Dialect, look: Callable[[Link, float], None] = lambda link, deadline: None) -> None:
-        """`look(link, deadline)` raises where the store has lost its schema; the pool calls it from `look_at` on."""
+    def __init__(
+        self, dialect: Dialect, look: Callable[[Connection, float], None] = lambda connection, deadline: None
+    ) -> None:
+        """`look(connection, deadline)` raises where the store has lost its schema; it is called from `look_at` on."""
         super().__init__(dialect.connections, dialect.connect)
         self.dialect = dialect
         self.look = look
         self.look_at = math.inf
         self.writers = self.new_writers()
-        self.paused: list[Place[Link]] = []
+        self.paused: list[Slot[Connection]] = []
         pools.add(self)
 
     def fetch(
         self, sql: str, arguments: Sequence[Any], deadline: float, *, is_planned: bool = False
     ) -> Sequence[StoredTuple | None]:
         """The rows of one SELECT, in autocommit; a connection that was lost while it was idle costs no failure."""
-        place = self.take(deadline)
+        slot = self.take(deadline)
         # As `run` does, without two more calls.
         try:
-            link: Link = place.link  # type: ignore[assignment]  # `take` has brought one
-            rows = (link.fetch_planned if is_planned else link.fetch)(sql, arguments, deadline)
-            link.was_used = place.is_settled = True
+            connection: Connection = slot.item  # type: ignore[assignment]  # `take` has brought one
+            rows = (connection.fetch_with_custom_plan if is_planned else connection.fetch)(sql, arguments, deadline)
+            connection.was_used = slot.is_settled = True
             return rows
         except BaseException as error:
-            is_usable = self.failed(place, error)
-            if is_usable or not link.was_used or not self.dialect.is_unavailable(error):
+            is_usable = self.failed(slot, error)
+            if is_usable or not connection.was_used or not self.dialect.is_unavailable(error):
                 raise
         finally:
-            place.back(place)
+            slot.back(slot)
             self.given()
-            del place
+            del slot
         # The server has been restarted since the connection was last used, so the others are lost as well.
         self.close_idle()
-        with self.link(deadline) as link:
-            return (link.fetch_planned if is_planned else link.fetch)(sql, arguments, deadline)
+        with self.connection(deadline) as connection:
+            return (connection.fetch_with_custom_plan if is_planned else connection.fetch)(sql, arguments, deadline)
 
     def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         """What a changed row is now, if one was; run at most once."""
-        return self.write(lambda link, deadline: link.fetch_changed(sql, arguments, deadline), deadline)
+        return self.write(lambda connection, deadline: connection.fetch_changed(sql, arguments, deadline), deadline)
 
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         """One statement in autocommit; how many rows it changed."""
-        return self.write(lambda link, deadline: link.execute(sql, arguments, deadline), deadline)
+        return self.write(lambda connection, deadline: connection.execute(sql, arguments, deadline), deadline)
 
     def write(self, work: Work[Result], deadline: float) -> Result:
         """What `work`, a single statement, gives, in autocommit."""
         if self.writers is not None:
             return self.writers.run(work, deadline, is_single=True)
-        return self.run(lambda link: work(link, deadline), deadline)
+        return self.run(lambda connection: work(connection, deadline), deadline)
 
     def transact(self, work: Work[Result], deadline: float) -> Result:
         """What `work`, a few short statements, gives, in a transaction."""
         if self.writers is not None:
             return self.writers.run(work, deadline, is_single=False)
-        with self.transaction(deadline) as link:
-            return work(link, deadline)
+        with self.transaction(deadline) as connection:
+            return work(connection, deadline)
 
     @contextlib.contextmanager
-    def transaction(self, deadline: float) -> Iterator[Link]:
+    def transaction(self, deadline: float) -> Iterator[Connection]:
         """A connection in a transaction that is committed at the end, or rolled back by an error."""
         alone = contextlib.nullcontext() if self.writers is None else self.writers.alone(deadline)
-        with alone, self.link(deadline) as link:
-            link.begin(self.dialect.begin, deadline)
-            yield link
-            link.execute("COMMIT", (), deadline)
+        with alone, self.connection(deadline) as connection:
+            connection.begin(self.dialect.begin, deadline)
+            yield connection
+            connection.execute("COMMIT", (), deadline)
             if self.writers is not None:
-                check_place(link)
+                check_place(connection)
 
     def new_writers(self) -> GroupCommit | None:
         return GroupCommit(self.run, self.dialect.begin) if self.dialect.groups_writes else None
 
     # --- What a connection must be to serve a call ------------------------------------------------------------------
 
-    def take(self, deadline: float) -> Place[Link]:
-        """A place with a connection to the primary. Raises what connecting and `look` raise, too."""
-        place = super().take(deadline)
+    def take(self, deadline: float) -> Slot[Connection]:
+        """A slot with a connection to the primary. Raises what connecting and `look` raise, too."""
+        slot = super().take(deadline)
         try:
-            if not self.is_fit(place, deadline):
-                self.prepare(place, deadline)
-                if not self.is_fit(place, deadline):
+            if not self.is_fit(slot, deadline):
+                self.prepare(slot, deadline)
+                if not self.is_fit(slot, deadline):
                     raise TaskBackendUnavailableError("the connection was lost at once")
-            return place
+            return slot
         except BaseException:
-            place.back(place)
+            slot.back(slot)
             self.given()
-            del place
+            del slot
             raise
 
-    def is_fit(self, place: Place[Link], deadline: float) -> bool:
+    def is_fit(self, slot: Slot[Connection], deadline: float) -> bool:
         """Whether the server is the primary, as of `ROLE_SECONDS` ago or later, and the connection there works.
 
-        The place has no connection any more if not. Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
+        The slot has no connection any more if not. Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
         """
-        link: Link = place.link  # type: ignore[assignment]  # `take` has brought one
+        connection: Connection = slot.item  # type: ignore[assignment]  # `take` has brought one
         now = time.monotonic()
-        look_is_due, role_is_due = now >= self.look_at, now - link.checked_at > ROLE_SECONDS
+        look_is_due, role_is_due = now >= self.look_at, now - connection.checked_at > ROLE_SECONDS
         if not (look_is_due or role_is_due):
             return True
         try:
-            is_primary = not role_is_due or self.dialect.check_role(link, deadline)
+            is_primary = not role_is_due or self.dialect.check_role(connection, deadline)
             if is_primary and look_is_due:
-                self.look(link, deadline)
+                self.look(connection, deadline)
                 self.look_at = now + LOOK_SECONDS
         except Exception as error:
             is_schemas = isinstance(error, ConfigurationError) or self.dialect.is_missing_schema(error)
             # The connection was lost while it was idle, unless the server is silent: then no time is left for another.
             if is_schemas or time.monotonic() >= deadline:
-                self.failed(place, error)
+                self.failed(slot, error)
                 raise
-            self.drop(place)
+            self.drop(slot)
             return False
         except BaseException as error:
-            self.failed(place, error)
+            self.failed(slot, error)
             raise
         if role_is_due:
             # The moment before the question: the answer may have been under way for a while.
-            link.checked_at = now
+            connection.checked_at = now
         if not is_primary:
             # The other connections lead to the same server.
-            self.drop(place)
+            self.drop(slot)
             self.close_idle()
         return is_primary
 
-    def failed(self, place: Place[Link], error: BaseException) -> bool:
+    def failed(self, slot: Slot[Connection], error: BaseException) -> bool:
         if self.dialect.lost_role(error):
             # The other connections lead to the same server.
-            self.drop(place)
+            self.drop(slot)
             self.close_idle()
             return False
-        return super().failed(place, error)
+        return super().failed(slot, error)
 
     # --- Fork -------------------------------------------------------------------------------------------------------
 
@@ -173,33 +174,33 @@ class Pool(LinkPool[Link]):
         if self.dialect.at_fork == "abandon":
             return
         deadline = time.monotonic() + FORK_WAIT_SECONDS
-        while len(self.paused) < self.number and (place := self.places.take(deadline)) is not None:
-            self.paused.append(place)
+        while len(self.paused) < self.number and (slot := self.slots.take(deadline)) is not None:
+            self.paused.append(slot)
         if self.dialect.at_fork == "close":
-            for place in self.paused:
-                self.drop(place)
+            for slot in self.paused:
+                self.drop(slot)
 
     def resume_after_fork(self) -> None:
         while self.paused:
-            self.places.give(self.paused.pop())
+            self.slots.give(self.paused.pop())
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In the child."""
-        links = self.members
+        connections = self.members
         self.paused.clear()
-        self.renew_places()
+        self.renew_slots()
         self.writers = self.new_writers()
-        self.dialect.start_anew()
+        self.dialect.reset_after_fork()
         if self.dialect.at_fork == "keep":
-            for link in links:
-                place = self.places.take_free()
-                if place is not None:
-                    place.keep(link)
-                    self.places.give(place)
+            for connection in connections:
+                slot = self.slots.take_free()
+                if slot is not None:
+                    slot.keep(connection)
+                    self.slots.give(slot)
             return
-        for link in links:
-            link.disown()
-        inherited.extend(links)
+        for connection in connections:
+            connection.abandon()
+        inherited.extend(connections)
 
 
 def pause_pools() -> None:
