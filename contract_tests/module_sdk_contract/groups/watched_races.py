@@ -23,6 +23,9 @@ WATCHERS: Final = 2
 # How many reads of each watcher must meet a change, and how many ends must meet a create of the other thread.
 READS: Final = 20
 ENDS: Final = 12
+# How many changes the follower of the newest task must see. It does nothing but get that task again, so a get in two
+# steps meets most of them, however long a change takes.
+FOLLOWED: Final = 40
 # An end that is over so soon has nothing that a create of the other thread could meet.
 BRIEF_SECONDS: Final = 0.001
 LATEST: Final = 4
@@ -73,16 +76,18 @@ class Lives:
         self.creates = 0
         self.met_creates = 0
         self.met_changes = [0] * WATCHERS
+        self.followed = 0
 
     def run(self) -> None:
         racers = [functools.partial(self.go_on, self.managers[place % len(self.managers)], place) for place in range(2)]
         watchers = [functools.partial(self.watch, place) for place in range(WATCHERS)]
-        raise_first(race([*racers, *watchers]))
+        raise_first(race([*racers, *watchers, functools.partial(self.follow, self.managers[-1])]))
         demand_overlaps("a watcher's read met a change", READS, self.met_changes)
+        demand_overlaps("a task that is read again and again had changed", FOLLOWED, [self.followed])
         demand_overlaps("an end met a create", ENDS, [self.met_creates])
 
     def is_enough(self) -> bool:
-        return min(self.met_changes) >= READS and self.met_creates >= ENDS
+        return min(self.met_changes) >= READS and self.followed >= FOLLOWED and self.met_creates >= ENDS
 
     # --- The racers -------------------------------------------------------------------------------------------------
 
@@ -134,6 +139,19 @@ class Lives:
                 changes = self.changes
                 self.look(reader)
                 self.met_changes[place] += self.changes != changes
+        finally:
+            self.done.set()
+
+    def follow(self, reader: TaskManager) -> None:
+        """Get the newest task again and again."""
+        earlier: Task | None = None
+        try:
+            while not self.done.is_set():
+                task = reader.get(self.created[-1]) if self.created else None
+                if task is not None:
+                    self.then_whole(task)
+                    self.followed += earlier is not None and earlier != task
+                earlier = task
         finally:
             self.done.set()
 
