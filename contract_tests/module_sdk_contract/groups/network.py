@@ -17,8 +17,8 @@ from module_sdk_contract.calls import LOOKUPS, argument_of
 from module_sdk_contract.factories import task_of
 from module_sdk_contract.faults.failing_managers import outcome_within
 from module_sdk_contract.faults.fault_proxy import FaultProxy, Kind
-from module_sdk_contract.groups.failure import GRACE, safe_lookup, then_unavailable_at_once
-from module_sdk_contract.groups.failure_modes import held_resources, then_no_leak
+from module_sdk_contract.groups.failure import GRACE_SECONDS, safe_lookup, then_unavailable_at_once
+from module_sdk_contract.groups.failure_modes import resource_counts, then_no_leak
 from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_answer, demand_error
@@ -83,7 +83,7 @@ class Network:
             time.sleep(0.01)
         taken = time.monotonic() - healed
         asked = f"lookups work within {BACK_SECONDS} s, after {taken:.2f} s ({answer.error!r})"
-        demand("FAIL-08", asked, True, answer.error is None and taken < BACK_SECONDS + GRACE)
+        demand("FAIL-08", asked, True, answer.error is None and taken < BACK_SECONDS + GRACE_SECONDS)
 
     def then_complete(self) -> None:
         """Every acknowledged write is there."""
@@ -146,7 +146,7 @@ def then_cuts_shorten_no_list(store: Store, sizes: Iterable[int]) -> None:
     for size, (operation, argument) in zip(sizes, lookups, strict=False):
         network.proxy.set(Kind.CUT, size=size)
         ask = functools.partial(getattr(network.manager, operation), argument)
-        outcome = outcome_within(SOON + GRACE, ask)
+        outcome = outcome_within(SOON + GRACE_SECONDS, ask)
         if isinstance(outcome, list):
             # Another connection may have answered; then it is the whole answer.
             demand("FAIL-07", f"{operation} cut after {size} bytes", MANY, len(outcome))
@@ -292,7 +292,7 @@ class NetworkClauses:
             network.heal()
 
         fail(5)
-        before = held_resources()
+        before = resource_counts()
         fail(60)
 
         # A pool may have grown by a few connections, each with two more ends in the proxy; a leak is one a failure.
