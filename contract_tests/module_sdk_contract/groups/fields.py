@@ -1,4 +1,4 @@
-"""ORDER-09 and MODEL-02 to 06, field by field: among values on which the usual wrong rules for one column differ."""
+"""ORDER-09 and MODEL-02 to MODEL-06, field by field, on values that show the usual wrong rules for a column."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class FieldClauses:
                 demand("ORDER-09", asked, rows[offset : offset + PAGE], list(found))
 
     @clause("ORDER-09", "MODEL-03", "MODEL-05", "MODEL-06")
-    def test_a_filter_leaves_the_order_as_it_is(self, store: Store) -> None:
-        """An index that finds what is selected may have another order."""
+    def test_a_filter_does_not_change_the_order(self, store: Store) -> None:
+        """The index by which a store selects rows may have another order."""
         tasks = store.given_imported(ladder_tasks())
         some = [task for task in tasks[3:60:7] if task["task_key"] and task["organization_id"]]
         filters: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -68,8 +68,8 @@ class FieldClauses:
 
         for field in TEXT_FIELDS:
             values = values_of(field)
-            for place in range(1, len(values) - 1, 3):
-                then_selected(store, "MODEL-03", {field: list(values[place : place + 2])})
+            for start in range(1, len(values) - 1, 3):
+                then_selected(store, "MODEL-03", {field: list(values[start : start + 2])})
             if None in values:
                 for others in (values[1:2], values[2:4], values[1:]):
                     for wanted in ([None, *others], [*others, None]):
@@ -78,7 +78,7 @@ class FieldClauses:
 
     @tier("core")
     @clause("MODEL-05")
-    def test_parts_of_text_are_found_by_its_own_rule(self, store: Store) -> None:
+    def test_parts_of_each_text_field_are_found_by_its_own_rule(self, store: Store) -> None:
         store.given_imported(ladder_tasks())
 
         for field, text in itertools.product(SEARCHED, NEEDLES):
@@ -90,7 +90,7 @@ class FieldClauses:
 
     @tier("core")
     @clause("MODEL-02", "MODEL-05", "MODEL-06")
-    def test_all_filters_on_one_field_count(self, store: Store) -> None:
+    def test_all_filters_on_one_field_apply(self, store: Store) -> None:
         tasks = store.given_imported(ladder_tasks())
 
         for field in SEARCHED:
@@ -115,7 +115,7 @@ class FieldClauses:
 
     @tier("core")
     @clause("MODEL-06")
-    def test_each_time_has_its_own_ranges(self, store: Store) -> None:
+    def test_each_time_field_has_its_own_ranges(self, store: Store) -> None:
         store.given_imported(ladder_tasks())
 
         for field in ("created_at", "updated_at"):
@@ -126,9 +126,9 @@ class FieldClauses:
 
 
 def then_selected(store: Store, clause_id: str, filters: Any) -> None:
-    """The manager's page has the ids that it must have, and its count says so.
+    """Demand that the manager's page has exactly the expected ids, and that its count is their number.
 
-    Rows, their order and the facade are for other tests: with them each filter takes several times as long.
+    Other tests check rows, their order and the facade, which would make each filter take several times as long.
     """
     expected = sorted(task["id"] for task in store.reference.passing(filters, EVERYWHERE))
     found = sorted(row["id"] for row in store.manager.page(filters=filters, limit=ALL))

@@ -1,4 +1,4 @@
-"""MODEL-02, 06 and 07, SEE-01: a read that was made before a change, after each kind of change; bounds of any value."""
+"""MODEL-02, MODEL-06, MODEL-07, SEE-01: each read before and after each kind of change; time bounds of any value."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ READS: Final[dict[str, Read]] = {
     "get": lambda store, task: store.try_view("SEE-01", task["id"]),
     "page": page_of(),
     "page of a status": page_of(status="running"),
-    "page of ended ones": page_of(status=["completed", "failed", "interrupted"]),
+    "page of ended tasks": page_of(status=["completed", "failed", "interrupted"]),
     "page of a label": page_of(label="before"),
     "count": count_of(),
     "count of a status": count_of(status="running"),
@@ -54,7 +54,7 @@ def when_imported(store: Store, task: Fields) -> None:
 
 
 def when_an_import_is_refused(store: Store, task: Fields) -> None:
-    """What comes before the record that is refused stays."""
+    """Import a batch whose second record is refused; the first one stays."""
     fields = [store.fields(status="failed", label="before"), store.fields(task_key=task["task_key"], label="after")]
     batch = [task_of(each) for each in fields]
     demand_error("DEDUP-09", "import of a held key", TaskConflictError, store.manager.import_tasks, batch)
@@ -87,8 +87,8 @@ CHANGES: Final[dict[str, Change]] = {
 class ModelChanges:
     @clause("SEE-01", "MODEL-02", "MODEL-07", "DEDUP-09", "LIFE-11", "KEEP-01")
     @pytest.mark.parametrize("change", CHANGES)
-    def test_a_read_that_was_made_before_a_change_sees_it(self, store: Store, change: str) -> None:
-        """A pair of a read and a change at a time, so that the first that fails is all there is to blame."""
+    def test_a_read_repeated_after_a_change_sees_it(self, store: Store, change: str) -> None:
+        """Each read is paired with the change on its own, so that the first failure names the one to blame."""
         for number, (asked, read) in enumerate(READS.items()):
             store.calls.begin_case()
             key = f"job:{number}"
@@ -102,7 +102,7 @@ class ModelChanges:
                 raise ContractViolation([violation], f"The same read ({asked}) was right before the change ({change}).")
 
     @clause("MODEL-06")
-    def test_a_bound_counts_whatever_its_value(self, store: Store) -> None:
+    def test_a_time_bound_of_any_value_is_exact(self, store: Store) -> None:
         store.given_imported(
             {"created_at": moment, "updated_at": moment + distance, "status": "failed", "label": f"{distance}"}
             for moment, distance in itertools.product(FAR, (0, 5))
