@@ -119,7 +119,7 @@ class DedupClauses:
 
     @clause("DEDUP-09")
     def test_an_import_writes_nothing_after_a_held_key(self, store: Store) -> None:
-        """The import is long, so that later records would come in batches of their own."""
+        """The import is so long that its later records belong to later batches."""
         store.given(task_key="held")
         tasks = [store.fields(task_key=f"job:{number}", status="failed") for number in range(700)]
         tasks[20] |= {"task_key": "held", "status": "running"}

@@ -76,7 +76,7 @@ def run(script: str, *arguments: str, folder: Path | None = None) -> str:
 
 
 def install(folder: Path, distribution: str, scheme: str, module: str) -> None:
-    """Write the metadata of a distribution into `folder` that claims the scheme for a module."""
+    """Write into `folder` the metadata of a distribution that claims the scheme for a module."""
     metadata = folder / f"{distribution}-1.0.dist-info"
     metadata.mkdir()
     metadata.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
@@ -202,7 +202,7 @@ class DiscClauses:
             demand("DISC-04", "the tasks that each process then finds", store.then_key("job"), found)
 
     @clause("DISC-05")
-    def test_namespaces_are_apart(self, store: Store) -> None:
+    def test_namespaces_share_nothing(self, store: Store) -> None:
         longest = f"{store.namespace}x".ljust(MAXIMUM_NAMESPACE_CHARACTERS - 1, "x")
         names = [f"{store.namespace}{tail}" for tail in ("a", "ab", "_a", "a_b")] + [f"{longest}a", f"{longest}b"]
         managers = {name: store.open(namespace=name) for name in names}

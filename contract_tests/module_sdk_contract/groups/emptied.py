@@ -32,7 +32,7 @@ class EmptiedClauses:
         managers = store.some_managers(2)
         task = store.given(task_key="job", status="running")
         for manager in managers:
-            demand("SEE-10", "the tasks of a whole store", 1, len(manager.list_user_tasks(1)))
+            demand("SEE-10", "the tasks before the store is emptied", 1, len(manager.list_user_tasks(1)))
 
         # when the store is emptied
         store.contract.empty_store(store)
@@ -80,7 +80,7 @@ class EmptiedClauses:
 def then_empty_and_usable(store: Store, managers: list[TaskManager]) -> None:
     for manager in managers:
         demand("SEE-10", "the tasks after setup", [], list(manager.list_user_tasks(1)))
-        demand("SEE-10", "how many after setup", 0, manager.count())
+        demand("SEE-10", "the count after setup", 0, manager.count())
     answer = tasks.get_tasks_by_key("job")
     demand("SEE-10", "a lookup after setup, and its error", ([], None), (list(answer), answer.error))
     demand("SEE-10", "whether a create makes a task", True, store.creates_a_task("job"))

@@ -37,7 +37,7 @@ FIND_PRIMITIVES: Final = ("store_find_by_user", "store_find_by_key", "store_find
 ERRORS: Final = (RuntimeError("x"), KeyError("x"), DriverError("x"), TaskBackendError("x"), OSError(5, "x"))
 SHORT_SECONDS: Final = 0.5
 GRACE_SECONDS: Final = 1.5
-"""A call on a busy machine may be late by so much."""
+"""How many seconds late a call may be on a busy machine."""
 MISPLACED_HINT: Final = (
     ". That error is right for a location where no store can be, which DISC-10 checks without a hook. Let `dead_url` "
     "name an existing store that cannot be read, such as a file of the store's format, overwritten past its header"
@@ -62,7 +62,7 @@ def then_failed(clause_id: str, asked: str, answer: tasks.LookupResult, error: E
 class FailClauses:
     @clause("FAIL-01")
     @pytest.mark.parametrize("operation", LOOKUPS)
-    def test_with_no_manager_a_lookup_is_empty_and_says_so(self, store: Store, operation: str) -> None:
+    def test_with_no_manager_a_lookup_is_empty_and_has_an_error(self, store: Store, operation: str) -> None:
         store.given(task_key="job:1")
         module_sdk.configure(url=None)
 
@@ -149,7 +149,7 @@ class FailClauses:
         store.then_prefix("job")
 
     @clause("FAIL-09", "DISC-07")
-    def test_a_dead_store_fails_typed(self, store: Store) -> None:
+    def test_a_dead_store_raises_the_typed_error(self, store: Store) -> None:
         dead = store.open_dead()
 
         calls: dict[str, Callable[[], object]] = {
@@ -163,7 +163,7 @@ class FailClauses:
             "page": dead.page,
             "count": dead.count,
         }
-        # At once, since each call may take its whole timeout.
+        # The calls run at the same time, since each may take its whole timeout.
         outcomes: list[Any] = run_at_once(list(calls.values()))
 
         for asked, outcome in zip(calls, outcomes, strict=True):

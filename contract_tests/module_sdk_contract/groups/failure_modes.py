@@ -21,7 +21,7 @@ from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand
 
-AWAY: Final = TaskBackendUnavailableError("the store is away")
+AWAY_ERROR: Final = TaskBackendUnavailableError("the store is away")
 
 
 class Observer:
@@ -63,10 +63,10 @@ class FailureModes:
     def test_lookups_work_again_after_recovery(self, store: Store) -> None:
         store.given(task_key="job:1")
         manager = FaultyManager(store.manager)
-        manager.always = raises(AWAY)
+        manager.always = raises(AWAY_ERROR)
         module_sdk.configure(manager=manager)
         for _ in range(20):
-            then_failed("FAIL-08", "a lookup while the store is away", safe_lookup("get_tasks_by_key"), AWAY)
+            then_failed("FAIL-08", "a lookup while the store is away", safe_lookup("get_tasks_by_key"), AWAY_ERROR)
 
         manager.always = None
         recovered = time.monotonic()
@@ -127,9 +127,9 @@ class FailureModes:
                 lookup = getattr(tasks, f"a{operation}")(argument_of(operation), organization, limit=limit)
                 expected = store.then_lookup(operation, argument_of(operation), organization, limit=limit)
                 demand("FAIL-12", f"a{operation} in {organization}, limit={limit}", expected, asyncio.run(lookup))
-        module_sdk.configure(manager=FaultyManager(store.manager, *[raises(AWAY)] * 3, *[returns(None)] * 3))
+        module_sdk.configure(manager=FaultyManager(store.manager, *[raises(AWAY_ERROR)] * 3, *[returns(None)] * 3))
         for operation in LOOKUPS:
-            then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), AWAY)
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), AWAY_ERROR)
         for operation in LOOKUPS:
             then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), TaskBackendError)
         module_sdk.configure(url=None)
@@ -197,13 +197,13 @@ class FailureModes:
     def test_the_breaker_opens_and_closes_by_itself(self, store: Store) -> None:
         store.given(task_key="job:1")
         manager = FaultyManager(store.manager)
-        manager.always = raises(AWAY)
+        manager.always = raises(AWAY_ERROR)
         module_sdk.configure(manager=manager)
         for _ in range(5):
-            then_failed("FAIL-14", "a lookup before it opens", safe_lookup("list_user_tasks"), AWAY)
+            then_failed("FAIL-14", "a lookup before it opens", safe_lookup("list_user_tasks"), AWAY_ERROR)
 
         for _ in range(50):
-            then_failed("FAIL-14", "a lookup while it is open", safe_lookup("list_user_tasks"), AWAY)
+            then_failed("FAIL-14", "a lookup while it is open", safe_lookup("list_user_tasks"), AWAY_ERROR)
         demand("FAIL-14", "lookups that reached the manager", 5, manager.calls["list_user_tasks"])
         manager.always = None
         recovered = time.monotonic()

@@ -29,8 +29,8 @@ MAXIMUMS: Final = {
 }
 # Characters of one to four bytes, each paired with one that differs from it only in its last byte.
 FILLS: Final = (("a", "b"), ("é", "è"), ("\u2028", "\u2029"), ("😀", "😁"))
-LARGEST_PAYLOAD: Final = 4_194_304
-DEPTH: Final = 100
+LARGEST_PAYLOAD_BYTES: Final = 4_194_304
+MAXIMUM_DEPTH: Final = 100
 # Integers have at most 4,300 digits.
 LARGE_NUMBERS: Final[tuple[Any, ...]] = (10**4_299, -(10**4_299), [10**4_299 + 1, 1.7976931348623157e308, 5e-324])
 CHANGEABLE: Final = ("checkpoint", "result", "confirmation")
@@ -134,13 +134,13 @@ class MaximumClauses:
     @clause("ROW-07")
     @pytest.mark.parametrize("kind", ["lists", "objects", "both"])
     def test_payloads_of_the_maximum_depth_come_back(self, store: Store, kind: str) -> None:
-        write_everywhere(store, **dict.fromkeys(PAYLOADS, nested(DEPTH, kind)))
+        write_everywhere(store, **dict.fromkeys(PAYLOADS, nested(MAXIMUM_DEPTH, kind)))
         for name in PAYLOADS:
-            write_everywhere(store, **{name: nested(DEPTH - 1, kind)})
-            asked = f"{name} of depth {DEPTH + 1}"
-            task = task_of(store.fields(**{name: nested(DEPTH + 1, kind)}))
+            write_everywhere(store, **{name: nested(MAXIMUM_DEPTH - 1, kind)})
+            asked = f"{name} of depth {MAXIMUM_DEPTH + 1}"
+            task = task_of(store.fields(**{name: nested(MAXIMUM_DEPTH + 1, kind)}))
             error = demand_error("ROW-07", asked, PayloadError, store.manager.create, task)
-            demand("ROW-07", f"the error of {asked}", (name, DEPTH), (error.field, error.maximum))
+            demand("ROW-07", f"the error of {asked}", (name, MAXIMUM_DEPTH), (error.field, error.maximum))
 
     @clause("ROW-07")
     def test_the_largest_numbers_come_back(self, store: Store) -> None:
@@ -150,11 +150,11 @@ class MaximumClauses:
     @tier("core")
     @clause("BAD-01")
     def test_the_largest_payload_that_an_option_allows_is_kept(self, store: Store) -> None:
-        store.manager = store.open(maximum_payload_bytes=LARGEST_PAYLOAD)
+        store.manager = store.open(maximum_payload_bytes=LARGEST_PAYLOAD_BYTES)
         store.manager.setup()
         store.use_facade()
         # As JSON the text is two bytes longer, because of its quotes.
-        largest = "x" * (LARGEST_PAYLOAD - 3) + "y"
+        largest = "x" * (LARGEST_PAYLOAD_BYTES - 3) + "y"
 
         task = store.given(status="running", checkpoint=largest)
         (imported,) = store.given_imported([{"status": "failed", "arguments": largest}])
@@ -166,7 +166,7 @@ class MaximumClauses:
         demand("BAD-01", "the largest arguments", largest, found and found.arguments)
         update = functools.partial(store.manager.update, task["id"], result=f"{largest}x")
         error = demand_error("BAD-01", "one byte more", PayloadError, update)
-        demand("BAD-01", "the maximum that the error names", LARGEST_PAYLOAD, error.maximum)
+        demand("BAD-01", "the maximum that the error names", LARGEST_PAYLOAD_BYTES, error.maximum)
 
     @clause("ROW-04", "ROW-07")
     def test_every_kind_of_line_break_comes_back(self, store: Store) -> None:

@@ -26,7 +26,7 @@ from module_sdk_contract.violations import demand, demand_answer, demand_error
 SHORT_SECONDS: Final = 0.7
 # Longer than the grace, so that a call that takes twice its timeout counts as late.
 LONGER_THAN_GRACE_SECONDS: Final = 1.8
-BACK_SECONDS: Final = 1.5
+RECOVERY_SECONDS: Final = 1.5
 MANY_ROWS: Final = 150
 """So many rows that their reply does not fit into one packet."""
 # After how many bytes of a reply the connection ends.
@@ -42,7 +42,7 @@ FAULTS: Final[dict[str, tuple[str, Kind, dict[str, Any]]]] = {
     "slow drip": ("FAIL-06", Kind.DRIP, {"seconds": 0.3}),
     "late replies": ("FAIL-06", Kind.DELAY, {"seconds": 5.0}),
 }
-CORE: Final = ("refuse", "black hole")
+CORE_FAULTS: Final = ("refuse", "black hole")
 
 
 # Python leaves a TLS socket that was reset before its handshake to the collector (gh-108310); no store's fault.
@@ -82,8 +82,8 @@ class Network:
         while (answer := safe_lookup("list_user_tasks")).error is not None and time.monotonic() < recovered + 4:
             time.sleep(0.01)
         taken = time.monotonic() - recovered
-        asked = f"lookups work within {BACK_SECONDS} s, after {taken:.2f} s ({answer.error!r})"
-        demand("FAIL-08", asked, True, answer.error is None and taken < BACK_SECONDS + GRACE_SECONDS)
+        asked = f"lookups work within {RECOVERY_SECONDS} s, after {taken:.2f} s ({answer.error!r})"
+        demand("FAIL-08", asked, True, answer.error is None and taken < RECOVERY_SECONDS + GRACE_SECONDS)
 
     def then_complete(self) -> None:
         """Demand that every acknowledged write is found."""
@@ -138,7 +138,7 @@ def then_created_once(store: Store, manager: TaskManager, fields: dict[str, Any]
     demand("DEDUP-11", "the tasks of its key", [fields["id"]], found)
 
 
-def then_cuts_shorten_no_list(store: Store, sizes: Iterable[int]) -> None:
+def then_cut_replies_shorten_no_list(store: Store, sizes: Iterable[int]) -> None:
     store.given_imported({"task_key": f"job:1{n}", "status": "failed", "label": "x" * 60} for n in range(MANY_ROWS))
     network = Network(store, breaker=False)
 
@@ -161,14 +161,14 @@ def then_cuts_shorten_no_list(store: Store, sizes: Iterable[int]) -> None:
 class NetworkClauses:
     @LEFT_BY_PYTHON
     @tier("core")
-    @with_faults(CORE)
-    def test_a_bad_network_is_soft_and_heals(self, store: Store, fault: str) -> None:
+    @with_faults(CORE_FAULTS)
+    def test_a_bad_network_fails_in_time_and_recovers(self, store: Store, fault: str) -> None:
         then_fails_and_recovers(store, fault)
 
     @LEFT_BY_PYTHON
     @tier("deep")
-    @with_faults(name for name in FAULTS if name not in CORE)
-    def test_any_bad_network_is_soft_and_heals(self, store: Store, fault: str) -> None:
+    @with_faults(name for name in FAULTS if name not in CORE_FAULTS)
+    def test_any_bad_network_fails_in_time_and_recovers(self, store: Store, fault: str) -> None:
         then_fails_and_recovers(store, fault)
 
     @LEFT_BY_PYTHON
@@ -216,13 +216,13 @@ class NetworkClauses:
     @tier("core")
     @clause("FAIL-07")
     def test_a_cut_reply_is_never_returned_as_a_shorter_list(self, store: Store) -> None:
-        then_cuts_shorten_no_list(store, CORE_CUTS)
+        then_cut_replies_shorten_no_list(store, CORE_CUTS)
 
     @LEFT_BY_PYTHON
     @tier("deep")
     @clause("FAIL-07")
     def test_a_reply_cut_elsewhere_is_never_returned_as_a_shorter_list(self, store: Store) -> None:
-        then_cuts_shorten_no_list(store, OTHER_CUTS)
+        then_cut_replies_shorten_no_list(store, OTHER_CUTS)
 
     @LEFT_BY_PYTHON
     @tier("core")

@@ -23,8 +23,8 @@ ORGANIZATION: Final = 1
 KEY: Final = "job"
 AGE_SECONDS: Final = 1_000_000
 """How long ago the first task of `ManyTasks` was changed; each later one was changed a second after."""
-OTHERS: Final = 5
-COMMON: Final = {"organization_id": ORGANIZATION, "status": "completed"}
+OTHER_TASKS: Final = 5
+COMMON_FIELDS: Final = {"organization_id": ORGANIZATION, "status": "completed"}
 MANY_ACTIVE: Final = 1_100
 LOOKUPS: Final = (
     ("USER-05", "list_user_tasks", 1),
@@ -50,7 +50,7 @@ class ManyTasks:
         self.first = 0
         """The number of the oldest task that is left."""
         self.newest_first: list[int] = []
-        others = [store.fields(task_key=f"{KEY}:{number}", user_id=2, **COMMON) for number in range(OTHERS)]
+        others = [store.fields(task_key=f"{KEY}:{number}", user_id=2, **COMMON_FIELDS) for number in range(OTHER_TASKS)]
         self.other_ids = sorted((task["id"] for task in others), reverse=True)
         self.import_all(others)
 
@@ -63,7 +63,7 @@ class ManyTasks:
 
     def fields(self, number: int) -> Fields:
         updated_at = self.now - (AGE_SECONDS - number) * SECOND
-        fields = self.store.fields(task_key=KEY, user_id=1, created_at=self.created_at(number), **COMMON)
+        fields = self.store.fields(task_key=KEY, user_id=1, created_at=self.created_at(number), **COMMON_FIELDS)
         return fields | {"updated_at": updated_at}
 
     def grow(self, size: int) -> None:
@@ -83,7 +83,7 @@ class ManyTasks:
             reverse=True,
         )
 
-    def import_all(self, tasks: Iterable[Fields], expected: int = OTHERS) -> None:
+    def import_all(self, tasks: Iterable[Fields], expected: int = OTHER_TASKS) -> None:
         written = self.store.manager.import_tasks(map(task_of, tasks), timeout_seconds=PATIENCE_SECONDS)
         demand("USER-05", f"import_tasks of {expected:,} tasks", expected, written)
 
@@ -108,7 +108,7 @@ class ManyTasks:
         self.ask(clause_id, asked, expected, operation, argument, ORGANIZATION, limit=limit)
 
     def page(self, clause_id: str, offset: int, limit: int, sort: str | None = None) -> None:
-        """Check a page in order of last change, or of creation with `sort`."""
+        """Check a page, sorted by last change, or by time of creation if `sort` is set."""
         ordered = range(self.first, len(self.ids)) if sort is None else self.newest_first
         expected = [self.ids[number] for number in ordered[::-1][offset : offset + limit]]
         arguments: dict[str, Any] = {"filters": {"user_id": 1}, "sort": sort, "offset": offset, "limit": limit}
@@ -116,7 +116,7 @@ class ManyTasks:
 
     def counts(self) -> None:
         """Check the count of all tasks, and of those that a filter selects."""
-        for filters, others in ((None, OTHERS), ({"task_key": KEY}, 0)):
+        for filters, others in ((None, OTHER_TASKS), ({"task_key": KEY}, 0)):
             self.ask("MODEL-07", f"count({filters})", self.size() + others, "count", filters=filters)
 
     def whole_answers(self) -> None:

@@ -158,7 +158,7 @@ class OrderClauses:
         store.then_user(1)
 
     @clause("ORDER-07")
-    def test_far_times_sort(self, store: Store) -> None:
+    def test_times_of_distant_years_sort(self, store: Store) -> None:
         far = [moment(text) for text in FAR_TIMES]
         given_at(store, *far, *(max(far) - 10 - step for step in SCRAMBLED))
 

@@ -18,7 +18,7 @@ from module_sdk_contract.violations import ContractViolation, Violation, demand,
 Read = Callable[[Store, Fields], Violation | None]
 Change = Callable[[Store, Fields], object]
 
-FAR: Final = (-(10**16), -(10**6), -1, 0, 1, 2**31 * 10**6, 2**53 + 1, 2 * 10**17)
+FAR_TIMES: Final = (-(10**16), -(10**6), -1, 0, 1, 2**31 * 10**6, 2**53 + 1, 2 * 10**17)
 """Microseconds since 1970: from the year 1653 to the year 8307."""
 
 
@@ -88,7 +88,7 @@ class ModelChanges:
     @clause("SEE-01", "MODEL-02", "MODEL-07", "DEDUP-09", "LIFE-11", "KEEP-01")
     @pytest.mark.parametrize("change", CHANGES)
     def test_a_read_repeated_after_a_change_sees_it(self, store: Store, change: str) -> None:
-        """Each read is paired with the change on its own, so that the first failure names the one to blame."""
+        """Each read is checked with the change separately, so that the first failure names the read to blame."""
         for number, (asked, read) in enumerate(READS.items()):
             store.calls.begin_case()
             key = f"job:{number}"
@@ -105,10 +105,10 @@ class ModelChanges:
     def test_a_time_bound_of_any_value_is_exact(self, store: Store) -> None:
         store.given_imported(
             {"created_at": moment, "updated_at": moment + distance, "status": "failed", "label": f"{distance}"}
-            for moment, distance in itertools.product(FAR, (0, 5))
+            for moment, distance in itertools.product(FAR_TIMES, (0, 5))
         )
 
-        for moment in FAR:
+        for moment in FAR_TIMES:
             for field, at in (("created_at", moment), ("updated_at", moment + 5)):
                 store.calls.begin_case()
                 store.then_page({f"{field}__gte": time_text(at)})
@@ -116,7 +116,7 @@ class ModelChanges:
                 store.then_count({f"{field}__lt": time_text(at), "label": "5"})
                 store.then_count({f"{field}__gte": time_text(at), f"{field}__lt": time_text(at + 1)})
             store.then_page({"created_at__lt": time_text(moment + 1), "updated_at__gte": time_text(moment + 5)})
-        for first, last in itertools.pairwise(FAR):
+        for first, last in itertools.pairwise(FAR_TIMES):
             for field in ("created_at", "updated_at"):
                 store.calls.begin_case()
                 store.then_page({f"{field}__gte": time_text(first), f"{field}__lt": time_text(last)})

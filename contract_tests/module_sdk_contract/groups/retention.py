@@ -15,7 +15,7 @@ from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_error
 
 SECOND: Final = 1_000_000
-MANY: Final = 1_100
+MORE_THAN_A_BATCH: Final = 1_100
 """More than any internal batch, such as 500 or 1,000."""
 
 
@@ -51,7 +51,7 @@ class KeepClauses:
         assert when_pruned(store, 100) == 0
 
     @clause("KEEP-01")
-    def test_the_border_is_exact(self, store: Store) -> None:
+    def test_the_age_is_exact_to_the_microsecond(self, store: Store) -> None:
         now = store.clock()
         for distance in (-1, 0, 1):
             store.given(status="failed", created_at=0, updated_at=now - 100 * SECOND + distance)
@@ -82,7 +82,7 @@ class KeepClauses:
         assert when_pruned(store, 100) == total // 2
 
         left = sorted(row["id"] for row in store.manager.page(limit=1_000))
-        demand("KEEP-01", "what is left", sorted(task["id"] for task in store.reference.tasks), left)
+        demand("KEEP-01", "the tasks that are left", sorted(task["id"] for task in store.reference.tasks), left)
 
     @clause("KEEP-01")
     def test_prune_obeys_organization_and_user(self, store: Store) -> None:
@@ -137,12 +137,14 @@ class KeepClauses:
     @clause("KEEP-01", "KEEP-05")
     def test_many_tasks_are_pruned_beside_many_that_stay(self, store: Store) -> None:
         """Tasks that are then imported with the pruned ids have nothing of the pruned ones."""
-        store.given_imported({"status": "running", "task_key": f"stays:{number}"} for number in range(MANY))
+        store.given_imported(
+            {"status": "running", "task_key": f"stays:{number}"} for number in range(MORE_THAN_A_BATCH)
+        )
         store.clock.advance(1)
-        gone = store.given_imported({"status": "failed", "checkpoint": ["gone"]} for _ in range(MANY))
+        gone = store.given_imported({"status": "failed", "checkpoint": ["gone"]} for _ in range(MORE_THAN_A_BATCH))
         store.clock.advance(10)
 
-        assert when_pruned(store, 5, batch_size=10_000) == MANY
+        assert when_pruned(store, 5, batch_size=10_000) == MORE_THAN_A_BATCH
 
         store.then_count()
         store.given_imported({"id": task["id"], "status": "failed"} for task in gone)

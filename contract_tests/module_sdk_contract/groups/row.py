@@ -48,7 +48,7 @@ class Card:
 NOON: Final = datetime.datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=datetime.UTC)
 NOON_TEXT: Final = "2024-02-29T12:00:00.000001Z"
 # A payload as it is written, and the JSON that comes back.
-WRITTEN: Final[tuple[tuple[Any, Any], ...]] = (
+CONVERTED_PAYLOADS: Final[tuple[tuple[Any, Any], ...]] = (
     (NOON, NOON_TEXT), ({"at": [NOON.date(), NOON.time()]}, {"at": ["2024-02-29", "12:00:00.000001"]}),
     (datetime.timedelta(days=1), "P1D"), (uuid.UUID(int=7), "00000000-0000-0000-0000-000000000007"),
     ([decimal.Decimal("1.10")], ["1.10"]), (Colour.RED, "red"), ({"set": {"a"}}, {"set": ["a"]}),
@@ -56,7 +56,7 @@ WRITTEN: Final[tuple[tuple[Any, Any], ...]] = (
     (Card(NOON, frozenset({"x"})), {"at": NOON_TEXT, "tags": ["x"]}),
     ([NOON, 10**300, 0.1 + 0.2, {"z": 1, "a": None}], [NOON_TEXT, 10**300, 0.1 + 0.2, {"z": 1, "a": None}]),
 )  # fmt: skip
-REFUSED: Final[tuple[tuple[Any, str], ...]] = (
+REFUSED_PAYLOADS: Final[tuple[tuple[Any, str], ...]] = (
     ({"rows": [1, {"at": object()}]}, ".rows[1].at "), ([NOON, math.nan], "[1] "), ({"a": {1: NOON}}, ".a "),
     (Card(b"x", frozenset()), ".at "),  # type: ignore[arg-type]  # dataclasses do not check their values
 )  # fmt: skip
@@ -197,7 +197,7 @@ class RowClauses:
 
     @clause("ROW-10")
     def test_a_value_that_is_not_plain_json_comes_back_as_pydantic_writes_it(self, store: Store) -> None:
-        for value, expected in WRITTEN:
+        for value, expected in CONVERTED_PAYLOADS:
             asked = f"{value!a:.80}"
             task = task_of(store.fields(status="running", checkpoint=value, confirmation=value, arguments={"a": value}))
             created, _ = store.manager.create(task)
@@ -219,7 +219,7 @@ class RowClauses:
     def test_a_value_that_cannot_be_json_is_refused_with_its_path(self, store: Store) -> None:
         task = store.given(status="running")
         for field in ("checkpoint", "result", "confirmation"):
-            for value, path in REFUSED:
+            for value, path in REFUSED_PAYLOADS:
                 asked = f"update({field}={value!a:.80})"
                 error = demand_error("ROW-10", asked, PayloadError, store.manager.update, task["id"], **{field: value})
                 demand("ROW-10", f"the path that {asked} names", f"{field}{path}", str(error)[: len(field + path)])

@@ -25,9 +25,9 @@ from module_sdk_contract.processes.races import race
 from module_sdk_contract.report.verdicts import NotApplicable, Unknown
 from module_sdk_contract.violations import demand, demand_answer, demand_error
 
-COMMAND: Final = "module-sdk setup"
+SETUP_COMMAND: Final = "module-sdk setup"
 SOMETHING_ELSE: Final = b"something else\n" * 1_000
-SMALL_BYTES: Final = 2_000
+SMALL_PAYLOAD_BYTES: Final = 2_000
 PATIENT_SECONDS: Final = 30
 SHORT_SECONDS: Final = 0.3
 
@@ -169,23 +169,23 @@ class SettingsClauses:
             right = not isinstance(outcome, Exception) or isinstance(outcome, TaskBackendUnavailableError)
             demand("FAIL-16", f"{asked} is answered or unavailable by its deadline, not {outcome!r}", True, right)
         demand("FAIL-16", "whether a create with time left waits", True, was_waiting)
-        demand("FAIL-16", "the create that had time left, once the lock is free", [(patient, True)], found)
+        demand("FAIL-16", "the create with time left, once the lock is free", [(patient, True)], found)
         again = store.manager.create(task_of(store.fields(task_key="later")), timeout_seconds=PATIENT_SECONDS)
         demand("FAIL-16", "a create afterwards", True, again[1])
 
     @clause("BAD-01")
     def test_an_option_sets_the_maximum_of_a_payload(self, store: Store) -> None:
-        manager = store.open(maximum_payload_bytes=SMALL_BYTES)
-        fitting = "x" * (SMALL_BYTES - 2)
+        manager = store.open(maximum_payload_bytes=SMALL_PAYLOAD_BYTES)
+        fitting = "x" * (SMALL_PAYLOAD_BYTES - 2)
         task = task_of(store.fields(checkpoint=fitting))
-        demand("BAD-01", f"create with a payload of {SMALL_BYTES} bytes", (task, True), manager.create(task))
+        demand("BAD-01", f"create with a payload of {SMALL_PAYLOAD_BYTES} bytes", (task, True), manager.create(task))
 
         for asked, call in (
             ("create", functools.partial(manager.create, task_of(store.fields(checkpoint=f"{fitting}x")))),
             ("update", functools.partial(manager.update, task.id, checkpoint=f"{fitting}x")),
         ):
             error = demand_error("BAD-01", f"{asked} with one byte more", PayloadError, call)
-            demand("BAD-01", f"the maximum that {error!r} names", SMALL_BYTES, error.maximum)
+            demand("BAD-01", f"the maximum that {error!r} names", SMALL_PAYLOAD_BYTES, error.maximum)
 
 
 def enter_namespace_without_setup(store: Store) -> bool:
@@ -209,7 +209,7 @@ def enter_namespace_without_setup(store: Store) -> bool:
 
 
 def content_of_namespace(store: Store) -> str:
-    """Return what a namespace contains that may not be set up: nothing if the hook raises for missing tables."""
+    """Return the content of a namespace that may not be set up: no text if the hook raises for missing tables."""
     try:
         return store.dump()
     except Unknown:
@@ -220,7 +220,7 @@ def content_of_namespace(store: Store) -> str:
 
 def then_names_the_command(asked: str, call: Callable[..., object]) -> None:
     error = demand_error("DISC-09", asked, ConfigurationError, call)
-    demand("DISC-09", f"the error of {asked} names {COMMAND!r}: {error}", True, COMMAND in str(error))
+    demand("DISC-09", f"the error of {asked} names {SETUP_COMMAND!r}: {error}", True, SETUP_COMMAND in str(error))
 
 
 # --- A store in a file ------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from module_sdk_contract.violations import demand
 
 STRANGER: Final = 2
 LARGE: Final = "x" * 100_000
-# Drivers and pools sometimes send requests of their own; the smallest of several calls contains none.
+# Drivers and pools sometimes send requests of their own; the minimum over several calls excludes these.
 MINIMUM_ROUNDS: Final = 3
 MAXIMUM_ROUNDS: Final = 20
 

@@ -178,8 +178,8 @@ class SeeClauses:
         error = demand_error("SEE-06", "a lookup in a newer store", ConfigurationError, reader.get_tasks_by_key, "job")
 
         demand("SEE-06", f"the error says what to do: {error}", True, "upgrade" in str(error))
-        demand_error("SEE-06", "a write to it", ConfigurationError, reader.create, task_of(store.fields()))
-        demand_error("SEE-06", "setup of it", ConfigurationError, reader.setup)
+        demand_error("SEE-06", "a write to a newer store", ConfigurationError, reader.create, task_of(store.fields()))
+        demand_error("SEE-06", "setup of a newer store", ConfigurationError, reader.setup)
 
     @tier("core")
     @clause("SEE-07")
@@ -261,9 +261,9 @@ def then_whole(clause_id: str, reader: TaskManager, tasks: list[Fields], found: 
         demand(clause_id, f"{fields['task_key']} by key", [fields["id"]] if present else [], by_key)
         if task is None:
             continue
-        demand(clause_id, "its checkpoint", fields["checkpoint"], task.checkpoint)
+        demand(clause_id, f"the checkpoint of {task.id}", fields["checkpoint"], task.checkpoint)
         if task.status == "completed":
-            demand(clause_id, "its result", {"of": task.id}, task.result)
+            demand(clause_id, f"the result of {task.id}", {"of": task.id}, task.result)
         holder, created = reader.create(task_of({**fields, "id": fields["id"][:-12] + "f" * 12}))
         demand(clause_id, f"a new create of {fields['task_key']}, {task.status}", not task.is_active, created)
         demand(clause_id, "the holder", task.id if task.is_active else holder.id, holder.id)

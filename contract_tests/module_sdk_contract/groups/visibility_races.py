@@ -29,18 +29,18 @@ class SeeRaces:
         reader, writer = store.some_managers(2)[0], store.some_managers(2)[-1]
         store.given_imported({"task_key": f"stays:{number}", "status": "running"} for number in range(KEPT_TASKS))
         in_order = [task["id"] for task in store.reference.tasks]
-        staying = set(in_order)
-        asks: list[Callable[[], Any]] = [
+        kept = set(in_order)
+        reads: list[Callable[[], Any]] = [
             functools.partial(reader.list_user_tasks, 1),
             functools.partial(reader.get_tasks_by_key_prefix, ""),
             functools.partial(reader.page, limit=1_000, sort="created_at"),
         ]
 
         def read(index: int) -> None:
-            found = asks[index]()
+            found = reads[index]()
             ids = [row["id"] for row in found]
             demand("SEE-07", "rows that come twice", len(set(ids)), len(ids))
-            demand("SEE-07", "rows that are missing", set(), staying - set(ids))
+            demand("SEE-07", "rows that are missing", set(), kept - set(ids))
             demand("SEE-07", "rows that cannot be read", 0, found.skipped)
 
         def count() -> None:
@@ -50,7 +50,7 @@ class SeeRaces:
             writer.update(in_order[number % KEPT_TASKS], progress=number % 100 / 100)
             create_and_prune(store, writer, number)
 
-        readers: list[Callable[[], None]] = [functools.partial(read, index) for index in range(len(asks))]
+        readers: list[Callable[[], None]] = [functools.partial(read, index) for index in range(len(reads))]
         while_writing(write, [count, *readers], overlaps=OVERLAPS)
 
     @tier("core")

@@ -112,7 +112,7 @@ class ContestedKey:
         self.created.append(task.id)
         self.changes += 1
         # The other thread's task may be ending at this moment, while this one is already active.
-        self.look(manager)
+        self.read_and_check(manager)
         self.change(manager, task.id, status="running")
         for number in range(1, STEPS):
             self.change(manager, task.id, **step(number))
@@ -134,19 +134,19 @@ class ContestedKey:
         try:
             while not self.done.is_set():
                 changes = self.changes
-                self.look(reader)
+                self.read_and_check(reader)
                 self.met_changes[index] += self.changes != changes
         finally:
             self.done.set()
 
-    def look(self, reader: TaskManager) -> None:
+    def read_and_check(self, reader: TaskManager) -> None:
         created = set(self.created)
         for asked, rows in (
             ("get_tasks_by_key", reader.get_tasks_by_key(KEY)),
             ("list_user_tasks", reader.list_user_tasks(1)),
         ):
             active = [row["id"] for row in rows if row["status"] in ACTIVE]
-            demand("DEDUP-08", f"{asked}: active tasks of the key, {active}, are one at most", True, len(active) <= 1)
+            demand("DEDUP-08", f"{asked}: at most one task of the key is active, not {active}", True, len(active) <= 1)
             ids = [row["id"] for row in rows]
             demand("SEE-07", f"{asked}: different rows", len(ids), len(set(ids)))
             demand("SEE-07", f"{asked}: tasks that are missing", set(), created - set(ids))
@@ -165,7 +165,7 @@ class ContestedKey:
         """Demand that the task was read in a state that it really had, with every field of that state."""
         expected = outcome_of(task)
         found = {name: getattr(task, name) for name in expected}
-        demand("LIFE-03", f"what a {task.status} task labelled {task.label} has", expected, found)
+        demand("LIFE-03", f"the fields of a {task.status} task labelled {task.label}", expected, found)
         ended_at = task.updated_at if task.status in ENDED else None
         demand("LIFE-07", f"finished_at of a {task.status} task", ended_at, task.finished_at)
         has_begun = task.status != "pending"
