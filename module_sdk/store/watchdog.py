@@ -69,9 +69,10 @@ class Watchdog:
             # Raises where no more threads can be had: then nobody is left unwatched, and the next call tries again.
             # Of two that start at once the one that is not `self.thread` ends at once.
             self.bell = queue.SimpleQueue()
-            self.thread = threading.Thread(target=self.run, args=(self.bell,), name="module-sdk-watchdog", daemon=True)
+            thread = threading.Thread(target=self.run, args=(self.bell,), name="module-sdk-watchdog", daemon=True)
+            self.thread = thread
             self.is_awake = False
-            self.thread.start()
+            thread.start()
         self.watches.add(watch)
         return watch
 
