@@ -78,7 +78,7 @@ class ProcessClock:
             return now
 
     def renew_lock(self) -> None:
-        """Replace the lock in a forked child: a thread that does not exist there may have held it."""
+        """Replace the lock in a forked child: a thread that does not exist there may have locked it."""
         self.lock = threading.RLock()
 
 

@@ -198,7 +198,7 @@ class SlotPool(Generic[Thing]):
     # --- Lost slots -------------------------------------------------------------------------------------------------
 
     def find_lost(self) -> None:
-        """Make a new slot for each one that was destroyed in use. The new one gets its item and is not settled."""
+        """Make a new slot for each one that was destroyed in use. It gets the old item, whose state is unknown."""
         noticed = list(self.lost)
         for entry in list(self.entries):
             if entry() is None:

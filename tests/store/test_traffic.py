@@ -1,4 +1,4 @@
-"""A task of another organization cannot be told from an unknown id, not even by network traffic (SCOPE-13)."""
+"""A task of another organization is indistinguishable from an unknown id, even by network traffic (SCOPE-13)."""
 
 from __future__ import annotations
 
