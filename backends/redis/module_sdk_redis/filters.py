@@ -22,7 +22,7 @@ NEWEST_FIRST: Final = Sort("updated_at", descending=True)
 
 
 class ReadModel:
-    """Pages and counts. A task that changes while one is read in chunks may be missing from it, but never comes twice."""
+    """Pages and counts. A task that changes during a read in several chunks may be missing, but never comes twice."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
