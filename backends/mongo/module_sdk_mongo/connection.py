@@ -87,8 +87,8 @@ class Connection:
         given = parse_qsl(self.url.text.partition("?")[2])
         check_with_driver(lambda: check_options(given), dict(given), ValueError)
         in_url = {name.lower() for name, _ in given}
-        ours = {name: value for name, value in settings.items() if name.lower() not in in_url}
-        return MongoClient(self.url.text, connect=False, **ours)
+        defaults = {name: value for name, value in settings.items() if name.lower() not in in_url}
+        return MongoClient(self.url.text, connect=False, **defaults)
 
     def check_role(self) -> None:
         """Raise `TaskBackendUnavailableError` unless the server is a primary.

@@ -97,7 +97,7 @@ def test_the_store_works_on_a_replica_set(one_member: ReplicaSet, opener: Opener
 def test_no_acknowledged_write_is_lost_when_the_primary_steps_down(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given writers that run
+    # given running writers
     manager = opener(three_members.url, timeout_seconds=20)
     writers = Writers(manager, new_task)
     former = three_members.primary()
@@ -115,7 +115,7 @@ def test_no_acknowledged_write_is_lost_when_the_primary_steps_down(
 def test_no_acknowledged_write_is_lost_when_the_primary_is_killed(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given writers that run
+    # given running writers
     manager = opener(three_members.url, timeout_seconds=20)
     writers = Writers(manager, new_task)
     victim = three_members.primary()

@@ -44,9 +44,9 @@ class Pool:
         try:
             return self.links[address]
         except KeyError:
-            links = ConnectionPool(self.maximum, self.connector_to(address))
-            links.is_closed = self.is_closed
-            return self.links.setdefault(address, links)
+            pool = ConnectionPool(self.maximum, self.connector_to(address))
+            pool.is_closed = self.is_closed
+            return self.links.setdefault(address, pool)
 
     def connector_to(self, address: Address) -> Callable[[float], RedisConnection]:
         # `Connector` uses a thread: name resolution has no deadline, and each resolved address gets a full timeout.
@@ -66,8 +66,8 @@ class Pool:
 
         `asking` sends ASKING first, as a cluster requires after an ASK redirection.
         """
-        links = self.pool_of(address)
-        slot = links.take(deadline)
+        pool = self.pool_of(address)
+        slot = pool.take(deadline)
         # The steps of `ConnectionPool.run`, inlined to save two calls.
         try:
             connection: RedisConnection = slot.item  # type: ignore[assignment]  # `take` has connected it
@@ -76,24 +76,24 @@ class Pool:
             return reply
         except ReadOnlyError:
             # The server was demoted to a replica; a new connection may reach the new primary.
-            links.drop(slot)
+            pool.drop(slot)
             self.close_idle()
             raise
         except BaseException as error:
-            links.failed(slot, error)
+            pool.failed(slot, error)
             raise
         finally:
             slot.back(slot)
-            links.given()
+            pool.given()
             del slot
 
     def close(self) -> None:
         """Close idle connections now, and each connection in use when it is returned."""
         self.is_closed = True
-        for links in list(self.links.values()):
-            links.close()
+        for pool in list(self.links.values()):
+            pool.close()
 
     def close_idle(self) -> None:
         """Close idle connections, so that the next calls open new ones."""
-        for links in list(self.links.values()):
-            links.close_idle()
+        for pool in list(self.links.values()):
+            pool.close_idle()
