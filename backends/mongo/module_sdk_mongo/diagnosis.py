@@ -41,7 +41,7 @@ def diagnose(connection: Connection) -> Diagnosis:
     engine = status["storageEngine"]
     diagnosis.facts["storage engine"] = engine["name"]
     if not engine.get("persistent", True):
-        diagnosis.warnings.append(f"the storage engine {engine['name']} keeps nothing over a restart")
+        diagnosis.warnings.append(f"the storage engine {engine['name']} keeps no task over a restart")
     return diagnosis
 
 
