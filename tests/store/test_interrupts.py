@@ -62,7 +62,7 @@ def free_slots(manager: Any) -> list[tuple[int, int]]:
         pools.append(manager.workers.slots)
     pool = getattr(manager, "pool", None)
     if pool is not None:
-        pools += [pool.slots] if hasattr(pool, "slots") else [each.slots for each in pool.links.values()]
+        pools += [pool.slots] if hasattr(pool, "slots") else [each.slots for each in pool.pools.values()]
         if getattr(pool, "writers", None) is not None:
             pools.append(pool.writers.leading)
     pools.append(manager.opening.turn)

@@ -37,16 +37,16 @@ class Pool:
         The child can drop those of its parent: redis-py closes only the child's copy of a socket, so the parent's
         session continues.
         """
-        self.links: dict[Address, ConnectionPool[RedisConnection]] = {}
+        self.pools: dict[Address, ConnectionPool[RedisConnection]] = {}
 
     def pool_of(self, address: Address) -> ConnectionPool[RedisConnection]:
         """Return the pool of one server, which is created on first use."""
         try:
-            return self.links[address]
+            return self.pools[address]
         except KeyError:
             pool = ConnectionPool(self.maximum, self.connector_to(address))
             pool.is_closed = self.is_closed
-            return self.links.setdefault(address, pool)
+            return self.pools.setdefault(address, pool)
 
     def connector_to(self, address: Address) -> Callable[[float], RedisConnection]:
         # `Connector` uses a thread: name resolution has no deadline, and each resolved address gets a full timeout.
@@ -90,10 +90,10 @@ class Pool:
     def close(self) -> None:
         """Close idle connections now, and each connection in use when it is returned."""
         self.is_closed = True
-        for pool in list(self.links.values()):
+        for pool in list(self.pools.values()):
             pool.close()
 
     def close_idle(self) -> None:
         """Close idle connections, so that the next calls open new ones."""
-        for pool in list(self.links.values()):
+        for pool in list(self.pools.values()):
             pool.close_idle()

@@ -95,7 +95,7 @@ def test_a_user_who_may_not_read_settings_is_warned_of_what_is_unknown(
     assert manager.create(new_task())[1]
     warnings = manager.diagnose().warnings
     assert not manager.capabilities.durable
-    assert [words in warning for words, warning in zip(("append-only", "maxmemory-policy"), warnings, strict=True)]
+    assert all(words in warning for words, warning in zip(("append-only", "maxmemory-policy"), warnings, strict=True))
     assert all("may not ask" in warning for warning in warnings)
 
 
