@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 Fault = Callable[[], Any]
 """Called instead of the manager's method: raises, hangs, or returns garbage."""
 CUT_ANSWER: Final = b"\x4a\x00\x00\x00\x0a8"
-"""Bytes that begin a valid answer of no protocol."""
+"""The truncated greeting of a MySQL server, which is garbage in every other protocol."""
 
 
 def raises(error: BaseException) -> Fault:

@@ -23,7 +23,7 @@ class Kind(enum.Enum):
     """A network fault between client and server, for open and new connections."""
 
     NONE = "forward everything"
-    REFUSE = "nobody listens, and open connections are reset"
+    REFUSE = "new connections are refused, and open ones are reset"
     RESET = "connections are accepted and reset"
     BLACK_HOLE = "connections are accepted, and nothing passes"
     DELAY = "replies come `seconds` late"

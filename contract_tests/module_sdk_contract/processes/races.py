@@ -27,12 +27,12 @@ class NotEnoughOverlaps(pytest.skip.Exception):  # type: ignore[name-defined, mi
     """Too few of the racing calls overlapped in time to judge anything, so the clause is unknown."""
 
 
-def demand_overlaps(what: str, wanted: int, met: Iterable[int]) -> None:
+def demand_overlaps(event: str, wanted: int, met: Iterable[int]) -> None:
     """Raise `NotEnoughOverlaps` unless each racer has met another at least `wanted` times."""
     fewest = min(met)
     if fewest < wanted:
         raise NotEnoughOverlaps(
-            f"not enough overlaps: {what} {fewest} times of {wanted} within {PATIENCE_SECONDS:g} s; "
+            f"not enough overlaps: {event} {fewest} times of {wanted} within {PATIENCE_SECONDS:g} s; "
             "run the tests again where the machine has less other work"
         )
 
