@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
+
+MAXIMUM_CLOCK_DIFFERENCE_SECONDS: Final = 1.0
+"""The clocks of hosts must agree to a second, since pages show times that different hosts have recorded."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,3 +29,15 @@ class Diagnosis:
     """The versions of server, driver and schema, and the settings that decide durability."""
     warnings: list[str] = dataclasses.field(default_factory=list)
     """One sentence per setting that weakens a promise of the contract."""
+    clock_difference_seconds: float | None = None
+    """How far the server's clock is ahead of this host's. The manager adds the fact, and a warning if it is too far."""
+
+    def with_clock(self) -> Diagnosis:
+        """Return the same report with the fact and the warning about the server's clock, if there is one."""
+        seconds = self.clock_difference_seconds
+        if seconds is None:
+            return self
+        text = f"{seconds:+.3f} s"
+        too_far = abs(seconds) > MAXIMUM_CLOCK_DIFFERENCE_SECONDS
+        warnings = [f"the server's clock differs from this host's by {text}"] if too_far else []
+        return Diagnosis({**self.facts, "clock difference": text}, [*self.warnings, *warnings])

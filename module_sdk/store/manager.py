@@ -90,7 +90,7 @@ class TaskManager(ManagerReads):
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         self.opening.open_now(
-            lambda deadline: self.call(self.store_open, True, deadline), self.deadline(timeout_seconds), again=True
+            lambda deadline: self.call(self.open_or_explain, True, deadline), self.deadline(timeout_seconds), again=True
         )
 
     def ping(self, *, timeout_seconds: float | None = None) -> None:
@@ -118,7 +118,7 @@ class TaskManager(ManagerReads):
         Raises:
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
-        return self.call_open(self.store_diagnose, self.deadline(timeout_seconds))
+        return self.call_open(self.store_diagnose, self.deadline(timeout_seconds)).with_clock()
 
     # --- Writes -----------------------------------------------------------------------------------------------------
 

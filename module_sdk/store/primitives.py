@@ -17,7 +17,14 @@ from module_sdk.domain.changes import Change
 from module_sdk.domain.query import Query, Sort
 from module_sdk.domain.record import TaskRecord
 from module_sdk.domain.timestamps import Clock, system_clock
-from module_sdk.errors import ConfigurationError, ModuleSDKError, SchemaMissingError, TaskBackendError
+from module_sdk.errors import (
+    ConfigurationError,
+    ModuleSDKError,
+    SchemaMissingError,
+    TaskBackendError,
+    TaskBackendUnavailableError,
+    TaskConflictError,
+)
 from module_sdk.store.capabilities import Capabilities
 from module_sdk.store.diagnostics import Diagnosis, Explanation
 from module_sdk.store.open_once import OpenOnce
@@ -133,7 +140,7 @@ class StorePrimitives(abc.ABC):
     ) -> int:
         """Remove at most `batch_size` ended tasks with `updated_at < before` and all their data. Return how many.
 
-        A result below `batch_size` means that none are left. The same atomic step must test the status (KEEP-04).
+        A result below `batch_size` means that none are left. The same atomic step must test the status (DEDUP-09).
         """
 
     # --- Optional primitives ------------------------------------------------------------------------------------
@@ -161,13 +168,28 @@ class StorePrimitives(abc.ABC):
     def store_after_fork(self) -> None:  # noqa: B027  # optional: embedded stores need none
         """Drop the parent's connections without touching them. Called in a forked child before any other call."""
 
-    def translate_error(self, error: Exception) -> ModuleSDKError:
-        """Return the error of module-sdk for an error of the driver.
+    def is_unavailable(self, error: Exception) -> bool:
+        """Return whether the driver's error says that the store is away or late."""
+        return False
 
-        It must be `TaskBackendUnavailableError` if the store is away or late, and `missing_schema()` if the driver says
-        that a table or collection does not exist (SEE-10).
+    def is_missing_schema(self, error: Exception) -> bool:
+        """Return whether the driver's error says that a table or collection does not exist (SEE-10)."""
+        return False
+
+    def setup_fault(self, error: Exception) -> str | None:
+        """Return the fault that the operator must correct, if the driver's error says so; else `None`.
+
+        Such a fault is a wrong password, a missing right, or a database that does not exist. It is asked for errors of
+        `store_open`, and becomes the text of a `ConfigurationError` (DISC-10).
         """
-        return TaskBackendError(self.describe_error(error))
+        return None
+
+    def translate_error(self, error: Exception) -> ModuleSDKError:
+        """Return the error of module-sdk for an error of the driver, by the answers of the three methods above."""
+        if self.is_missing_schema(error):
+            return self.missing_schema()
+        kind = TaskBackendUnavailableError if self.is_unavailable(error) else TaskBackendError
+        return kind(self.describe_error(error))
 
     # --- Helpers that backends call -----------------------------------------------------------------------------
 
@@ -179,6 +201,10 @@ class StorePrimitives(abc.ABC):
     def describe_error(self, error: BaseException) -> str:
         """Return `Type: message` of a driver's error, with the URL's passwords masked (DISC-03)."""
         return f"{type(error).__name__}: {self.url.scrub(str(error))}"
+
+    def key_is_held(self, task_id: str) -> TaskConflictError:
+        """Return the error of an import whose active task has the key of another active task (DEDUP-09)."""
+        return TaskConflictError(f"the key of the active task {task_id} is held by another task")
 
     def declare_durability(self, durable: bool) -> None:
         """Declare the capability `durable` or not. For a `store_open` that reads it from the server's settings.

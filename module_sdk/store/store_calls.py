@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from module_sdk.errors import ModuleSDKError, SchemaMissingError
+from module_sdk.errors import ConfigurationError, ModuleSDKError, SchemaMissingError
 from module_sdk.store.deadlines import earliest
 from module_sdk.store.open_once import OpenOnce
 from module_sdk.store.primitives import StorePrimitives
@@ -78,7 +78,7 @@ class StoreCalls(StorePrimitives):
 
     def new_opening(self) -> OpenOnce:
         def open_store(deadline: float) -> None:
-            self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
+            self.call(self.open_or_explain, self.options.auto_setup and not self.opening.was_open, deadline)
             logger.info("opened the store %s (from %s), namespace %s", self.url, self.source, self.options.namespace)
 
         can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
@@ -88,6 +88,18 @@ class StoreCalls(StorePrimitives):
             on_thread=self.capabilities.server,
             attempt_seconds=self.options.timeout_seconds,
         )
+
+    def open_or_explain(self, create: bool, deadline: float) -> None:
+        """Open the store. Raise `ConfigurationError` for a fault that the operator must correct."""
+        try:
+            self.store_open(create, deadline)
+        except Exception as error:
+            fault = self.setup_fault(error)
+            # A schema that was there before has been dropped: no right or setting is wrong.
+            was_dropped = self.opening.was_open and not create and self.is_missing_schema(error)
+            if fault is None or was_dropped:
+                raise
+            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
 
     def reopen_after_fork(self) -> None:
         """Reset the manager in a forked child.

@@ -23,7 +23,6 @@ from module_sdk.backends import (
     Sort,
     StoredRows,
     TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
     statuses,
@@ -295,7 +294,7 @@ class MemoryTaskManager(TaskManager):
                 if record.id in self.tables.records:
                     continue
                 if self.holder(record) is not None:
-                    raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
+                    raise self.key_is_held(record.id)
                 self.tables.put(record)
                 written += 1
             return written

@@ -49,7 +49,7 @@ def lacks_majority(error: BulkWriteError) -> bool:
     return bool(error.details.get("writeConcernErrors"))
 
 
-def configuration_fault(error: Exception, database: str) -> str | None:
+def setup_fault(error: Exception, database: str) -> str | None:
     """Return what the operator must correct, or `None` if the error is not a setup fault."""
     if not isinstance(error, OperationFailure):
         return None

@@ -23,13 +23,11 @@ from module_sdk.backends import (
     Explanation,
     LateError,
     ManagerOptions,
-    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
     TaskBackendError,
     TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
     Workers,
@@ -38,7 +36,7 @@ from module_sdk.backends import (
 from module_sdk_mongo import queries, schema
 from module_sdk_mongo.connection import CLOSE_SECONDS, Connection, Document, within
 from module_sdk_mongo.diagnosis import diagnose
-from module_sdk_mongo.errors import configuration_fault, is_missing_schema, is_unavailable, lacks_majority
+from module_sdk_mongo.errors import is_missing_schema, is_unavailable, lacks_majority, setup_fault
 from module_sdk_mongo.explain import explain
 from module_sdk_mongo.filters import order_of, query_document
 from module_sdk_mongo.queries import Find
@@ -120,16 +118,10 @@ class MongoTaskManager(TaskManager):
 
     def open_now(self, create: bool, deadline: float) -> None:
         self.connection.open()
-        try:
-            with within(deadline):
-                self.check_server()
-                self.check_schema(create)
-            self.checked_at = time.monotonic()
-        except Exception as error:
-            fault = configuration_fault(error, self.connection.database.name)
-            if fault is None:
-                raise
-            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+        with within(deadline):
+            self.check_server()
+            self.check_schema(create)
+        self.checked_at = time.monotonic()
 
     def check_server(self) -> None:
         client = self.connection.database.client
@@ -241,7 +233,7 @@ class MongoTaskManager(TaskManager):
                 refused, *remaining = remaining[failure["index"] :]
                 # If another import inserted the same task, continue; if another task has the key, raise.
                 if tasks.find_one({"_id": refused["_id"]}, {"_id": 1}, hint=schema.BY_ID) is None:
-                    raise TaskConflictError(f"the key of the active task {refused['_id']} is held by another task")
+                    raise self.key_is_held(refused["_id"])
         return written
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
@@ -375,8 +367,11 @@ class MongoTaskManager(TaskManager):
         inherited.append(self.connection)
         self.renew()
 
-    def translate_error(self, error: Exception) -> ModuleSDKError:
-        if is_missing_schema(error):
-            return self.missing_schema()
-        kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
-        return kind(self.describe_error(error))
+    def is_unavailable(self, error: Exception) -> bool:
+        return is_unavailable(error)
+
+    def is_missing_schema(self, error: Exception) -> bool:
+        return is_missing_schema(error)
+
+    def setup_fault(self, error: Exception) -> str | None:
+        return setup_fault(error, self.connection.database.name)

@@ -86,9 +86,9 @@ def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: fl
         "appendfsync": read_setting(router, "appendfsync", deadline),
         "no-appendfsync-on-rewrite": read_setting(router, "no-appendfsync-on-rewrite", deadline),
         "maxmemory-policy": information.get("maxmemory_policy") or read_setting(router, "maxmemory-policy", deadline),
-        "clock difference": f"{clock_difference(router, clock, deadline):+.3f} s",
     }
-    return Diagnosis(facts, [*settings_warnings(facts), *topology_warnings(facts, information)])
+    warnings = [*settings_warnings(facts), *topology_warnings(facts, information)]
+    return Diagnosis(facts, warnings, clock_difference(router, clock, deadline))
 
 
 def clock_difference(router: Router, clock: Callable[[], int], deadline: float) -> float:
@@ -124,9 +124,6 @@ def settings_warnings(facts: Facts) -> list[str]:
         warnings.append("the user may not ask for maxmemory-policy; anything but 'noeviction' makes tasks vanish")
     elif facts["maxmemory-policy"] != "noeviction":
         warnings.append(f"maxmemory-policy is {facts['maxmemory-policy']!r}, not 'noeviction': tasks may vanish")
-    difference = float(facts["clock difference"].removesuffix(" s"))
-    if abs(difference) > 1:
-        warnings.append(f"the server's clock differs from this host's by {difference:+.3f} s")
     return warnings
 
 

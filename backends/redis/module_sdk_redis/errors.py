@@ -51,7 +51,7 @@ def is_unavailable(error: Exception) -> bool:
     return isinstance(error, kinds) or is_slot_moving(error) or any(state in str(error) for state in TEMPORARY_ERRORS)
 
 
-def configuration_fault(error: Exception, namespace: str) -> str | None:
+def setup_fault(error: Exception, namespace: str) -> str | None:
     """Return what the operator must correct, or `None` if the error is not a setup fault."""
     text = str(error)
     if isinstance(error, AuthenticationError | AuthorizationError):

@@ -18,15 +18,12 @@ from module_sdk.backends import (
     Query,
     Sort,
     StoredRows,
-    TaskBackendError,
-    TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
     statuses,
 )
 from module_sdk_redis.diagnosis import diagnose, is_durable, is_too_old, read_information
-from module_sdk_redis.errors import NO_SCHEMA, configuration_fault, is_unavailable
+from module_sdk_redis.errors import NO_SCHEMA, is_unavailable, setup_fault
 from module_sdk_redis.explain import CountingReader
 from module_sdk_redis.filters import ReadModel
 from module_sdk_redis.index_reads import CHUNK, Reader, Rows
@@ -61,14 +58,8 @@ class RedisTaskManager(TaskManager):
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
-        try:
-            self.check_server(deadline)
-            self.check_schema(create, deadline)
-        except Exception as error:
-            fault = configuration_fault(error, self.options.namespace)
-            if fault is None:
-                raise
-            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+        self.check_server(deadline)
+        self.check_schema(create, deadline)
 
     def check_server(self, deadline: float) -> None:
         # Reading a key finds the node that has the hash slot; the following commands go to that node.
@@ -126,7 +117,7 @@ class RedisTaskManager(TaskManager):
             inserted, refused = self.router.run(IMPORT, keys, (self.layout.prefix, *arguments), deadline)
             written += inserted
             if refused:
-                raise TaskConflictError(f"the key of the active task {refused.decode()} is held by another task")
+                raise self.key_is_held(refused.decode())
         return written
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
@@ -235,11 +226,14 @@ class RedisTaskManager(TaskManager):
             raise self.missing_schema()
         return diagnose(self.router, self.clock, version, deadline)
 
-    def translate_error(self, error: Exception) -> TaskBackendError | ConfigurationError:
-        if isinstance(error, ResponseError) and str(error).startswith(NO_SCHEMA):
-            return self.missing_schema()
-        kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
-        return kind(self.describe_error(error))
+    def is_unavailable(self, error: Exception) -> bool:
+        return is_unavailable(error)
+
+    def is_missing_schema(self, error: Exception) -> bool:
+        return isinstance(error, ResponseError) and str(error).startswith(NO_SCHEMA)
+
+    def setup_fault(self, error: Exception) -> str | None:
+        return setup_fault(error, self.options.namespace)
 
 
 def flag(value: bool) -> str:

@@ -15,13 +15,9 @@ from module_sdk.backends import (
     ConfigurationError,
     Diagnosis,
     ManagerOptions,
-    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
-    TaskBackendError,
-    TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
 )
@@ -116,7 +112,7 @@ class DuckDBTaskManager(TaskManager):
 
         written, refused = self.database.transact(insert_until_conflict, deadline)
         if refused is not None:
-            raise TaskConflictError(f"the key of the active task {refused.id} is held by another task")
+            raise self.key_is_held(refused.id)
         return written
 
     def store_update(
@@ -164,13 +160,12 @@ class DuckDBTaskManager(TaskManager):
         facts = {"server": f"DuckDB {duckdb.__version__}", "file": str(self.path), "schema version": str(version)}
         return Diagnosis(facts, ["DuckDB locks the file: no other process can use it while this one has it open"])
 
-    def translate_error(self, error: Exception) -> ModuleSDKError:
-        # A table is not there: somebody has emptied the store (SEE-10).
-        if isinstance(error, duckdb.CatalogException):
-            return self.missing_schema()
-        # The file cannot be read or is another process's; the transaction lost against others until its deadline.
-        away = isinstance(error, duckdb.IOException | duckdb.TransactionException)
-        return (TaskBackendUnavailableError if away else TaskBackendError)(self.describe_error(error))
+    def is_missing_schema(self, error: Exception) -> bool:
+        return isinstance(error, duckdb.CatalogException)
+
+    def is_unavailable(self, error: Exception) -> bool:
+        # The file cannot be read or another process has it, or the transaction lost against others until its deadline.
+        return isinstance(error, duckdb.IOException | duckdb.TransactionException)
 
 
 def path_of(url: str) -> Path:
