@@ -60,7 +60,7 @@ class Write(Generic[Result]):
         self.messages.put(None)
 
     def retry_alone(self) -> None:
-        """Let the own thread of a write that was rolled back run it, without a batch."""
+        """Tell the write's own thread to run it without a batch, because the batch was rolled back."""
         self.must_run_alone = True
         self.messages.put(None)
 

@@ -34,7 +34,7 @@ inherited: list[Connection] = []
 
 
 class Pool(ConnectionPool[Connection]):
-    """At most `dialect.connections` open connections; the one used last is handed out first."""
+    """A pool of at most `dialect.connections` connections, which reuses the most recently used one first."""
 
     def __init__(
         self, dialect: Dialect, check_schema: Callable[[Connection, float], None] = lambda connection, deadline: None
@@ -58,7 +58,7 @@ class Pool(ConnectionPool[Connection]):
         slot = self.take(deadline)
         # This is `run` written out, which saves two calls per lookup.
         try:
-            connection: Connection = slot.item  # type: ignore[assignment]  # `take` has brought one
+            connection: Connection = slot.item  # type: ignore[assignment]  # `take` has connected it
             rows = (connection.fetch_with_custom_plan if is_planned else connection.fetch)(sql, arguments, deadline)
             connection.was_used = slot.is_settled = True
             return rows
@@ -133,12 +133,10 @@ class Pool(ConnectionPool[Connection]):
         If not, the slot has no connection any more. Every `SCHEMA_CHECK_SECONDS` this calls `check_schema` as well, and
         raises its errors about the schema.
         """
-        connection: Connection = slot.item  # type: ignore[assignment]  # `take` has brought one
+        connection: Connection = slot.item  # type: ignore[assignment]  # `take` has connected it
         now = time.monotonic()
-        schema_check_is_due, role_check_is_due = (
-            now >= self.schema_check_due_at,
-            now - connection.checked_at > ROLE_SECONDS,
-        )
+        schema_check_is_due = now >= self.schema_check_due_at
+        role_check_is_due = now - connection.checked_at > ROLE_SECONDS
         if not (schema_check_is_due or role_check_is_due):
             return True
         try:

@@ -108,7 +108,7 @@ class TestMariaDB(SQLContract):
 
 
 class TestMariaDBThroughMysqlclient(SQLContract):
-    """MariaDB through mysqlclient, if it is installed: it needs a compiler, so only .ci/run installs it."""
+    """MariaDB through mysqlclient, if it is installed, as in .ci/run: it needs a compiler."""
 
     __test__ = importlib.util.find_spec("MySQLdb") is not None
 

@@ -120,7 +120,7 @@ def test_a_corrupt_file_is_a_typed_failure(opener: Opener, new_task: TaskMaker, 
     # when everything after the first eight pages is overwritten
     content = path.read_bytes()
     path.write_bytes(content[: 8 * 4096] + b"\xa5" * (len(content) - 8 * 4096))
-    # then lookups and writes raise that error
+    # then lookups and writes raise a typed error
     damaged = opener()
     with pytest.raises(TaskBackendError, match="malformed"):
         damaged.list_user_tasks(1, 7)

@@ -149,8 +149,7 @@ def test_parent_and_child_work_after_a_fork_under_load(
 def test_a_child_keeps_writing_after_its_parent_has_closed_the_file(
     manager: SQLTaskManager, new_task: TaskMaker, opener: Opener
 ) -> None:
-    # given a child that has the file open. SQLite removes the log when it believes that the closing process is the
-    # last.
+    # given a child that has the file open; SQLite removes the log if it takes the closing process for the last one
     manager.create(new_task(label="parent's"))
     may_go_on, go_on = os.pipe()
     is_open, opened = os.pipe()
