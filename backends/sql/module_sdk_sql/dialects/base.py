@@ -76,7 +76,7 @@ class Connection(abc.ABC):
         """Roll back an open transaction after an error and return whether the connection can serve another call.
 
         After an error that is neither the driver's nor ours, such as an interrupt, the state of the connection is
-        unknown, so the connection must go; only a database in memory keeps it. `None` stands for such an interrupt.
+        unknown, so the connection must go; only a database in memory keeps it. `None` means such an interrupt.
         """
 
     def abandon(self) -> None:  # noqa: B027  # optional: an embedded database is closed before a fork

@@ -169,7 +169,7 @@ class NetworkConnection(Connection):
             self.close()
 
     def abandon(self) -> None:
-        # The driver may send a farewell when its object is deleted, which would end the parent's session.
+        # The driver may send a closing message when its object is deleted, which would end the parent's session.
         for descriptor in self.descriptors():
             with contextlib.suppress(OSError):
                 null = os.open(os.devnull, os.O_RDWR)

@@ -35,7 +35,7 @@ from module_sdk_sql.options import MariaDBOptions
 from module_sdk_sql.schema import ColumnTypes
 
 # Client flags: https://mariadb.com/kb/en/connection/#capabilities
-FOUND_ROWS: Final = 1 << 1  # a matched row counts as changed
+FOUND_ROWS: Final = 1 << 1  # a matched but unchanged row counts as changed
 MULTI_STATEMENTS: Final = 1 << 16  # several statements in one round trip
 DEFAULT_PORT: Final = 3306
 # MariaDB's INSERT … RETURNING; MySQL has none.

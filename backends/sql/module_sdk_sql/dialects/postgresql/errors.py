@@ -21,8 +21,8 @@ SETUP_FAULTS: Final = {
     "42501": "the user lacks a right",
     "3F000": "there is no schema to create tables in",
 }
-# libpq has no code for a refused connection, so these are recognized by the words of a server whose messages are
-# English.
+# libpq reports no code for a refused connection. These errors are recognized by their words, if the server's messages
+# are in English.
 CONNECT_FAULTS: Final = {
     "password authentication failed": "28P01",
     "no pg_hba.conf entry": "28000",

@@ -20,7 +20,7 @@ from module_sdk_sql.dialects.base import Connection, StoredTuple, plan_lines
 INSTRUCTIONS_PER_CHECK: Final = 5_000
 UNDECODABLE: Final = "Could not decode to UTF-8"
 # SQLite polls a lock ever more rarely, in the end every 100 ms. While others write all the time it hardly ever finds
-# the lock free, so waiting writers starved for seconds. It must give up after this time and be asked again.
+# the lock free, so waiting writers starved for seconds. So its own wait must end after this time, and `run` retries.
 LOCK_WAIT_SECONDS: Final = 0.005
 
 # After one of these errors a connection may be one to a file that is no longer the right one.
@@ -56,7 +56,7 @@ class SQLiteConnection(Connection):
         self.raw.set_progress_handler(self.is_late, INSTRUCTIONS_PER_CHECK)
 
     def run(self, sql: str, arguments: Sequence[Any], deadline: float) -> sqlite3.Cursor:
-        """Execute a statement; while the file is locked, which leaves nothing written, retry it until the deadline."""
+        """Execute a statement; retry it until the deadline if the file is locked, since SQLite keeps nothing then."""
         self.deadline[0] = deadline
         while True:
             if time.monotonic() >= deadline:
