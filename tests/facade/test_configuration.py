@@ -272,7 +272,7 @@ def test_a_file_that_becomes_readable_counts_after_a_reset() -> None:
 
 @pytest.mark.parametrize("url", ["memory://", None])
 def test_a_url_beside_a_manager_is_refused(url: str | None) -> None:
-    with pytest.raises(ConfigurationError, match="either url or manager"):
+    with pytest.raises(ConfigurationError, match="only one of url, manager and url_file"):
         module_sdk.configure(url=url, manager=ForeignManager(lambda *_: []))  # type: ignore[call-overload]  # what is refused
 
 

@@ -14,7 +14,7 @@ from module_sdk import tasks
 from module_sdk.domain.record import ROW_FIELDS
 from module_sdk.domain.rows import LookupResult
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
-from module_sdk.facade.lookups import MAXIMUM_FOREIGN_CALLS
+from module_sdk.facade.lookups import MAXIMUM_UNBOUNDED_CALLS
 from module_sdk.store.capabilities import Capabilities
 from tests.support.lookups import SYNC, Lookup, each_lookup, real_empty
 from tests.support.managers import ForeignManager, a_row, raising
@@ -152,10 +152,10 @@ def test_when_many_calls_hang_the_next_fails_at_once_and_it_recovers() -> None:
     # given as many hanging calls as are let through
     hanging = Hanging()
     module_sdk.configure(manager=hanging.manager, lookup_timeout_seconds=20, breaker=False)
-    callers = [threading.Thread(target=tasks.list_user_tasks, args=(1,)) for _ in range(MAXIMUM_FOREIGN_CALLS)]
+    callers = [threading.Thread(target=tasks.list_user_tasks, args=(1,)) for _ in range(MAXIMUM_UNBOUNDED_CALLS)]
     for caller in callers:
         caller.start()
-    while len(hanging.manager.calls) < MAXIMUM_FOREIGN_CALLS:
+    while len(hanging.manager.calls) < MAXIMUM_UNBOUNDED_CALLS:
         time.sleep(0.001)
 
     # when
@@ -165,7 +165,7 @@ def test_when_many_calls_hang_the_next_fails_at_once_and_it_recovers() -> None:
     # then
     assert isinstance(result.error, TaskBackendUnavailableError)
     assert time.monotonic() - began < 5
-    assert len(hanging.manager.calls) == MAXIMUM_FOREIGN_CALLS
+    assert len(hanging.manager.calls) == MAXIMUM_UNBOUNDED_CALLS
     hanging.release.set()
     for caller in callers:
         caller.join()

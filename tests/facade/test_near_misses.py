@@ -95,7 +95,7 @@ def test_a_variable_that_is_nearly_ours_is_an_error_that_says_the_right_one(
 
     error = refusal()
 
-    assert f"{name} is none of module-sdk's" in error
+    assert f"{name} is not a setting of module-sdk" in error
     assert error.endswith(f"did you mean {right}?")
     assert not (empty_folder / "data").exists()
 
@@ -170,7 +170,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "a short one": ("module_sdk.toml", "lookup_timeout = 3\n", "did you mean 'lookup_timeout_seconds'"),
     "capitals in a key": ("module_sdk.toml", f'URL = "{STORE}"\n', "did you mean 'url'"),
     "the name of the variable": ("module_sdk.toml", f'MODULE_SDK_TASKS_URL = "{STORE}"\n', "did you mean 'url'"),
-    "no name at all": ("module_sdk.toml", f'"{STORE}" = 1\n', "a name is no setting"),
+    "no name at all": ("module_sdk.toml", f'"{STORE}" = 1\n', "a name is not a setting"),
     "a hyphen": ("module-sdk.toml", LINE, "its name must be module_sdk.toml"),
     "no hyphen in a file's name": ("modulesdk.toml", LINE, "its name must be module_sdk.toml"),
     "a hidden file": (".module_sdk.toml", LINE, "its name must be module_sdk.toml"),

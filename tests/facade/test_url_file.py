@@ -82,7 +82,7 @@ def test_both_in_one_source_are_an_error_that_names_both(source: str, monkeypatc
 
 @pytest.mark.parametrize("beside", [{"url": None}, {"manager": object()}])
 def test_a_file_beside_no_manager_or_an_injected_one_is_an_error(beside: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="url_file with neither"):
+    with pytest.raises(ConfigurationError, match="only one of url, manager and url_file"):
         module_sdk.configure(url_file="secret", **beside)
 
 
@@ -113,8 +113,8 @@ BAD_FILES = {
     "blank": "is empty",
     "two lines": "more than one line",
     "not text": "not UTF-8",
-    "folder": "no regular file",
-    "pipe": "no regular file",
+    "folder": "not a regular file",
+    "pipe": "not a regular file",
     "broken link": "No such file",
     "below a file/file": "Not a directory",
     "x" * 300: "too long",
