@@ -44,7 +44,7 @@ GUESSED_ENDS: Final = frozenset(
 PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
-# --- The environment -------------------------------------------------------------------------------------------------
+# --- The environment ------------------------------------------------------------------------------------------------
 
 
 def check_environment(suspects: Iterable[str], settings: Collection[str]) -> None:
@@ -102,7 +102,7 @@ def schemes() -> frozenset[str]:
     return frozenset(registry.schemes())
 
 
-# --- Names of settings -----------------------------------------------------------------------------------------------
+# --- Names of settings ----------------------------------------------------------------------------------------------
 
 
 def closest(name: str, settings: Collection[str]) -> str | None:
@@ -170,7 +170,7 @@ def option_meant(name: str, known: Collection[str]) -> str:
     return f"; did you mean {meant!r}?" if meant else ""
 
 
-# --- Files -----------------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------------------------
 
 
 def check_keys(where: str, table: Mapping[str, Any], settings: Collection[str]) -> None:

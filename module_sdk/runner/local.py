@@ -68,7 +68,7 @@ class LocalRunner:
             weakref.WeakKeyDictionary()
         )
 
-    # --- Submitting --------------------------------------------------------------------------------------------------
+    # --- Submitting ---------------------------------------------------------------------------------------------------
 
     def submit(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> TaskId:
         """Record and start a task and return its id, or return the id of the active task that has the key."""
@@ -150,7 +150,7 @@ class LocalRunner:
         run.drop_work()
         self.recorder.end(run, Outcome(INTERRUPTED, error=reason))
 
-    # --- Running -----------------------------------------------------------------------------------------------------
+    # --- Running ------------------------------------------------------------------------------------------------------
 
     def start(self, run: Run, find_loop: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         """Start the work in the submitter's context. A function waits for a free thread."""
@@ -277,7 +277,7 @@ class LocalRunner:
                 self.changed.notify_all()
         run.end()
 
-    # --- Stopping ----------------------------------------------------------------------------------------------------
+    # --- Stopping -----------------------------------------------------------------------------------------------------
 
     def stop(self, task_id: str) -> None:
         """Stop the work of a task that was recorded as cancelled. Do nothing if this process does not run it."""

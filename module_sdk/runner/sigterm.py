@@ -40,7 +40,7 @@ class SigtermHandler:
         self.has_warned = False
         self.passed_on = threading.Event()
 
-    # --- Installing --------------------------------------------------------------------------------------------------
+    # --- Installing ---------------------------------------------------------------------------------------------------
 
     def watch(self, end_work: Callable[[], object]) -> bool:
         """Install the handler unless the host has its own. Return whether no later call needs to try again.
@@ -79,7 +79,7 @@ class SigtermHandler:
             signal.signal(signal.SIGTERM, self.previous)
         self.forget()
 
-    # --- Ending ------------------------------------------------------------------------------------------------------
+    # --- Ending -------------------------------------------------------------------------------------------------------
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         if self.has_ended:

@@ -38,7 +38,7 @@ __all__ = [
     "wait_task",
 ]
 
-# --- Starting --------------------------------------------------------------------------------------------------------
+# --- Starting -------------------------------------------------------------------------------------------------------
 
 
 @overload
@@ -112,7 +112,7 @@ def run_background_sync(
     return runner.submit(coro_or_name, label, task_key, kwargs)
 
 
-# --- Progress --------------------------------------------------------------------------------------------------------
+# --- Progress -------------------------------------------------------------------------------------------------------
 
 
 @watched
@@ -179,7 +179,7 @@ def emit_progress_sync(
     task_actions.emit_progress(task_id, progress, label, checkpoint)
 
 
-# --- Confirmations ---------------------------------------------------------------------------------------------------
+# --- Confirmations --------------------------------------------------------------------------------------------------
 
 
 @watched
@@ -240,7 +240,7 @@ async def arespond_confirmation(task_id: AnyTaskId, response: dict[str, Json]) -
     await async_calls.in_thread(respond_confirmation, task_id, response)
 
 
-# --- Ending and waiting ----------------------------------------------------------------------------------------------
+# --- Ending and waiting ---------------------------------------------------------------------------------------------
 
 
 def cancel(task_id: AnyTaskId) -> bool:
@@ -307,7 +307,7 @@ async def ashutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
     await asyncio.to_thread(shutdown, timeout_seconds)
 
 
-# --- Other names of the same calls -----------------------------------------------------------------------------------
+# --- Other names of the same calls ----------------------------------------------------------------------------------
 
 # The earlier name of `wait_task`. Its async version cannot be called `await`, which is a keyword of Python.
 wait = wait_task

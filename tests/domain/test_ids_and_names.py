@@ -23,7 +23,7 @@ from module_sdk.errors import InvalidInputError
 from module_sdk.models import background_tasks
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import World
-from tests.support.managers import ForeignManager, a_row
+from tests.support.managers import InjectedManager, a_row
 from tests.support.sample_work import Gate, Submit, add, each_submission
 
 USER_ID = uuid.UUID("0190F5D2-7C8A-7DEF-8123-456789ABCDEF")
@@ -84,7 +84,7 @@ def test_a_task_of_uuids_comes_back_with_their_texts(store: TaskManager) -> None
 
 
 def test_a_manager_that_is_not_ours_gets_the_text() -> None:
-    manager = ForeignManager(lambda *_: [a_row()])
+    manager = InjectedManager(lambda *_: [a_row()])
     module_sdk.configure(manager=manager)
     organization_id: Any = ORGANIZATION_ID
     assert tasks.list_user_tasks(USER_ID, organization_id).error is None

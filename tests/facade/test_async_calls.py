@@ -22,7 +22,7 @@ from module_sdk.errors import (
 )
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import World
-from tests.support.managers import ForeignManager, a_row, raising
+from tests.support.managers import InjectedManager, a_row, raising
 from tests.support.sample_work import Gate
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
@@ -59,7 +59,7 @@ def test_every_call_that_uses_the_store_has_both_versions() -> None:
     assert unpaired == {"current", "lookup_failures", "register", "subscribe"}
 
 
-class Slow(ForeignManager):
+class Slow(InjectedManager):
     """A manager whose calls each block their thread for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
@@ -107,7 +107,7 @@ def test_the_loop_runs_on_while_the_store_is_slow() -> None:
 def test_async_calls_run_concurrently() -> None:
     # given a store whose calls return only once ten of them are running
     barrier = threading.Barrier(10)
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()] if barrier.wait(10) >= 0 else []))
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()] if barrier.wait(10) >= 0 else []))
 
     async def ten() -> list[Any]:
         return await asyncio.gather(*(tasks.aget_tasks_by_key("k") for _ in range(10)))
@@ -202,7 +202,7 @@ def test_a_cancelled_lookup_ends_at_once_and_the_next_works() -> None:
             release.wait(30)
         return [a_row()]
 
-    module_sdk.configure(manager=ForeignManager(answer))
+    module_sdk.configure(manager=InjectedManager(answer))
 
     async def cancel() -> Any:
         first = asyncio.ensure_future(tasks.alist_user_tasks(1))
@@ -227,7 +227,7 @@ def test_a_loop_that_ends_before_the_answer_does_no_harm(caplog: pytest.LogCaptu
         release.wait(30)
         return []
 
-    module_sdk.configure(manager=ForeignManager(answer))
+    module_sdk.configure(manager=InjectedManager(answer))
 
     async def leave() -> None:
         asyncio.ensure_future(tasks.alist_user_tasks(1))  # noqa: RUF006  # left behind on purpose
@@ -266,7 +266,7 @@ def test_an_async_call_without_a_session_is_refused() -> None:
 
 def test_stop_iteration_of_a_store_does_not_hang_an_async_call() -> None:
     # given an injected manager whose count raises an exception that no future can carry
-    manager = ForeignManager(raising(OSError("x")))
+    manager = InjectedManager(raising(OSError("x")))
     manager.count = lambda **_: next(iter([]))  # type: ignore[attr-defined]
     module_sdk.configure(manager=manager)
 

@@ -13,7 +13,7 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import ConfigurationError, TaskBackendError
 from module_sdk.facade.runtime import get_runtime
-from tests.support.managers import ForeignManager, a_row
+from tests.support.managers import InjectedManager, a_row
 
 OPTIONS = ("configure", "environment", "module_sdk.toml", "pyproject.toml")
 
@@ -100,14 +100,14 @@ def test_a_pyproject_without_our_table_changes_nothing() -> None:
     assert tasks.list_user_tasks(1).error is None
 
 
-# --- Bad settings ----------------------------------------------------------------------------------------------------
+# --- Bad settings ---------------------------------------------------------------------------------------------------
 
 BAD_URLS = ["", "tasks.db", "nope://x", "://x", "sqlite", "memory", " memory://", "/tmp/tasks.db", 5, b"memory://", []]
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_a_bad_url_is_refused_and_the_earlier_configuration_remains(url: Any) -> None:
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]))
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]))
 
     with pytest.raises(ConfigurationError) as refused:
         module_sdk.configure(url=url)
@@ -184,7 +184,7 @@ BAD_OPTIONS = [{name: value} for name, values in BAD_VALUES.items() for value in
 
 @pytest.mark.parametrize("option", BAD_OPTIONS, ids=str)
 def test_a_bad_option_is_refused_by_name_and_the_earlier_configuration_remains(option: dict[str, Any]) -> None:
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]))
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]))
 
     with pytest.raises(ConfigurationError, match=next(iter(option))):
         module_sdk.configure(url="memory://", **option)
@@ -246,18 +246,18 @@ def test_a_corrected_file_is_read_after_a_reset() -> None:
     assert tasks.list_user_tasks(1).error is None
 
 
-# --- Injection, replacement, reset -----------------------------------------------------------------------------------
+# --- Injection, replacement, reset ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["memory://", None])
 def test_a_url_together_with_a_manager_is_refused(url: str | None) -> None:
     with pytest.raises(ConfigurationError, match="only one of url, manager and url_file"):
-        module_sdk.configure(url=url, manager=ForeignManager(lambda *_: []))  # type: ignore[call-overload]  # wrong on purpose
+        module_sdk.configure(url=url, manager=InjectedManager(lambda *_: []))  # type: ignore[call-overload]  # wrong on purpose
 
 
 def test_an_option_of_a_backend_together_with_a_manager_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="colour"):
-        module_sdk.configure(manager=ForeignManager(lambda *_: []), colour="blue")  # type: ignore[call-overload]  # wrong on purpose
+        module_sdk.configure(manager=InjectedManager(lambda *_: []), colour="blue")  # type: ignore[call-overload]  # wrong on purpose
 
 
 def test_a_manager_from_a_url_is_closed_when_it_is_replaced_and_an_injected_one_is_not() -> None:

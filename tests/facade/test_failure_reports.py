@@ -15,7 +15,7 @@ from module_sdk import tasks
 from module_sdk.domain.rows import LookupResult
 from module_sdk.errors import TaskBackendUnavailableError
 from module_sdk.facade import lookup_failures
-from tests.support.managers import Answer, ForeignManager
+from tests.support.managers import Answer, InjectedManager
 
 
 def test_a_burst_of_failures_is_one_line_per_minute(
@@ -29,7 +29,7 @@ def test_a_burst_of_failures_is_one_line_per_minute(
     def answer(*_: object) -> object:
         raise error[0]
 
-    module_sdk.configure(manager=ForeignManager(answer))
+    module_sdk.configure(manager=InjectedManager(answer))
 
     def lines() -> list[logging.LogRecord]:
         return [record for record in caplog.records if record.name == "module_sdk.tasks"]
@@ -80,7 +80,7 @@ def test_a_thousand_failures_leak_no_thread_descriptor_or_traceback() -> None:
         return results + [asyncio.run(tasks.alist_user_tasks(1)) for _ in range(5)]
 
     for kind in (OSError, TaskBackendUnavailableError, None):
-        manager = None if kind is None else ForeignManager(raising_new(kind))
+        manager = None if kind is None else InjectedManager(raising_new(kind))
         module_sdk.reset()
         module_sdk.configure(manager=manager, async_threads=1)
         a_thousand()

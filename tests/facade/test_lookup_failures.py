@@ -17,7 +17,7 @@ from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
 from module_sdk.facade.lookups import MAXIMUM_UNBOUNDED_CALLS
 from module_sdk.store.capabilities import Capabilities
 from tests.support.lookups import SYNC, Lookup, each_lookup, real_empty
-from tests.support.managers import ForeignManager, a_row, raising
+from tests.support.managers import InjectedManager, a_row, raising
 
 ERRORS = [OSError("down"), RecursionError(), StopIteration(5), StopAsyncIteration(), TimeoutError("slow"), Warning("w")]
 ERRORS += [TaskBackendError("refused"), TaskBackendUnavailableError("away")]
@@ -26,7 +26,7 @@ ERRORS += [TaskBackendError("refused"), TaskBackendUnavailableError("away")]
 @each_lookup
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_exception_of_the_manager_is_the_error_of_an_empty_list(name: str, lookup: Lookup, error: Exception) -> None:
-    module_sdk.configure(manager=ForeignManager(raising(error)))
+    module_sdk.configure(manager=InjectedManager(raising(error)))
     result = lookup("k", 3)
     assert result == []
     assert result.error is error
@@ -36,7 +36,7 @@ def test_an_exception_of_the_manager_is_the_error_of_an_empty_list(name: str, lo
 @each_lookup
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 def test_interrupts_are_raised(name: str, lookup: Lookup, interrupt: type[BaseException]) -> None:
-    module_sdk.configure(manager=ForeignManager(raising(interrupt())))
+    module_sdk.configure(manager=InjectedManager(raising(interrupt())))
     with pytest.raises(interrupt):
         lookup("k", 3)
     assert tasks.lookup_failures() == {}
@@ -75,7 +75,7 @@ GARBAGE: dict[str, Any] = {
 @pytest.mark.parametrize("garbage", GARBAGE)
 @pytest.mark.parametrize("name", SYNC)
 def test_an_answer_with_any_garbage_is_a_failure(name: str, garbage: str) -> None:
-    module_sdk.configure(manager=ForeignManager(lambda *_: GARBAGE[garbage]))
+    module_sdk.configure(manager=InjectedManager(lambda *_: GARBAGE[garbage]))
     result = SYNC[name]("k", 3)
     assert result == []
     assert isinstance(result.error, Exception)
@@ -88,19 +88,19 @@ def test_a_manager_without_the_method_is_a_failure_too() -> None:
 
 
 def test_a_failed_lookup_result_of_the_manager_is_a_failure() -> None:
-    module_sdk.configure(manager=ForeignManager(lambda *_: LookupResult(error=OSError("inner"))))
+    module_sdk.configure(manager=InjectedManager(lambda *_: LookupResult(error=OSError("inner"))))
     assert isinstance(tasks.list_user_tasks(1).error, OSError)
 
 
 @pytest.mark.parametrize("operation", ["list_user_tasks", "get_tasks_by_key"])
 def test_an_injected_manager_gets_the_arguments_unchanged(operation: str) -> None:
-    manager = ForeignManager(lambda *_: [])
+    manager = InjectedManager(lambda *_: [])
     module_sdk.configure(manager=manager)
     assert real_empty(SYNC[operation]("x", "y", limit=3))
     assert manager.calls == [(operation, "x", "y", 3)]
 
 
-# --- Deadlines -------------------------------------------------------------------------------------------------------
+# --- Deadlines ------------------------------------------------------------------------------------------------------
 
 
 class Hanging:
@@ -108,7 +108,7 @@ class Hanging:
 
     def __init__(self) -> None:
         self.release = threading.Event()
-        self.manager = ForeignManager(self.hang)
+        self.manager = InjectedManager(self.hang)
 
     def hang(self, *_: Any) -> Any:
         self.release.wait(30)
@@ -193,7 +193,7 @@ def test_a_lookup_waits_no_longer_than_its_deadline_while_another_caller_opens_t
     assert real_empty(tasks.list_user_tasks(1))
 
 
-# --- The thread of a lookup ------------------------------------------------------------------------------------------
+# --- The thread of a lookup -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bounded", [True, False])

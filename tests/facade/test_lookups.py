@@ -17,7 +17,7 @@ from module_sdk.domain.rows import LookupResult
 from module_sdk.errors import InvalidInputError
 from module_sdk.store.manager import TaskManager
 from tests.support.lookups import Lookup, each_lookup, real_empty
-from tests.support.managers import ForeignManager, a_row
+from tests.support.managers import InjectedManager, a_row
 
 
 @each_lookup
@@ -93,7 +93,7 @@ def test_a_result_survives_copying_and_pickling() -> None:
         assert (copied, repr(copied.error), copied.skipped) == (result, "OSError('down')", 2)
 
 
-# --- Wrong arguments -------------------------------------------------------------------------------------------------
+# --- Wrong arguments ------------------------------------------------------------------------------------------------
 
 WRONG_USERS = [None, True, 7.0, b"7", "", [], {}, ("7",), object()]
 WRONG_KEYS = [None, True, 7, 7.0, b"k", [], {}, ("k",), object()]
@@ -107,7 +107,7 @@ def test_arguments_of_a_wrong_type_are_failures_and_find_no_tasks(name: str, loo
     # given a store with a task, behind a `TaskManager` or another object
     own = module_sdk.open_manager("memory://")
     own.create(module_sdk.Task.new(user_id=7, organization_id=3, module="m", task_key="k"))
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]) if injected else own)
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]) if injected else own)
     good = 7 if name == "list_user_tasks" else "k"
 
     calls: list[tuple[Any, Any, Any]] = [(bad, 3, None) for bad in (WRONG_USERS if good == 7 else WRONG_KEYS)]

@@ -220,7 +220,7 @@ def test_a_short_password_is_not_masked_within_words() -> None:
     )
 
 
-# --- Options, environment, files -------------------------------------------------------------------------------------
+# --- Options, environment, files ------------------------------------------------------------------------------------
 
 SECRET = "ZqXj@kVw/QxZ"
 
@@ -311,7 +311,7 @@ def test_no_part_of_a_line_of_a_file_is_shown(
     assert_hidden(iter([log.getvalue(), *(texts_of(error) if error else ())]), SECRET, line)
 
 
-# --- Commands --------------------------------------------------------------------------------------------------------
+# --- Commands -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "redis", "mongodb", "sqlite", "memory"])

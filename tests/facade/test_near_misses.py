@@ -149,7 +149,7 @@ def test_unknown_names_with_our_prefix_are_one_warning(
     assert "zQ7xK9wV" not in message
 
 
-# --- Files -----------------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------------------------
 
 LINE = f'url = "{STORE}"\n'
 FILES: dict[str, tuple[str, str, str]] = {
@@ -208,7 +208,7 @@ def test_a_folder_with_a_misspelt_name_is_ignored() -> None:
     module_sdk.configure(url="memory://")
 
 
-# --- Options ---------------------------------------------------------------------------------------------------------
+# --- Options --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_misspelt_option_is_refused_with_the_right_one(name: str, right: str, 
     assert "zQ7xK9wV" not in str(refused.value)
 
 
-# --- Empty values, require_url, and the log --------------------------------------------------------------------------
+# --- Empty values, require_url, and the log -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["URL", "URL_FILE", "NAMESPACE", "BREAKER", "TIMEOUT_SECONDS", "REQUIRE_URL"])

@@ -104,7 +104,7 @@ def test_sessions_nest_and_end_with_their_block() -> None:
     assert current_session() is None
 
 
-# --- Confinement -----------------------------------------------------------------------------------------------------
+# --- Confinement ----------------------------------------------------------------------------------------------------
 
 
 def observe(task_id: str) -> list[Any]:
@@ -231,7 +231,7 @@ def test_lookups_use_exactly_the_organization_that_is_passed_even_inside_a_sessi
             assert [row["organization_id"] for row in rows] == [organization]
 
 
-# --- Code that inherits the session ----------------------------------------------------------------------------------
+# --- Code that inherits the session ---------------------------------------------------------------------------------
 
 
 def test_work_and_async_calls_inherit_the_session(store: TaskManager) -> None:
