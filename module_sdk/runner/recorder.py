@@ -45,7 +45,7 @@ class Recorder:
         self.is_retrying = False
 
     def begin(self, run: Run) -> bool:
-        """Move the task to running. Return false if it had ended or was pruned before. Raise what the store raises."""
+        """Move the task to running. Return false if it had ended or was pruned. Raise the errors of the store."""
         try:
             move = self.retrying(TaskBackendUnavailableError, BEGIN_SECONDS)
             return move(update_task, self.manager, run.id, ANY, status=RUNNING) is not None

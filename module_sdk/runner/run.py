@@ -55,7 +55,10 @@ class Run:
         return not callable(self.work)
 
     def drop_work(self) -> None:
-        """Close the coroutine, so that Python does not warn of one that never ran. A finished one does not change."""
+        """Close the coroutine of the work, so that Python does not warn of one that never ran.
+
+        Closing a coroutine that has finished does nothing.
+        """
         if callable(self.work):
             return
         try:

@@ -109,7 +109,7 @@ class SigtermHandler:
             os._exit(128 + signal.SIGTERM)
 
     def finish(self) -> None:
-        """At exit of the main thread, let a signal that came before end the process, and not the exit code."""
+        """End the process by a SIGTERM that arrived before the main thread ended, not with its own exit code."""
         if self.is_ending and not self.passed_on.is_set():
             self.previous = signal.SIG_DFL
             self.pass_on()

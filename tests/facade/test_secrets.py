@@ -98,7 +98,7 @@ def module_sdk_open_task_manager(url, options):
 
 @pytest.fixture
 def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend whose driver repeats the URL in every error."""
+    """Install a backend whose driver repeats the URL in every error."""
     install(tmp_path, monkeypatch, "leaky", {"leaky_backend": LEAKY}, {GROUP: {"leaky": "leaky_backend"}})
 
 
