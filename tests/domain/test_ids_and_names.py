@@ -23,7 +23,7 @@ from module_sdk.errors import InvalidInputError
 from module_sdk.models import background_tasks
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import World
-from tests.support.managers import ForeignManager, a_row
+from tests.support.managers import InjectedManager, a_row
 from tests.support.sample_work import Gate, Submit, add, each_submission
 
 USER_ID = uuid.UUID("0190F5D2-7C8A-7DEF-8123-456789ABCDEF")
@@ -83,7 +83,7 @@ def test_a_store_returns_the_uuids_of_a_task_as_text(store: TaskManager) -> None
 
 
 def test_an_injected_manager_receives_the_text_of_a_uuid() -> None:
-    manager = ForeignManager(lambda *_: [a_row()])
+    manager = InjectedManager(lambda *_: [a_row()])
     module_sdk.configure(manager=manager)
     organization_id: Any = ORGANIZATION_ID
     assert tasks.list_user_tasks(USER_ID, organization_id).error is None

@@ -14,7 +14,7 @@ from module_sdk import tasks
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
 from module_sdk.facade import breaker
 from module_sdk.facade.breaker import OPENS_AFTER
-from tests.support.managers import ForeignManager, PingableManager, a_row, raising
+from tests.support.managers import InjectedManager, PingableManager, a_row, raising
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_ping_that_ends_in_an_interrupt_does_not_end_the_pinging() -> None:
 def test_deadlines_open_it() -> None:
     # given
     release = threading.Event()
-    manager = ForeignManager(lambda *_: release.wait(30))
+    manager = InjectedManager(lambda *_: release.wait(30))
     manager.ping = lambda: release.wait(30)  # type: ignore[attr-defined]
     module_sdk.configure(manager=manager, lookup_timeout_seconds=0.02)
 
@@ -142,14 +142,14 @@ def test_deadlines_open_it() -> None:
 
 @pytest.mark.parametrize("error", [TaskBackendError("x"), OSError("x"), ValueError("x"), TimeoutError("x")], ids=repr)
 def test_other_errors_of_a_manager_never_open_it(error: Exception) -> None:
-    manager = ForeignManager(raising(error))
+    manager = InjectedManager(raising(error))
     module_sdk.configure(manager=manager)
     fail(4 * OPENS_AFTER)
     assert len(manager.calls) == 4 * OPENS_AFTER
 
 
 def test_garbage_never_opens_it() -> None:
-    manager = ForeignManager(lambda *_: "garbage")
+    manager = InjectedManager(lambda *_: "garbage")
     module_sdk.configure(manager=manager)
     fail(4 * OPENS_AFTER)
     assert len(manager.calls) == 4 * OPENS_AFTER
@@ -157,7 +157,7 @@ def test_garbage_never_opens_it() -> None:
 
 def test_wrong_arguments_never_open_it() -> None:
     # given
-    manager = ForeignManager(lambda *_: [a_row()])
+    manager = InjectedManager(lambda *_: [a_row()])
     module_sdk.configure(manager=manager)
 
     # when
@@ -203,7 +203,7 @@ def test_a_manager_without_ping_is_tried_by_the_next_lookups() -> None:
             raise TaskBackendUnavailableError("away")
         return [a_row()]
 
-    module_sdk.configure(manager=ForeignManager(answer))
+    module_sdk.configure(manager=InjectedManager(answer))
     fail(OPENS_AFTER + 1)
 
     # when
@@ -221,7 +221,7 @@ def test_each_manager_has_its_own_and_replacing_one_ends_its_pings() -> None:
     fail(OPENS_AFTER)
 
     # when
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]))
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]))
 
     # then
     assert len(tasks.list_user_tasks(1)) == 1

@@ -13,7 +13,7 @@ from module_sdk.errors import ConfigurationError
 from module_sdk.plugins.observers import GROUP
 from module_sdk.testing import World
 from tests.support.distributions import install
-from tests.support.managers import ForeignManager, raising
+from tests.support.managers import InjectedManager, raising
 
 Seen = list[tuple[Any, ...]]
 
@@ -85,7 +85,7 @@ def test_an_observer_that_raises_breaks_neither_the_call_nor_the_next_observer(
     module_sdk.register_observer(after)
 
     view = tasks.wait(tasks.run_background_sync(work()), 10)
-    module_sdk.configure(manager=ForeignManager(raising(OSError("down"))))
+    module_sdk.configure(manager=InjectedManager(raising(OSError("down"))))
     result = tasks.get_tasks_by_key("k")
 
     assert view["status"] == "completed"

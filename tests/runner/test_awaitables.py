@@ -280,7 +280,7 @@ def test_a_generator_that_work_returns_fails_the_task_and_is_closed(
     # then
     assert view["status"] == "failed"
     assert str(view["error"]).startswith("TypeError: the work returned a")
-    assert "generator, whose code nobody runs: return a list instead" in str(view["error"])
+    assert "generator, whose code would never run: return a list instead" in str(view["error"])
     if inspect.isgenerator(made[0]):
         assert inspect.getgeneratorstate(made[0]) == inspect.GEN_CLOSED
     else:

@@ -19,7 +19,7 @@ from module_sdk.backends import Change, TaskBackendUnavailableError
 from module_sdk.domain.shapes import TaskView
 from module_sdk.facade.runtime import get_runtime
 from module_sdk.runner.executor import executor_of
-from module_sdk.runner.outcome import NOT_BY_US
+from module_sdk.runner.outcome import CANCELLED_BY_HOST
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import USER
 from tests.support.hostile import (
@@ -171,9 +171,9 @@ def test_work_that_is_cancelled_on_its_loop_is_interrupted(
 
     task_id = tasks.run_background_sync(cancel_itself())
     view = tasks.wait(task_id, 10)
-    assert (view["status"], view["error"]) == ("interrupted", NOT_BY_US)
+    assert (view["status"], view["error"]) == ("interrupted", CANCELLED_BY_HOST)
     # The end is recorded before it is logged.
-    until(lambda: f"task {task_id} was {NOT_BY_US}" in caplog.text)
+    until(lambda: f"task {task_id} was {CANCELLED_BY_HOST}" in caplog.text)
 
 
 # --- What work returns ------------------------------------------------------------------------------------------------

@@ -15,11 +15,11 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import TaskBackendUnavailableError
 from module_sdk.facade.breaker import OPENS_AFTER
-from module_sdk.facade.lookups import MAXIMUM_FOREIGN_CALLS
+from module_sdk.facade.lookups import MAXIMUM_UNBOUNDED_CALLS
 from module_sdk.store.capabilities import Capabilities
 from module_sdk.store.watchdog import Watchdog
 from module_sdk.testing import USER
-from tests.support.managers import FaultyManager, ForeignManager, PingableManager, a_row
+from tests.support.managers import FaultyManager, InjectedManager, PingableManager, a_row
 from tests.support.sample_work import Gate, add, get, is_closed
 
 
@@ -58,10 +58,10 @@ def test_a_store_that_needs_a_thread_to_connect_is_tried_again(threads: Threads)
 
 def test_lookups_of_a_foreign_manager_fail_one_by_one_and_work_again(threads: Threads) -> None:
     # given
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]), breaker=False)
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]), breaker=False)
 
     # when
-    failed = [tasks.list_user_tasks(7, 3) for _ in range(2 * MAXIMUM_FOREIGN_CALLS)]
+    failed = [tasks.list_user_tasks(7, 3) for _ in range(2 * MAXIMUM_UNBOUNDED_CALLS)]
 
     # then
     assert {type(rows.error) for rows in failed} == {TaskBackendUnavailableError}

@@ -22,7 +22,7 @@ import module_sdk
 from module_sdk import Task, TaskManager, open_manager, tasks
 from module_sdk.errors import TaskBackendUnavailableError
 from tests.support.interruption import AtLine, Interrupt, TimeLimitError, in_a_thread, raising
-from tests.support.managers import ForeignManager
+from tests.support.managers import InjectedManager
 
 CONNECTIONS: Final = 2
 SERVERS: Final = {
@@ -167,7 +167,7 @@ def test_a_lookup_that_is_interrupted_by_lookups_returns(url: str, namespace: st
 def test_a_lookup_of_an_unavailable_store_that_is_interrupted_by_lookups_returns() -> None:
     # given a manager whose store is away, and four failures, after which the fifth opens the breaker
     for line in itertools.count(1):
-        module_sdk.configure(manager=ForeignManager(away), lookup_timeout_seconds=0.5)
+        module_sdk.configure(manager=InjectedManager(away), lookup_timeout_seconds=0.5)
         for _ in range(4):
             tasks.get_tasks_by_key("job", 3)
         # when the fifth lookup is interrupted before each of its lines
