@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.status import Status
 
 from benchmarks import report
 from benchmarks.machine import describe_machine
@@ -19,7 +19,6 @@ from benchmarks.stores import STORES
 
 DEFAULT_SIZES: Final = (1_000, 100_000)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True)
 
 
 def check_names(names: list[str], known: tuple[str, ...]) -> list[str]:
@@ -27,10 +26,6 @@ def check_names(names: list[str], known: tuple[str, ...]) -> list[str]:
         if name not in known:
             raise typer.BadParameter(f"{name} is none of {', '.join(known)}")
     return names
-
-
-def tell(status: Status, name: str, doing: str) -> None:
-    status.update(f"{name}: {doing}")
 
 
 @app.command()
@@ -52,20 +47,17 @@ def measure(  # noqa: PLR0917  # typer calls it by name
     plan = Plan(tuple(size), rounds, tuple(check_names(part, PARTS)), load_seconds, import_size)
     machine = describe_machine()
     findings = []
-    if "process" in plan.parts:
-        with console.status("new processes and outages"):
-            findings.append(run_process(plan))
-        report.show(console, findings[-1])
-    for name in check_names(store, STORES):
-        with console.status(name) as status:
-            findings.append(run_store(name, plan, functools.partial(tell, status, name)))
-        report.show(console, findings[-1])
+    for name in (["process"] if "process" in plan.parts else []) + check_names(store, STORES):
+        announce = functools.partial(print, f"{name}:", file=sys.stderr)
+        announce("starting")
+        findings.append(run_process(plan) if name == "process" else run_store(name, plan, announce))
+        print("\n".join(report.section(findings[-1])))
     machine["load_average_at_the_end"] = describe_machine()["load_average"]
     output.mkdir(parents=True, exist_ok=True)
-    results = {"machine": machine, "plan": plan.to_dict(), "findings": [one.to_dict() for one in findings]}
+    results = {"machine": machine, "plan": dataclasses.asdict(plan), "findings": findings}
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     report.write(results, output)
-    console.print(f"written to {output}")
+    print(f"written to {output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

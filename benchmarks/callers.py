@@ -17,8 +17,7 @@ from typing import Any, Final
 
 import module_sdk
 from benchmarks.data import ORGANIZATIONS
-from benchmarks.figures import Bound, Figure
-from benchmarks.measure import Result, Timing
+from benchmarks.measure import Figure, Result, figure, percentiles
 from benchmarks.references.base import Reference
 from benchmarks.stores import Filled
 from module_sdk import tasks
@@ -56,13 +55,15 @@ def caller_findings(filled: Filled, rounds: int) -> tuple[list[Result], list[Fig
                 if name == "facade" and callers == max(CALLERS):
                     lags.extend(late)
     results = [
-        Result(
-            {"async callers": callers, "found": FOUND, "size": filled.size},
-            {name: Timing.of(times[callers, name]) for name in calls},
-        )
+        {
+            "async callers": callers,
+            "found": FOUND,
+            "size": filled.size,
+            "microseconds": {name: percentiles(times[callers, name]) for name in calls},
+        }
         for callers in CALLERS
     ]
-    return results, [Figure(f"the event loop's lag with {max(CALLERS)} callers, p99", p99(lags), "milliseconds")]
+    return results, [figure(f"the event loop's lag with {max(CALLERS)} callers, p99", p99(lags), "milliseconds")]
 
 
 async def on_thread(pool: ThreadPoolExecutor, call: Callable[..., Sequence[Any]], *arguments: Any) -> Sequence[Any]:
@@ -101,10 +102,6 @@ def p99(nanoseconds: Sequence[int]) -> float:
     """In milliseconds."""
     ordered = sorted(nanoseconds)
     return ordered[round((len(ordered) - 1) * 0.99)] / 1e6 if ordered else 0.0
-
-
-def lag_bound() -> Bound:
-    return Bound(LAG_MILLISECONDS)
 
 
 class References:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.figures import Bound, Figure
 from benchmarks.machine import peak_kibibytes
+from benchmarks.measure import Figure, figure
 from benchmarks.stores import LOAD_SECONDS, RunningStore
 from benchmarks.writes import new_key, new_task
 from module_sdk.facade.managers import open_manager
@@ -24,15 +24,15 @@ MAXIMUM_TIMES: Final = 1.5
 LOOKUP_SECONDS: Final = 60
 
 
-def lookup_memory(place: RunningStore) -> Figure:
+def lookup_memory(store: RunningStore) -> Figure:
     """By how much the process grows at its peak, over the size of the list that the lookup returns."""
-    command = [sys.executable, "-m", "benchmarks.large", place.url, "large"]
-    if place.store != "memory":
-        load(place.url, "large")
+    command = [sys.executable, "-m", "benchmarks.large", store.url, "large"]
+    if store.store != "memory":
+        load(store.url, "large")
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
     name = f"a lookup of {ROWS:,} rows: peak of memory over the size of its list"
-    return Figure(name, found["peak"] / found["list"], "times", Bound(MAXIMUM_TIMES))
+    return figure(name, found["peak"] / found["list"], "times", at_most=MAXIMUM_TIMES)
 
 
 def load(url: str, namespace: str, manager: Any = None) -> None:

@@ -13,8 +13,7 @@ from module_sdk_memory.manager import MemoryTaskManager
 import module_sdk
 from benchmarks.callers import LAG_MILLISECONDS, ask, p99
 from benchmarks.data import Dataset
-from benchmarks.figures import Bound, Figure
-from benchmarks.measure import Case, Result, Variant, measure
+from benchmarks.measure import Case, Figure, Result, Variant, figure, measure
 from module_sdk import tasks
 from module_sdk.domain.task import Task
 from module_sdk.errors import TaskBackendUnavailableError
@@ -56,7 +55,7 @@ def lag_on_a_slow_store() -> Figure:
     arguments = [(users[number % len(users)], 1) for number in range(CALLERS * CALLS_OF_EACH)]
     _, lags = asyncio.run(ask(tasks.alist_user_tasks, arguments, CALLERS))
     name = f"the event loop's lag with {CALLERS} callers of a store that takes 50 ms, p99"
-    return Figure(name, p99(lags), "milliseconds", Bound(LAG_MILLISECONDS))
+    return figure(name, p99(lags), "milliseconds", at_most=LAG_MILLISECONDS)
 
 
 @contextlib.contextmanager
@@ -86,6 +85,6 @@ def failing_lookup(rounds: int) -> tuple[list[Result], list[Figure]]:
             batch=200,
         )
         results = measure([case], rounds)
-    taken = results[0].timings["facade"].median
-    bound = Bound(OPEN_BREAKER_MICROSECONDS)
-    return results, [Figure("a lookup while the breaker is open, median", taken, "microseconds", bound)]
+    median = results[0]["microseconds"]["facade"]["median"]
+    name = "a lookup while the breaker is open, median"
+    return results, [figure(name, median, "microseconds", at_most=OPEN_BREAKER_MICROSECONDS)]

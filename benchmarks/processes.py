@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.figures import Bound, Figure
+from benchmarks.measure import Figure, figure
 from module_sdk.domain.task import Task
 from module_sdk.facade.managers import open_manager
 
@@ -46,12 +46,12 @@ def process_figures(runs: int = RUNS) -> list[Figure]:
         seconds = run_in_turn(programs, runs, folder)
     bare, imported, facade, lookup, select = (statistics.median(seconds[name]) for name in programs)
     return [
-        Figure("import module_sdk over bare Python", (imported - bare) * 1_000, "ms", Bound(IMPORT_MILLISECONDS)),
-        Figure("from module_sdk import tasks, over bare Python", (facade - bare) * 1_000, "ms"),
-        Figure("bare Python", bare * 1_000, "ms"),
-        Figure("a new process to its first lookup on SQLite", lookup * 1_000, "ms"),
-        Figure("a new process to its first SELECT with SQLAlchemy", select * 1_000, "ms"),
-        Figure("first lookup over first SELECT", lookup / select, "times", Bound(FIRST_LOOKUP_TIMES)),
+        figure("import module_sdk over bare Python", (imported - bare) * 1_000, "ms", at_most=IMPORT_MILLISECONDS),
+        figure("from module_sdk import tasks, over bare Python", (facade - bare) * 1_000, "ms"),
+        figure("bare Python", bare * 1_000, "ms"),
+        figure("a new process to its first lookup on SQLite", lookup * 1_000, "ms"),
+        figure("a new process to its first SELECT with SQLAlchemy", select * 1_000, "ms"),
+        figure("first lookup over first SELECT", lookup / select, "times", at_most=FIRST_LOOKUP_TIMES),
     ]
 
 

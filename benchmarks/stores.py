@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -66,7 +65,6 @@ class Filled:
     dataset: Dataset
     manager: TaskManager
     reference: Reference
-    load_seconds: float
     shares: bool
     """Whether manager and reference see one store; a store in memory is its manager's own."""
 
@@ -109,12 +107,10 @@ def filled(place: RunningStore, size: int) -> Iterator[Filled]:
     with contextlib.ExitStack() as stack:
         manager = place.manager(namespace)
         stack.callback(manager.close)
-        began = time.perf_counter()
         manager.import_tasks(dataset.tasks(), timeout_seconds=LOAD_SECONDS)
-        load_seconds = time.perf_counter() - began
         reference = place.reference(namespace)
         stack.callback(reference.close)
         shares = place.store != "memory"
         if not shares:
             reference.load([task.to_record() for task in dataset.tasks()])
-        yield Filled(dataset, manager, reference, load_seconds, shares)
+        yield Filled(dataset, manager, reference, shares)

@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import module_sdk
 from benchmarks.data import Dataset
-from benchmarks.figures import Bound
 from benchmarks.lookups import ARGUMENTS_SEED, draw
 from benchmarks.machine import describe_machine
-from benchmarks.measure import Case, Result, Variant, measure
+from benchmarks.measure import Case, Result, Variant, figure, measure, ratio
 from benchmarks.peers.base import Peer, Question
 from benchmarks.report import markdown, number
 from benchmarks.stores import LOAD_SECONDS, started
@@ -46,7 +43,6 @@ INDEX_TIMES: Final = 3.0
 HEAD: Final = ("peer", "store", "call", "median, µs", "ours, µs", "times", "bound", "met")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True)
 
 
 @app.command()
@@ -63,13 +59,13 @@ def compare(
         module, title = PEERS[name]
         kind: type[Peer] = getattr(importlib.import_module(f"benchmarks.peers.{module}"), title)
         for store in kind.stores:
-            with console.status(f"{kind.title} on {store}"):
-                results += [{"peer": kind.title, "store": store, **one} for one in measured(kind, store, size, rounds)]
-            show([one for one in results if (one["peer"], one["store"]) == (kind.title, store)])
+            results += [{"peer": kind.title, "store": store, **one} for one in measured(kind, store, size, rounds)]
+    table = markdown(HEAD, map(row, results))
+    print("\n".join(table))
     output.mkdir(parents=True, exist_ok=True)
     stated = {"machine": describe_machine(), "size": size, "results": results}
     (output / "peers.json").write_text(json.dumps(stated, indent=1) + "\n")
-    (output / "peers.md").write_text("\n".join(markdown(HEAD, map(row, results))) + "\n")
+    (output / "peers.md").write_text("\n".join(table))
 
 
 def measured(kind: type[Peer], store: str, size: int, rounds: int) -> Iterator[dict[str, Any]]:
@@ -107,22 +103,15 @@ def case_of(question: Question, dataset: Dataset) -> Case:
 
 
 def stated(question: Question, result: Result) -> dict[str, Any]:
-    bound = Bound(INDEX_TIMES if question.is_indexed else SCAN_TIMES, "at least")
-    times = result.ratio("peer", "facade")
-    return {"call": question.call, **result.to_dict(), "times": times, "bound": str(bound), "met": bound.is_met(times)}
+    least = INDEX_TIMES if question.is_indexed else SCAN_TIMES
+    compared = figure(question.call, ratio(result, "peer", "facade"), "times", at_least=least)
+    return {**compared, **result}
 
 
 def row(one: dict[str, Any]) -> tuple[str, ...]:
     peer, facade = (one["microseconds"][name]["median"] for name in ("peer", "facade"))
     met = "yes" if one["met"] else "no"
-    return one["peer"], one["store"], one["call"], number(peer), number(facade), number(one["times"]), one["bound"], met
-
-
-def show(results: list[dict[str, Any]]) -> None:
-    table = Table(*HEAD)
-    for one in results:
-        table.add_row(*row(one))
-    console.print(table)
+    return one["peer"], one["store"], one["name"], number(peer), number(facade), number(one["value"]), one["bound"], met
 
 
 if __name__ == "__main__":
