@@ -30,19 +30,19 @@ def check_names(names: list[str], known: tuple[str, ...]) -> list[str]:
 
 @app.command()
 def measure(  # noqa: PLR0917  # typer calls it by name
-    store: Annotated[list[str], typer.Option(help=f"One of {', '.join(STORES)}; repeat for more.")] = [*STORES],  # noqa: B006  # never changed
+    store: Annotated[list[str], typer.Option(help=f"One of {', '.join(STORES)}; repeat for more.")] = [*STORES],  # noqa: B006  # never modified
     size: Annotated[
         list[int], typer.Option(min=1_000, help="Tasks in a store, a multiple of eight; 1000000 takes minutes to load.")
     ] = [*DEFAULT_SIZES],  # noqa: B006  # the same
-    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is timed.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="How many batches of each operation are timed.")] = 15,
     part: Annotated[list[str], typer.Option(help=f"One of {', '.join(PARTS)}; repeat for more.")] = [*PARTS],  # noqa: B006  # the same
-    load_seconds: Annotated[float, typer.Option(min=0.5, help="How long 32 threads work, ours and theirs each.")] = 10,
-    import_size: Annotated[int, typer.Option(min=1_000, help="Tasks of the import whose memory is watched.")] = 100_000,
+    load_seconds: Annotated[float, typer.Option(min=0.5, help="How long each side is under load by 32 threads.")] = 10,
+    import_size: Annotated[int, typer.Option(min=1_000, help="Tasks in the import of measured memory.")] = 100_000,
     output: Annotated[Path, typer.Option(help="The folder of results.json, report.md and latency.svg.")] = Path(
         "benchmark-results"
     ),
 ) -> None:
-    """Time every store beside its hand-written reference, in one run and interleaved; compare ratios, not times."""
+    """Time every store beside its hand-written reference, interleaved in one run. Compare the ratios, not the times."""
     logging.getLogger("module_sdk").setLevel(logging.ERROR)
     plan = Plan(tuple(size), rounds, tuple(check_names(part, PARTS)), load_seconds, import_size)
     machine = describe_machine()

@@ -41,7 +41,7 @@ def store_figures(store: str, timings: Sequence[Result]) -> list[Figure]:
 
 
 def growth(timings: Sequence[Result]) -> dict[str, float]:
-    """Return, for each lookup of ten, how many times longer the facade takes in the largest store than in the smallest.
+    """Return for each lookup of ten how many times as long the facade takes in the largest store as in the smallest.
 
     The result is empty unless both sizes were measured.
     """

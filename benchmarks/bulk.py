@@ -1,6 +1,6 @@
-"""Importing: how fast beside the reference's bulk load, and how much memory a million tasks take.
+"""Imports: their speed beside the reference's bulk load, and the memory of a large one.
 
-`python -m benchmarks.bulk URL NAMESPACE TASKS` imports that many in a process of its own and prints its peak memory.
+`python -m benchmarks.bulk URL NAMESPACE TASKS` imports that many tasks and prints the peak memory of its process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ CHUNK: Final = 5_000
 CHUNKS: Final = 6
 SPEED_TIMES: Final = 0.5
 GROWTH_MEBIBYTES: Final = 16.0
-"""What the peak may still grow by after the first tenth: caches that have a bound, and the allocator."""
+"""The peak may grow by this much after the first tenth, for bounded caches and the allocator."""
 
 
 def import_speed(filled: Filled) -> Figure:
-    """Chunks of new tasks, ours and the reference's in turn, into the tables of the data set."""
-    chance = random.Random(filled.size)
+    """Import chunks of new tasks into the tables of the data set, by the manager and by the reference in turn."""
+    rng = random.Random(filled.size)
     seconds = {"facade": 0.0, "reference": 0.0}
     for name in list(seconds) * CHUNKS:
-        tasks = [new_task(*new_key(chance)) for _ in range(CHUNK)]
+        tasks = [new_task(*new_key(rng)) for _ in range(CHUNK)]
         records = [task.to_record() for task in tasks]
         began = time.perf_counter()
         if name == "facade":
@@ -45,7 +45,7 @@ def import_speed(filled: Filled) -> Figure:
 
 
 def import_memory(store: RunningStore, size: int) -> Figure:
-    """In a new process, so that its peak is that of the import."""
+    """Import in a new process, so that its peak is that of the import."""
     command = [sys.executable, "-m", "benchmarks.bulk", store.url, f"bulk{size}", str(size)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     peaks = json.loads(done.stdout)
@@ -54,11 +54,11 @@ def import_memory(store: RunningStore, size: int) -> Figure:
 
 
 def stream(size: int, peaks: dict[str, float]) -> Iterator[Task]:
-    chance = random.Random(size)
+    rng = random.Random(size)
     for number in range(size):
         if number == size // 10:
             peaks["tenth"] = peak_kibibytes()
-        yield new_task(*new_key(chance))
+        yield new_task(*new_key(rng))
 
 
 def main(url: str, namespace: str, size: int) -> None:

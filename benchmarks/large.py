@@ -1,4 +1,4 @@
-"""The memory of a lookup of 100,000 rows: `python -m benchmarks.large URL NAMESPACE USER` in a process of its own."""
+"""The memory of a lookup of 100,000 rows, in a new process: `python -m benchmarks.large URL NAMESPACE`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOOKUP_SECONDS: Final = 60
 
 
 def lookup_memory(store: RunningStore) -> Figure:
-    """By how much the process grows at its peak, over the size of the list that the lookup returns."""
+    """Return the growth of the process at its peak, over the size of the list that the lookup returns."""
     command = [sys.executable, "-m", "benchmarks.large", store.url, "large"]
     if store.store != "memory":
         load(store.url, "large")
@@ -36,16 +36,16 @@ def lookup_memory(store: RunningStore) -> Figure:
 
 
 def load(url: str, namespace: str, manager: Any = None) -> None:
-    chance = random.Random(ROWS)
+    rng = random.Random(ROWS)
     own = manager or open_manager(url, namespace=namespace)
-    keys = (new_key(chance)[2] for _ in range(ROWS))
+    keys = (new_key(rng)[2] for _ in range(ROWS))
     own.import_tasks((new_task(USER, ORGANIZATION, key) for key in keys), timeout_seconds=LOAD_SECONDS)
     if manager is None:
         own.close()
 
 
 def deep_size(value: Any, seen: set[int]) -> int:
-    """Bytes of a value and of all in it, each object once."""
+    """Return the bytes of a value and everything in it, each object once."""
     if id(value) in seen:
         return 0
     seen.add(id(value))
@@ -67,7 +67,7 @@ def main(url: str, namespace: str) -> None:
     rows = manager.list_user_tasks(USER, ORGANIZATION, timeout_seconds=LOOKUP_SECONDS)
     peak = peak_kibibytes() * 1024
     if len(rows) != ROWS:
-        raise SystemExit(f"{len(rows)} rows came")
+        raise SystemExit(f"{len(rows)} rows, expected {ROWS}")
     size = deep_size(rows, set())
     print(json.dumps({"peak": peak - before, "list": size}))
 

@@ -62,14 +62,14 @@ def percentiles(nanoseconds: Sequence[int]) -> dict[str, float]:
 
 
 def ratio(result: Result, variant: str = "facade", base: str = "reference", of: str = "median") -> float:
-    """Return how many times longer one variant takes than another."""
+    """Return how many times as long one variant takes as another."""
     times = result["microseconds"]
     quotient: float = times[variant][of] / times[base][of]
     return quotient
 
 
 def measure(cases: Sequence[Case], rounds: int, seed: int = 1) -> list[Result]:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     samples: dict[tuple[int, str], list[int]] = {}
     turns = list(range(len(cases)))
     # Exempt the loaded tasks from collection: collecting a million of them would slow an arbitrary variant.
@@ -77,10 +77,10 @@ def measure(cases: Sequence[Case], rounds: int, seed: int = 1) -> list[Result]:
     gc.freeze()
     try:
         for _ in range(rounds):
-            chance.shuffle(turns)
+            rng.shuffle(turns)
             for number in turns:
                 case = cases[number]
-                for variant in chance.sample(case.variants, len(case.variants)):
+                for variant in rng.sample(case.variants, len(case.variants)):
                     samples.setdefault((number, variant.name), []).extend(time_batch(case, variant))
     finally:
         gc.unfreeze()

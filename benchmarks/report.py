@@ -35,7 +35,7 @@ def section(one: Findings) -> list[str]:
     lines = [f"## {one['store']}", ""]
     if one["versions"]:
         lines += [f"{one['versions']}.", ""]
-    head = ("what", "found", "tasks", *(f"{name}, µs" for name in VARIANTS), "facade p95, µs", "ratio")
+    head = ("call", "found", "tasks", *(f"{name}, µs" for name in VARIANTS), "facade p95, µs", "ratio")
     lines += markdown(head, map(timing_row, one["timings"]))
     lines += markdown(("figure", "value", "unit", "bound", "met"), map(figure_row, one["figures"]))
     return lines

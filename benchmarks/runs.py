@@ -1,4 +1,4 @@
-"""One run: which parts are measured of a store, and in what order."""
+"""One run: the parts that are measured of a store, in their order."""
 
 from __future__ import annotations
 

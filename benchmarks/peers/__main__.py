@@ -34,10 +34,10 @@ PEERS: Final = {
     "rq": ("rq_jobs", "RQ"),
 }
 FOUND: Final = 10
-# A batch of a peer's calls is this long, or one call.
+# A batch of a peer's calls takes at most this long, or is one call.
 BATCH_SECONDS: Final = 0.1
 MAXIMUM_CALLS: Final = 20
-# What scans must be so many times slower than ours, and what has an index so many.
+# A peer's scan must take at least this many times as long as our lookup, and its indexed call this many times.
 SCAN_TIMES: Final = 50.0
 INDEX_TIMES: Final = 3.0
 HEAD: Final = ("peer", "store", "call", "median, µs", "ours, µs", "times", "bound", "met")
@@ -47,12 +47,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def compare(
-    peer: Annotated[list[str], typer.Option(help=f"One of {', '.join(PEERS)}; repeat for more.")] = [*PEERS],  # noqa: B006  # never changed
+    peer: Annotated[list[str], typer.Option(help=f"One of {', '.join(PEERS)}; repeat for more.")] = [*PEERS],  # noqa: B006  # never modified
     size: Annotated[int, typer.Option(min=1_000, help="Tasks in each store.")] = 100_000,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed in batches.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="How many batches of each call are timed.")] = 10,
     output: Annotated[Path, typer.Option(help="The folder of peers.json and peers.md.")] = Path("benchmark-results"),
 ) -> None:
-    """Ask each peer for ten tasks, and ours for the same ten."""
+    """Look up ten tasks with each peer, and the same ten with ours."""
     logging.disable(logging.WARNING)
     results: list[dict[str, Any]] = []
     for name in peer:
@@ -71,7 +71,7 @@ def compare(
 def measured(kind: type[Peer], store: str, size: int, rounds: int) -> Iterator[dict[str, Any]]:
     dataset = Dataset(size)
     with contextlib.ExitStack() as stack:
-        # Two places: a peer makes its own schema, and must not find ours.
+        # Two databases: a peer creates its own schema and must not find ours.
         ours, theirs = (stack.enter_context(started(store)) for _ in range(2))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="module-sdk-benchmark-"))
         manager = open_manager(ours.url)
@@ -90,16 +90,16 @@ def measured(kind: type[Peer], store: str, size: int, rounds: int) -> Iterator[d
 
 def case_of(question: Question, dataset: Dataset) -> Case:
     arguments = dataset.arguments(question.lookup, FOUND)
-    chance = random.Random(ARGUMENTS_SEED)
+    rng = random.Random(ARGUMENTS_SEED)
     began = time.perf_counter()
-    (one,) = draw(chance, arguments, 1)
+    (one,) = draw(rng, arguments, 1)
     found = question.ask(*one)
     seconds = time.perf_counter() - began
     if len(found) != FOUND:
         raise RuntimeError(f"{question.call} found {len(found)} tasks, not {FOUND}")
     batch = max(1, min(MAXIMUM_CALLS, int(BATCH_SECONDS / seconds)))
     variants = (Variant("peer", question.ask), Variant("facade", getattr(tasks, question.lookup)))
-    return Case({}, variants, functools.partial(draw, chance, arguments), batch, warm_up_calls=min(batch, 3))
+    return Case({}, variants, functools.partial(draw, rng, arguments), batch, warm_up_calls=min(batch, 3))
 
 
 def stated(question: Question, result: Result) -> dict[str, Any]:
