@@ -34,7 +34,7 @@ Call = Callable[[Any, Any], Awaitable[Sequence[Any]]]
 
 
 def caller_findings(filled: Filled, rounds: int) -> tuple[list[Result], list[Figure]]:
-    """Return the latencies of the facade and the reference by number of callers, and the loop's lag under the facade."""
+    """Return the latencies of facade and reference by number of callers, and the loop's lag under the facade."""
     module_sdk.configure(manager=filled.manager)
     threads = Settings().async_threads
     rng = random.Random(filled.size)
