@@ -37,7 +37,7 @@ def measure(  # noqa: PLR0917  # typer calls it by name
     rounds: Annotated[int, typer.Option(min=1, help="How many batches of each operation are timed.")] = 15,
     part: Annotated[list[str], typer.Option(help=f"One of {', '.join(PARTS)}; repeat for more.")] = [*PARTS],  # noqa: B006  # the same
     load_seconds: Annotated[float, typer.Option(min=0.5, help="How long each side is under load by 32 threads.")] = 10,
-    import_size: Annotated[int, typer.Option(min=1_000, help="Tasks in the import of measured memory.")] = 100_000,
+    import_size: Annotated[int, typer.Option(min=1_000, help="Tasks in the measured import.")] = 100_000,
     output: Annotated[Path, typer.Option(help="The folder of results.json, report.md and latency.svg.")] = Path(
         "benchmark-results"
     ),
