@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import ContractViolation, Violation, compare, demand, raised
 
 PATIENT_SECONDS: Final = 30.0
+SETTLE_SECONDS: Final = 0.5
+"""How long a server may go on with a statement whose connection was lost."""
 MAXIMUM_TRIES: Final = 3
 """The fault may hit another request of the driver instead of the update, which then must be tried again."""
 
@@ -89,8 +92,13 @@ class LostUpdate:
         if not is_unsure and not isinstance(outcome, dict):
             shown = f"raised {outcome!r}" if isinstance(outcome, Exception) else repr(outcome)
             raise ContractViolation([Violation("FAIL-09", self.asked, "a row, or TaskBackendUnavailableError", shown)])
-        if is_unsure and compare("FAIL-09", self.asked, ordered_view(before), found) is None:
-            return False
+        until = time.monotonic() + SETTLE_SECONDS
+        while is_unsure and compare("FAIL-09", self.asked, ordered_view(before), found) is None:
+            # The server may commit after it has sent the reply, or notice later that the connection is gone.
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+            found = self.view()
         if isinstance(outcome, dict):
             demand("FAIL-09", self.asked, row_of(self.task), outcome)
         demand("FAIL-09", f"the task after {self.asked}", after, found)
