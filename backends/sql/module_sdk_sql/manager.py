@@ -15,13 +15,10 @@ from module_sdk.backends import (
     Diagnosis,
     Explanation,
     ManagerOptions,
-    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
     TaskBackendError,
-    TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
 )
@@ -66,12 +63,6 @@ class SQLTaskManager(TaskManager):
                 self.check_schema(connection, create, deadline)
                 self.declare_durability(self.dialect.is_durable(connection, deadline))
             due_at = self.next_schema_check()
-        except Exception as error:
-            fault = self.dialect.configuration_fault(error)
-            is_gone = self.opening.was_open and not create and self.dialect.is_missing_schema(error)
-            if fault is None or is_gone:
-                raise
-            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
         finally:
             self.pool.schema_check_due_at = due_at
 
@@ -194,7 +185,7 @@ class SQLTaskManager(TaskManager):
             if self.insert(record, deadline, as_given=True) is not None:
                 written += 1
             elif self.store_get(record.id, None, deadline) is None:
-                raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
+                raise self.key_is_held(record.id)
         return written
 
     def import_batch(self, records: Sequence[TaskRecord], deadline: float) -> int:
@@ -371,11 +362,14 @@ class SQLTaskManager(TaskManager):
                     raise
             time.sleep(random.uniform(0, MAXIMUM_PAUSE_SECONDS))  # noqa: S311  # separates the two writers
 
-    def translate_error(self, error: Exception) -> ModuleSDKError:
-        if self.dialect.is_missing_schema(error):
-            return self.missing_schema()
-        kind = TaskBackendUnavailableError if self.dialect.is_unavailable(error) else TaskBackendError
-        return kind(self.describe_error(error))
+    def is_unavailable(self, error: Exception) -> bool:
+        return self.dialect.is_unavailable(error)
+
+    def is_missing_schema(self, error: Exception) -> bool:
+        return self.dialect.is_missing_schema(error)
+
+    def setup_fault(self, error: Exception) -> str | None:
+        return self.dialect.setup_fault(error)
 
 
 def load(connection: Connection, statement: Statement, records: Iterable[TaskRecord], deadline: float) -> None:

@@ -227,7 +227,7 @@ class Dialect(abc.ABC):
     def is_missing_schema(self, error: BaseException) -> bool:
         """Return whether a table, the database or the file does not exist."""
 
-    def configuration_fault(self, error: BaseException) -> str | None:
+    def setup_fault(self, error: BaseException) -> str | None:
         """Return the setup fault that an error of opening shows, in words; `None` for any other error."""
         return None
 

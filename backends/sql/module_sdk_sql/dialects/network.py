@@ -205,13 +205,13 @@ class ServerDialect(Dialect):
         """Return a new connection, made in the calling thread."""
 
     @abc.abstractmethod
-    def setup_fault(self, error: BaseException) -> str | None:
-        """Return the `configuration_fault` for an error code of the database."""
+    def fault_of_code(self, error: BaseException) -> str | None:
+        """Return `setup_fault` for an error code of the database."""
 
-    def configuration_fault(self, error: BaseException) -> str | None:
+    def setup_fault(self, error: BaseException) -> str | None:
         if any(words in str(error) for words in UNTRUSTED):
             return "the server's certificate is not trusted"
-        return self.setup_fault(error)
+        return self.fault_of_code(error)
 
     @abc.abstractmethod
     def lacks_right(self, error: BaseException) -> bool:

@@ -239,7 +239,7 @@ class MariaDBDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
 
-    def setup_fault(self, error: BaseException) -> str | None:
+    def fault_of_code(self, error: BaseException) -> str | None:
         return SETUP_FAULTS.get(number_of(error)) if isinstance(error, self.driver.Error) else None
 
     # --- Insight ----------------------------------------------------------------------------------------------------
@@ -267,7 +267,6 @@ class MariaDBDialect(ServerDialect):
             "innodb_doublewrite": str(double_write),
             "sync_binlog": str(binlog),
             "max_allowed_packet": f"{packet:,} bytes",
-            "clock": f"{difference:+.3f} seconds",
         }
         warnings = []
         if flush not in FLUSHED:
@@ -282,9 +281,7 @@ class MariaDBDialect(ServerDialect):
                 f"max_allowed_packet is {packet:,} bytes, less than {LEAST_PACKET_BYTES:,}: a task with large payloads "
                 "may not fit, and the error says that the server has gone away"
             )
-        if abs(difference) > 1:
-            warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
-        return Diagnosis(facts, warnings)
+        return Diagnosis(facts, warnings, difference)
 
 
 def choose_driver(name: str | None) -> ModuleType:

@@ -262,7 +262,7 @@ class PostgreSQLDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.Error) and error.sqlstate == LACKS_RIGHT
 
-    def setup_fault(self, error: BaseException) -> str | None:
+    def fault_of_code(self, error: BaseException) -> str | None:
         return SETUP_FAULTS.get(code_of(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
@@ -291,7 +291,6 @@ class PostgreSQLDialect(ServerDialect):
             "synchronous_commit": str(commit),
             "full_page_writes": str(full_pages),
             "encoding": f"{encoding}, {collation}",
-            "clock": f"{difference:+.3f} seconds",
         }
         warnings = []
         warnings += [
@@ -301,9 +300,7 @@ class PostgreSQLDialect(ServerDialect):
         ]
         if commit == "off":
             warnings.append("synchronous_commit is off: a crash of the server can lose tasks that were acknowledged")
-        if abs(difference) > 1:
-            warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
-        return Diagnosis(facts, warnings)
+        return Diagnosis(facts, warnings, difference)
 
 
 def hosts_of(arguments: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -172,7 +172,7 @@ class SQLiteDialect(Dialect):
             return self.path is not None and is_absent(self.path)
         return str(error).startswith("no such table") and isinstance(error, sqlite3.OperationalError)
 
-    def configuration_fault(self, error: BaseException) -> str | None:
+    def setup_fault(self, error: BaseException) -> str | None:
         return SETUP_FAULTS.get(primary_code(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
