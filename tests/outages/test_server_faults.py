@@ -80,7 +80,7 @@ def new_task(key: str | None) -> Task:
 
 
 def create_tasks(manager: TaskManager, count: int, key: str = "job") -> list[str]:
-    """Create tasks, which the store has then acknowledged, and return their ids, newest first."""
+    """Create tasks, all acknowledged by the store, and return their ids, newest first."""
     created = [manager.create(new_task(f"{key}.{number}"))[0].id for number in range(count)]
     return created[::-1]
 

@@ -144,7 +144,7 @@ def test_every_dependency_says_why_it_is_there() -> None:
 
 
 FLOORS: Final = ("errors", "domain", "store", "plugins", "facade", "runner")
-"""The rooms of the core, the lowest first. The modules that users import are above these; `cli` is the highest."""
+"""The packages of the core, the lowest first. The modules that users import are above these; `cli` is the highest."""
 HIGHEST: Final = ("__init__", "cli")
 
 
@@ -164,7 +164,7 @@ def test_no_module_of_the_core_imports_upwards() -> None:
         if name.startswith("module_sdk.")
         and floor(name.split(".")[1]) > floor(path.relative_to(core).with_suffix("").parts[0])
     ]
-    assert found == [], "an import in a function counts as well, and so does one for types alone"
+    assert found == [], "imports inside functions and imports only for types count as well"
 
 
 ROLES: Final = {

@@ -193,9 +193,9 @@ def test_a_signal_that_interrupts_the_synchronous_call_leaves_the_task_able_to_a
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("gave_up_before", [False, True])
+@pytest.mark.parametrize("abandoned_before", [False, True])
 def test_a_builder_that_raises_leaves_the_task_able_to_ask(
-    store: TaskManager, working: Callable[[], str], kind: type[BaseException], gave_up_before: bool
+    store: TaskManager, working: Callable[[], str], kind: type[BaseException], abandoned_before: bool
 ) -> None:
     task_id = working()
 
@@ -203,7 +203,7 @@ def test_a_builder_that_raises_leaves_the_task_able_to_ask(
         def to_dict(self) -> Any:
             raise kind
 
-    if gave_up_before:
+    if abandoned_before:
         with pytest.raises(TimeoutError):
             asyncio.run(asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.1))
 

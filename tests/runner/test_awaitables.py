@@ -118,8 +118,8 @@ RETURN_AWAITABLE: dict[str, Callable[..., Any]] = {
 @each_submission
 @pytest.mark.parametrize("case", RETURN_AWAITABLE)
 def test_an_awaitable_that_a_function_returns_is_awaited(store: TaskManager, submit: Submit, case: str) -> None:
-    tasks.register("hidden")(RETURN_AWAITABLE[case])
-    view = tasks.wait(submit("hidden", a=1, b=2, task_key="k"), 10)
+    tasks.register("returned")(RETURN_AWAITABLE[case])
+    view = tasks.wait(submit("returned", a=1, b=2, task_key="k"), 10)
     assert (view["status"], view["result"], view["error"]) == ("completed", 3, None)
 
 
@@ -157,7 +157,7 @@ def test_a_future_that_can_never_be_done_fails_the_task(store: TaskManager) -> N
     assert view["error"] == "RuntimeError: the work returned a future of an event loop that does not run"
 
 
-def test_a_hidden_coroutine_has_its_session_and_task_and_can_be_cancelled(store: TaskManager) -> None:
+def test_a_returned_coroutine_has_its_session_and_task_and_can_be_cancelled(store: TaskManager) -> None:
     stoppable = Stoppable()
     seen: list[Any] = []
 
@@ -165,8 +165,8 @@ def test_a_hidden_coroutine_has_its_session_and_task_and_can_be_cancelled(store:
         seen.append((tasks.current().id, module_sdk.current_session()))
         await stoppable.coroutine()
 
-    tasks.register("hidden.stoppable")(ordinary(work))
-    task_id = tasks.run_background_sync("hidden.stoppable")
+    tasks.register("returned.stoppable")(ordinary(work))
+    task_id = tasks.run_background_sync("returned.stoppable")
     assert stoppable.begun.wait(10)
 
     assert tasks.cancel(task_id)
@@ -178,16 +178,16 @@ def test_a_hidden_coroutine_has_its_session_and_task_and_can_be_cancelled(store:
     until(lambda: not executor_of(get_runtime()).runner().runs)
 
 
-def test_an_exception_of_a_hidden_coroutine_is_the_error_of_the_task(store: TaskManager) -> None:
+def test_an_exception_of_a_returned_coroutine_is_the_error_of_the_task(store: TaskManager) -> None:
     async def fail() -> None:
         await asyncio.sleep(0)
         raise ValueError("inside")
 
-    tasks.register("hidden.failing")(ordinary(fail))
-    assert tasks.wait(tasks.run_background_sync("hidden.failing"), 10)["error"] == "ValueError: inside"
+    tasks.register("returned.failing")(ordinary(fail))
+    assert tasks.wait(tasks.run_background_sync("returned.failing"), 10)["error"] == "ValueError: inside"
 
 
-def test_a_hidden_coroutine_does_not_occupy_a_function_thread() -> None:
+def test_a_returned_coroutine_does_not_occupy_a_function_thread() -> None:
     # given one thread for functions
     module_sdk.configure(url="memory://", max_running_tasks=1)
     gate = threading.Event()
@@ -197,10 +197,10 @@ def test_a_hidden_coroutine_does_not_occupy_a_function_thread() -> None:
             await asyncio.sleep(0.002)
         return "done"
 
-    tasks.register("hidden.waiting")(ordinary(work))
+    tasks.register("returned.waiting")(ordinary(work))
     tasks.register("next")(gate.set)
     with module_sdk.session(user=USER):
-        first = tasks.run_background_sync("hidden.waiting")
+        first = tasks.run_background_sync("returned.waiting")
         tasks.wait(tasks.run_background_sync("next"), 10)
 
         assert tasks.wait(first, 10)["result"] == "done"
@@ -348,7 +348,7 @@ def test_a_submission_that_is_awaited_in_any_way_or_closed_on_purpose_is_not_log
     assert store.count() == 5
 
 
-def test_frameworks_take_run_background_for_an_async_function() -> None:
+def test_run_background_is_an_async_function_to_frameworks() -> None:
     for function in (
         tasks.run_background,
         tasks.update_progress,

@@ -190,7 +190,7 @@ def test_a_session_is_needed_to_answer_a_question_but_not_to_ask_it(store: TaskM
     assert tasks.wait(task_id, 10)["result"] == "done"
 
 
-# --- Giving up -------------------------------------------------------------------------------------------------------
+# --- Waits that end without an answer --------------------------------------------------------------------------------
 
 
 @forms
@@ -234,7 +234,7 @@ def test_work_that_stops_waiting_for_an_answer_completes(store: TaskManager, for
         return "without an answer"
 
     askers: list[threading.Thread] = []
-    given_up: list[Exception] = []
+    released: list[Exception] = []
 
     @tasks.register("giving.up")
     def function() -> str:
@@ -244,7 +244,7 @@ def test_work_that_stops_waiting_for_an_answer_completes(store: TaskManager, for
             try:
                 tasks.request_confirmation_sync(task_id, QUESTION)
             except TaskCancelledError as error:
-                given_up.append(error)
+                released.append(error)
 
         askers.append(threading.Thread(target=wait_for_answer))
         askers[0].start()
@@ -258,7 +258,7 @@ def test_work_that_stops_waiting_for_an_answer_completes(store: TaskManager, for
     for asker in askers:
         asker.join(10)
         assert not asker.is_alive()
-        assert len(given_up) == 1
+        assert len(released) == 1
 
 
 def test_work_that_stopped_waiting_may_ask_again(store: TaskManager) -> None:

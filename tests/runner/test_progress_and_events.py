@@ -97,7 +97,7 @@ def test_an_invalid_checkpoint_or_label_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("unknown", [UNKNOWN, "", "no id", UNKNOWN.upper(), "x" * 5_000])
-def test_an_unknown_id_returns_quietly_and_creates_nothing(store: TaskManager, unknown: str) -> None:
+def test_progress_of_an_unknown_id_is_ignored(store: TaskManager, unknown: str) -> None:
     tasks.update_progress_sync(unknown, 0.5)
     tasks.emit_progress_sync(unknown, 0.5)
     asyncio.run(tasks.update_progress(unknown, 0.5))

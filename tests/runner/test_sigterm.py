@@ -262,7 +262,7 @@ thread = threading.Thread(target=contextvars.copy_context().run, args=(submit, '
 """
 
 
-def test_submitting_from_another_thread_is_enough_if_the_main_thread_runs_a_loop(
+def test_work_submitted_by_another_thread_is_interrupted_if_the_main_thread_runs_a_loop(
     file: TaskManager,
 ) -> None:
     # given a main thread that only runs a loop
