@@ -62,12 +62,12 @@ def locked_tables(manager: SQLTaskManager) -> Iterator[None]:
         "postgresql": (f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE", ""),
         "mariadb": (f"LOCK TABLES {name} WRITE", "UNLOCK TABLES"),
     }.get(manager.url.scheme.partition("+")[0], ("", ""))
-    with manager.pool.transaction(deadline) as link:
+    with manager.pool.transaction(deadline) as connection:
         if lock:
-            link.execute(lock, (), deadline)
+            connection.execute(lock, (), deadline)
         yield
         if unlock:
-            link.execute(unlock, (), deadline)
+            connection.execute(unlock, (), deadline)
 
 
 @contextlib.contextmanager

@@ -77,9 +77,9 @@ class FaultyManager(MemoryTaskManager):
         self.after_create: Callable[[TaskRecord], None] = lambda record: None
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
+        stored = super().store_create(record, deadline)
         self.after_create(record)
-        return standing
+        return stored
 
     def store_update(self, task_id: str, organization: str | None, change: Change, deadline: float) -> Any:
         self.before_update(change)

@@ -292,8 +292,8 @@ class UpdateInTwoSteps(SQLMutant):
         row = super().store_update(task_id, organization, change._replace(fields=rest), deadline)
         if row is not None and apart:
             time.sleep(0.005)
-            with self.pool.connection(deadline) as link:
-                self.write_payloads(link, task_id, apart, deadline)
+            with self.pool.connection(deadline) as connection:
+                self.write_payloads(connection, task_id, apart, deadline)
         return row
 
 

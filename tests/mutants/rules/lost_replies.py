@@ -21,8 +21,8 @@ from tests.mutants.stores.wire import OverTheWire
 class UpdateSentAgain(ChangedCalls):
     """Sends an update a second time over another connection, like a read: an end is then refused as if by another."""
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
-        return good(script, *args, **({**kwargs, "again": True} if script.text == scripts.UPDATE.text else kwargs))
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+        return original(script, *args, **({**kwargs, "again": True} if script.text == scripts.UPDATE.text else kwargs))
 
 
 @mutant("t312", "a transaction whose reply was lost is run again", clause="FAIL-09", on="postgresql")
@@ -59,10 +59,10 @@ class WhateverStandsIsSuccess(MongoMutant):
         try:
             return super().store_update(task_id, organization, change, deadline)
         except Exception:
-            standing = self.store_get(task_id, organization, deadline)
-            if standing is None:
+            stored = self.store_get(task_id, organization, deadline)
+            if stored is None:
                 raise
-            return standing.row()
+            return stored.row()
 
 
 @mutant("t315", "an update that failed is made later", clause="FAIL-09")

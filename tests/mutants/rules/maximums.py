@@ -22,9 +22,9 @@ class ChangedValues:
     """Stores that write each value as `changed` returns it, however it comes in."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        stored = self.record(record)
-        standing: TaskRecord = super().store_create(stored, deadline)  # type: ignore[misc]  # of the other base
-        return record if standing == stored else standing
+        written = self.record(record)
+        stored: TaskRecord = super().store_create(written, deadline)  # type: ignore[misc]  # of the other base
+        return record if stored == written else stored
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written: int = super().store_import([self.record(each) for each in records], deadline)  # type: ignore[misc]

@@ -10,12 +10,12 @@ from module_sdk_memory.filters import sort_key
 from module_sdk.backends import Change, Query, Sort, StoredRows, TaskRecord, statuses
 from tests.mutants.marking import mutant
 from tests.mutants.rules.retention import ChangedPrune
-from tests.mutants.stores.memory import ChangedSelection, MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSelection, ChangedSort, MemoryMutant
 from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLStatementMutant
 
 
-class LaggingIndex(ChangedSelection, SortedAnew):
+class LaggingIndex(ChangedSelection, ChangedSort):
     """Filters and sorts some fields by the record as the index last saw it; `moves` says which changes it sees."""
 
     filtered: ClassVar[frozenset[str]] = frozenset()

@@ -11,7 +11,7 @@ from module_sdk_memory.filters import sort_key
 
 from module_sdk.backends import Query, Sort, StoredRows, TaskRecord
 from tests.mutants.marking import mutant
-from tests.mutants.stores.memory import ChangedSelection, MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSelection, ChangedSort, MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.sql import SQLStatementMutant
 
@@ -115,21 +115,21 @@ class LimitOfEachKey(MemoryMutant):
 
 
 @mutant("x74", "None sorts last", clause="ORDER-09")
-class NoneSortedLast(SortedAnew):
+class NoneSortedLast(ChangedSort):
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         value = getattr(record, sort.field)
         return (value is None, value or 0 if value is None else value, record.id)
 
 
 @mutant("x75", "text sorts by locale", clause="ORDER-09")
-class SortedByLocale(SortedAnew):
+class SortedByLocale(ChangedSort):
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         value = getattr(record, sort.field)
         return (value is not None, value.casefold() if isinstance(value, str) else value or 0, record.id)
 
 
 @mutant("x76", "progress sorts as text of few digits", clause="ORDER-09")
-class SortedAsText(SortedAnew):
+class SortedAsText(ChangedSort):
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         value = getattr(record, sort.field)
         return (value is not None, f"{value:g}" if isinstance(value, float) else value or 0, record.id)
@@ -178,8 +178,8 @@ class MillisecondsInMongo(MongoMutant):
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         written = record._replace(created_at=record.created_at // 1_000 * 1_000)
-        standing = super().store_create(written, deadline)
-        return record if standing == written else standing
+        stored = super().store_create(written, deadline)
+        return record if stored == written else stored
 
 
 @mutant("x206", "pages cut at 500", clause="ORDER-09")
@@ -189,7 +189,7 @@ class PageCut(MemoryMutant):
 
 
 @mutant("s11", "pages sort created_at in floats", clause="ORDER-07")
-class PagesCreatedInFloats(SortedAnew):
+class PagesCreatedInFloats(ChangedSort):
     """Sorts pages by a float of seconds, as a score is."""
 
     def key(self, record: TaskRecord, sort: Sort) -> Any:

@@ -9,14 +9,14 @@ from module_sdk_redis.filters import NEWEST_FIRST, ReadModel
 
 from module_sdk.backends import Query, Sort, StoredRows, TaskRecord
 from tests.mutants.marking import mutant
-from tests.mutants.stores.memory import MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSort, MemoryMutant
 from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLStatementMutant
 
 RANKS = ("pending", "running", "waiting_confirmation", "completed", "failed", "interrupted")
 
 
-class SortsOneField(SortedAnew):
+class SortsOneField(ChangedSort):
     """Sorts one field by `rank` of its value, and each other field as it must."""
 
     field: str

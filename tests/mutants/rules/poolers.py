@@ -18,10 +18,10 @@ class PreparesBehindAPooler(SQLMutant):
         dialect: Any = self.dialect
         dialect.options = dataclasses.replace(dialect.options, is_pooled=False)
         dialect.lost_role = dialect.is_deadlock = lambda error: False
-        dialect.check_role = lambda link, deadline: True
+        dialect.check_role = lambda connection, deadline: True
         connect = dialect.connect
         dialect.connect = self.pool.connect = lambda deadline: self.renumbered(connect(deadline))
 
-    def renumbered(self, link: Any) -> Any:
-        link.connection._prepared._prepared_idx = 0
-        return link
+    def renumbered(self, connection: Any) -> Any:
+        connection.connection._prepared._prepared_idx = 0
+        return connection

@@ -14,7 +14,7 @@ from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import Patch, PatchedFacade, original
 from tests.mutants.stores.memory import ChangedSelection, MemoryMutant, like
 from tests.mutants.stores.redis import RedisMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLStatementMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLStatementMutant
 
 
 def without_empty(filters: Mapping[str, Any] | None) -> Any:
@@ -212,10 +212,10 @@ class ImportNotIndexedByStatus(MemoryMutant):
         self.indexed: set[str] = set()
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        if standing is record:
+        stored = super().store_create(record, deadline)
+        if stored is record:
             self.indexed.add(record.id)
-        return standing
+        return stored
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -240,7 +240,7 @@ class NoParentheses(SQLStatementMutant):
 
 
 @mutant("s31", "a parameter for each value of a list", clause="MODEL-03")
-class ParameterPerValue(ChangedLinks):
+class ParameterPerValue(ChangedConnections):
     """A parameter for each value of a list: by default SQLite takes 32,766."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
@@ -251,7 +251,7 @@ class ParameterPerValue(ChangedLinks):
         parameters = {f"{name}_{number}": value for number, value in enumerate(values)}
         return f"{column} IN ({', '.join(f':{parameter}' for parameter in parameters)})", parameters
 
-    def changed(self, link: Any) -> Any:
+    def changed(self, connection: Any) -> Any:
         # The library of a system may be built with another default.
-        link.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
-        return link
+        connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+        return connection

@@ -81,10 +81,10 @@ class HolderRemembered(SharedMemory):
         is_new = record.id not in self.tables.records
         if remembered is not None and is_new and record.active_key is not None:
             return remembered
-        standing = super().store_create(record, deadline)
-        if standing.active_key is not None:
-            self.holders[standing.organization_id, standing.active_key] = standing.id
-        return standing
+        stored = super().store_create(record, deadline)
+        if stored.active_key is not None:
+            self.holders[stored.organization_id, stored.active_key] = stored.id
+        return stored
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -187,9 +187,9 @@ class ListsOfAProcess(SQLMutant):
         self.lists.pop(f"{self.url.text} {self.options.namespace}", None)
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
+        stored = super().store_create(record, deadline)
         self.forget()
-        return standing
+        return stored
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         try:

@@ -15,7 +15,7 @@ from module_sdk.backends import Change, StoredRows, TaskRecord, statuses
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.redis import ChangedCalls, RedisMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLStatementMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLStatementMutant
 
 
 def longest_unchanged(records: list[TaskRecord], count: int) -> list[TaskRecord]:
@@ -282,20 +282,20 @@ class RowReadAfterUpdate(MemoryMutant):
 class PruneStopsAtAQuietChunk(ChangedCalls):
     """A prune ends at the first thousand entries of which none has to go."""
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
-        reply = super().run(good, script, *args, **kwargs)
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+        reply = super().run(original, script, *args, **kwargs)
         return [0, 0, b""] if script is scripts.PRUNE and not reply[0] else reply
 
 
 @mutant("s61", "payloads of the first 500 pruned", clause="KEEP-01")
-class PrunedPayloadsUpTo500(ChangedLinks):
+class PrunedPayloadsUpTo500(ChangedConnections):
     """Deletes the payloads of no more than 500 tasks at once."""
 
-    def changed(self, link: Any) -> Any:
-        execute_many = link.execute_many
+    def changed(self, connection: Any) -> Any:
+        execute_many = connection.execute_many
 
         def up_to_500(sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
             execute_many(sql, itertools.islice(rows, 500) if sql.startswith("DELETE") else rows, deadline)
 
-        link.execute_many = up_to_500
-        return link
+        connection.execute_many = up_to_500
+        return connection

@@ -28,8 +28,8 @@ class ChangedPayloads(MemoryMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         payloads: dict[str, Any] = {name: self.rewritten(getattr(record, name)) for name in PAYLOADS}
         written = record._replace(**payloads)
-        standing = super().store_create(written, deadline)
-        return record if standing == written else standing
+        stored = super().store_create(written, deadline)
+        return record if stored == written else stored
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float

@@ -20,7 +20,7 @@ from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.opening import Opened
 from tests.mutants.stores.redis import RedisMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
 LATE_SECONDS = 30
@@ -88,10 +88,10 @@ class MakesIndexes(MongoMutant):
 class MakesTheFirstTable(SQLMutant):
     """Makes the table of the version before it reads the version from it."""
 
-    def check_schema(self, link: Any, create: bool, deadline: float) -> None:
-        if read_version(link, self.statements, deadline) == 0:
-            link.execute(f"CREATE TABLE IF NOT EXISTS {self.tables.meta_name} (name text, value text)", (), deadline)
-        super().check_schema(link, create, deadline)
+    def check_schema(self, connection: Any, create: bool, deadline: float) -> None:
+        if read_version(connection, self.statements, deadline) == 0:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {self.tables.meta_name} (name text, value text)", (), deadline)
+        super().check_schema(connection, create, deadline)
 
 
 @mutant("t407", "writes set up", clause="DISC-09")
@@ -113,20 +113,20 @@ class SetupObeysTheOption(MemoryWithSchema):
 
 
 @mutant("t409", "a driver's own wait for a lock", clause="FAIL-16")
-class DriverWaitsForALock(ChangedLinks):
+class DriverWaitsForALock(ChangedConnections):
     """Lets SQLite wait for a lock for as long as its own setting says."""
 
-    def changed(self, link: Any) -> Any:
-        link.connection.execute(f"PRAGMA busy_timeout={LATE_SECONDS * 1_000}")
-        return link
+    def changed(self, connection: Any) -> Any:
+        connection.connection.execute(f"PRAGMA busy_timeout={LATE_SECONDS * 1_000}")
+        return connection
 
 
 @mutant("t410", "a locked database is tried again without end", clause="FAIL-16")
-class TriesWithoutEnd(ChangedLinks):
+class TriesWithoutEnd(ChangedConnections):
     """Begins a transaction as often as it takes, until somebody ends the other one."""
 
-    def changed(self, link: Any) -> Any:
-        run = link.run
+    def changed(self, connection: Any) -> Any:
+        run = connection.run
 
         def run_until_free(sql: str, arguments: Sequence[Any], deadline: float) -> Any:
             end = time.monotonic() + LATE_SECONDS
@@ -137,8 +137,8 @@ class TriesWithoutEnd(ChangedLinks):
                     if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
                         raise
 
-        link.run = run_until_free
-        return link
+        connection.run = run_until_free
+        return connection
 
 
 @mutant("t411", "durable in the process's memory", clause="SEE-04")

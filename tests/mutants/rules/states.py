@@ -224,8 +224,8 @@ class WaitingEndHoldsInMongo(MongoMutant):
 class ImportedEndLosesError(SQLMutant):
     """The payloads of a task that ends are updated where a row of them is there already."""
 
-    def write_payloads(self, link: Any, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
-        found = link.fetch(f"SELECT 1 FROM {self.tables.payloads_name} WHERE id = ?", [task_id], deadline)
-        waits = link.fetch(f"SELECT status FROM {self.tables.tasks_name} WHERE id = ?", [task_id], deadline)
+    def write_payloads(self, connection: Any, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
+        found = connection.fetch(f"SELECT 1 FROM {self.tables.payloads_name} WHERE id = ?", [task_id], deadline)
+        waits = connection.fetch(f"SELECT status FROM {self.tables.tasks_name} WHERE id = ?", [task_id], deadline)
         if found or waits[0][0] != statuses.INTERRUPTED:
-            super().write_payloads(link, task_id, payloads, deadline)
+            super().write_payloads(connection, task_id, payloads, deadline)

@@ -142,8 +142,8 @@ class PayloadsNotKept(SQLMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         self.own.setdefault(record.id, {name: getattr(record, name) for name in self.names})
         nothing: dict[str, Any] = dict.fromkeys(self.names)
-        standing = super().store_create(record._replace(**nothing), deadline)
-        return standing._replace(**self.own.get(standing.id, {}))
+        stored = super().store_create(record._replace(**nothing), deadline)
+        return stored._replace(**self.own.get(stored.id, {}))
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         found = super().store_get(task_id, organization, deadline)
@@ -152,9 +152,9 @@ class PayloadsNotKept(SQLMutant):
 
 @mutant("x42", "a newer schema is used all the same", clause="SEE-06")
 class NewerSchemaAccepted(SQLMutant):
-    def check_schema(self, link: Any, create: bool, deadline: float) -> None:
+    def check_schema(self, connection: Any, create: bool, deadline: float) -> None:
         with contextlib.suppress(ConfigurationError):
-            super().check_schema(link, create, deadline)
+            super().check_schema(connection, create, deadline)
 
 
 @mutant("x43", "a lock lost in fork", clause="SEE-07")
@@ -175,9 +175,9 @@ class PayloadsWrittenLater(SQLStatementMutant):
     """Acknowledges a task, and writes its payloads 30 ms later."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record._replace(checkpoint=None), deadline)
-        if standing.id != record.id or record.checkpoint is None:
-            return record if standing.id == record.id else standing
+        stored = super().store_create(record._replace(checkpoint=None), deadline)
+        if stored.id != record.id or record.checkpoint is None:
+            return record if stored.id == record.id else stored
 
         def write() -> None:
             time.sleep(0.03)
@@ -197,8 +197,8 @@ class UnloggedOnPostgreSQL(SQLStatementMutant):
         dialect: Any = self.dialect
         define = dialect.define
         unlogged = f"CREATE UNLOGGED TABLE {self.tables.tasks_name} "
-        dialect.define = lambda link, sql, deadline: define(
-            link, sql.replace(f"CREATE TABLE {self.tables.tasks_name} ", unlogged), deadline
+        dialect.define = lambda connection, sql, deadline: define(
+            connection, sql.replace(f"CREATE TABLE {self.tables.tasks_name} ", unlogged), deadline
         )
 
 
@@ -237,9 +237,9 @@ class UserIndexNotRebuilt(OfOneProcess):
         self.indexed: set[str] = set()
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        self.indexed.add(standing.id)
-        return standing
+        stored = super().store_create(record, deadline)
+        self.indexed.add(stored.id)
+        return stored
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         self.indexed.update(record.id for record in records)
@@ -309,7 +309,7 @@ class ScriptsLoadedAtOpening(ChangedCalls):
             if isinstance(script, Script):
                 self.router.read("SCRIPT", "LOAD", script.text, deadline=deadline)
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
         keys, arguments, deadline = args
         return self.router.call(("EVALSHA", script.digest, len(keys), *keys, *arguments), deadline, **kwargs)
 

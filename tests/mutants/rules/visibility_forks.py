@@ -53,13 +53,13 @@ class ScriptLockLostInFork(ChangedCalls):
 
     creating: threading.Lock | None = None
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
         if script.text != scripts.CREATE.text:
-            return good(script, *args, **kwargs)
+            return original(script, *args, **kwargs)
         lock = self.creating = self.creating or threading.Lock()
         with lock:
             time.sleep(0.002)
-            return good(script, *args, **kwargs)
+            return original(script, *args, **kwargs)
 
 
 @mutant("t324", "a condition keeps the parent's lock", clause="SEE-07")

@@ -10,7 +10,7 @@ from module_sdk_sql.records import column_values, has_payloads, present_values
 
 from module_sdk.backends import Query, StoredRows, TaskRecord
 from tests.mutants.marking import mutant
-from tests.mutants.stores.memory import MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSort, MemoryMutant
 from tests.mutants.stores.sql import SQLMutant
 
 
@@ -25,7 +25,7 @@ class NotThreadSafe(MemoryMutant):
 
 
 @mutant("s19", "pages walk records without the lock", clause="SEE-07", race=True)
-class PagesIterateLive(SortedAnew):
+class PagesIterateLive(ChangedSort):
     """Walks the records themselves and no copy of them, for pages and counts."""
 
     def select(self, query: Query) -> Any:
