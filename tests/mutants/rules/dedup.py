@@ -243,7 +243,6 @@ class NullsInMongo(MongoMutant):
 
 @mutant("s1", "a create looks for the holder before the id", clause="DEDUP-11")
 class HolderBeforeId(MemoryMutant):
-
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with self.tables.lock:
             return self.holder(record) or super().store_create(record, deadline)

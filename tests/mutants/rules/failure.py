@@ -268,7 +268,7 @@ class SocketTimeoutOfTheOptions(ChangedCalls):
         return original(command, time.monotonic() + self.options.timeout_seconds, **kwargs)
 
 
-@mutant("s49", "a record with ten unreadable fields fails the lookup", clause="FAIL-10")
+@mutant("s49", "an unreadable field fails the whole lookup", clause="FAIL-10")
 class OnlyFieldsCounted(RedisMutant):
     """Skips a record only if it lacks ten fields. It raises if a field is not a number or not UTF-8."""
 

@@ -46,7 +46,9 @@ def notify_until_one_raises(owner: Any, hook_name: str, **arguments: Any) -> Non
         logging.getLogger("module_sdk.tasks").exception("an observer raised")
 
 
-async def alook_up_without_scope(operation: str, argument: Any, organization_id: Any, limit: int | None) -> LookupResult:
+async def alook_up_without_scope(
+    operation: str, argument: Any, organization_id: Any, limit: int | None
+) -> LookupResult:
     found: LookupResult = await ALOOK_UP(operation, argument, None, limit)
     return found
 

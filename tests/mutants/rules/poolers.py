@@ -1,4 +1,4 @@
-"""Mutants of the rule that nothing on PostgreSQL outlives its transaction behind a pooler."""
+"""Mutants of the rule that no state of a PostgreSQL session outlives its transaction behind a pooler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.mutants.stores.sql import SQLMutant
 
 @mutant("g1", "statements are prepared by name behind a pooler", clause="SEE-02", on="pooler")
 class PreparesBehindAPooler(SQLMutant):
-    """As it was once: each connection is taken to have a session to itself, and counts its statements from zero."""
+    """Assumes that each connection has its own session, and numbers its prepared statements from zero."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
