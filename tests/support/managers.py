@@ -14,12 +14,12 @@ Answer = Callable[[str, Any, Any, Any], Any]
 
 
 def a_row(**changes: Any) -> Any:
-    """A row as a manager gives it."""
+    """Return a row as a manager returns it."""
     return Task.new(user_id=7, organization_id=3, module="tests", task_key="reports.q3").to_row() | changes
 
 
 class ForeignManager:
-    """Somebody's own object: `answer(operation, argument, organization_id, limit)` is what its lookups do."""
+    """An application's own manager, whose lookups call `answer(operation, argument, organization_id, limit)`."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -40,7 +40,7 @@ class ForeignManager:
 
 
 class PingableManager(ForeignManager):
-    """One whose store is `away` until told otherwise."""
+    """An application's own manager, whose store is unavailable while `away` is true."""
 
     def __init__(self) -> None:
         super().__init__(lambda *_: self.rows())
@@ -59,7 +59,7 @@ class PingableManager(ForeignManager):
 
 
 def raising(error: BaseException) -> Answer:
-    """An answer that is this error."""
+    """Return an answer function that raises the error."""
 
     def answer(*_: Any) -> Any:
         raise error
@@ -68,7 +68,7 @@ def raising(error: BaseException) -> Answer:
 
 
 class FaultyManager(MemoryTaskManager):
-    """A memory store with a hook before and after each write; what a hook raises is what the store raises."""
+    """A memory store with hooks before and after its writes, which may raise the errors of a store."""
 
     def __init__(self) -> None:
         super().__init__("memory://")
