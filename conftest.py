@@ -1,7 +1,7 @@
 """The two parts of our own tests, and their fixtures where what these need is installed.
 
 `pytest` alone runs the quick part in minutes. `pytest tests backends` runs everything, and so does every run that
-names a path (CONTRIBUTING.md). `pytest --pyargs module_sdk_contract` loads this file too, with the extra `contract` alone.
+names a path (CONTRIBUTING.md). `pytest --pyargs module_sdk_contract` loads this file with the extra `contract` alone.
 """
 
 from __future__ import annotations
