@@ -1,11 +1,15 @@
-.PHONY: check test contract deep bites servers wheel-test bench
+.PHONY: check test test-all contract deep bites servers wheel-test bench
 
 check:       ## style, format and types (pyright: typing_tests alone)
 	ruff check . && ruff format --check . && mypy && pyright
 	for folder in backends/*/tests examples/*/tests; do mypy $$folder/*.py || exit; done
 
-test:        ## everything
+test:        ## the quick part of the tests, in minutes
 	pytest
+
+test-all:    ## all tests: every store and server, mutants, races, frameworks, poolers
+	pytest tests backends -n auto --dist loadscope --ignore tests/contract/test_mutants.py
+	pytest tests/contract/test_mutants.py
 
 contract:    ## the contract suite, on every store
 	pytest backends -k contract
@@ -14,7 +18,7 @@ deep:        ## what the check leaves out: searches and bad networks on every st
 	pytest backends -k contract --contract-tier=deep --durations=20
 	python -m tests.mutants.races
 
-bites:       ## the kill matrix of docs/contract-bites.md, written anew
+bites:       ## the kill matrix of docs/contract-bites.md, written again
 	python -m tests.mutants.matrix
 
 servers:     ## one real server of each kind until Ctrl-C, their URLs as lines for the shell

@@ -140,7 +140,7 @@ class StorePrimitives(abc.ABC):
     ) -> int:
         """Remove at most `batch_size` ended tasks with `updated_at < before` and all their data. Return how many.
 
-        A result below `batch_size` means that none are left. The same atomic step must test the status (DEDUP-09).
+        A result below `batch_size` means that none are left. The same atomic step must test the status (KEEP-04).
         """
 
     # --- Optional primitives ------------------------------------------------------------------------------------
