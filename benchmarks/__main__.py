@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.status import Status
 
 from benchmarks import report
 from benchmarks.machine import describe_machine
@@ -19,7 +19,6 @@ from benchmarks.stores import STORES
 
 DEFAULT_SIZES: Final = (1_000, 100_000)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True)
 
 
 def check_names(names: list[str], known: tuple[str, ...]) -> list[str]:
@@ -29,43 +28,36 @@ def check_names(names: list[str], known: tuple[str, ...]) -> list[str]:
     return names
 
 
-def tell(status: Status, name: str, doing: str) -> None:
-    status.update(f"{name}: {doing}")
-
-
 @app.command()
 def measure(  # noqa: PLR0917  # typer calls it by name
-    store: Annotated[list[str], typer.Option(help=f"One of {', '.join(STORES)}; repeat for more.")] = [*STORES],  # noqa: B006  # never changed
+    store: Annotated[list[str], typer.Option(help=f"One of {', '.join(STORES)}; repeat for more.")] = [*STORES],  # noqa: B006  # never modified
     size: Annotated[
         list[int], typer.Option(min=1_000, help="Tasks in a store, a multiple of eight; 1000000 takes minutes to load.")
     ] = [*DEFAULT_SIZES],  # noqa: B006  # the same
-    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is timed.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="How many batches of each operation are timed.")] = 15,
     part: Annotated[list[str], typer.Option(help=f"One of {', '.join(PARTS)}; repeat for more.")] = [*PARTS],  # noqa: B006  # the same
-    load_seconds: Annotated[float, typer.Option(min=0.5, help="How long 32 threads work, ours and theirs each.")] = 10,
-    import_size: Annotated[int, typer.Option(min=1_000, help="Tasks of the import whose memory is watched.")] = 100_000,
+    load_seconds: Annotated[float, typer.Option(min=0.5, help="How long each side is under load by 32 threads.")] = 10,
+    import_size: Annotated[int, typer.Option(min=1_000, help="Tasks in the measured import.")] = 100_000,
     output: Annotated[Path, typer.Option(help="The folder of results.json, report.md and latency.svg.")] = Path(
         "benchmark-results"
     ),
 ) -> None:
-    """Time every store beside its hand-written reference, in one run and interleaved; compare ratios, not times."""
+    """Time every store beside its hand-written reference, interleaved in one run. Compare the ratios, not the times."""
     logging.getLogger("module_sdk").setLevel(logging.ERROR)
     plan = Plan(tuple(size), rounds, tuple(check_names(part, PARTS)), load_seconds, import_size)
     machine = describe_machine()
     findings = []
-    if "process" in plan.parts:
-        with console.status("new processes and outages"):
-            findings.append(run_process(plan))
-        report.show(console, findings[-1])
-    for name in check_names(store, STORES):
-        with console.status(name) as status:
-            findings.append(run_store(name, plan, functools.partial(tell, status, name)))
-        report.show(console, findings[-1])
+    for name in (["process"] if "process" in plan.parts else []) + check_names(store, STORES):
+        announce = functools.partial(print, f"{name}:", file=sys.stderr)
+        announce("starting")
+        findings.append(run_process(plan) if name == "process" else run_store(name, plan, announce))
+        print("\n".join(report.section(findings[-1])))
     machine["load_average_at_the_end"] = describe_machine()["load_average"]
     output.mkdir(parents=True, exist_ok=True)
-    results = {"machine": machine, "plan": plan.to_dict(), "findings": [one.to_dict() for one in findings]}
+    results = {"machine": machine, "plan": dataclasses.asdict(plan), "findings": findings}
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     report.write(results, output)
-    console.print(f"written to {output}")
+    print(f"written to {output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

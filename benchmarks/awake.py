@@ -1,8 +1,9 @@
-"""Keeps the cores awake while lookups are timed.
+"""Processes that keep the cores awake while lookups are timed.
 
-A core with nothing to do sleeps, and waking it takes as long as a whole lookup: on a quiet machine one call of a server
-took 60 or 120 µs, by where the system had put the two processes. So a process for each core runs whenever nothing else
-wants to. Not while writes are timed: a server would learn that its log is on disk at the next tick of the system only.
+An idle core sleeps, and waking it takes as long as a whole lookup: on a quiet machine one call to a server took 60 or
+120 µs, depending on the cores on which the system had put the two processes. So one process per core runs whenever the
+core would be idle. It must not run while writes are timed: a server would then notice only at the next tick of the
+scheduler that its log is on disk.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-# It ends with its parent, however that ends.
+# It ends with its parent, even if the parent is killed.
 SPIN: Final = """
 import os
 os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -27,7 +28,7 @@ while os.getppid() == parent:
 
 @contextlib.contextmanager
 def cores_awake() -> Iterator[None]:
-    """Linux alone has processes that never take time from another; elsewhere this does nothing."""
+    """Keep every core busy at idle priority. Only Linux has it, so elsewhere this does nothing."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
     with contextlib.ExitStack() as stack:
         for _ in range(cores):

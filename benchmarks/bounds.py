@@ -1,4 +1,4 @@
-"""What is demanded of a store's timings: ratios to the reference of the same run, and growth (docs/performance.md)."""
+"""The bounds on a store's timings: ratios to the reference of the same run, and growth (docs/performance.md)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Sequence
 from typing import Final
 
-from benchmarks.figures import Bound, Figure
-from benchmarks.measure import Result
+from benchmarks.data import LOOKUPS
+from benchmarks.measure import Figure, Result, figure, ratio
 
 LARGE: Final = 100_000
-"""From this many tasks on the ratios of lookups count: below, a store's own fixed cost is all there is."""
+"""The ratios of lookups are bounded from this many tasks on. Below it, the fixed cost of a call dominates."""
 
 AT_TEN: Final = {"memory": 3.0, "sqlite": 1.5, "postgresql": 1.5, "mariadb": 1.3, "redis": 1.25, "mongo": 1.15}
 AT_HUNDRED: Final = {"memory": 2.0}
@@ -20,40 +20,37 @@ GROWTH: Final = {"memory": 10.0, "sqlite": 3.0, "postgresql": 2.0, "mariadb": 1.
 GROWTH_SIZES: Final = (1_000, 1_000_000)
 
 
-def ratios(store: str, timings: Sequence[Result]) -> list[Figure]:
-    """The ratio of the facade to the reference at each size, three lookups together, and of each write."""
+def store_figures(store: str, timings: Sequence[Result]) -> list[Figure]:
+    """Return the facade's ratios to the reference for lookups and writes, and the growth of the lookups."""
     figures = []
     for found, limit in ((10, AT_TEN[store]), (100, AT_HUNDRED.get(store, AT_HUNDRED_ELSEWHERE))):
-        for size in sizes(timings):
-            chosen = [one for one in timings if one.labels.get("found") == found and one.labels["size"] == size]
+        for size in sorted({one["size"] for one in timings}):
+            chosen = of_lookups(timings, found, size)
             if chosen:
-                bound = Bound(limit) if size >= LARGE else None
                 name = f"lookups, {found} found of {size:,}: facade over reference"
-                figures.append(Figure(name, statistics.mean(one.ratio() for one in chosen), "times", bound))
+                times = statistics.mean(map(ratio, chosen))
+                figures.append(figure(name, times, "times", at_most=limit if size >= LARGE else None))
     for one in timings:
-        if "write" in one.labels:
-            name = f"{one.labels['write']}, {one.labels['size']:,} tasks: facade over reference"
-            figures.append(Figure(name, one.ratio(), "times", Bound(WRITES)))
-    return figures + growth(store, timings)
+        if "write" in one:
+            name = f"{one['write']}, {one['size']:,} tasks: facade over reference"
+            figures.append(figure(name, ratio(one), "times", at_most=WRITES))
+    for lookup, times in growth(timings).items():
+        name = f"growth of {lookup} from {GROWTH_SIZES[0]:,} to {GROWTH_SIZES[1]:,} tasks"
+        figures.append(figure(name, times, "times", at_most=GROWTH[store]))
+    return figures
 
 
-def growth(store: str, timings: Sequence[Result]) -> list[Figure]:
-    """How many times longer the facade's lookups of ten take in the largest store than in the smallest."""
+def growth(timings: Sequence[Result]) -> dict[str, float]:
+    """Return for each lookup of ten how many times as long the facade takes in the largest store as in the smallest.
+
+    The result is empty unless both sizes were measured.
+    """
     small, large = (
-        {one.labels["lookup"]: one for one in timings if one.labels.get("found") == 10 and one.labels["size"] == size}
+        {one["lookup"]: one["microseconds"]["facade"]["median"] for one in of_lookups(timings, 10, size)}
         for size in GROWTH_SIZES
     )
-    return [
-        Figure(
-            f"growth of {lookup} from {GROWTH_SIZES[0]:,} to {GROWTH_SIZES[1]:,} tasks",
-            large[lookup].timings["facade"].median / small[lookup].timings["facade"].median,
-            "times",
-            Bound(GROWTH[store]),
-        )
-        for lookup in small
-        if lookup in large
-    ]
+    return {lookup: large[lookup] / small[lookup] for lookup in LOOKUPS if lookup in small and lookup in large}
 
 
-def sizes(timings: Sequence[Result]) -> list[int]:
-    return sorted({one.labels["size"] for one in timings})
+def of_lookups(timings: Sequence[Result], found: int, size: int) -> list[Result]:
+    return [one for one in timings if "lookup" in one and (one["found"], one["size"]) == (found, size)]

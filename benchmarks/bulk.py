@@ -1,6 +1,6 @@
-"""Importing: how fast beside the reference's bulk load, and how much memory a million tasks take.
+"""Imports: their speed beside the reference's bulk load, and the memory of a large one.
 
-`python -m benchmarks.bulk URL NAMESPACE TASKS` imports that many in a process of its own and prints its peak memory.
+`python -m benchmarks.bulk URL NAMESPACE TASKS` imports that many tasks and prints the peak memory of its process.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from benchmarks.figures import Bound, Figure
 from benchmarks.machine import peak_kibibytes
+from benchmarks.measure import Figure, figure
 from benchmarks.stores import LOAD_SECONDS, Filled, RunningStore
 from benchmarks.writes import new_key, new_task
 from module_sdk.domain.task import Task
@@ -22,17 +22,17 @@ from module_sdk.facade.managers import open_manager
 
 CHUNK: Final = 5_000
 CHUNKS: Final = 6
-HALF: Final = 0.5
+SPEED_TIMES: Final = 0.5
 GROWTH_MEBIBYTES: Final = 16.0
-"""What the peak may still grow by after the first tenth: caches that have a bound, and the allocator."""
+"""The peak may grow by this much after the first tenth, for bounded caches and the allocator."""
 
 
 def import_speed(filled: Filled) -> Figure:
-    """Chunks of new tasks, ours and the reference's in turn, into the tables of the data set."""
-    chance = random.Random(filled.size)
+    """Import chunks of new tasks into the tables of the data set, by the manager and by the reference in turn."""
+    rng = random.Random(filled.size)
     seconds = {"facade": 0.0, "reference": 0.0}
     for name in list(seconds) * CHUNKS:
-        tasks = [new_task(*new_key(chance)) for _ in range(CHUNK)]
+        tasks = [new_task(*new_key(rng)) for _ in range(CHUNK)]
         records = [task.to_record() for task in tasks]
         began = time.perf_counter()
         if name == "facade":
@@ -41,39 +41,30 @@ def import_speed(filled: Filled) -> Figure:
             filled.reference.load(records)
         seconds[name] += time.perf_counter() - began
     name = f"import into {filled.size:,} tasks: speed over the reference's"
-    return Figure(name, seconds["reference"] / seconds["facade"], "times", Bound(HALF, "at least"))
+    return figure(name, seconds["reference"] / seconds["facade"], "times", at_least=SPEED_TIMES)
 
 
-def import_memory(place: RunningStore, size: int) -> list[Figure]:
-    """In a new process, so that its peak is that of the import."""
-    command = [sys.executable, "-m", "benchmarks.bulk", place.url, f"bulk{size}", str(size)]
+def import_memory(store: RunningStore, size: int) -> Figure:
+    """Import in a new process, so that its peak is that of the import."""
+    command = [sys.executable, "-m", "benchmarks.bulk", store.url, f"bulk{size}", str(size)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     peaks = json.loads(done.stdout)
-    return [
-        Figure(
-            f"import of {size:,} tasks: growth of the peak of memory after the first tenth",
-            (peaks["end"] - peaks["tenth"]) / 1024,
-            "MiB",
-            Bound(GROWTH_MEBIBYTES),
-        ),
-        Figure(f"import of {size:,} tasks: speed, making the tasks included", size / peaks["seconds"], "tasks/s"),
-    ]
+    name = f"import of {size:,} tasks: growth of the peak of memory after the first tenth"
+    return figure(name, (peaks["end"] - peaks["tenth"]) / 1024, "MiB", at_most=GROWTH_MEBIBYTES)
 
 
 def stream(size: int, peaks: dict[str, float]) -> Iterator[Task]:
-    chance = random.Random(size)
+    rng = random.Random(size)
     for number in range(size):
         if number == size // 10:
             peaks["tenth"] = peak_kibibytes()
-        yield new_task(*new_key(chance))
+        yield new_task(*new_key(rng))
 
 
 def main(url: str, namespace: str, size: int) -> None:
     peaks: dict[str, float] = {}
     manager = open_manager(url, namespace=namespace)
-    began = time.perf_counter()
     manager.import_tasks(stream(size, peaks), timeout_seconds=LOAD_SECONDS)
-    peaks["seconds"] = time.perf_counter() - began
     peaks["end"] = peak_kibibytes()
     manager.close()
     print(json.dumps(peaks))

@@ -1,6 +1,6 @@
-"""The async twins: how long a lookup takes while 1, 10 or 200 coroutines ask at once, and how late the event loop gets.
+"""The async versions: how long a lookup takes with 1, 10 or 200 concurrent callers, and how much the event loop lags.
 
-The reference is what one writes by hand: the synchronous client on `asyncio.to_thread`, a connection for each thread.
+The reference is what an application would do by hand: the synchronous client on threads, with a connection per thread.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any, Final
 
 import module_sdk
 from benchmarks.data import ORGANIZATIONS
-from benchmarks.figures import Bound, Figure
-from benchmarks.measure import Result, Timing
+from benchmarks.measure import Figure, Result, figure, percentiles
 from benchmarks.references.base import Reference
 from benchmarks.stores import Filled
 from module_sdk import tasks
@@ -26,7 +25,7 @@ from module_sdk.facade.settings import Settings
 
 CALLERS: Final = (1, 10, 200)
 CALLS: Final = 400
-"""Of all callers together, in one round."""
+"""By all callers together, per round."""
 FOUND: Final = 10
 TICK_SECONDS: Final = 0.001
 LAG_MILLISECONDS: Final = 5.0
@@ -35,42 +34,46 @@ Call = Callable[[Any, Any], Awaitable[Sequence[Any]]]
 
 
 def caller_findings(filled: Filled, rounds: int) -> tuple[list[Result], list[Figure]]:
-    """Latencies by number of callers, ours and the reference's in turn; the loop's lag under ours with the most."""
+    """Return the latencies of facade and reference by number of callers, and the loop's lag under the facade."""
     module_sdk.configure(manager=filled.manager)
     threads = Settings().async_threads
-    chance = random.Random(filled.size)
+    rng = random.Random(filled.size)
     users = filled.dataset.arguments("list_user_tasks", FOUND)
     times: dict[tuple[int, str], list[int]] = {}
     lags: list[int] = []
-    with ThreadPoolExecutor(threads) as pool, References(filled.reference) as references:
+    with ThreadPoolExecutor(threads) as pool, ReferencePool(filled.reference) as references:
         calls: dict[str, Call] = {
             "facade": tasks.alist_user_tasks,
             "reference": functools.partial(on_thread, pool, references.list_user_tasks),
         }
         for callers, _ in itertools.product(CALLERS, range(rounds)):
-            for name, call in chance.sample(list(calls.items()), len(calls)):
-                arguments = [(chance.choice(users), chance.choice(ORGANIZATIONS)) for _ in range(CALLS)]
-                asyncio.run(ask(call, arguments[:threads], callers))  # connections are made in the first round
-                taken, late = asyncio.run(ask(call, arguments, callers))
+            for name, call in rng.sample(list(calls.items()), len(calls)):
+                arguments = [(rng.choice(users), rng.choice(ORGANIZATIONS)) for _ in range(CALLS)]
+                asyncio.run(call_concurrently(call, arguments[:threads], callers))  # opens the connections
+                taken, more_lags = asyncio.run(call_concurrently(call, arguments, callers))
                 times.setdefault((callers, name), []).extend(taken)
                 if name == "facade" and callers == max(CALLERS):
-                    lags.extend(late)
+                    lags.extend(more_lags)
     results = [
-        Result(
-            {"async callers": callers, "found": FOUND, "size": filled.size},
-            {name: Timing.of(times[callers, name]) for name in calls},
-        )
+        {
+            "async callers": callers,
+            "found": FOUND,
+            "size": filled.size,
+            "microseconds": {name: percentiles(times[callers, name]) for name in calls},
+        }
         for callers in CALLERS
     ]
-    return results, [Figure(f"the event loop's lag with {max(CALLERS)} callers, p99", p99(lags), "milliseconds")]
+    return results, [figure(f"the event loop's lag with {max(CALLERS)} callers, p99", p99(lags), "milliseconds")]
 
 
 async def on_thread(pool: ThreadPoolExecutor, call: Callable[..., Sequence[Any]], *arguments: Any) -> Sequence[Any]:
     return await asyncio.get_running_loop().run_in_executor(pool, call, *arguments)
 
 
-async def ask(call: Call, arguments: Sequence[tuple[Any, Any]], callers: int) -> tuple[list[int], list[int]]:
-    """How long each call took, and how late the loop was meanwhile, in nanoseconds."""
+async def call_concurrently(
+    call: Call, arguments: Sequence[tuple[Any, Any]], callers: int
+) -> tuple[list[int], list[int]]:
+    """Return the duration of each call and the lags of the loop meanwhile, in nanoseconds."""
     remaining = iter(arguments)
     taken: list[int] = []
 
@@ -80,7 +83,7 @@ async def ask(call: Call, arguments: Sequence[tuple[Any, Any]], callers: int) ->
             answer = await call(*one)
             taken.append(time.perf_counter_ns() - began)
             if len(answer) != FOUND:
-                raise RuntimeError(f"{len(answer)} rows came: {getattr(answer, 'error', None)}")
+                raise RuntimeError(f"{len(answer)} rows, expected {FOUND}: {getattr(answer, 'error', None)}")
 
     lags: list[int] = []
     ticking = asyncio.create_task(tick(lags))
@@ -90,7 +93,7 @@ async def ask(call: Call, arguments: Sequence[tuple[Any, Any]], callers: int) ->
 
 
 async def tick(lags: list[int]) -> None:
-    """Note, again and again, how much later than asked a short sleep ends."""
+    """Record, until cancelled, how much longer than requested a short sleep takes."""
     while True:
         began = time.perf_counter_ns()
         await asyncio.sleep(TICK_SECONDS)
@@ -98,38 +101,33 @@ async def tick(lags: list[int]) -> None:
 
 
 def p99(nanoseconds: Sequence[int]) -> float:
-    """In milliseconds."""
+    """Return the 99th percentile in milliseconds."""
     ordered = sorted(nanoseconds)
     return ordered[round((len(ordered) - 1) * 0.99)] / 1e6 if ordered else 0.0
 
 
-def lag_bound() -> Bound:
-    return Bound(LAG_MILLISECONDS)
-
-
-class References:
-    """A connection of the reference for each thread that asks."""
+class ReferencePool:
+    """A connection of the reference per calling thread."""
 
     def __init__(self, first: Reference) -> None:
         self.first = first
-        self.own = threading.local()
-        self.made: list[Reference] = []
+        self.local = threading.local()
+        self.opened: list[Reference] = []
 
-    def __enter__(self) -> References:
+    def __enter__(self) -> ReferencePool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for reference in self.made:
+        for reference in self.opened:
             if reference is not self.first:
                 reference.close()
 
-    def here(self) -> Reference:
-        """This thread's."""
-        reference: Reference | None = getattr(self.own, "reference", None)
+    def of_this_thread(self) -> Reference:
+        reference: Reference | None = getattr(self.local, "reference", None)
         if reference is None:
-            reference = self.own.reference = self.first.another()
-            self.made.append(reference)
+            reference = self.local.reference = self.first.for_another_thread()
+            self.opened.append(reference)
         return reference
 
     def list_user_tasks(self, user_id: int, organization_id: int) -> Sequence[Any]:
-        return self.here().list_user_tasks(user_id, organization_id)
+        return self.of_this_thread().list_user_tasks(user_id, organization_id)

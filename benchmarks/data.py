@@ -1,8 +1,8 @@
-"""The tasks that are measured: any number of them, the same for every store and run.
+"""The data set: any number of tasks, the same for every store and run.
 
 Each of four organizations has the same users, keys and families of keys, in groups of 1, 10, 100 and 1,000 tasks as far
-as there is room; group members arrive at random among all others. So a lookup of ten finds ten whatever the size of the
-store, and an organization grows with it.
+as the size allows. The members of a group are created at random times among all others. So a lookup of ten finds ten in
+a store of any size, while the organization grows with the store.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from module_sdk.domain.task import Task
 
 ORGANIZATIONS: Final = (1, 2, 3, 4)
 GROUP_SIZES: Final = (1, 10, 100, 1_000)
-# Of all tasks; what is left are groups of one.
+# Fractions of all tasks; the others are groups of one.
 SHARES: Final = {1_000: 0.2, 100: 0.2, 10: 0.4}
-LEAST_SINGLES: Final = 0.1
+MINIMUM_SINGLES: Final = 0.1
 
 START_MICROSECONDS: Final = 1_767_225_600_000_000  # 2026-01-01
 SPAN_MICROSECONDS: Final = 30 * 86_400_000_000
@@ -50,7 +50,7 @@ class Group(NamedTuple):
 
 
 class Active(NamedTuple):
-    """A running task that holds a key."""
+    """A running task that has a key."""
 
     task_id: str
     task_key: str
@@ -58,20 +58,20 @@ class Active(NamedTuple):
 
 
 class Dataset:
-    """`size` tasks, a multiple of eight."""
+    """`size` tasks; the size must be a multiple of eight."""
 
     def __init__(self, size: int, seed: int = 20_260_101) -> None:
         self.size = size
         self.seed = seed
         each = size // len(ORGANIZATIONS)
         self.users = groups(each)
-        # One half of the tasks shares its keys, the other half has keys of its own in families.
+        # Half of the tasks share keys. In the other half each has its own key, and a family of keys shares a prefix.
         self.keys = groups(each // 2)
         self.families = groups(each - each // 2)
         self.active: list[Active] = []
 
     def arguments(self, lookup: Lookup, found: int) -> list[Argument]:
-        """Every argument with which the lookup finds so many tasks; none where there is no room for such a group."""
+        """Return every argument for which the lookup finds that many tasks. Empty if the data set has no such group."""
         if lookup == "list_user_tasks":
             return [group.user_id for group in self.users if group.size == found]
         if lookup == "get_tasks_by_key":
@@ -79,38 +79,38 @@ class Dataset:
         return [group.prefix for group in self.families if group.size == found]
 
     def tasks(self) -> Iterator[Task]:
-        """The tasks in the order in which they were created. Fills `active`."""
-        chance = random.Random(self.seed)
+        """Yield the tasks in the order of their creation. Fills `active`."""
+        rng = random.Random(self.seed)
         self.active.clear()
         users, keys = {}, {}
         for organization in ORGANIZATIONS:
-            users[organization] = members(self.users)
-            keys[organization] = [(group, False) for group in members(self.keys)]
-            keys[organization] += [(group, True) for group in members(self.families)]
-            chance.shuffle(users[organization])
-            chance.shuffle(keys[organization])
+            users[organization] = memberships(self.users)
+            keys[organization] = [(group, False) for group in memberships(self.keys)]
+            keys[organization] += [(group, True) for group in memberships(self.families)]
+            rng.shuffle(users[organization])
+            rng.shuffle(keys[organization])
         turns = [organization for organization in ORGANIZATIONS for _ in users[organization]]
-        chance.shuffle(turns)
+        rng.shuffle(turns)
         step = SPAN_MICROSECONDS // self.size
-        for place, organization in enumerate(turns):
-            created_at = START_MICROSECONDS + place * step + chance.randrange(step)
+        for number, organization in enumerate(turns):
+            created_at = START_MICROSECONDS + number * step + rng.randrange(step)
             group, in_family = keys[organization].pop()
-            task_key = f"{group.prefix}{chance.getrandbits(40):010x}" if in_family else group.task_key
-            is_active = in_family and chance.random() < 0.25
-            task_id = id_of(created_at, chance)
+            task_key = f"{group.prefix}{rng.getrandbits(40):010x}" if in_family else group.task_key
+            is_active = in_family and rng.random() < 0.25
+            task_id = id_of(created_at, rng)
             if is_active and len(self.active) < MAXIMUM_KNOWN_ACTIVE:
                 self.active.append(Active(task_id, task_key, organization))
             yield Task(
                 id=task_id,
                 module="reports" if in_family else "engine",
-                label=f"Export number {place} of the quarterly report",
+                label=f"Export number {number} of the quarterly report",
                 status="running" if is_active else "completed",
                 progress=0.5 if is_active else 1.0,
                 task_key=task_key,
                 user_id=users[organization].pop().user_id,
                 organization_id=organization,
                 created_at=created_at,
-                updated_at=created_at + chance.randrange(1, 3_600_000_000),
+                updated_at=created_at + rng.randrange(1, 3_600_000_000),
                 started_at=created_at + 1,
                 finished_at=None if is_active else created_at + 2,
                 checkpoint=CHECKPOINT,
@@ -119,24 +119,24 @@ class Dataset:
 
 
 def groups(total: int) -> list[Group]:
-    """Groups of all sizes that hold `total` members together."""
-    made: list[Group] = []
-    left = total - max(1, int(total * LEAST_SINGLES))
+    """Return groups of all sizes with `total` members altogether."""
+    result: list[Group] = []
+    remaining = total - max(1, int(total * MINIMUM_SINGLES))
     for size, share in SHARES.items():
-        number = min(max(1, int(total * share / size)), left // size)
-        made += [Group(size, place) for place in range(number)]
-        left -= number * size
-    singles = total - sum(group.size for group in made)
-    return made + [Group(1, place) for place in range(singles)]
+        count = min(max(1, int(total * share / size)), remaining // size)
+        result += [Group(size, number) for number in range(count)]
+        remaining -= count * size
+    singles = total - sum(group.size for group in result)
+    return result + [Group(1, number) for number in range(singles)]
 
 
-def members(made: list[Group]) -> list[Group]:
-    return [group for group in made for _ in range(group.size)]
+def memberships(grouped: list[Group]) -> list[Group]:
+    return [group for group in grouped for _ in range(group.size)]
 
 
-def id_of(created_at: int, chance: random.Random) -> str:
-    """A UUIDv7 of that moment."""
-    time, low, high = created_at // 1_000, chance.getrandbits(12), chance.getrandbits(62) | 1 << 63
+def id_of(created_at: int, rng: random.Random) -> str:
+    """Return a UUIDv7 of that time, in microseconds."""
+    time, low, high = created_at // 1_000, rng.getrandbits(12), rng.getrandbits(62) | 1 << 63
     digits = f"{time:012x}7{low:03x}{high:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

@@ -1,4 +1,4 @@
-"""The memory of a lookup of 100,000 rows: `python -m benchmarks.large URL NAMESPACE USER` in a process of its own."""
+"""The memory of a lookup of 100,000 rows, in a new process: `python -m benchmarks.large URL NAMESPACE`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.figures import Bound, Figure
 from benchmarks.machine import peak_kibibytes
+from benchmarks.measure import Figure, figure
 from benchmarks.stores import LOAD_SECONDS, RunningStore
 from benchmarks.writes import new_key, new_task
 from module_sdk.facade.managers import open_manager
@@ -24,28 +24,28 @@ MAXIMUM_TIMES: Final = 1.5
 LOOKUP_SECONDS: Final = 60
 
 
-def lookup_memory(place: RunningStore) -> Figure:
-    """By how much the process grows at its peak, over the size of the list that the lookup returns."""
-    command = [sys.executable, "-m", "benchmarks.large", place.url, "large"]
-    if place.store != "memory":
-        load(place.url, "large")
+def lookup_memory(store: RunningStore) -> Figure:
+    """Return the growth of the process at its peak, over the size of the list that the lookup returns."""
+    command = [sys.executable, "-m", "benchmarks.large", store.url, "large"]
+    if store.store != "memory":
+        load(store.url, "large")
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
     name = f"a lookup of {ROWS:,} rows: peak of memory over the size of its list"
-    return Figure(name, found["peak"] / found["list"], "times", Bound(MAXIMUM_TIMES))
+    return figure(name, found["peak"] / found["list"], "times", at_most=MAXIMUM_TIMES)
 
 
 def load(url: str, namespace: str, manager: Any = None) -> None:
-    chance = random.Random(ROWS)
+    rng = random.Random(ROWS)
     own = manager or open_manager(url, namespace=namespace)
-    keys = (new_key(chance)[2] for _ in range(ROWS))
+    keys = (new_key(rng)[2] for _ in range(ROWS))
     own.import_tasks((new_task(USER, ORGANIZATION, key) for key in keys), timeout_seconds=LOAD_SECONDS)
     if manager is None:
         own.close()
 
 
 def deep_size(value: Any, seen: set[int]) -> int:
-    """Bytes of a value and of all in it, each object once."""
+    """Return the bytes of a value and everything in it, each object once."""
     if id(value) in seen:
         return 0
     seen.add(id(value))
@@ -67,7 +67,7 @@ def main(url: str, namespace: str) -> None:
     rows = manager.list_user_tasks(USER, ORGANIZATION, timeout_seconds=LOOKUP_SECONDS)
     peak = peak_kibibytes() * 1024
     if len(rows) != ROWS:
-        raise SystemExit(f"{len(rows)} rows came")
+        raise SystemExit(f"{len(rows)} rows, expected {ROWS}")
     size = deep_size(rows, set())
     print(json.dumps({"peak": peak - before, "list": size}))
 

@@ -14,18 +14,18 @@ from benchmarks.stores import Filled
 from module_sdk import tasks
 
 ARGUMENTS_SEED: Final = 7
-# Some milliseconds a batch, whatever the size of the answers.
-BATCHES: Final = {1: 30, 10: 30, 100: 15, 1_000: 4}
+# Calls per batch: some milliseconds of calls, for few rows and for many.
+BATCH_SIZES: Final = {1: 30, 10: 30, 100: 15, 1_000: 4}
 
 
 def lookup_cases(filled: Filled) -> list[Case]:
-    chance = random.Random(ARGUMENTS_SEED)
+    rng = random.Random(ARGUMENTS_SEED)
     return [
         Case(
             labels={"lookup": lookup, "found": found, "size": filled.size},
             variants=lookup_variants(lookup, filled),
-            arguments=functools.partial(draw, chance, arguments),
-            batch=BATCHES[found],
+            arguments=functools.partial(draw, rng, arguments),
+            batch=BATCH_SIZES[found],
         )
         for lookup in LOOKUPS
         for found in GROUP_SIZES
@@ -41,6 +41,6 @@ def lookup_variants(lookup: Lookup, filled: Filled) -> tuple[Variant, ...]:
     )
 
 
-def draw(chance: random.Random, arguments: Sequence[Argument], number: int) -> list[tuple[Any, ...]]:
-    """That many arguments, each with an organization."""
-    return [(chance.choice(arguments), chance.choice(ORGANIZATIONS)) for _ in range(number)]
+def draw(rng: random.Random, arguments: Sequence[Argument], number: int) -> list[tuple[Any, ...]]:
+    """Return that many arguments at random, each with an organization."""
+    return [(rng.choice(arguments), rng.choice(ORGANIZATIONS)) for _ in range(number)]

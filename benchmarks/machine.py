@@ -1,4 +1,4 @@
-"""The shape of the machine that measured: figures are of no use without it."""
+"""The machine that the figures belong to."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def installed(name: str) -> str | None:
 
 
 def peak_kibibytes() -> int:
-    """The most memory that this process has had. Not `ru_maxrss`, which begins with that of the parent."""
+    """Return the largest resident size of this process. `ru_maxrss` is no substitute: it starts at the parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

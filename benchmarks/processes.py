@@ -1,4 +1,4 @@
-"""What a new process pays: for the import, and for its first lookup."""
+"""The start of a new process: the import, and the first lookup."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.figures import Bound, Figure
+from benchmarks.measure import Figure, figure
 from module_sdk.domain.task import Task
 from module_sdk.facade.managers import open_manager
 
@@ -40,36 +40,36 @@ with engine.connect() as connection:
 def process_figures(runs: int = RUNS) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="module-sdk-benchmark-") as folder:
         url = f"sqlite:///{Path(folder, 'tasks.db')}"
-        with_task(url)
+        create_task(url)
         programs = {"bare": BARE, "import": IMPORT, "facade": FACADE}
         programs |= {"lookup": LOOKUP.format(url=url), "select": SELECT.format(url=url)}
-        seconds = run_in_turn(programs, runs, folder)
+        seconds = run_interleaved(programs, runs, folder)
     bare, imported, facade, lookup, select = (statistics.median(seconds[name]) for name in programs)
     return [
-        Figure("import module_sdk over bare Python", (imported - bare) * 1_000, "ms", Bound(IMPORT_MILLISECONDS)),
-        Figure("from module_sdk import tasks, over bare Python", (facade - bare) * 1_000, "ms"),
-        Figure("bare Python", bare * 1_000, "ms"),
-        Figure("a new process to its first lookup on SQLite", lookup * 1_000, "ms"),
-        Figure("a new process to its first SELECT with SQLAlchemy", select * 1_000, "ms"),
-        Figure("first lookup over first SELECT", lookup / select, "times", Bound(FIRST_LOOKUP_TIMES)),
+        figure("import module_sdk over bare Python", (imported - bare) * 1_000, "ms", at_most=IMPORT_MILLISECONDS),
+        figure("from module_sdk import tasks, over bare Python", (facade - bare) * 1_000, "ms"),
+        figure("bare Python", bare * 1_000, "ms"),
+        figure("a new process to its first lookup on SQLite", lookup * 1_000, "ms"),
+        figure("a new process to its first SELECT with SQLAlchemy", select * 1_000, "ms"),
+        figure("first lookup over first SELECT", lookup / select, "times", at_most=FIRST_LOOKUP_TIMES),
     ]
 
 
-def with_task(url: str) -> None:
+def create_task(url: str) -> None:
     manager = open_manager(url)
     manager.create(Task.new(user_id=7, organization_id=3, module="m"))
     manager.close()
 
 
-def run_in_turn(programs: dict[str, str], runs: int, folder: str) -> dict[str, list[float]]:
-    """Seconds of each run of each program; the first one of each, which warms the caches, does not count."""
+def run_interleaved(programs: dict[str, str], runs: int, folder: str) -> dict[str, list[float]]:
+    """Return the seconds of each run of each program. The first run of each warms the caches and is not included."""
     seconds: dict[str, list[float]] = {name: [] for name in programs}
-    chance = random.Random(runs)
-    # An installed package is compiled once, whatever this environment says of that.
+    rng = random.Random(runs)
+    # Let Python write compiled modules, as it does for an installed package, even if this environment forbids it.
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(Path(folder, "compiled"))}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     for _ in range(runs + 1):
-        for name in chance.sample(list(programs), len(programs)):
+        for name in rng.sample(list(programs), len(programs)):
             began = time.perf_counter()
             subprocess.run([sys.executable, "-c", programs[name]], check=True, cwd=folder, env=environment)
             seconds[name].append(time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""The stores that are measured: a fresh one of each kind, filled with tasks, with its manager and its reference."""
+"""The measured stores: a fresh one of each kind, filled with tasks, with its manager and its reference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import dataclasses
 import importlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -36,15 +35,15 @@ REFERENCES: Final = {
 }
 STORES: Final = tuple(REFERENCES)
 LOAD_SECONDS: Final = 120
-# One for each of the threads that are measured, as the reference has; the default is half of it.
+# One per thread of the measurement, as the reference has; the default is half as many.
 MAXIMUM_CONNECTIONS: Final = 32
-# Its own 128 MiB hold a hundred thousand tasks; beyond them each row found is a page from the disk, for everybody.
+# The default, 128 MiB, has room for 100,000 tasks. With more, both sides read a page from disk for each row found.
 OPTIONS: Final = {"mariadb": ("--innodb-buffer-pool-size=2G",)}
 
 
 @dataclasses.dataclass(frozen=True)
 class RunningStore:
-    """A store that runs."""
+    """A store that is ready for connections."""
 
     store: str
     url: str
@@ -53,7 +52,7 @@ class RunningStore:
         return open_manager(self.url, namespace=namespace, max_connections=MAXIMUM_CONNECTIONS)
 
     def reference(self, namespace: str) -> Reference:
-        """A new connection of the hand-written client; only the chosen one's driver is loaded."""
+        """Connect the hand-written client. Its module is imported here, so that no other driver is needed."""
         module = importlib.import_module(f"benchmarks.references.{self.store}")
         reference: Reference = getattr(module, REFERENCES[self.store])(self.url, namespace)
         return reference
@@ -66,12 +65,11 @@ class Filled:
     dataset: Dataset
     manager: TaskManager
     reference: Reference
-    load_seconds: float
     shares: bool
-    """Whether manager and reference see one store; a store in memory is its manager's own."""
+    """Whether manager and reference use the same store. A store in memory belongs to its manager."""
 
     def put(self, tasks: Sequence[Task]) -> None:
-        """Import a few more tasks, for both."""
+        """Import a few more tasks for the manager and the reference."""
         self.manager.import_tasks(tasks)
         if not self.shares:
             self.reference.load([task.to_record() for task in tasks])
@@ -83,7 +81,7 @@ class Filled:
 
 @contextlib.contextmanager
 def started(store: str) -> Iterator[RunningStore]:
-    """An empty store; the server is our own unless the tests' variable names another."""
+    """Yield an empty store. The server is started here unless the environment variable of the tests names one."""
     if store == "memory":
         yield RunningStore(store, "memory://")
     elif store == "sqlite":
@@ -102,19 +100,17 @@ def started(store: str) -> Iterator[RunningStore]:
 
 
 @contextlib.contextmanager
-def filled(place: RunningStore, size: int) -> Iterator[Filled]:
-    """A data set of that many tasks, imported by the manager, for it and the reference to share."""
+def filled(store: RunningStore, size: int) -> Iterator[Filled]:
+    """Yield a data set of that many tasks, imported by the manager; the reference reads the same tables."""
     dataset = Dataset(size)
     namespace = f"n{size}"
     with contextlib.ExitStack() as stack:
-        manager = place.manager(namespace)
+        manager = store.manager(namespace)
         stack.callback(manager.close)
-        began = time.perf_counter()
         manager.import_tasks(dataset.tasks(), timeout_seconds=LOAD_SECONDS)
-        load_seconds = time.perf_counter() - began
-        reference = place.reference(namespace)
+        reference = store.reference(namespace)
         stack.callback(reference.close)
-        shares = place.store != "memory"
+        shares = store.store != "memory"
         if not shares:
             reference.load([task.to_record() for task in dataset.tasks()])
-        yield Filled(dataset, manager, reference, load_seconds, shares)
+        yield Filled(dataset, manager, reference, shares)

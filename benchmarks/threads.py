@@ -1,8 +1,8 @@
-"""Many threads on one manager: throughput beside the reference's with the same threads, and nothing lost.
+"""Many threads on one manager: throughput beside the reference's with as many threads, and a check for lost updates.
 
-Each thread looks up ten tasks and writes the progress of a task, in turn. A fifth of the writes go to tasks that all
-threads share. A third variant, the reference with a little more Python to run in each call, tells how much of the
-difference is the interpreter's lock, which only one thread holds at a time.
+Each thread alternates between a lookup of ten tasks and a write of a task's progress. A fifth of the writes go to tasks
+that all threads share. A third variant is the reference with a little more Python in each call. It shows how much of
+the difference is due to the interpreter lock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import module_sdk
 from benchmarks.data import ORGANIZATIONS, Active
-from benchmarks.figures import Bound, Figure
+from benchmarks.measure import Figure, figure
 from benchmarks.references.base import Reference
 from benchmarks.stores import Filled
 from module_sdk import tasks
@@ -28,39 +28,39 @@ SLICES: Final = 6
 WARM_UP_SECONDS: Final = 0.5
 SHARED_TASKS: Final = 8
 FOUND: Final = 10
-AT_LEAST: Final = Bound(0.8, "at least")
+THROUGHPUT_TIMES: Final = 0.8
 BURDEN_MICROSECONDS: Final = 5
 
 Write = Callable[[Active, float], Any]
-LookUp = Callable[[Any, Any], Sequence[Any]]
+Lookup = Callable[[Any, Any], Sequence[Any]]
 
 
 class Client(NamedTuple):
-    """What a thread asks and writes with."""
+    """The two calls of a thread."""
 
-    look_up: LookUp
+    lookup: Lookup
     write: Write
 
 
 class Load:
-    """One variant under load, for some slices of time, with a client for each thread."""
+    """One variant under load in several slices of time, with a client per thread."""
 
     def __init__(self, clients: Sequence[Client]) -> None:
         self.clients = clients
         self.calls = 0
         self.seconds = 0.0
         self.longest_seconds = 0.0
-        """What the slowest lookup and write of one turn took together."""
+        """Of the slowest lookup and write in a row."""
         self.problems: list[str] = []
         self.written: dict[str, float] = {}
-        """The last progress of each task that one thread alone writes."""
+        """The last progress of each task that only one thread writes."""
         self.moments: dict[str, list[str]] = {}
-        """Every `updated_at` that a write of a shared task was answered with."""
+        """Every `updated_at` that a write of a shared task returned, by task id."""
         self.lock = threading.Lock()
 
     @property
     def speed(self) -> float:
-        """Calls a second."""
+        """Calls per second."""
         return self.calls / self.seconds
 
     def run(self, seconds: float, active: Sequence[Active], users: Sequence[Any]) -> None:
@@ -75,8 +75,8 @@ class Load:
         self.seconds += time.perf_counter() - began
 
     def work(self, number: int, end: float, active: Sequence[Active], users: Sequence[Any]) -> None:
-        look_up, write = self.clients[number]
-        chance = random.Random(number)
+        lookup, write = self.clients[number]
+        rng = random.Random(number)
         shared, own = active[:SHARED_TASKS], active[SHARED_TASKS + number :: len(self.clients)]
         calls, problems, longest = 0, [], 0.0
         written: dict[str, float] = {}
@@ -87,14 +87,14 @@ class Load:
             longest = max(longest, now - began)
             if now >= end:
                 break
-            found = look_up(chance.choice(users), chance.choice(ORGANIZATIONS))
+            found = lookup(rng.choice(users), rng.choice(ORGANIZATIONS))
             if len(found) != FOUND:
-                problems.append(f"{len(found)} rows came: {getattr(found, 'error', None)}")
+                problems.append(f"{len(found)} rows, expected {FOUND}: {getattr(found, 'error', None)}")
             is_shared = turn % 5 == 0
-            task, progress = chance.choice(shared if is_shared else own), chance.random()
+            task, progress = rng.choice(shared if is_shared else own), rng.random()
             row = write(task, progress)
             if row is None or row["progress"] != progress:
-                problems.append(f"a write was answered with {row}")
+                problems.append(f"a write returned {row}")
             elif is_shared:
                 moments.setdefault(task.task_id, []).append(row["updated_at"])
             else:
@@ -110,13 +110,13 @@ class Load:
 
 
 def thread_figures(filled: Filled, seconds: float) -> list[Figure]:
-    """Ours and the reference's, plain and burdened, in turn; `seconds` of each in all."""
+    """Measure the facade, the reference and the burdened reference in turn, each for that many seconds in all."""
     manager = filled.manager
     module_sdk.configure(manager=manager)
     users = filled.dataset.arguments("list_user_tasks", FOUND)
     active = filled.dataset.active[: SHARED_TASKS + 10 * THREADS]
     with contextlib.ExitStack() as stack:
-        references = [filled.reference.another() for _ in range(THREADS)]
+        references = [filled.reference.for_another_thread() for _ in range(THREADS)]
         for reference in references:
             if reference is not filled.reference:
                 stack.callback(reference.close)
@@ -126,26 +126,26 @@ def thread_figures(filled: Filled, seconds: float) -> list[Figure]:
             "burdened": Load([burdened(their_client(reference)) for reference in references]),
         }
         for load in loads.values():
-            # Connections are made meanwhile.
+            # Open the connections.
             Load(load.clients).run(WARM_UP_SECONDS, active, users)
         for _, load in itertools.product(range(SLICES), loads.values()):
             load.run(seconds / SLICES, active, users)
-            # What one has written last the other must not write over unseen.
+            # Check before another variant overwrites the tasks.
             if load is loads["facade"]:
                 load.problems += lost_updates(load, manager)
-    ours, theirs, slowed = loads.values()
+    ours, theirs, burdened_reference = loads.values()
     lost = sum(len(moments) - len(set(moments)) for moments in ours.moments.values())
     if ours.problems:
-        raise RuntimeError(f"{len(ours.problems)} calls went wrong, the first: {ours.problems[0]}")
-    burden = f"{BURDEN_MICROSECONDS} µs of Python more a call"
+        raise RuntimeError(f"{len(ours.problems)} calls failed, the first: {ours.problems[0]}")
+    burden = f"{BURDEN_MICROSECONDS} µs of Python more per call"
     name = f"{THREADS} threads: "
     return [
-        Figure(f"{THREADS} threads for {seconds:g} s: calls a second", ours.speed, "calls/s"),
-        Figure(f"{name}throughput over the reference's", ours.speed / theirs.speed, "times", AT_LEAST),
-        Figure(f"{name}the same of the reference with {burden}", slowed.speed / theirs.speed, "times"),
-        Figure(f"{name}the slowest lookup and write", ours.longest_seconds * 1_000, "ms"),
-        Figure(f"{name}the slowest of the reference's", theirs.longest_seconds * 1_000, "ms"),
-        Figure(f"{name}updates that were lost", lost, "updates", Bound(0)),
+        figure(f"{THREADS} threads for {seconds:g} s: calls per second", ours.speed, "calls/s"),
+        figure(f"{name}throughput over the reference's", ours.speed / theirs.speed, "times", at_least=THROUGHPUT_TIMES),
+        figure(f"{name}the same of the reference with {burden}", burdened_reference.speed / theirs.speed, "times"),
+        figure(f"{name}the slowest lookup and write", ours.longest_seconds * 1_000, "ms"),
+        figure(f"{name}the slowest of the reference's", theirs.longest_seconds * 1_000, "ms"),
+        figure(f"{name}updates that were lost", lost, "updates", at_most=0),
     ]
 
 
@@ -164,30 +164,30 @@ def their_client(reference: Reference) -> Client:
 
 
 def burdened(client: Client) -> Client:
-    """The same, after a loop of Python that takes `BURDEN_MICROSECONDS` when no other thread runs."""
+    """Return a client that first runs a loop of Python, which takes `BURDEN_MICROSECONDS` when no other thread runs."""
     loops = round(
         BURDEN_MICROSECONDS / 1e6 / min(timeit.repeat("for _ in range(1000): pass", number=1, repeat=50)) * 1_000
     )
 
-    def look_up(user: Any, organization: Any) -> Sequence[Any]:
+    def lookup(user: Any, organization: Any) -> Sequence[Any]:
         for _ in range(loops):
             pass
-        return client.look_up(user, organization)
+        return client.lookup(user, organization)
 
     def write(task: Active, progress: float) -> Any:
         for _ in range(loops):
             pass
         return client.write(task, progress)
 
-    return Client(look_up, write)
+    return Client(lookup, write)
 
 
 def lost_updates(load: Load, manager: Any) -> list[str]:
-    """Tasks that do not hold what was written to them last."""
+    """Return a message per task whose progress is not the last that was written to it."""
     problems = []
     for task_id, progress in load.written.items():
         task = manager.get(task_id)
         if task is None or task.progress != progress:
-            problems.append(f"task {task_id} holds {task}, and {progress} was written last")
+            problems.append(f"task {task_id} is {task}, but {progress} was written last")
     load.written.clear()
     return problems

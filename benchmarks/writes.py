@@ -1,7 +1,7 @@
-"""The writes of a task's life: what the facade records, the manager alone and the reference.
+"""The writes of a task's life: by the facade, by the manager alone and by the reference.
 
-Each variant works on tasks of its own making or on the running tasks of the data set. The facade's variants tell
-observers and subscribers, as running work does, and there are none. They need a session.
+Each variant uses tasks that it has created, or the running tasks of the data set. As in real work, the facade notifies
+observers and subscribers, of which there are none here. It needs a session.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ numbers: Final[Iterator[int]] = itertools.count()
 
 def write_cases(filled: Filled) -> list[Case]:
     manager, reference = filled.manager, filled.reference
-    chance = random.Random(filled.size)
+    rng = random.Random(filled.size)
     configured = functools.partial(module_sdk.configure, manager=manager)
 
     def case(name: str, arguments: Callable[[int], list[tuple[Any, ...]]], *calls: Callable[..., object]) -> Case:
@@ -59,18 +59,17 @@ def write_cases(filled: Filled) -> list[Case]:
 
     def active(number: int) -> list[tuple[Any, ...]]:
         return [
-            (one.task_id, one.organization_id, chance.random())
-            for one in chance.choices(filled.dataset.active, k=number)
+            (one.task_id, one.organization_id, rng.random()) for one in rng.choices(filled.dataset.active, k=number)
         ]
 
     def held(number: int) -> list[tuple[Any, ...]]:
-        return [(77, one.organization_id, one.task_key) for one in chance.choices(filled.dataset.active, k=number)]
+        return [(77, one.organization_id, one.task_key) for one in rng.choices(filled.dataset.active, k=number)]
 
     return [
-        case("create", lambda number: [new_key(chance) for _ in range(number)], *create),
+        case("create", lambda number: [new_key(rng) for _ in range(number)], *create),
         case("create, key held", held, *create),
         case("update_progress", active, *progress),
-        case("complete", lambda number: running(filled, chance, number), *complete),
+        case("complete", lambda number: running(filled, rng, number), *complete),
     ]
 
 
@@ -78,14 +77,14 @@ def new_task(user_id: int, organization_id: int, task_key: str) -> Task:
     return Task.new(user_id=user_id, organization_id=organization_id, module=MODULE, task_key=task_key)
 
 
-def new_key(chance: random.Random) -> tuple[int, int, str]:
-    """A user, an organization and a key that nobody has."""
-    return chance.randrange(1_000), chance.choice(ORGANIZATIONS), f"benchmark.new.{next(numbers)}"
+def new_key(rng: random.Random) -> tuple[int, int, str]:
+    """Return a user, an organization and a key that no task has."""
+    return rng.randrange(1_000), rng.choice(ORGANIZATIONS), f"benchmark.new.{next(numbers)}"
 
 
-def running(filled: Filled, chance: random.Random, number: int) -> list[tuple[Any, ...]]:
-    """The ids and organizations of so many new running tasks."""
-    made = [new_task(*new_key(chance)) for _ in range(number)]
-    started = [dataclasses.replace(task, status="running", started_at=task.created_at) for task in made]
+def running(filled: Filled, rng: random.Random, number: int) -> list[tuple[Any, ...]]:
+    """Import that many new running tasks. Return their ids and organizations."""
+    created = [new_task(*new_key(rng)) for _ in range(number)]
+    started = [dataclasses.replace(task, status="running", started_at=task.created_at) for task in created]
     filled.put(started)
     return [(task.id, task.organization_id) for task in started]

@@ -1,9 +1,9 @@
-"""Replay a job log into a store, then ask the three lookups for every user and every family of keys.
+"""Replay of a job log into a store, followed by the three lookups for every user and every family of keys.
 
     python examples/replay_trace.py --url sqlite:///replay.db
 
-The log is in the Standard Workload Format (examples/data/README.md). Each job becomes a task that has ended; its id
-follows from the log and the job number, so that a second replay writes nothing twice.
+The log is in the Standard Workload Format (examples/data/README.md). Each job becomes a completed task. Its id
+is derived from the log and the job number, so that a second replay writes nothing twice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLUMNS: Final = 18
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """One line of the log; times in seconds, -1 for what the log does not know."""
+    """One line of the log; times in seconds, -1 for unknown."""
 
     log_start: int
     number: int
@@ -47,7 +47,7 @@ class Job:
 
     @property
     def family(self) -> str:
-        """What the keys of all jobs of one group and executable start with."""
+        """The prefix of the keys of all jobs of one group and executable."""
         return f"hpc.{self.group}.{self.executable}."
 
     @property
@@ -75,21 +75,21 @@ class Job:
 
 
 def read_jobs(log: Path, limit: int | None = None) -> Iterator[Job]:
-    """The jobs in the order of the log, one at a time. Raises `ValueError` for a line that is not of the format."""
+    """Yield the jobs in the order of the log. Raise `ValueError` for a line that is not in the format."""
     return itertools.islice(parse_jobs(log), limit)
 
 
 def parse_jobs(log: Path) -> Iterator[Job]:
     log_start = None
     with gzip.open(log, "rt") if log.suffix == ".gz" else log.open() as lines:
-        for place, line in enumerate(lines, start=1):
+        for line_number, line in enumerate(lines, start=1):
             if header := re.match(r";\s*UnixStartTime:\s*(\d+)", line):
                 log_start = int(header[1])
             if line.startswith(";") or not line.strip():
                 continue
             columns = line.split()
             if log_start is None or len(columns) != COLUMNS:
-                raise ValueError(f"{log}, line {place}: not in the Standard Workload Format")
+                raise ValueError(f"{log}, line {line_number}: not in the Standard Workload Format")
             number, submit, wait, run = map(int, columns[:4])
             user, group, executable = map(int, columns[11:14])
             yield Job(log_start, number, submit, wait, run, user, group, executable)
@@ -97,12 +97,12 @@ def parse_jobs(log: Path) -> Iterator[Job]:
 
 @dataclasses.dataclass
 class Survey:
-    """What there is to ask for."""
+    """The users, keys and families of keys in a log."""
 
     jobs: int = 0
     users: set[tuple[int, int]] = dataclasses.field(default_factory=set)
     last_jobs: dict[str, Job] = dataclasses.field(default_factory=dict)
-    """By family."""
+    """The last job of each family."""
 
     @classmethod
     def of(cls, jobs: Iterable[Job]) -> Survey:
@@ -115,40 +115,40 @@ class Survey:
 
 
 @dataclasses.dataclass
-class Answers:
-    """What one lookup gave, over all its questions."""
+class Totals:
+    """The totals over all calls of one lookup."""
 
     lookup: str
-    questions: int = 0
+    calls: int = 0
     rows: int = 0
     seconds: float = 0.0
 
 
 def replay(manager: module_sdk.TaskManager, jobs: Iterable[Job]) -> int:
-    """Write every job that the store does not hold yet; how many. Memory does not grow with the log."""
+    """Write every job that is not in the store yet. Return how many. Memory does not grow with the log."""
     return manager.import_tasks(job.to_task() for job in jobs)
 
 
-def ask_everything(survey: Survey, progress: Progress) -> list[Answers]:
-    """Ask for every user, for the last key of every family, and for every family. Raises what a lookup failed with."""
+def look_up_everything(survey: Survey, progress: Progress) -> list[Totals]:
+    """Look up every user, the last key of every family, and every family. Raise the error of a failed lookup."""
     lookups = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
-    by_user, by_key, by_prefix = map(Answers, lookups)
+    by_user, by_key, by_prefix = map(Totals, lookups)
     for user, group in progress.track(sorted(survey.users), description="users"):
-        ask(by_user, user, group)
+        look_up(by_user, user, group)
     for family, job in progress.track(survey.last_jobs.items(), description="families"):
-        ask(by_key, job.key, job.group)
-        ask(by_prefix, family, job.group)
+        look_up(by_key, job.key, job.group)
+        look_up(by_prefix, family, job.group)
     return [by_user, by_key, by_prefix]
 
 
-def ask(answers: Answers, argument: int | str, organization: int) -> None:
-    begin = time.perf_counter()
-    found = getattr(module_sdk.tasks, answers.lookup)(argument, organization)
-    answers.seconds += time.perf_counter() - begin
+def look_up(totals: Totals, argument: int | str, organization: int) -> None:
+    began = time.perf_counter()
+    found = getattr(module_sdk.tasks, totals.lookup)(argument, organization)
+    totals.seconds += time.perf_counter() - began
     if found.error is not None:
         raise found.error
-    answers.questions += 1
-    answers.rows += len(found)
+    totals.calls += 1
+    totals.rows += len(found)
 
 
 def main(
@@ -168,16 +168,16 @@ def main(
             module_sdk.configure(manager=manager)
             jobs = progress.track(read_jobs(log, limit), total=survey.jobs, description="replay")
             written = replay(manager, jobs)
-            answers = ask_everything(survey, progress)
+            totals = look_up_everything(survey, progress)
             module_sdk.reset()
     except (ValueError, OSError, module_sdk.ModuleSDKError) as error:
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
-    console.print(f"{written:,} of {survey.jobs:,} jobs written, the rest was there")
-    table = Table("lookup", "questions", "rows", "milliseconds each")
-    for each in answers:
-        milliseconds = 1_000 * each.seconds / max(each.questions, 1)
-        table.add_row(each.lookup, f"{each.questions:,}", f"{each.rows:,}", f"{milliseconds:.2f}")
+    console.print(f"{written:,} of {survey.jobs:,} jobs written, the others existed")
+    table = Table("lookup", "calls", "rows", "milliseconds each")
+    for each in totals:
+        milliseconds = 1_000 * each.seconds / max(each.calls, 1)
+        table.add_row(each.lookup, f"{each.calls:,}", f"{each.rows:,}", f"{milliseconds:.2f}")
     console.print(table)
 
 

@@ -1,14 +1,14 @@
 """One stable API for task state over any store.
 
-`module_sdk.tasks` has the lookups and runs work, `module_sdk.models` the read model, `module_sdk.ui` the components;
-the names below configure and bind. Everything is loaded when it is first used.
+`module_sdk.tasks` has the lookups and runs work, `module_sdk.models` has the read model, and `module_sdk.ui` has the
+components. The names below configure the SDK and bind sessions. Each name is imported when it is first used.
 """
 
 from __future__ import annotations
 
 import importlib
 
-# Not from `typing`, which costs ten times as much to import as all of this.
+# Not imported from `typing`: that import takes ten times as long as the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -101,7 +101,7 @@ _LAZY_NAMES = {
     "unregister_observer": "plugins.observers",
 }
 
-# Without `testing`, which loads pytest where that is installed.
+# `testing` is left out because it imports pytest where that is installed.
 __all__ = [
     "ANY",
     "BoundSDK",
@@ -161,7 +161,7 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415  # costs as much as the rest together
+        from importlib.metadata import version  # noqa: PLC0415  # takes as long as all other imports here
 
         return version("module-sdk")
     raise AttributeError(f"module 'module_sdk' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Everything that a backend imports from module-sdk, in one place (docs/write-a-backend.md)."""
+"""The names that a backend may import from module-sdk (docs/write-a-backend.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`module_sdk` as one session sees it, for frameworks that hand it to each action (DESIGN.md, `bind`)."""
+"""`module_sdk` bound to one session, for frameworks that pass it to each action."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class BoundCall(Generic[Function]):
-    """A public call as an attribute of a bound object: the same call, made inside the object's session.
+    """A descriptor that makes a public call inside the session of the bound object.
 
-    On the class it is the call itself, so that `help` shows it.
+    Read from the class it is the public call itself, so that `help` shows that call.
     """
 
     def __init__(self, function: Function) -> None:
@@ -35,13 +35,13 @@ class BoundCall(Generic[Function]):
         if bound is None:
             return self.function
         call = in_session(self.function, bound._session)
-        # Found there from now on, before this class is asked.
+        # The instance's own attribute hides this descriptor from now on, so that the wrapper is built only once.
         vars(bound)[self.name] = call
         return call
 
 
 def in_session(function: Function, opened: Session) -> Function:
-    """The same function, called inside the session."""
+    """Return a function that calls `function` inside the session."""
     if not inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -60,14 +60,14 @@ def in_session(function: Function, opened: Session) -> Function:
 
 
 class BoundNamespace:
-    """What the bound objects have in common: the session that their calls are made in."""
+    """The base class of the bound objects: it keeps the session in which their calls are made."""
 
     def __init__(self, opened: Session) -> None:
         self._session = opened
 
 
 class BoundTasks(BoundNamespace):
-    """`module_sdk.tasks` inside one session. A lookup without an organization takes the session's."""
+    """`module_sdk.tasks` inside one session. A lookup without an organization uses that of the session."""
 
     CurrentTask = tasks.CurrentTask
     LookupResult = tasks.LookupResult
@@ -81,8 +81,8 @@ class BoundTasks(BoundNamespace):
 
         Args:
             user_id: An integer, text or a UUID.
-            organization_id: Left out, it is the session's. `None` means the tasks that belong to no organization.
-            limit: The largest number of rows; the newest stay. `None` means all of them.
+            organization_id: By default the session's. `None` means the tasks that belong to no organization.
+            limit: The maximum number of rows; the newest are returned. `None` means all of them.
 
         Returns:
             A `list` of `TaskRow`s, newest first, with `.error` and `.skipped`.
@@ -97,8 +97,8 @@ class BoundTasks(BoundNamespace):
 
         Args:
             task_key: Compared character by character.
-            organization_id: Left out, it is the session's. `None` means the tasks that belong to no organization.
-            limit: The largest number of rows; the newest stay. `None` means all of them.
+            organization_id: By default the session's. `None` means the tasks that belong to no organization.
+            limit: The maximum number of rows; the newest are returned. `None` means all of them.
 
         Returns:
             A `list` of `TaskRow`s, newest first, with `.error` and `.skipped`.
@@ -112,9 +112,9 @@ class BoundTasks(BoundNamespace):
         """Do what `tasks.get_tasks_by_key_prefix` does, by default in the session's organization.
 
         Args:
-            prefix: Compared character by character. `""` is every task with a key.
-            organization_id: Left out, it is the session's. `None` means the tasks that belong to no organization.
-            limit: The largest number of rows; the newest stay. `None` means all of them.
+            prefix: Compared character by character. `""` matches every task with a key.
+            organization_id: By default the session's. `None` means the tasks that belong to no organization.
+            limit: The maximum number of rows; the newest are returned. `None` means all of them.
 
         Returns:
             A `list` of `TaskRow`s, newest first, with `.error` and `.skipped`.
@@ -199,7 +199,7 @@ class BoundModels:
 
 
 class BoundUI:
-    """`module_sdk.ui`. Components know no session."""
+    """`module_sdk.ui`, unchanged: components do not depend on a session."""
 
     BackgroundTask = ui.BackgroundTask
     Builder = ui.Builder
@@ -209,7 +209,7 @@ class BoundUI:
 
 
 class BoundSDK:
-    """What `bind` returns: `.tasks`, `.models` and `.ui` inside one session."""
+    """The object that `bind` returns: `.tasks`, `.models` and `.ui` inside one session."""
 
     def __init__(self, opened: Session) -> None:
         self.session = opened
@@ -219,9 +219,9 @@ class BoundSDK:
 
 
 def bind(session: object, module_name: str) -> BoundSDK:
-    """Return `module_sdk` for one action of a framework.
+    """Return `module_sdk` bound to a session, for one action of a framework.
 
-    Each of its calls is made inside the session. Its lookups use the session's organization unless the call names one.
+    All its calls are made inside that session. Lookups use the session's organization unless the call names another.
 
     Example:
         sdk = module_sdk.bind({"user": {"id": 7, "organization_id": 3}}, "contacts")
@@ -235,7 +235,7 @@ def bind(session: object, module_name: str) -> BoundSDK:
         An object with `.tasks`, `.models`, `.ui` and `.session`.
 
     Raises:
-        InvalidInputError: There is no user, it has no id, or an id or the name is one that no task can have.
+        InvalidInputError: There is no user, the user has no id, or no task can have such an id or module name.
     """
     user = read(session, "user")
     if user is None:

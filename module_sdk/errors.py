@@ -1,4 +1,4 @@
-"""Every error that module-sdk raises, in one tree (DESIGN.md, "Names")."""
+"""All errors that module-sdk raises, in one class tree."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = [
 
 
 class ModuleSDKError(Exception):
-    """The root: catching it catches all the others."""
+    """The base class of all errors of module-sdk."""
 
 
 class ConfigurationError(ModuleSDKError, RuntimeError):
-    """No usable store: a bad URL, a missing driver, no manager, a schema that is absent or too new."""
+    """There is no usable store: a bad URL, no driver, no manager, or a schema that is missing or too new."""
 
 
 class SchemaMissingError(ConfigurationError):
@@ -32,13 +32,13 @@ class SchemaMissingError(ConfigurationError):
 
 
 class SessionRequiredError(ModuleSDKError, ValueError):
-    """The call is confined to a session's organization, or needs its user, and none is bound."""
+    """The call needs the organization or the user of a session, and no session is bound."""
 
 
 class InvalidInputError(ModuleSDKError, ValueError):
-    """An argument that no task can have.
+    """An argument has a value that no task can have.
 
-    `field` names the argument; `maximum` is the bound it broke, or `None` where the rule is not a size.
+    `field` names the argument. `maximum` is the limit that was exceeded, or `None` if the rule is not a limit.
     """
 
     def __init__(self, message: str, *, field: str, maximum: int | None = None) -> None:
@@ -48,13 +48,13 @@ class InvalidInputError(ModuleSDKError, ValueError):
 
 
 class PayloadError(InvalidInputError):
-    """A checkpoint, result, confirmation or argument that is not JSON, or is too large or too deep."""
+    """A checkpoint, result, confirmation or argument is not JSON, too large or nested too deeply."""
 
 
 class IllegalTransitionError(ModuleSDKError):
     """The task's status does not allow the change; nothing was changed.
 
-    `status` is what the task had, `wanted` the status asked for (`None` for a change of other fields).
+    `status` is the status of the task; `wanted` is the requested status, or `None` for a change of other fields.
     """
 
     def __init__(self, task_id: str, *, status: str, wanted: str | None) -> None:
@@ -66,15 +66,15 @@ class IllegalTransitionError(ModuleSDKError):
 
 
 class TaskConflictError(ModuleSDKError):
-    """Another task holds the id, or is active with the same key in the same organization."""
+    """Another task has the same id, or is active with the same key in the same organization."""
 
 
 class TaskNotFoundError(ModuleSDKError, LookupError):
-    """No task of that id exists in the session's organization."""
+    """The session's organization has no task with that id."""
 
 
 class TaskCancelledError(ModuleSDKError):
-    """The task that asks was cancelled: its work should stop."""
+    """The calling task was cancelled. Its work should stop."""
 
 
 class CapabilityError(ModuleSDKError):
@@ -82,7 +82,7 @@ class CapabilityError(ModuleSDKError):
 
 
 class TaskBackendError(ModuleSDKError):
-    """The store refused or failed; the driver's error is the cause."""
+    """The store refused the call or failed. The driver's error is the cause."""
 
 
 class TaskBackendUnavailableError(TaskBackendError):

@@ -1,7 +1,7 @@
 """Task state for module code: find work, start it, report on it (docs/reference.md).
 
-The three lookups never raise: what went wrong is the `.error` of an empty list. Everything else raises.
-A name that begins with `a` can always be awaited. Every call that waits for the store has such a name.
+The three lookups never raise: on failure they return an empty list whose `.error` is the exception. All other calls
+raise. Every call that waits for the store has an async version, whose name begins with `a`.
 """
 
 from module_sdk.domain.rows import LookupResult

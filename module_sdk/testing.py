@@ -1,6 +1,6 @@
-"""For module authors' own tests: a store in memory, a bound session, and a clock that can be set.
+"""Helpers for the tests of module authors: a store in memory, a bound session, and a clock that tests set.
 
-In a `conftest.py`: `pytest_plugins = ["module_sdk.testing"]`, then take the fixture `module_sdk_world`.
+Write `pytest_plugins = ["module_sdk.testing"]` in a `conftest.py` and use the fixture `module_sdk_world`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MODULE = "tests"
 
 
 class SettableClock:
-    """Returns microseconds since 1970 UTC. It does not move by itself."""
+    """A clock that moves only when a test sets it. Calling it returns microseconds since 1970 UTC."""
 
     def __init__(self, start: str = START) -> None:
         self.lock = threading.Lock()
@@ -34,7 +34,7 @@ class SettableClock:
         return self.now
 
     def set(self, time: str) -> None:
-        """Move to a time, forwards or backwards.
+        """Set the time, forwards or backwards.
 
         Args:
             time: ISO 8601 text with a time zone.
@@ -42,10 +42,10 @@ class SettableClock:
         self.now = parse_time(time, "time")
 
     def advance(self, seconds: float) -> None:
-        """Move forwards.
+        """Move the time forwards.
 
         Args:
-            seconds: How far.
+            seconds: How far, in seconds.
         """
         with self.lock:
             self.now += round(seconds * 1_000_000)
@@ -53,7 +53,7 @@ class SettableClock:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """The value of the fixture: the manager behind `module_sdk.tasks`, its clock, and the session that is bound."""
+    """The value of the fixture: the manager behind `module_sdk.tasks`, its clock, and the bound session."""
 
     manager: TaskManager
     clock: SettableClock
@@ -62,18 +62,18 @@ class World:
 
 @contextlib.contextmanager
 def world(user: object = None, module: str = MODULE) -> Iterator[World]:
-    """Configure a fresh store in memory and bind a session, until the block ends. For tests without pytest.
+    """Return a context manager that configures a new store in memory and binds a session, for tests without pytest.
 
     Example:
-        with module_sdk.testing.world() as made:
-            made.clock.advance(seconds=60)
+        with module_sdk.testing.world() as world:
+            world.clock.advance(seconds=60)
 
     Args:
-        user: As for `module_sdk.session`; default: user 7 of organization 3.
+        user: As for `module_sdk.session`. The default is user 7 of organization 3.
         module: As for `module_sdk.session`.
 
     Returns:
-        The `World`, as the value of `with … as`.
+        A context manager whose value is the `World`. The configuration is reset when the block ends.
     """
     clock = SettableClock()
     manager = open_manager("memory://", clock=clock)
@@ -86,11 +86,11 @@ def world(user: object = None, module: str = MODULE) -> Iterator[World]:
         manager.close()
 
 
-with contextlib.suppress(ImportError):  # for other test frameworks, pytest need not be installed
+with contextlib.suppress(ImportError):  # pytest is optional: other test frameworks use `world`
     import pytest
 
     @pytest.fixture
     def module_sdk_world() -> Iterator[World]:
-        """`module_sdk.tasks` on a fresh store in memory, as user 7 of organization 3, for one test."""
-        with world() as made:
-            yield made
+        """Configure `module_sdk.tasks` with a new store in memory for one test, as user 7 of organization 3."""
+        with world() as opened:
+            yield opened

@@ -1,4 +1,4 @@
-"""What every test of the facade starts from, and what none leaves behind."""
+"""Fixtures for every test: a clean configuration, the embedded stores, the wheel, and a log that raises."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.environments import ROOT, build
 from tests.support.hostile import RaisingFormatter, RaisingHandler, leave
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # So shells start what is to run in the background, and the processes that tests interrupt would inherit it.
+    # Shells start background jobs with SIGINT ignored, which the processes that tests interrupt would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def fresh_configuration() -> Iterator[None]:
-    """Afterwards nothing is configured, observed or registered by name."""
+    """Remove the configuration, the observers and the registered functions after each test."""
     known = dict(functions)
     yield
     module_sdk.reset()
@@ -33,14 +33,14 @@ def fresh_configuration() -> Iterator[None]:
 
 @pytest.fixture
 def memory() -> Iterator[World]:
-    """The published fixture of module authors, under a shorter name."""
+    """Yield the same as `module_sdk_world`, the published fixture, under a shorter name."""
     with world() as made:
         yield made
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManager]:
-    """Each embedded store in turn, with user 7 of organization 3 bound."""
+    """Yield each embedded store in turn, with user 7 of organization 3 bound."""
     url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path / 'tasks.db'}"
     manager = module_sdk.open_manager(url)
     module_sdk.configure(manager=manager)
@@ -52,13 +52,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManage
 
 @pytest.fixture(scope="session")
 def built_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of module-sdk, built once a run."""
+    """Return the wheel of module-sdk, built once per run."""
     return build(ROOT, tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(params=["filter", "filter of a handler", "handler", "formatter"])
 def raising_log(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The host's logging raises what is no `Exception`, at each place where it can."""
+    """Make the host's logging raise a `BaseException` that is no `Exception`, in each of its parts that can."""
     logger = logging.getLogger("module_sdk.tasks")
     handler: logging.Handler = RaisingHandler() if request.param == "handler" else logging.StreamHandler()
     if request.param == "formatter":

@@ -1,4 +1,4 @@
-"""Sessions, and the object that `bind` returns: typed to the last attribute."""
+"""The types of sessions and of the object that `bind` returns."""
 
 from __future__ import annotations
 

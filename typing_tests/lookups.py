@@ -1,4 +1,4 @@
-"""Lookups: their rows are typed, and so is what they accept."""
+"""The types of lookups: their arguments and their rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration, and managers that are opened by hand."""
+"""The types of the configuration, and of managers that are opened without it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from module_sdk.tasks import LookupResult
 
 
 class OwnManager:
-    """Somebody's own: the least that lookups need."""
+    """A manager of an application, with no more methods than lookups need."""
 
     def list_user_tasks(self, user: int, organization: int | None, *, limit: int | None) -> list[Mapping[str, object]]:
         return []

@@ -1,4 +1,4 @@
-"""The read model, events and observers."""
+"""The types of the read model, events and observers."""
 
 from __future__ import annotations
 

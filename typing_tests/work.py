@@ -1,4 +1,4 @@
-"""Calls that run work, report on it, question it, end it and wait for it."""
+"""The types of the calls that run work, report its progress, ask for confirmations, end it and wait for it."""
 
 from __future__ import annotations
 

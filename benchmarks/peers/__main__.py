@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import module_sdk
 from benchmarks.data import Dataset
-from benchmarks.figures import Bound
 from benchmarks.lookups import ARGUMENTS_SEED, draw
 from benchmarks.machine import describe_machine
-from benchmarks.measure import Case, Result, Variant, measure
+from benchmarks.measure import Case, Result, Variant, figure, measure, ratio
 from benchmarks.peers.base import Peer, Question
 from benchmarks.report import markdown, number
 from benchmarks.stores import LOAD_SECONDS, started
@@ -37,45 +34,44 @@ PEERS: Final = {
     "rq": ("rq_jobs", "RQ"),
 }
 FOUND: Final = 10
-# A batch of a peer's calls is this long, or one call.
+# A batch of a peer's calls takes at most this long, or is one call.
 BATCH_SECONDS: Final = 0.1
 MAXIMUM_CALLS: Final = 20
-# What scans must be so many times slower than ours, and what has an index so many.
+# A peer's scan must take at least this many times as long as our lookup, and its indexed call this many times.
 SCAN_TIMES: Final = 50.0
 INDEX_TIMES: Final = 3.0
 HEAD: Final = ("peer", "store", "call", "median, µs", "ours, µs", "times", "bound", "met")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True)
 
 
 @app.command()
 def compare(
-    peer: Annotated[list[str], typer.Option(help=f"One of {', '.join(PEERS)}; repeat for more.")] = [*PEERS],  # noqa: B006  # never changed
+    peer: Annotated[list[str], typer.Option(help=f"One of {', '.join(PEERS)}; repeat for more.")] = [*PEERS],  # noqa: B006  # never modified
     size: Annotated[int, typer.Option(min=1_000, help="Tasks in each store.")] = 100_000,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each call is timed in batches.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="How many batches of each call are timed.")] = 10,
     output: Annotated[Path, typer.Option(help="The folder of peers.json and peers.md.")] = Path("benchmark-results"),
 ) -> None:
-    """Ask each peer for ten tasks, and ours for the same ten."""
+    """Look up ten tasks with each peer, and the same ten with ours."""
     logging.disable(logging.WARNING)
     results: list[dict[str, Any]] = []
     for name in peer:
         module, title = PEERS[name]
         kind: type[Peer] = getattr(importlib.import_module(f"benchmarks.peers.{module}"), title)
         for store in kind.stores:
-            with console.status(f"{kind.title} on {store}"):
-                results += [{"peer": kind.title, "store": store, **one} for one in measured(kind, store, size, rounds)]
-            show([one for one in results if (one["peer"], one["store"]) == (kind.title, store)])
+            results += [{"peer": kind.title, "store": store, **one} for one in measured(kind, store, size, rounds)]
+    table = markdown(HEAD, map(row, results))
+    print("\n".join(table))
     output.mkdir(parents=True, exist_ok=True)
     stated = {"machine": describe_machine(), "size": size, "results": results}
     (output / "peers.json").write_text(json.dumps(stated, indent=1) + "\n")
-    (output / "peers.md").write_text("\n".join(markdown(HEAD, map(row, results))) + "\n")
+    (output / "peers.md").write_text("\n".join(table))
 
 
 def measured(kind: type[Peer], store: str, size: int, rounds: int) -> Iterator[dict[str, Any]]:
     dataset = Dataset(size)
     with contextlib.ExitStack() as stack:
-        # Two places: a peer makes its own schema, and must not find ours.
+        # Two databases: a peer creates its own schema and must not find ours.
         ours, theirs = (stack.enter_context(started(store)) for _ in range(2))
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="module-sdk-benchmark-"))
         manager = open_manager(ours.url)
@@ -94,35 +90,28 @@ def measured(kind: type[Peer], store: str, size: int, rounds: int) -> Iterator[d
 
 def case_of(question: Question, dataset: Dataset) -> Case:
     arguments = dataset.arguments(question.lookup, FOUND)
-    chance = random.Random(ARGUMENTS_SEED)
+    rng = random.Random(ARGUMENTS_SEED)
     began = time.perf_counter()
-    (one,) = draw(chance, arguments, 1)
+    (one,) = draw(rng, arguments, 1)
     found = question.ask(*one)
     seconds = time.perf_counter() - began
     if len(found) != FOUND:
         raise RuntimeError(f"{question.call} found {len(found)} tasks, not {FOUND}")
     batch = max(1, min(MAXIMUM_CALLS, int(BATCH_SECONDS / seconds)))
     variants = (Variant("peer", question.ask), Variant("facade", getattr(tasks, question.lookup)))
-    return Case({}, variants, functools.partial(draw, chance, arguments), batch, warm_up_calls=min(batch, 3))
+    return Case({}, variants, functools.partial(draw, rng, arguments), batch, warm_up_calls=min(batch, 3))
 
 
 def stated(question: Question, result: Result) -> dict[str, Any]:
-    bound = Bound(INDEX_TIMES if question.is_indexed else SCAN_TIMES, "at least")
-    times = result.ratio("peer", "facade")
-    return {"call": question.call, **result.to_dict(), "times": times, "bound": str(bound), "met": bound.is_met(times)}
+    least = INDEX_TIMES if question.is_indexed else SCAN_TIMES
+    compared = figure(question.call, ratio(result, "peer", "facade"), "times", at_least=least)
+    return {**compared, **result}
 
 
 def row(one: dict[str, Any]) -> tuple[str, ...]:
     peer, facade = (one["microseconds"][name]["median"] for name in ("peer", "facade"))
     met = "yes" if one["met"] else "no"
-    return one["peer"], one["store"], one["call"], number(peer), number(facade), number(one["times"]), one["bound"], met
-
-
-def show(results: list[dict[str, Any]]) -> None:
-    table = Table(*HEAD)
-    for one in results:
-        table.add_row(*row(one))
-    console.print(table)
+    return one["peer"], one["store"], one["name"], number(peer), number(facade), number(one["value"]), one["bound"], met
 
 
 if __name__ == "__main__":

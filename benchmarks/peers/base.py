@@ -1,4 +1,4 @@
-"""What a peer brings: its tasks, and its ways to answer the three lookups."""
+"""The interface of a peer: loading its tasks, and its equivalents of the three lookups."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Item = TypeVar("Item")
 
 
 class Question(NamedTuple):
-    """One call of a peer, and the lookup of ours that it stands beside."""
+    """One call of a peer, and the lookup of ours that it is compared with."""
 
     call: str
-    """As it is written."""
+    """As it is written in code."""
     lookup: Lookup
     ask: Callable[[Argument, int], Sequence[object]]
-    """Takes the lookup's argument and the organization; gives what was found."""
+    """Takes the lookup's argument and the organization, and returns what was found."""
     is_indexed: bool
     """Whether the peer has an index for it."""
 
@@ -27,27 +27,27 @@ class Question(NamedTuple):
 class Peer(abc.ABC):
     title: ClassVar[str]
     stores: ClassVar[tuple[str, ...]]
-    """Of ours, those it can run on too."""
+    """Our stores that the peer supports."""
 
     def __init__(self, url: str, folder: str) -> None:
-        """`url` is that of an empty database on a running server, or an SQLite file's; `folder` is empty."""
+        """`url` names an empty database on a running server, or an SQLite file; `folder` is empty."""
         self.url = url
         self.folder = folder
 
     @abc.abstractmethod
     def load(self, tasks: Iterable[Task]) -> None:
-        """Make the peer's own schema, and fill it."""
+        """Create the peer's own schema, and fill it."""
 
     @abc.abstractmethod
     def questions(self) -> list[Question]:
-        """What can be asked."""
+        """Return the calls to be timed."""
 
-    def close(self) -> None:  # noqa: B027  # some hold nothing open
-        """Give back what is open."""
+    def close(self) -> None:  # noqa: B027  # some have nothing to close
+        """Close what is open."""
 
 
 def scoped(organization: object, text: object) -> str:
-    """The organization as a part of the text."""
+    """Return the text with the organization as a prefix."""
     return f"{organization}_{text}"
 
 

@@ -28,7 +28,7 @@ class Dagster(Peer):
         self.instance = DagsterInstance.local_temp(folder, overrides)
 
     def load(self, tasks: Iterable[Task]) -> None:
-        # Its own way takes three statements for each run.
+        # Its own API takes three statements per run.
         with self.instance.run_storage.connect() as connection:
             for chunk in chunks(tasks):
                 runs = [run_of(task) for task in chunk]
@@ -44,11 +44,11 @@ class Dagster(Peer):
 
     def questions(self) -> list[Question]:
         return [
-            Question("get_runs(RunsFilter(tags={user}))", "list_user_tasks", self.ask_for("user"), True),
-            Question("get_runs(RunsFilter(tags={key}))", "get_tasks_by_key", self.ask_for("key"), True),
+            Question("get_runs(RunsFilter(tags={user}))", "list_user_tasks", self.ask_by("user"), True),
+            Question("get_runs(RunsFilter(tags={key}))", "get_tasks_by_key", self.ask_by("key"), True),
         ]
 
-    def ask_for(self, tag: str) -> Any:
+    def ask_by(self, tag: str) -> Any:
         def ask(argument: Argument, organization: int) -> Any:
             return self.instance.get_runs(RunsFilter(tags={tag: scoped(organization, argument)}))
 

@@ -22,7 +22,7 @@ class DBOS(Peer):
         self.is_sqlite = url.startswith("sqlite")
         run_dbos_database_migrations(url)
         self.client = DBOSClient(system_database_url=url)
-        self.chosen: dict[str, Any] = {"sort_desc": True, "load_input": False, "load_output": False}
+        self.options: dict[str, Any] = {"sort_desc": True, "load_input": False, "load_output": False}
 
     def load(self, tasks: Iterable[Task]) -> None:
         driver = self.url.replace("postgresql://", "postgresql+psycopg://")
@@ -32,7 +32,7 @@ class DBOS(Peer):
         with engine.begin() as connection:
             for chunk in chunks(tasks):
                 workflows = [workflow(task) for task in chunk]
-                if not self.is_sqlite:  # which cannot be asked for attributes
+                if not self.is_sqlite:  # SQLite does not support attributes
                     for made, task in zip(workflows, chunk, strict=True):
                         made["attributes"] = {"key": scoped(task.organization_id, task.task_key)}
                 connection.execute(table.insert(), workflows)
@@ -45,14 +45,14 @@ class DBOS(Peer):
             Question(
                 "list_workflows(user=…)",
                 "list_user_tasks",
-                lambda user, organization: self.client.list_workflows(user=scoped(organization, user), **self.chosen),
+                lambda user, organization: self.client.list_workflows(user=scoped(organization, user), **self.options),
                 is_indexed=False,
             ),
             Question(
                 "list_workflows(workflow_id_prefix=…)",
                 "get_tasks_by_key_prefix",
                 lambda prefix, organization: self.client.list_workflows(
-                    workflow_id_prefix=scoped(organization, prefix), **self.chosen
+                    workflow_id_prefix=scoped(organization, prefix), **self.options
                 ),
                 is_indexed=False,
             ),
@@ -63,7 +63,7 @@ class DBOS(Peer):
                     "list_workflows(attributes={…})",
                     "get_tasks_by_key",
                     lambda key, organization: self.client.list_workflows(
-                        attributes={"key": scoped(organization, key)}, **self.chosen
+                        attributes={"key": scoped(organization, key)}, **self.options
                     ),
                     is_indexed=True,
                 )
@@ -77,7 +77,7 @@ class DBOS(Peer):
 def workflow(task: Task) -> dict[str, Any]:
     milliseconds = task.created_at // 1_000
     return {
-        # An id is one workflow's, and a key may be that of many tasks.
+        # The id of a workflow is unique, but several tasks may share a key.
         "workflow_uuid": f"{scoped(task.organization_id, task.task_key)}/{task.id}",
         "status": "PENDING" if task.is_active else "SUCCESS",
         "name": task.module,

@@ -22,7 +22,7 @@ class Procrastinate(Peer):
         self.app.open()
 
     def load(self, tasks: Iterable[Task]) -> None:
-        import psycopg  # noqa: PLC0415  # its own connector has no bulk load
+        import psycopg  # noqa: PLC0415  # its connector has no bulk load
 
         self.app.schema_manager.apply_schema()
         columns = "queue_name, task_name, lock, args, status"
@@ -32,7 +32,7 @@ class Procrastinate(Peer):
                 for task in tasks:
                     queue = scoped(task.organization_id, task.user_id)
                     lock = scoped(task.organization_id, task.task_key)
-                    # Jobs that are done: of those that wait, only one may hold a lock for long.
+                    # Finished jobs, since only one waiting job may have a lock.
                     copy.write_row((queue, task.module, lock, arguments, "succeeded"))
             connection.execute("ANALYZE")
 

@@ -16,7 +16,7 @@ NEVER = float("inf")
 
 
 def work(checkpoint: object) -> None:
-    """What the jobs would run."""
+    """The function of the jobs. It is never run."""
 
 
 class RQ(Peer):
@@ -60,5 +60,5 @@ class RQ(Peer):
 
 
 def id_part(text: str) -> str:
-    """RQ's ids hold letters, digits, dashes and underscores."""
+    """Return the text without dots: an id of RQ may contain letters, digits, dashes and underscores."""
     return text.replace(".", "-")

@@ -1,1 +1,1 @@
-"""One hand-written client a store: what a good engineer would write on the bare driver for our schema and no other."""
+"""One hand-written client per store: the code a good engineer would write on the bare driver, for our schema alone."""

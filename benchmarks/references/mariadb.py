@@ -1,4 +1,4 @@
-"""MariaDB through mysqlclient, which decodes our binary columns in C when its converters say so."""
+"""MariaDB through mysqlclient, whose converters decode our binary columns in C."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DECODED = dict.fromkeys((FIELD_TYPE.VAR_STRING, FIELD_TYPE.STRING, FIELD_TYPE.BL
 
 class MariaDBReference(SQLReference):
     def __init__(self, url: str, namespace: str) -> None:
-        self.place = (url, namespace)
+        self.location = (url, namespace)
         parts = urlsplit(url)
         self.connection = MySQLdb.connect(
             host=parts.hostname,
@@ -38,7 +38,7 @@ class MariaDBReference(SQLReference):
         self.cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         self.statements = own = Statements(namespace, mark="%s", latest="greatest", hint=" FORCE INDEX ({})")
         self.insert = f"{own.insert} ON DUPLICATE KEY UPDATE id = id RETURNING {ROW_COLUMNS}"
-        # UPDATE has no RETURNING; in one transaction and one trip nobody comes between.
+        # UPDATE has no RETURNING. One transaction in one round trip keeps other writers out between the two statements.
         self.update = f"START TRANSACTION; {own.update_progress}; {own.row}; COMMIT"
         self.complete_task = f"START TRANSACTION; {own.complete.format(payloads=', result = %s')}; {own.row}; COMMIT"
         self.load_task = own.insert_into(own.table, COLUMNS)
@@ -74,8 +74,8 @@ class MariaDBReference(SQLReference):
         self.cursor.executemany(self.load_task, records)
         self.cursor.execute("COMMIT")
 
-    def another(self) -> Reference:
-        return MariaDBReference(*self.place)
+    def for_another_thread(self) -> Reference:
+        return MariaDBReference(*self.location)
 
     def close(self) -> None:
         self.connection.close()

@@ -1,4 +1,4 @@
-"""Tasks in dictionaries and sorted lists, as plainly as the memory backend's answers allow."""
+"""Tasks in dictionaries and sorted lists: the simplest code that returns the rows of the memory backend."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class MemoryReference(Reference):
             for record in records:
                 self.put(record[:11], record.result)
 
-    def another(self) -> Reference:
+    def for_another_thread(self) -> Reference:
         return self
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""MongoDB through pymongo: one find, or one findAndModify, with the index named and the journals of a majority."""
+"""MongoDB through pymongo: one find or one findAndModify, with an index hint and a journaled majority."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = tuple("_id" if name == "id" else name for name in ROW_COLUMNS.split(", "
 INSERTED_NAMES = tuple("_id" if name == "id" else name for name in INSERTED_COLUMNS.split(", "))
 RECORD_NAMES = tuple("_id" if name == "id" else name for name in RECORD_FIELDS)
 TIMES = ("created_at", "updated_at", "started_at", "finished_at")
-UNENDED = ["pending", "running", "waiting_confirmation"]
+ACTIVE_STATUSES = ["pending", "running", "waiting_confirmation"]
 PROJECTION = dict.fromkeys(NAMES, 1)
 NEWEST_FIRST = [("created_at", -1), ("_id", -1)]
 stored_of = itemgetter(*NAMES)
@@ -26,7 +26,7 @@ stored_of = itemgetter(*NAMES)
 
 class MongoReference(Reference):
     def __init__(self, url: str, namespace: str) -> None:
-        self.place = (url, namespace)
+        self.location = (url, namespace)
         self.client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url)
         database = self.client.get_default_database()
         concern = WriteConcern("majority", j=True)
@@ -56,11 +56,11 @@ class MongoReference(Reference):
             document[name] = Int64(document[name])
         condition = {"organization_id": task.organization, "active_key": task.key}
         insert = {"$setOnInsert": document}
-        standing = self.tasks.find_one_and_update(condition, insert, upsert=True, hint="by_active_key")
-        return rows_of([stored_of(standing or document)])[0], standing is None
+        existing = self.tasks.find_one_and_update(condition, insert, upsert=True, hint="by_active_key")
+        return rows_of([stored_of(existing or document)])[0], existing is None
 
     def update_progress(self, task_id: str, organization_id: int, progress: float) -> Row | None:
-        guard = {"_id": task_id, "status": {"$in": UNENDED}, "organization_id": str(organization_id)}
+        guard = {"_id": task_id, "status": {"$in": ACTIVE_STATUSES}, "organization_id": str(organization_id)}
         return self.changed(guard, [{"$set": {"updated_at": later(), "progress": progress}}])
 
     def complete(self, task_id: str, organization_id: int, result: object) -> Row | None:
@@ -79,7 +79,7 @@ class MongoReference(Reference):
     def load(self, records: Sequence[TaskRecord]) -> None:
         self.tasks.insert_many([document_of(record) for record in records], ordered=False)
 
-    def another(self) -> Reference:
+    def for_another_thread(self) -> Reference:
         return self
 
     def close(self) -> None:

@@ -16,9 +16,9 @@ from module_sdk.domain.record import TaskRecord
 
 class PostgreSQLReference(SQLReference):
     def __init__(self, url: str, namespace: str) -> None:
-        self.place = (url, namespace)
+        self.location = (url, namespace)
         self.connection = psycopg.connect(url, autocommit=True, prepare_threshold=0)
-        # Otherwise each size of integer makes another prepared statement.
+        # Without it, psycopg prepares another statement for each size of integer.
         self.connection.adapters.register_dumper(int, Int8BinaryDumper)
         self.cursor = self.connection.cursor(binary=True)
         self.cursor.execute("SET plan_cache_mode = force_generic_plan")
@@ -52,8 +52,8 @@ class PostgreSQLReference(SQLReference):
             for record in records:
                 copy.write_row(record)
 
-    def another(self) -> Reference:
-        return PostgreSQLReference(*self.place)
+    def for_another_thread(self) -> Reference:
+        return PostgreSQLReference(*self.location)
 
     def close(self) -> None:
         self.connection.close()

@@ -1,4 +1,4 @@
-"""Redis through redis-py's connection and hiredis: one script a call, records as packed strings."""
+"""Redis through redis-py's connection and hiredis: one script per call, records as packed strings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ OFFSET = 10**17
 FIND = """
 local entries = redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV')
 if #entries == 0 then return entries end
-for place, entry in ipairs(entries) do entries[place] = ARGV[1] .. string.sub(entry, -36) end
+for position, entry in ipairs(entries) do entries[position] = ARGV[1] .. string.sub(entry, -36) end
 return redis.call('MGET', unpack(entries))
 """
-# KEYS: record, index of the user, of keys, pages of the organization, of all, the key's holder.
-# ARGV: packed record, key, moment, id, prefix of records.
+# KEYS: record, index by user, index by key, pages of the organization, pages of all, holder of the key.
+# ARGV: packed record, key, time and id, id, prefix of records.
 CREATE = """
 local holder = redis.call('GET', KEYS[6])
 if holder then return redis.call('GET', ARGV[5] .. holder) end
@@ -32,8 +32,8 @@ redis.call('ZADD', KEYS[4], 0, ARGV[3])
 redis.call('ZADD', KEYS[5], 0, ARGV[3])
 redis.call('SET', KEYS[6], ARGV[4])
 """
-# KEYS: record, payloads, pages of the organization, of all. ARGV: organization, now, progress, statuses, then for an
-# end its status, its result and the beginning of the holder's name.
+# KEYS: record, payloads, pages of the organization, pages of all. ARGV: organization, now, progress, allowed statuses;
+# to end a task also the new status, the result and the prefix of the name of the key's holder.
 UPDATE = """
 local packed = redis.call('GET', KEYS[1])
 if not packed then return nil end
@@ -58,12 +58,12 @@ redis.call('ZREM', KEYS[4], updated .. id)
 redis.call('ZADD', KEYS[4], 0, moment .. id)
 return packed
 """
-UNENDED = "pending running waiting_confirmation"
+ACTIVE_STATUSES = "pending running waiting_confirmation"
 
 
 class RedisReference(Reference):
     def __init__(self, url: str, namespace: str) -> None:
-        self.place = (url, namespace)
+        self.location = (url, namespace)
         self.prefix = f"{{{namespace}}}:"
         self.records = f"{self.prefix}t:"
         self.client = redis.Redis.from_url(url)
@@ -101,10 +101,10 @@ class RedisReference(Reference):
             + (time_text(task.now),) * 2
         )
         moment = f"{time_text(task.now)}{task.id}"
-        standing = self.call(
+        existing = self.call(
             "EVALSHA", self.insert, 6, *self.keys(task), packed, task.key, moment, task.id, self.records
         )
-        return unpacked([packed.encode() if standing is None else standing])[0], standing is None
+        return unpacked([packed.encode() if existing is None else existing])[0], existing is None
 
     def keys(self, task: NewTask) -> tuple[str, ...]:
         scoped = f"{len(task.organization)}:{task.organization}:"
@@ -118,7 +118,7 @@ class RedisReference(Reference):
         )
 
     def update_progress(self, task_id: str, organization_id: int, progress: float) -> Row | None:
-        return self.changed(task_id, organization_id, repr(progress), UNENDED)
+        return self.changed(task_id, organization_id, repr(progress), ACTIVE_STATUSES)
 
     def complete(self, task_id: str, organization_id: int, result: object) -> Row | None:
         organization = str(organization_id)
@@ -158,8 +158,8 @@ class RedisReference(Reference):
         pipeline.zadd(f"{self.prefix}o:{organization}", {updated + record.id: 0})
         pipeline.zadd(f"{self.prefix}all", {updated + record.id: 0})
 
-    def another(self) -> Reference:
-        return RedisReference(*self.place)
+    def for_another_thread(self) -> Reference:
+        return RedisReference(*self.location)
 
     def close(self) -> None:
         self.client.connection_pool.release(self.connection)

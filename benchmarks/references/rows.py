@@ -1,4 +1,4 @@
-"""Stored values to rows, written for speed alone: the same dictionaries as those of a lookup."""
+"""Conversion of stored values to the rows of a lookup, written for speed alone."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rows_of(stored: Iterable[Sequence[Any]]) -> list[Row]:
                 "task_key": task_key,
                 "user_id": identifiers[user],
                 "organization_id": identifiers[organization],
-                "created_at": "%s%s%06d+00:00"  # noqa: UP031  # the fastest of all ways to write it
+                "created_at": "%s%s%06d+00:00"  # noqa: UP031  # the fastest way to format it
                 % (days[created // 86_400], seconds[created % 86_400], created_at % 1_000_000),
                 "updated_at": "%s%s%06d+00:00"  # noqa: UP031  # the same
                 % (days[updated // 86_400], seconds[updated % 86_400], updated_at % 1_000_000),
@@ -62,7 +62,7 @@ def rows_of(stored: Iterable[Sequence[Any]]) -> list[Row]:
 
 
 class NewTask:
-    """What a task is made of when it is created, ready for a driver."""
+    """A new task, ready for a driver."""
 
     __slots__ = ("id", "key", "now", "organization", "user")
 
@@ -79,7 +79,7 @@ class NewTask:
 
     @property
     def columns(self) -> tuple[Any, ...]:
-        """The ten fields of a row and the active key."""
+        """Return the ten fields of a row and the active key."""
         return (
             self.id,
             self.module,

@@ -1,4 +1,4 @@
-"""What the references of the SQL databases have in common: their statements on our tables."""
+"""The statements on our tables that the references of the SQL databases share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LATER: Final = "{latest}({mark}, updated_at + 1)"
 
 
 class Statements:
-    """`mark` is the driver's place of a parameter, `latest` the function that gives the larger of two numbers."""
+    """The statements. `mark` is the driver's placeholder, `latest` the SQL function that returns the larger number."""
 
     def __init__(self, namespace: str, *, mark: str, latest: str, hint: str = "") -> None:
         self.table = table = f"{namespace}__tasks"
@@ -50,7 +50,7 @@ class SQLReference(Reference):
     statements: Statements
 
     def fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        """All rows of one statement."""
+        """Return all rows of one statement."""
         raise NotImplementedError
 
     def list_user_tasks(self, user_id: int, organization_id: int) -> list[Row]:

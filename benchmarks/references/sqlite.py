@@ -12,16 +12,16 @@ from benchmarks.references.sql import COLUMNS, SQLReference, Statements, columns
 from module_sdk.domain.record import TaskRecord
 
 PAYLOADS = ("checkpoint", "result", "error", "confirmation", "function_name", "arguments")
-# RETURNING gives a whole number for a REAL column that holds one.
+# RETURNING returns an integer for a REAL column that contains a whole number.
 RETURNING = f" RETURNING {ROW_COLUMNS.replace('progress', 'progress + 0.0')}"
 
 
 class SQLiteReference(SQLReference):
-    def __init__(self, url: str, namespace: str, synchronous: str = "FULL") -> None:
-        self.place = (url, namespace, synchronous)
+    def __init__(self, url: str, namespace: str) -> None:
+        self.location = (url, namespace)
         path = url.removeprefix("sqlite:///")
         self.connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
-        self.connection.execute(f"PRAGMA synchronous={synchronous}")
+        self.connection.execute("PRAGMA synchronous=FULL")
         self.statements = own = Statements(namespace, mark="?", latest="max", hint=" INDEXED BY {}")
         payloads = f"{own.table}_payloads"
         self.insert = f"{own.insert} ON CONFLICT DO NOTHING"
@@ -66,8 +66,8 @@ class SQLiteReference(SQLReference):
         self.connection.executemany(self.load_payloads, payloads)
         self.connection.execute("COMMIT")
 
-    def another(self) -> Reference:
-        return SQLiteReference(*self.place)
+    def for_another_thread(self) -> Reference:
+        return SQLiteReference(*self.location)
 
     def close(self) -> None:
         self.connection.close()

@@ -1,6 +1,6 @@
 """The shared contract suite of module-sdk backends: subclass `TaskManagerContract`, set its URL, run pytest.
 
-`pytest -p module_sdk_contract` loads the plugin. Names are loaded when they are first used, so that a project which
+`pytest -p module_sdk_contract` loads the plugin. The names of this module are loaded on first use, so a project that
 loads the plugin and runs other tests imports nothing else.
 """
 

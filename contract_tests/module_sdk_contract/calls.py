@@ -1,4 +1,4 @@
-"""How tests ask: scopes, sessions and arguments, for the manager and for the facade."""
+"""Scopes, sessions and arguments for the calls of tests, on the manager and on the facade."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ UNKNOWN_ID: Final = "00000000-0000-7000-8000-000000000000"
 
 
 def argument_of(operation: str) -> Any:
-    """What finds, by each lookup, the tasks of user 1 with the key `job:1`."""
+    """Return the argument with which the lookup finds the tasks of user 1 that have the key `job:1`."""
     return 1 if operation == "list_user_tasks" else "job:1"
 
 
 def scope(organization_id: Any) -> dict[str, Any]:
-    """The keyword argument of a manager's method: absent for every organization."""
+    """Return the keyword argument of a manager's method; no argument means every organization."""
     return {} if organization_id is EVERYWHERE else {"organization_id": organization_id}
 
 
 def session_of(organization_id: Any) -> contextlib.AbstractContextManager[object]:
-    """A session of that organization, or of all."""
+    """Return a session of that organization, or of all organizations for `EVERYWHERE`."""
     if organization_id is EVERYWHERE:
         return module_sdk.session(all_organizations=True)
     return module_sdk.session(user={"id": 1, "organization_id": organization_id})
 
 
 def ordered_view(view: Mapping[str, Any]) -> Row:
-    """The view with its fields in the order of the reference's, which no clause fixes."""
+    """Return the view with its fields in the order of the reference's views. No clause prescribes an order."""
     known = {name: view[name] for name in (*ROW_FIELDS, *VIEW_FIELDS) if name in view}
     return {**known, **view}
 
 
 def every_call(store: Store, manager: TaskManager, task_id: str) -> dict[str, Callable[..., object]]:
-    """Each call of the manager that goes to the store, by name; every one takes `timeout_seconds`."""
+    """Return each call of the manager that uses the store, by name. Every call accepts `timeout_seconds`."""
     calls: dict[str, Callable[..., object]] = {
         "ping": manager.ping,
         "diagnose": manager.diagnose,

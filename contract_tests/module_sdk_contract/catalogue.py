@@ -15,17 +15,17 @@ class Clause:
     """One statement that a test decides."""
 
     id: str
-    """`SCOPE-01`; it never changes its meaning."""
+    """Such as `SCOPE-01`. The meaning of an id never changes."""
     group: str
     rule: str
     capability: str | None = None
-    """The clause applies to managers that declare it; `None`: to all."""
+    """The clause applies to managers that declare it; `None` means all managers."""
     since: str = "1.0"
     """The version of the contract that added it."""
     untested: bool = False
-    """It has no test that could decide it yet."""
+    """No test decides it yet."""
     provisional: bool = False
-    """Not yet part of what a backend must meet: untested, or added by this very version."""
+    """A backend need not meet it yet: it is untested, or this version of the contract added it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Contract:
 
     version: str
     digests: dict[str, str]
-    """By version: what `digest_of` gave for its clauses when it was published."""
+    """By version: the result of `digest_of` for its clauses when it was published."""
     durable: tuple[str, ...]
     """The clauses whose tests kill and restart: level DURABLE means that they passed."""
     digest: str
@@ -44,7 +44,7 @@ FIRST_VERSION: Final = "1.0"
 
 
 def read_catalogue(text: str) -> tuple[Contract, dict[str, str], dict[str, Clause]]:
-    """The contract, titles by group, and clauses by id, in the order of the file."""
+    """Return the contract, titles by group, and clauses by id, in the order of the file."""
     tables = tomllib.loads(text)
     contract = tables.pop("contract")
     titles: dict[str, str] = {}
@@ -61,7 +61,7 @@ def read_catalogue(text: str) -> tuple[Contract, dict[str, str], dict[str, Claus
 
 
 def digest_of(clauses: Iterable[Clause]) -> str:
-    """The same for the same ids with the same rules and capabilities."""
+    """Return a digest that depends only on the ids, rules and capabilities of the clauses, in their order."""
     lines = (f"{clause.id}\t{clause.rule}\t{clause.capability or ''}\n" for clause in clauses)
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 

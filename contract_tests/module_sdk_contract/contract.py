@@ -78,22 +78,25 @@ class TaskManagerContract(
     DeepClauses,
     StoreUnderTest,
 ):
-    """Every clause of the contract. `class TestMine(TaskManagerContract): url = "mydb://localhost"` joins.
+    """Every clause of the contract. Join with `class TestMine(TaskManagerContract): url = "mydb://localhost"`.
 
-    Tests are never overridden: what a store cannot do is a capability that its manager does not declare, or a
-    `Deviation`.
+    Never override a test. If a store cannot do something, its manager does not declare the capability, or the class
+    declares a `Deviation`.
     """
 
     def __init_subclass__(cls) -> None:
-        """Raises `TypeError` for a replaced test or `store` fixture, a misspelt hook, and deviations that are none."""
+        """Check the subclass.
+
+        Raises `TypeError` for a replaced test or `store` fixture, a misspelt hook, and invalid deviations.
+        """
         super().__init_subclass__()
-        given: object = cls.deviations
-        if not isinstance(given, list | tuple) or not all(isinstance(one, Deviation) for one in given):
+        deviations: object = cls.deviations
+        if not isinstance(deviations, list | tuple) or not all(isinstance(each, Deviation) for each in deviations):
             raise TypeError(f"{cls.__name__}.deviations must be a list or tuple of Deviation")
         hooks = {name for name in vars(StoreUnderTest) if not name.startswith("_")} - {"store"}
         for name in set(vars(cls)) - hooks:
-            if not name.startswith(("_", "test_")) and (meant := closest(name, hooks - set(vars(cls)))):
-                raise TypeError(f"{cls.__name__}.{name} is no hook of the contract suite: did you mean {meant}?")
+            if not name.startswith(("_", "test_")) and (suggestion := closest(name, hooks - set(vars(cls)))):
+                raise TypeError(f"{cls.__name__}.{name} is no hook of the contract suite: did you mean {suggestion}?")
         inherited = {name for base in TaskManagerContract.__mro__ for name in vars(base)}
         replaced = {name for name in vars(cls) if name.startswith("test_") or name == "store"} & inherited
         if replaced:

@@ -9,5 +9,5 @@ from module_sdk.backends import Task
 
 
 def task_of(fields: Mapping[str, Any]) -> Task:
-    """A task of module-sdk, with the reference's defaults."""
+    """Return a task of module-sdk, with the reference's defaults."""
     return Task(**{"module": "contract", "label": "Background Task", "user_id": 1, **fields})

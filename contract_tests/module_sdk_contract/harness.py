@@ -1,4 +1,4 @@
-"""What a clause works with: one namespace of the store under test, and beside it the reference that knows better."""
+"""The harness of a test: one namespace of the store under test, and the reference that says how it must answer."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ numbers: Final = itertools.count()
 
 
 def fresh_namespace() -> str:
-    """A namespace that no other test of this or another run has on the same server."""
+    """Return a namespace that no other test of this or another run uses on the same server."""
     return f"c{RUN}_{next(numbers)}"
 
 
 class Store:
-    """The store under test: `manager` is open on a fresh namespace, `reference` holds what it must answer.
+    """The store under test: `manager` is open on a fresh namespace, `reference` says how it must answer.
 
-    Methods called `given_…` bring about a state in both; `try_…` give a `Violation` or `None`; `then_…` raise
+    Methods called `given_…` create a state in both; `try_…` return a `Violation` or `None`; `then_…` raise
     `ContractViolation` unless the store answers like the reference.
     """
 
@@ -75,7 +75,7 @@ class Store:
         self.capabilities: frozenset[str] = frozenset()
 
     def begin(self) -> None:
-        """Set the store up, and put `module_sdk.tasks` on it."""
+        """Set the store up and configure `module_sdk.tasks` to use it."""
         self.manager.setup()
         self.capabilities = frozenset(self.manager.capabilities.names())
         self.use_facade()
@@ -83,7 +83,7 @@ class Store:
     # --- Managers and hooks -----------------------------------------------------------------------------------------
 
     def open(self, *, url: str | None = None, **options: Any) -> TaskManager:
-        """Another manager on the same URL, namespace and clock; closed at the end of the test."""
+        """Return another manager with the same URL, namespace and clock. It is closed at the end of the test."""
         opener: Callable[..., TaskManager] = pkgutil.resolve_name(self.contract.opener)
         manager = opener(url or self.url, **{"clock": self.clock, "namespace": self.namespace, **options})
         self.to_close.callback(manager.close)
@@ -91,61 +91,62 @@ class Store:
         return manager
 
     def some_managers(self, count: int) -> list[TaskManager]:
-        """That many managers on the store, or the one there is if several do not share it."""
+        """Return that many managers on the store, or only the existing one if managers cannot share the store."""
         if "shared" not in self.capabilities:
             return [self.manager]
         return [self.manager, *(self.open() for _ in range(count - 1))]
 
     def reopen(self) -> None:
-        """Close the manager, and go on with another on the same store."""
+        """Close the manager and continue with a new one on the same store."""
         self.manager.close()
         self.manager = self.open()
         self.use_facade()
 
     def use_fresh_namespace(self, **options: Any) -> None:
-        """Go on in a namespace that nobody has set up yet, with a manager of these options."""
+        """Continue in a namespace that has not been set up, with a new manager that has these options."""
         self.namespace = fresh_namespace()
         self.manager = self.open(**options)
         self.use_facade()
 
     def use_facade(self, **options: Any) -> None:
-        """Put `module_sdk.tasks` on the manager. Its deadline is long: a busy machine breaks no clause."""
+        """Configure `module_sdk.tasks` with the manager. The deadline is long: a busy machine must break no clause."""
         module_sdk.configure(manager=self.manager, **{"lookup_timeout_seconds": 30, **options})
 
     def spawn(self, clock: str | None = None) -> WorkerProcess:
-        """Another process with a manager of its own, by a clock that is set if one is given; killed at the end."""
+        """Start a process with its own manager, and a settable clock if `clock` is given. It ends with the test."""
         modules = modules_of(self.manager)
         worker = WorkerProcess(self.contract.opener, self.url, self.namespace, self.clauses[0], clock, modules=modules)
         self.workers.append(worker)
         return self.to_close.enter_context(worker)
 
     def close(self) -> None:
+        """Reset the facade, end the workers and close the managers."""
         module_sdk.reset()
-        # All at once: each takes a while to end.
+        # All workers are told to end before the first is awaited, because each takes a while.
         for worker in self.workers:
             worker.end_input()
         self.to_close.close()
 
     def open_dead(self) -> TaskManager:
-        """A manager on a store that is not there, by the suite's `dead_url` hook."""
+        """Return a manager on a store that cannot be reached, from the suite's `dead_url` hook."""
         if not self.outlives_its_process():
             raise NotApplicable("there is nothing outside the process that could be dead")
         return self.open(url=self.contract.dead_url(self), timeout_seconds=0.5)
 
     def dead_server_url(self) -> str:
-        """The URL with a port that refuses connections."""
+        """Return the URL with its host and port replaced by a port that refuses connections."""
         return at_port(self.url, self.to_close.enter_context(dead_server()))
 
     def proxied_url(self) -> tuple[FaultProxy, str]:
-        """A proxy in front of the server, and the URL that leads through it."""
+        """Return a proxy in front of the server, and the URL that leads through it."""
         if "," in urlsplit(self.url).netloc or urlsplit(self.url).port is None:
-            raise Unknown("the URL names no single host and port to put a proxy before")
+            raise Unknown("the URL does not name a single host and port, so no proxy can be put in front of it")
         proxy, url = FaultProxy.in_front_of(self.url)
         self.to_close.enter_context(proxy)
         return proxy, self.contract.direct_url(url)
 
     def outlives_its_process(self) -> bool:
-        """Whether there is a store that can be dead, newer, or looked at from outside."""
+        """Return whether the store is outside this process, so that it can be dead, newer or examined from outside."""
         return bool({"shared", "durable", "server"} & self.capabilities)
 
     def need(self, capability: str) -> None:
@@ -154,31 +155,31 @@ class Store:
             raise NotApplicable(f"the manager does not declare {capability!r}")
 
     def dump(self) -> str:
-        """Everything that lies in the namespace, by the suite's `dump` hook."""
+        """Return everything in the namespace as text, from the suite's `dump` hook."""
         return "\n".join(map(repr, self.contract.dump(self)))
 
     def corrupt(self, task_id: str) -> None:
-        """Make one stored record unreadable, by the suite's `corrupt` hook."""
+        """Make one stored record unreadable with the suite's `corrupt` hook."""
         self.contract.corrupt(self, task_id)
 
     # --- Given ------------------------------------------------------------------------------------------------------
 
     def fields(self, **fields: Any) -> Fields:
-        """The fields of a new task, created now unless they say otherwise; ids rise in no order."""
+        """Return the fields of a new task, created now unless `fields` say otherwise. Ids are random, in no order."""
         created_at = fields.get("created_at", self.clock())
         task_id = str(uuid.UUID(int=self.random.getrandbits(128)))
         return {"id": task_id, "created_at": created_at, "updated_at": created_at, **fields}
 
     def given(self, **fields: Any) -> Fields:
-        """Create a task in the store and in the reference; the reference's entry."""
+        """Create a task in the store and in the reference, and return the reference's entry."""
         violation, entry = self.create(self.fields(**fields))
         then_none([violation])
         return entry
 
     def given_imported(self, tasks: Iterable[Mapping[str, Any]]) -> list[Fields]:
-        """Import tasks that do not conflict, into the store and the reference; the reference's entries."""
+        """Import tasks without conflicts into the store and the reference, and return the reference's entries."""
         complete = [self.fields(**fields) for fields in tasks]
-        asked = f"import_tasks of {len(complete)} tasks, no two of which hold one key"
+        asked = f"import_tasks of {len(complete)} tasks, no two of which are active with the same key"
         try:
             written = self.manager.import_tasks(task_of(fields) for fields in complete)
         except Exception as error:
@@ -190,6 +191,7 @@ class Store:
         return entries
 
     def create(self, fields: Fields) -> tuple[Violation | None, Fields]:
+        """Create a task in both; return the violation, if there is one, and the reference's entry."""
         is_known = self.reference.find(fields["id"]) is not None
         entry, created = self.reference.create(fields)
         clause, asked = self.clauses[0], f"create({shortened(fields)})"
@@ -203,11 +205,11 @@ class Store:
         if created and not is_known:
             self.reference.settle(entry, task.created_at)
         violation = compare(clause, asked, (entry["id"], created), (task.id, was_created))
-        given = ordered_view(task.to_view())
-        return violation or compare(clause, f"the task that {asked} gives", view_of(entry), given), entry
+        returned = ordered_view(task.to_view())
+        return violation or compare(clause, f"the task that {asked} returns", view_of(entry), returned), entry
 
     def create_again(self, fields: Fields) -> None:
-        """`create` with a given id, for the first or a later time."""
+        """Call `create` with the id in `fields`, for the first or a later time."""
         then_none([self.create(fields)[0]])
 
     def try_create(self, fields: Fields) -> Violation | None:
@@ -218,7 +220,7 @@ class Store:
     def try_lookup(
         self, clause: str, operation: str, argument: Any, organization_id: Any = None, *, limit: int | None = None
     ) -> Violation | None:
-        """Ask the manager, which must not raise and must answer like the reference; then the facade, like it."""
+        """Compare the manager's answer with the reference's, then the facade's with the manager's; none may raise."""
         asked = f"{operation}({shortened(argument)}, {shortened(organization_id)}, limit={limit})"
         expected = self.reference.lookup(operation, argument, organization_id, limit)
         try:
@@ -226,22 +228,22 @@ class Store:
         except Exception as error:
             return raised(clause, f"manager.{asked}", expected, error)
         blamed = self.blame(clause, organization_id, expected, found)
-        # A row of a wrong form is skipped, which looks like a row that was not found.
+        # A malformed row is skipped, which otherwise looks like a row that was not found.
         skipped = f", which skipped {found.skipped} as unreadable: its log says why" if found.skipped else ""
         violation = compare(blamed, f"manager.{asked}{skipped}", expected, found)
         if violation is None:
-            soft = getattr(module_sdk.tasks, operation)(argument, organization_id, limit=limit)
-            violation = compare(clause, f"tasks.{asked}.error", None, soft.error)
-            violation = violation or compare(clause, f"tasks.{asked}, as the manager answers", found, soft)
+            from_facade = getattr(module_sdk.tasks, operation)(argument, organization_id, limit=limit)
+            violation = compare(clause, f"tasks.{asked}.error", None, from_facade.error)
+            violation = violation or compare(clause, f"tasks.{asked}, as the manager answers", found, from_facade)
         return violation
 
     def blame(self, clause: str, organization_id: Any, expected: list[Row], found: list[Row]) -> str:
-        """The clause that a wrong answer breaks, where that is plainer than the one the question was asked for."""
+        """Return the clause that a wrong answer breaks: a more specific one than `clause` if the test decides it."""
         scope = None if organization_id is None else canonical(organization_id)
         strangers = [row.get("organization_id") for row in found if row.get("organization_id") != scope]
         ids, found_ids = [row["id"] for row in expected], [str(row.get("id")) for row in found]
         blamed = clause
-        # A clause about organizations knows better which of them were confused.
+        # A SCOPE clause says more precisely which organizations were confused, so it keeps the blame.
         if strangers and not clause.startswith("SCOPE"):
             blamed = "SCOPE-02" if scope is None else "SCOPE-03" if strangers[0] is None else "SCOPE-01"
         elif ids != found_ids and sorted(ids) == sorted(found_ids):
@@ -252,7 +254,7 @@ class Store:
     def then_lookup(
         self, operation: str, argument: Any, organization_id: Any = None, *, limit: int | None = None
     ) -> list[Row]:
-        """The rows, once the manager has answered like the reference."""
+        """Raise `ContractViolation` unless the manager answers like the reference; return the rows."""
         then_none([self.try_lookup(self.clauses[0], operation, argument, organization_id, limit=limit)])
         return self.reference.lookup(operation, argument, organization_id, limit)
 
@@ -282,17 +284,17 @@ class Store:
         return violation
 
     def then_view(self, task_id: str, manager: TaskManager | None = None) -> None:
-        """The task reads like the reference's, in every field of a view."""
+        """Raise `ContractViolation` unless the task equals the reference's in every field of a view."""
         then_none([self.try_view(self.clauses[0], task_id, manager)])
 
     def then_all_views(self) -> None:
-        """Every task reads like the reference's, and there is no other."""
+        """Raise `ContractViolation` unless every task equals the reference's and there are no others."""
         for task in self.reference.tasks:
             self.then_view(task["id"])
         self.then_count()
 
     def then_no_errors(self, clause: str, outcomes: Iterable[Any]) -> list[Any]:
-        """The outcomes of a race, none of which may be an error."""
+        """Return the outcomes of a race. Raise `ContractViolation` if one of them is an error."""
         found = list(outcomes)
         then_none(
             raised(clause, "one of the racing calls", "no error", outcome)
@@ -302,13 +304,13 @@ class Store:
         return found
 
     def creates_a_task(self, task_key: str) -> bool:
-        """Whether a create with that key makes a new task."""
+        """Create a task with that key in the store only, and return whether it is a new task."""
         return self.manager.create(task_of(self.fields(task_key=task_key)))[1]
 
     # --- Changes ----------------------------------------------------------------------------------------------------
 
     def when_updated(self, task_id: str, **changes: Any) -> TaskRow | None:
-        """Update in both; the row, once the store has answered like the reference."""
+        """Update both and return the row. Raise `ContractViolation` unless the store answers like the reference."""
         asked = f"update({task_id!r}, {shortened(changes)})"
         entry = self.reference.update(task_id, self.clock(), **changes)
         expected = None if entry is None else row_of(entry)
@@ -330,9 +332,9 @@ class Store:
         limit: int = 25,
         organization_id: Any = EVERYWHERE,
     ) -> list[Row]:
-        """The rows of a page, once the manager has answered like the reference."""
-        place = {"offset": offset, "limit": limit, "organization_id": organization_id}
-        then_none([self.try_page(self.clauses[0], filters, sort, **place)])
+        """Raise `ContractViolation` unless the manager answers like the reference; return the rows of the page."""
+        window = {"offset": offset, "limit": limit, "organization_id": organization_id}
+        then_none([self.try_page(self.clauses[0], filters, sort, **window)])
         return self.reference.page(filters, sort or DEFAULT_SORT, offset, limit, organization_id)
 
     def try_page(
@@ -345,7 +347,7 @@ class Store:
         limit: int = 25,
         organization_id: Any = EVERYWHERE,
     ) -> Violation | None:
-        """Ask the manager for a page, and where it begins at one for the read model's, with its total."""
+        """Compare the manager's page, and the read model's page and total if `offset` is the start of a page."""
         where = "" if organization_id is EVERYWHERE else f", organization_id={organization_id!r}"
         asked = f"page(filters={shortened(filters)}, sort={sort}, offset={offset}, limit={limit}{where})"
         expected = self.reference.page(filters, sort or DEFAULT_SORT, offset, limit, organization_id)
@@ -366,7 +368,7 @@ class Store:
         return violation or compare(blamed, f"total_rows of {asked}", total, page["total_rows"])
 
     def then_count(self, filters: Any = None, organization_id: Any = EVERYWHERE) -> int:
-        """How many there are, once the manager has answered like the reference."""
+        """Raise `ContractViolation` unless the manager answers like the reference; return the number of tasks."""
         then_none([self.try_count(self.clauses[0], filters, organization_id)])
         return self.reference.count(filters, organization_id)
 
@@ -376,20 +378,20 @@ class Store:
         try:
             found = self.manager.count(filters=filters, **scope(organization_id))
             with session_of(organization_id):
-                soft = background_tasks.count(filters)
+                from_read_model = background_tasks.count(filters)
         except Exception as error:
             return raised(clause, asked, expected, error)
         violation = compare(clause, f"manager.{asked}", expected, found)
-        return violation or compare(clause, f"read model's {asked}", expected, soft)
+        return violation or compare(clause, f"read model's {asked}", expected, from_read_model)
 
 
 def then_none(violations: Iterable[Violation | None]) -> None:
-    """Raise `ContractViolation` with those that are not `None`."""
+    """Raise `ContractViolation` with the violations that are not `None`, if there are any."""
     found = [violation for violation in violations if violation is not None]
     if found:
         raise ContractViolation(found)
 
 
 def unknown(hook: str) -> NoReturn:
-    """What a hook that a suite leaves out does: its clauses end as unknown."""
-    raise Unknown(f"the suite gives no {hook} hook")
+    """End the test as unknown, because the suite does not define the hook that its clauses need."""
+    raise Unknown(f"the suite does not define the {hook} hook")

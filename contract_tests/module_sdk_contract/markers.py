@@ -13,14 +13,14 @@ MARKER: Final = "module_sdk_clause"
 MARKER_LINE: Final = f"{MARKER}(*ids): the clauses of the module-sdk contract that the test decides"
 
 CANARY_MARKER: Final = "module_sdk_canary"
-CANARY_MARKER_LINE: Final = f"{CANARY_MARKER}: the test proves that the others of its suite look at the manager"
+CANARY_MARKER_LINE: Final = f"{CANARY_MARKER}: the test proves that the other tests of its suite look at the manager"
 FACTS: Final = "module_sdk_store"
-"""The property of a report that says what store its suite is about."""
+"""The property of a test report that contains the facts about the suite's store."""
 URL_VARIABLE: Final = "MODULE_SDK_CONTRACT_URL"
 TIER_MARKER: Final = "contract_tier"
 TIER_MARKER_LINE: Final = f"{TIER_MARKER}(name): the lowest tier of the module-sdk contract that runs the test"
 TIERS: Final = ("quick", "core", "deep")
-"""Each runs what the one before it does, and more."""
+"""Each tier runs all tests of the one before it, and more."""
 DEFAULT_TIER: Final = "core"
 DEFAULT_SEED: Final = 0
 
@@ -29,19 +29,26 @@ IMPORTER_OF_PYTEST: Final = "_pytest.pathlib"
 
 
 def clause(*ids: str) -> pytest.MarkDecorator:
-    """`@clause("SCOPE-01")`; the clauses of one test need the same capability."""
+    """Return the marker of a test that decides these clauses, as `@clause("SCOPE-01")`.
+
+    All clauses of one test must need the same capability.
+    """
     return pytest.mark.module_sdk_clause(*ids)
 
 
 def tier(name: str) -> pytest.MarkDecorator:
-    """`@tier("deep")`: the test runs in the deep tier only; `@tier("core")` keeps a slow test out of the quick one."""
+    """Return the marker of the lowest tier that runs a test.
+
+    `@tier("deep")` limits the test to the deep tier; `@tier("core")` keeps a slow test out of the quick tier.
+    Raises `ValueError` for an unknown name.
+    """
     if name not in TIERS:
         raise ValueError(f"tier must be one of {', '.join(TIERS)}, not {name!r}")
     return pytest.mark.contract_tier(name)
 
 
 def clauses_of_function(function: FunctionType) -> set[str]:
-    """The ids of the clauses that a test function decides, in any of its parameter sets."""
+    """Return the ids of the clauses that a test function decides, in any of its parameter sets."""
     marks: list[pytest.Mark] = list(getattr(function, "pytestmark", ()))
     for mark in tuple(marks):
         if mark.name == "parametrize":
@@ -50,7 +57,10 @@ def clauses_of_function(function: FunctionType) -> set[str]:
 
 
 def deciding_tests(suite: type) -> Iterator[tuple[str, FunctionType]]:
-    """Name and function of every test that a class has or inherits; a name twice if two of its bases have it."""
+    """Yield name and function of every test that a class defines or inherits.
+
+    A name comes twice if two classes of the hierarchy define it.
+    """
     for base in suite.__mro__:
         for name, value in vars(base).items():
             if name.startswith("test_") and isinstance(value, FunctionType) and clauses_of_function(value):
@@ -58,7 +68,7 @@ def deciding_tests(suite: type) -> Iterator[tuple[str, FunctionType]]:
 
 
 def clauses_of(item: pytest.Item) -> tuple[str, ...]:
-    """The ids of the clauses that a test decides, in order; of a canary's test, those that must notice it."""
+    """Return the ids of the clauses that a test decides, in order; for a canary's test, the clause that must fail."""
     if is_canary(item):
         probe: Any = cast("pytest.Function", item).callspec.params["probe"]
         return (str(probe.clause),)
@@ -66,7 +76,7 @@ def clauses_of(item: pytest.Item) -> tuple[str, ...]:
 
 
 def tier_of(item: pytest.Item) -> str:
-    """The lowest tier that runs a test. One without a marker may be part of the quick tier's sample."""
+    """Return the lowest tier that runs a test. A test without a marker may be in the sample of the quick tier."""
     mark = item.get_closest_marker(TIER_MARKER)
     return TIERS[0] if mark is None else str(mark.args[0])
 
@@ -76,7 +86,7 @@ def is_canary(item: pytest.Item) -> bool:
 
 
 def require_plugin() -> None:
-    """Raise an error of collection where pytest imports a test file and has not loaded the plugin of the contract."""
+    """Raise a collection error if pytest imports a test file without having loaded the plugin of the contract."""
     frame = sys._getframe()
     while PLUGIN not in sys.modules and frame is not None and frame.f_back is not None:
         frame = frame.f_back
@@ -87,5 +97,5 @@ def require_plugin() -> None:
             )
 
 
-# Before the tests of the contract are imported, which use the markers that the plugin registers.
+# This must run before the tests of the contract are imported: they use the markers that the plugin registers.
 require_plugin()

@@ -1,6 +1,6 @@
-"""The pytest plugin, loaded by `-p module_sdk_contract`; it does nothing until a test of a clause is collected.
+"""The pytest plugin, loaded by `-p module_sdk_contract`. It does nothing until a test of a clause is collected.
 
-The modules that do the work are imported then: until then a project loads this module and `marks` alone.
+The modules that do the work are imported only then. A project without such tests loads this module and `markers`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--task-manager-url",
         default=os.environ.get(URL_VARIABLE),
         help="run the suite on this store without a test file, as `pytest --pyargs module_sdk_contract "
-        "--task-manager-url=mydb://…`; {tmp_path} in it is a folder of each test's own. A URL with a password belongs "
+        "--task-manager-url=mydb://…`; {tmp_path} in it becomes a folder for each test. A URL with a password belongs "
         f"in the environment variable {URL_VARIABLE} instead",
     )
     group.addoption(
         "--task-manager-opener",
         metavar="MODULE:NAME",
-        help="what opens that URL's managers, where no entry point does",
+        help="the function that opens managers of that URL, if no entry point does",
     )
     group.addoption(
         "--contract-tier",
@@ -57,19 +57,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="quick: a sample of every group; core: every clause; deep: also the searches",
     )
     group.addoption("--contract-quick", action="store_true", help="short for --contract-tier=quick")
-    group.addoption("--contract-seed", type=int, default=DEFAULT_SEED, help="of all that is random in the tests")
+    group.addoption("--contract-seed", type=int, default=DEFAULT_SEED, help="seed of everything random in the tests")
     group.addoption(
         "--contract-clause",
         action="append",
         default=[],
         metavar="NAMES",
-        help="only the tests that decide these clauses or groups, such as KEY-03,PREFIX",
+        help="run only the tests that decide these clauses or groups, such as KEY-03,PREFIX",
     )
     group.addoption("--contract-report", type=Path, metavar="FOLDER", help="write report.json, report.md, badge.json")
     group.addoption(
         "--contract-no-canaries",
         action="store_true",
-        help="do not try first whether the tests notice a spoilt manager; the level is then PARTIAL",
+        help="do not check first whether the tests notice a sabotaged manager; the level is then PARTIAL",
     )
 
 
@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (MARKER_LINE, TIER_MARKER_LINE, CANARY_MARKER_LINE):
         config.addinivalue_line("markers", line)
     check_opener(config)
-    # Here and not at collection, where pytest-xdist turns a worker's usage error into an internal one.
+    # Checked here because at collection pytest-xdist turns a worker's usage error into an internal error.
     if config.getoption("contract_clause"):
         from module_sdk_contract.report.selection import clauses_chosen  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def check_opener(config: pytest.Config) -> None:
-    """Refuse an opener that no test would use: a test class has an attribute for it."""
+    """Raise `pytest.UsageError` for an opener that no test would use: test classes set the attribute `opener`."""
     if config.getoption("task_manager_opener") and not joins(config):
         raise pytest.UsageError(
             f"--task-manager-opener is for `pytest --pyargs {PACKAGE.name}`; in a class of tests set `opener`"
@@ -98,12 +98,12 @@ def check_opener(config: pytest.Config) -> None:
 
 
 def joins(config: pytest.Config) -> bool:
-    """Whether the command line names the suite itself, to run it on a URL."""
+    """Return whether the command line names the suite itself, to run it on a URL."""
     return bool(config.getoption("pyargs")) and any(word.partition(".")[0] == PACKAGE.name for word in config.args)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """`standalone.py` is collected where `--pyargs` names its package, whatever the project calls its test files."""
+    """Collect `standalone.py` with `--pyargs`, even if the project's test files have another naming pattern."""
     if file_path != PACKAGE / "standalone.py" or not parent.config.getoption("pyargs"):
         return None
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
@@ -111,11 +111,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 
 def decides(item: pytest.Item) -> bool:
+    """Return whether the item decides a clause or is a canary's test."""
     return item.get_closest_marker(MARKER) is not None or is_canary(item)
 
 
 class ContractPlugin:
-    """Gathers what reports tell, which pytest-xdist brings from its workers, and reports it at the end."""
+    """The plugin object. It collects the findings of all tests, also from pytest-xdist workers, and reports them."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -165,7 +166,7 @@ class ContractPlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Where a manager raises and a test wants an answer, the store has broken a clause: that is no crash."""
+        """Turn an error of a manager that a test did not expect into a violation of the test's clause."""
         try:
             return (yield)
         except Exception as error:
@@ -202,7 +203,7 @@ class ContractPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        # A worker of pytest-xdist has only a part of what happened.
+        # A pytest-xdist worker knows only its own tests; the controller receives the findings of all.
         if not self.ledgers or hasattr(session.config, "workerinput"):
             return
         from module_sdk_contract.report.report import report_of, write  # noqa: PLC0415
@@ -216,8 +217,8 @@ class ContractPlugin:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if terminalreporter.config.getoption("tbstyle", "auto") == "no":
-            # The suite words its own failures, so its users switch tracebacks off; a test file that cannot be imported
-            # has nothing else to say what is wrong.
+            # Users switch tracebacks off because failures of the suite explain themselves. A test file that cannot be
+            # imported has no such explanation, so its error is shown here.
             for uncollected in self.uncollected:
                 terminalreporter.section(f"{uncollected.nodeid} cannot be collected")
                 terminalreporter.write_line(uncollected.longreprtext)
@@ -230,8 +231,8 @@ class ContractPlugin:
         with_failures = terminalreporter.config.getoption("tbstyle", "auto") == "no"
         chosen = frozenset(clauses_chosen(terminalreporter.config))
         for report in self.reports:
-            what = report.get("url", "") if report["joined"] else report["suite"]
-            terminalreporter.section(f"contract of {what}")
+            subject = report.get("url", "") if report["joined"] else report["suite"]
+            terminalreporter.section(f"contract of {subject}")
             text = rendered(
                 report, width=writer.fullwidth, color=writer.hasmarkup, with_failures=with_failures, chosen=chosen
             )

@@ -1,6 +1,6 @@
-"""Questions that are asked again and again: what another read or write must not change, and what it must.
+"""Questions that tests repeat after each change, to compare the answers of a store with those of the reference.
 
-A question and a write are plain JSON, so that another process asks and writes the same.
+Questions and writes are plain JSON, so another process can ask or write the same.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ RENAMED: Final = "renamed é"
 BEGINNING: Final = "0001-01-01T00:00:00+00:00"
 
 Question = dict[str, Any]
-"""`clause`: the one that a wrong answer to the writer itself breaks; `operation`; its keyword `arguments`."""
+"""`clause`, which a wrong answer to the writer itself breaks; `operation`; its keyword `arguments`."""
 
 
 def repeated_questions(ids: list[str], middle: int) -> list[Question]:
-    """Every kind of read. What comes later in a list is asked first, while nothing has been remembered for it.
+    """Return every kind of read. Later pages come first, before a store can have cached anything for them.
 
-    `ids` are of tasks that are there or are still to come, `middle` is a time between two changes.
+    `ids` are those of existing tasks and of tasks that will be created; `middle` is a time between two changes.
     """
     at_home = {"organization_id": HOME}
     everywhere: tuple[dict[str, Any], ...] = ({}, at_home)
@@ -73,14 +73,14 @@ def repeated_questions(ids: list[str], middle: int) -> list[Question]:
 
 
 def some_questions(ids: list[str], middle: int) -> list[Question]:
-    """`repeated_questions` without most of those that sort, since one index may serve all of them."""
+    """Return `repeated_questions` without most of those that sort, because one index may serve all of them."""
     questions = repeated_questions(ids, middle)
     ordered = [asked for asked in questions if "sort" in asked["arguments"]]
     return [asked for asked in questions if asked not in ordered[2:-2]]
 
 
 def questions_of_states() -> list[Question]:
-    """Where a task is found by its state."""
+    """Return the questions whose answers depend on the status of tasks."""
     questions = [question("MODEL-09", "page", limit=30)]
     for status in STATUSES:
         questions.append(question("MODEL-02", "page", filters={"status": status}, limit=30, organization_id=HOME))
@@ -89,7 +89,7 @@ def questions_of_states() -> list[Question]:
 
 
 def questions_about(now: int) -> list[Question]:
-    """What was changed at this moment, and what before it."""
+    """Return the questions for the tasks that were changed at this moment or later, and for those changed before it."""
     return [
         question("MODEL-06", "page", filters={"updated_at__gte": time_text(now)}, limit=30),
         question("MODEL-06", "count", filters={"updated_at__lt": time_text(now)}),
@@ -101,10 +101,10 @@ def question(clause: str, operation: str, **arguments: Any) -> Question:
 
 
 def asked_afresh(asked: Question, number: int) -> Question | None:
-    """The same in words that nobody has used before; `None` where there are no others."""
+    """Return an equivalent question that nobody has asked before; `None` if it cannot be varied."""
     if asked["operation"] not in ("page", "count"):
         return None
-    # No task is as old as that, so it selects as before.
+    # Every task is younger than that, so the filter excludes none.
     since = datetime.datetime.fromisoformat(BEGINNING) + datetime.timedelta(microseconds=number)
     filters = {**(asked["arguments"].get("filters") or {}), "created_at__gte": since.isoformat(timespec="microseconds")}
     if "created_at__gte" in asked["arguments"].get("filters", {}):
@@ -113,7 +113,7 @@ def asked_afresh(asked: Question, number: int) -> Question | None:
 
 
 def answers(manager: TaskManager, questions: Iterable[Question]) -> list[Any]:
-    """What the manager says to each, as JSON has it."""
+    """Return the manager's answer to each question, as JSON values."""
     return [answer(getattr(manager, asked["operation"])(**asked["arguments"])) for asked in questions]
 
 
@@ -150,7 +150,7 @@ def expected_answer(reference: Reference, operation: str, arguments: dict[str, A
 # --- Writes -----------------------------------------------------------------------------------------------------------
 
 Write = dict[str, Any]
-"""`clause`: what a wrong answer breaks; `operation`; its `arguments`, tasks by their fields."""
+"""`clause`, which a wrong answer breaks; `operation`; its `arguments`, with tasks as their fields."""
 
 
 def write(clause: str, operation: str, **arguments: Any) -> Write:
@@ -158,7 +158,7 @@ def write(clause: str, operation: str, **arguments: Any) -> Write:
 
 
 def carry_out(manager: TaskManager, operation: str, arguments: Mapping[str, Any]) -> Any:
-    """Write to the store; its answer, as JSON has it."""
+    """Write to the store and return its answer as a JSON value."""
     match operation:
         case "create":
             task, created = manager.create(task_of(arguments["fields"]))
@@ -170,7 +170,7 @@ def carry_out(manager: TaskManager, operation: str, arguments: Mapping[str, Any]
 
 
 def carry_out_in(reference: Reference, operation: str, arguments: Mapping[str, Any], now: int) -> Any:
-    """Write to the reference; what the store must answer."""
+    """Write to the reference and return the answer that the store must give."""
     match operation:
         case "create":
             entry, created = reference.create(arguments["fields"])

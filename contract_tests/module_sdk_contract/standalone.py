@@ -18,14 +18,17 @@ FIRST_ANSWER_SECONDS = 10
 
 
 class TestTaskManager(TaskManagerContract):
-    """Its URL and opener are the options of the run."""
+    """The suite whose URL and opener come from the options of the run."""
 
     def manager_url(self, tmp_path: Path) -> str:
         return self.url.replace(FOLDER, str(tmp_path))
 
 
 def join(config: pytest.Config) -> None:
-    """Take the options over, once the store has answered: a wrong URL is one error, and not that of each test."""
+    """Copy the options to the suite after the store has answered, so that a wrong URL is one error for the whole run.
+
+    Raises `pytest.UsageError` if there is no URL or the store cannot be opened; the message has no password.
+    """
     url = config.getoption("task_manager_url")
     if not url:
         raise pytest.UsageError(f"--task-manager-url, or the environment variable {URL_VARIABLE}, must name the store")

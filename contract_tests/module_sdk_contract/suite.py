@@ -1,4 +1,4 @@
-"""What a backend's suite tells about its store, and what it may help with."""
+"""The declarations and hooks of a backend's suite."""
 
 from __future__ import annotations
 
@@ -18,56 +18,57 @@ from module_sdk_contract.report.verdicts import Deviation
 
 
 class StoreUnderTest:
-    """The part of `TaskManagerContract` that a suite fills in; it has no tests."""
+    """The part of `TaskManagerContract` that a backend's suite overrides. It has no tests."""
 
     url: ClassVar[str] = ""
-    """The store under test. Every test opens it with a namespace of its own."""
+    """The URL of the store under test. Every test opens it with its own namespace."""
     deviations: ClassVar[Sequence[Deviation]] = ()
+    """The clauses that the store is known to break."""
     time_limit_seconds: ClassVar[float] = 60
-    """Of each test."""
+    """The time limit of each test."""
     opener: ClassVar[str] = "module_sdk:open_manager"
-    """`module:name` of what opens a manager, for one that no entry point serves; worker processes import it too."""
+    """`module:name` of the function that opens a manager, if no entry point does. Worker processes import it too."""
 
     def manager_url(self, tmp_path: Path) -> str:
-        """The URL for one test; override it where the store lies in the test's own folder."""
+        """Return the URL for one test. Override it if the store is in the test's own folder."""
         if not self.url:
             raise ConfigurationError(f"{type(self).__name__} sets neither `url` nor `manager_url`")
         return self.url
 
-    # --- Hooks: without them the clauses that need them end as unknown ------------------------------------------------
+    # --- Hooks: without one, the clauses that need it end as unknown --------------------------------------------------
 
     def dump(self, store: Store) -> Iterable[object]:
-        """Everything that lies in `store.namespace`, past the manager: names of tables, rows, documents, keys.
+        """Yield everything in `store.namespace`, read without the manager: names of tables, rows, documents, keys.
 
-        Where nobody has set the namespace up, it yields nothing, or raises.
+        For a namespace that has not been set up, it must yield nothing or raise.
         """
         unknown("dump")
 
     def corrupt(self, store: Store, task_id: str) -> None:
-        """Put a value into the stored record of that task that no manager writes."""
+        """Put a value that no manager writes into the stored record of that task."""
         unknown("corrupt")
 
     def dead_url(self, store: Store) -> str:
-        """The URL of a store that is there and cannot be reached or read; each call raises `TaskBackendError`.
+        """Return the URL of an existing store that cannot be reached or read: each call must raise `TaskBackendError`.
 
-        For a store in a file, make such a file and overwrite it past its header, or cut it off. A place where no store
-        can be (a folder, a file of something else) is another case: it raises `ConfigurationError`, and DISC-10 judges
-        it without a hook. For a server the suite finds a URL itself.
+        For a store in a file, create such a file and overwrite it after its header, or truncate it. A location where no
+        store can be (a folder, a file of another kind) is not such a URL: there calls raise `ConfigurationError`, which
+        DISC-10 checks without a hook. For a server the suite finds a URL itself.
         """
         if "server" not in store.capabilities:
             unknown("dead_url")
         return store.dead_server_url()
 
     def hold_lock(self, store: Store) -> contextlib.AbstractContextManager[object]:
-        """While in the block, a connection, process or thread of somebody else's holds what writers wait for."""
+        """Hold, within the block, a lock that writers wait for, from another connection, process or thread."""
         unknown("hold_lock")
 
     def restart_server(self, store: Store) -> None:
-        """Kill the server with SIGKILL, start it again on the same data and URL, and return once it answers."""
+        """Kill the server with SIGKILL, start it again with the same data and URL, and return once it answers."""
         unknown("restart_server")
 
     def direct_url(self, url: str) -> str:
-        """The URL of a proxy before the server, with what keeps the driver from looking for servers past it."""
+        """Return the URL of a proxy with the setting that keeps the driver from discovering servers behind it."""
         return url
 
     def write_newer_schema(self, store: Store) -> None:
@@ -75,7 +76,7 @@ class StoreUnderTest:
         unknown("write_newer_schema")
 
     def empty_store(self, store: Store) -> None:
-        """Drop what `setup` made in `store.namespace`, tasks and all, behind the manager's back."""
+        """Drop everything that `setup` made in `store.namespace`, including the tasks, without telling the manager."""
         unknown("empty_store")
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""How a clause fails: with its rule, what was asked, what the reference says and what the store said."""
+"""Violations: how a clause fails, with its rule, the call, the answer of the reference and that of the store."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Violation:
 
     def __str__(self) -> str:
         lines = [f"{self.clause}: {CLAUSES[self.clause].rule}", f"  asked:     {self.asked}"]
-        # Before the rows, which may be long.
+        # The difference comes first, because the rows may be long.
         lines += [f"  differs:   {self.where}"] if self.where else []
         return "\n".join([*lines, f"  reference: {self.expected}", f"  store:     {self.found}"])
 
 
 class ContractViolation(AssertionError):  # noqa: N818  # a broken promise, not an error of the suite
-    """One or more clauses are broken; `violations` says which."""
+    """One or more clauses are broken; `violations` lists them."""
 
     def __init__(self, violations: list[Violation], note: str = "") -> None:
         shown = "\n".join(str(violation) for violation in violations[:5])
@@ -40,20 +40,20 @@ class ContractViolation(AssertionError):  # noqa: N818  # a broken promise, not 
 
 
 def compare(clause: str, asked: str, expected: Any, found: Any) -> Violation | None:
-    """A violation of the clause, if the two are not the same, type-strictly."""
+    """Return a violation of the clause unless the two values are type-strictly equal."""
     where = difference(expected, found)
     return Violation(clause, asked, shortened(expected, 1_000), shortened(found, 1_000), where) if where else None
 
 
 def demand(clause: str, asked: str, expected: Any, found: Any) -> None:
-    """Raise `ContractViolation` unless the two are the same, type-strictly."""
+    """Raise `ContractViolation` unless the two values are type-strictly equal."""
     violation = compare(clause, asked, expected, found)
     if violation is not None:
         raise ContractViolation([violation])
 
 
 def demand_answer(clause: str, asked: str, expected: Any, call: Callable[..., object], *args: Any) -> None:
-    """The call returns this, and does not raise."""
+    """Raise `ContractViolation` unless the call returns the expected value; it must not raise."""
     try:
         found = call(*args)
     except Exception as error:
@@ -62,23 +62,27 @@ def demand_answer(clause: str, asked: str, expected: Any, call: Callable[..., ob
 
 
 def raised(clause: str, asked: str, expected: object, error: BaseException) -> Violation:
+    """Return the violation of a call that raised although a value was expected."""
     return Violation(clause, asked, shortened(expected, 1_000), f"raised {type(error).__name__}: {error}")
 
 
 def blaming_the_store(error: Exception, clauses: tuple[str, ...]) -> ContractViolation | None:
-    """The violation that an error is which left a manager where a test asked for an answer; `None` for any other."""
+    """Return the violation for an error that a manager raised; `None` for an error with another origin.
+
+    Failed assertions of a test are never the manager's error.
+    """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    places = [place for place, frame in enumerate(frames) if isinstance(frame.f_locals.get("self"), TaskManager)]
-    if isinstance(error, AssertionError) or not places:
+    in_manager = [frame for frame in frames if isinstance(frame.f_locals.get("self"), TaskManager)]
+    if isinstance(error, AssertionError) or not in_manager:
         return None
-    asked = frames[places[0]].f_code.co_name
+    asked = in_manager[0].f_code.co_name
     return ContractViolation([raised(clauses[0], asked, "an answer", error)])
 
 
 def demand_error(
     clause: str, asked: str, kind: type[Failure], call: Callable[..., object], *args: Any, **kwargs: Any
 ) -> Failure:
-    """The error of that kind which the call raises; anything else is a violation."""
+    """Return the error of that kind that the call raises. Raise `ContractViolation` for any other outcome."""
     try:
         answer = call(*args, **kwargs)
     except kind as error:

@@ -1,4 +1,4 @@
-"""`python -m module_sdk.cli`, for where the command `module-sdk` is not on the path."""
+"""`python -m module_sdk.cli`, for when the command `module-sdk` is not on the path."""
 
 from __future__ import annotations
 

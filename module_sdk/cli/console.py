@@ -1,4 +1,4 @@
-"""Everything the command line draws, once: tables, live tables, and lines where there is no terminal."""
+"""Output of the command line: tables, live tables, and plain lines if stdout is no terminal."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from module_sdk.domain.shapes import TaskRow
 from module_sdk.domain.statuses import ACTIVE
 from module_sdk.domain.timestamps import parse_time, system_clock
 
-# In a pipe nothing is folded: a line is a task.
+# In a pipe nothing is folded: each task is one line.
 PIPE_WIDTH: Final = 10_000
-# Below this width a list puts the id under the key.
+# In a narrower terminal a list shows the id below the key.
 WIDE_TERMINAL: Final = 150
-# A bar takes what the columns beside it leave.
+# A bar is as wide as the other columns allow, within these widths.
 BAR_WIDTHS: Final = range(8, 25)
-COLUMNS_BESIDE_BAR: Final = 82
+WIDTH_BESIDE_BAR: Final = 82
 STATUS_STYLES: Final = {
     "pending": "dim",
     "running": "cyan",
@@ -49,7 +49,7 @@ error_console: Final = new_console(stderr=True)
 
 
 def printable(value: object) -> str:
-    """The text with every control character written out: keys and labels must not steer the terminal."""
+    """Return the text with control characters escaped: keys and labels must not control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
 
 
@@ -58,13 +58,13 @@ def say(text: str, style: str = "") -> None:
 
 
 def say_lines(text: str) -> None:
-    """What another process printed."""
+    """Print the output of another process."""
     for line in text.splitlines():
         say(line)
 
 
 def complain(text: str) -> None:
-    """One line on stderr."""
+    """Print the text as one line on stderr."""
     error_console.print(Text(printable(" ".join(text.split())), style="red"), soft_wrap=True)
 
 
@@ -88,7 +88,7 @@ def status_cell(status: str) -> Text:
 
 
 def percent(progress: float) -> str:
-    # Rounded down: 99.9% is not yet 100%.
+    # Rounded down: 99.9% must not be shown as 100%.
     return f"{int(progress * 100)}%"
 
 
@@ -97,7 +97,7 @@ def name_of(row: TaskRow) -> str:
 
 
 def age(time: str) -> str:
-    """How long ago, in the largest unit that fits: `12 s`, `3 d`."""
+    """Return how long ago that time was, in the largest unit that fits: `12 s`, `3 d`."""
     seconds = max(0, (system_clock() - parse_time(time, "time")) // 1_000_000)
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
@@ -106,7 +106,7 @@ def age(time: str) -> str:
 
 
 def list_table(rows: Sequence[TaskRow]) -> Table:
-    """Tasks, a line each; where the terminal is narrow, the id under the key."""
+    """Return a table with a row per task; in a narrow terminal the id is below the key."""
     is_wide = console.width >= WIDE_TERMINAL
     names = ("key or label", "user", "organization", "status", "progress", "changed")
     table = new_table(*(("id", *names) if is_wide else names))
@@ -128,7 +128,7 @@ def list_table(rows: Sequence[TaskRow]) -> Table:
 def live_table(rows: Iterable[TaskRow]) -> Table:
     table = new_table("task", "user", "organization", "status", "progress", "")
     table.columns[-1].justify = "right"
-    width = min(max(console.width - COLUMNS_BESIDE_BAR, BAR_WIDTHS[0]), BAR_WIDTHS[-1])
+    width = min(max(console.width - WIDTH_BESIDE_BAR, BAR_WIDTHS[0]), BAR_WIDTHS[-1])
     for row in rows:
         style = STATUS_STYLES[row["status"]]
         bar = ProgressBar(total=1, completed=row["progress"], width=width, complete_style=style, finished_style=style)
@@ -144,7 +144,7 @@ def live_table(rows: Iterable[TaskRow]) -> Table:
 
 
 def facts_table(facts: Mapping[str, object]) -> Table:
-    """Names and values; what is no text is shown as JSON."""
+    """Return a table of names and values. A value that is no text is shown as JSON."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -155,7 +155,7 @@ def facts_table(facts: Mapping[str, object]) -> Table:
 
 
 def grid(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table of plain values, numbers to the right."""
+    """Return a table of plain values, with numbers aligned to the right."""
     table = new_table(*columns)
     for row in rows:
         for column, value in zip(table.columns, row, strict=True):
@@ -167,7 +167,7 @@ def grid(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 @contextlib.contextmanager
 def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr that vanishes at the end; gives the function that moves it to a number."""
+    """Show a bar on stderr that disappears at the end. Yield the function that sets how many are done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=error_console, transient=True) as progress:
         bar = progress.add_task(label, total=total)
@@ -175,7 +175,7 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class Display(Protocol):
-    """Shows tasks again and again while they change."""
+    """A display of tasks that is updated while they change."""
 
     def __enter__(self) -> Self: ...
 
@@ -187,7 +187,7 @@ class Display(Protocol):
 
 
 class LiveDisplay:
-    """A table that is redrawn in place; what is printed meanwhile appears above it."""
+    """A table that is redrawn where it is; other output appears above it."""
 
     def __init__(self) -> None:
         self.live = Live(console=console, auto_refresh=False, vertical_overflow="ellipsis")
@@ -206,7 +206,7 @@ class LiveDisplay:
 
 
 class LinesDisplay:
-    """Where nothing can be redrawn, a line for each change of a status; with `as_json`, for every stored change."""
+    """A line for each change of a status, where nothing can be redrawn; with `as_json`, for every stored change."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -222,10 +222,10 @@ class LinesDisplay:
 
     def show(self, rows: Sequence[TaskRow]) -> None:
         for row in rows:
-            seen = row["updated_at"] if self.as_json else row["status"]
-            if self.shown.get(row["id"]) == seen:
+            version = row["updated_at"] if self.as_json else row["status"]
+            if self.shown.get(row["id"]) == version:
                 continue
-            self.shown[row["id"]] = seen
+            self.shown[row["id"]] = version
             owner = f"user {row['user_id']} of {row['organization_id']}"
             line = f"{row['status']:<11} {percent(row['progress']):>4}  {row['id']}  {name_of(row)}  {owner}"
             print(json.dumps(row) if self.as_json else printable(line), flush=True)

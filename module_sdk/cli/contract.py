@@ -1,4 +1,4 @@
-"""`module-sdk contract`: the shared contract suite on any store, for people who do not use pytest."""
+"""`module-sdk contract`: the shared contract suite on any store, without writing a test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from module_sdk.cli import console
 
 URL_VARIABLE: Final = "MODULE_SDK_CONTRACT_URL"
 PLUGINS: Final = {"pytest": "", "pytest_timeout": "pytest_timeout", "module_sdk_contract": "module_sdk_contract"}
-"""What must be installed, and what of it is loaded: no other plugin of pytest has a say."""
+"""The packages that must be installed, and the plugin of each that pytest loads. It loads no others."""
 BROKEN, NOT_JUDGED = 1, 2
 
 
@@ -33,8 +33,8 @@ def contract(
     url: Annotated[
         str,
         typer.Argument(
-            help="The store, such as mydb://localhost; {tmp_path} in it is a folder of each test's own. One with a "
-            "password belongs in the environment variable: others can read the arguments of a command.",
+            help="The store, such as mydb://localhost; {tmp_path} in it becomes a folder of each test. A URL with a "
+            "password belongs in the environment variable: other users can read the arguments of a command.",
             envvar=URL_VARIABLE,
             show_envvar=True,
         ),
@@ -43,7 +43,7 @@ def contract(
     tier: Annotated[
         Tier, typer.Option(help="quick: a sample; core: every clause; deep: also the searches.")
     ] = Tier.CORE,
-    seed: Annotated[int, typer.Option(help="Of all that is random in the tests.")] = 0,
+    seed: Annotated[int, typer.Option(help="The seed of everything random in the tests.")] = 0,
     report: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write report.json, report.md and badge.json there.")
     ] = None,
@@ -53,18 +53,22 @@ def contract(
     ] = None,
     opener: Annotated[
         str | None,
-        typer.Option(metavar="MODULE:NAME", help="What opens the URL's managers, where no entry point does."),
+        typer.Option(
+            metavar="MODULE:NAME", help="The function that opens a manager for the URL, if no entry point does."
+        ),
     ] = None,
-    canaries: Annotated[bool, typer.Option(help="First try whether the tests notice a spoilt manager.")] = True,
+    canaries: Annotated[bool, typer.Option(help="First check that the tests notice a manager with a bug.")] = True,
     watch: Annotated[
         bool,
-        typer.Option(help="Run again whenever a Python file in this folder is saved: first what failed, then all."),
+        typer.Option(
+            help="Run again whenever a Python file in this folder is saved: first the failed clauses, then all."
+        ),
     ] = False,
 ) -> None:
     """Prove that a store meets the contract of module-sdk backends.
 
-    The tests write into namespaces of their own and leave them behind. The exit code is 0 if every clause that was
-    tried holds, 1 if one is broken, and 2 if the run could not judge the store.
+    The tests write into new namespaces and do not remove them. The exit code is 0 if every tested clause is kept, 1 if
+    one is broken, and 2 if the run could not judge the store.
     """
     needed = (*PLUGINS, "watchfiles") if watch else PLUGINS
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
@@ -82,7 +86,7 @@ def contract(
 
 
 def run_once(url: str, options: list[str], clauses: list[str], report: Path | None) -> int:
-    """Run the suite in a process of its own; pytest's exit code."""
+    """Run the suite in a new process. Return pytest's exit code."""
     chosen = [f"--contract-clause={names}" for names in clauses]
     chosen += [f"--contract-report={report.absolute()}"] if report else []
     with tempfile.TemporaryDirectory() as folder:
@@ -96,16 +100,16 @@ def run_once(url: str, options: list[str], clauses: list[str], report: Path | No
 def watch_and_run(url: str, options: list[str], clauses: list[str]) -> NoReturn:
     """Run after each change of a Python file below the working folder, until Ctrl-C.
 
-    While clauses fail, only these run; once they pass, all do, since the change may have broken others.
+    While clauses fail, only these run. Once they pass, all run, since the change may have broken others.
     """
-    import watchfiles  # noqa: PLC0415  # of the extra `contract`
+    import watchfiles  # noqa: PLC0415  # part of the extra `contract`
 
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         changes = watchfiles.watch(
             Path.cwd(), watch_filter=watchfiles.PythonFilter(), rust_timeout=200, yield_on_timeout=True
         )
-        # It notices changes from its first step on, so that none is missed which is saved while the tests run.
+        # Watching begins with the first step. It must precede the tests, so that no file saved meanwhile is missed.
         next(changes)
         while True:
             status = run_once(url, options, failed or clauses, Path(folder))
@@ -114,14 +118,14 @@ def watch_and_run(url: str, options: list[str], clauses: list[str]) -> NoReturn:
                 failed = []
                 continue
             failed = broken
-            waiting = f"{len(failed)} failed clauses" if failed else "all clauses"
-            console.say(f"waiting for a change in {Path.cwd()}, which runs {waiting} again; Ctrl-C ends")
+            selected = f"{len(failed)} failed clauses" if failed else "all clauses"
+            console.say(f"waiting for a change in {Path.cwd()}, which runs {selected} again; Ctrl-C ends")
             while not next(changes):
                 pass
 
 
 def failed_clauses(report: Path) -> list[str]:
-    """The ids of the clauses that the last run found broken; empty when it wrote no report."""
+    """Return the ids of the clauses that the last run found broken; empty if it wrote no report."""
     if not report.exists():
         return []
     clauses: dict[str, dict[str, Any]] = json.loads(report.read_text(encoding="utf-8"))["clauses"]
@@ -130,7 +134,7 @@ def failed_clauses(report: Path) -> list[str]:
 
 
 def pytest_arguments(folder: Path) -> Iterator[str]:
-    """Those of every run: quiet, and nothing of the project in the working folder takes part."""
+    """Yield the arguments of every run: quiet, and without settings or plugins of the project in the working folder."""
     settings = folder / "pytest.ini"
     settings.write_text("[pytest]\n")
     yield from ("--pyargs", "module_sdk_contract", f"--config-file={settings}", f"--rootdir={folder}", "--noconftest")

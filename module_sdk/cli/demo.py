@@ -1,236 +1,159 @@
-"""`module-sdk demo`: real background work of three users, found again by a second process while it runs."""
+"""`module-sdk demo`: real background work of three users, which a second process finds while it runs."""
 
 from __future__ import annotations
 
-import dataclasses
+import bz2
+import hashlib
+import lzma
 import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
-from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 
 import module_sdk
 from module_sdk import tasks
-from module_sdk.cli import console, demo_work
+from module_sdk.cli import console
 from module_sdk.cli.interrupt import interrupt_tasks
 from module_sdk.cli.store import StoreOptions
-from module_sdk.domain.rows import LookupResult
 from module_sdk.domain.shapes import TaskFilters, TaskRow
-from module_sdk.domain.statuses import ACTIVE, COMPLETED, RUNNING
+from module_sdk.domain.statuses import ACTIVE, COMPLETED
 from module_sdk.errors import ModuleSDKError, TaskConflictError
 from module_sdk.facade.runtime import get_runtime
 from module_sdk.models import background_tasks
 
-USERS: Final = (("ada", "demo-north"), ("grace", "demo-north"), ("alan", "demo-south"))
-"""Each with an organization."""
+LIBRARY: Final = Path(sysconfig.get_path("stdlib"))
+# Smallest first, so that the first task ends while others still wait.
+PACKAGES: Final = ("logging", "http", "importlib", "xml", "email", "asyncio", "unittest", "encodings")
 ORGANIZATIONS: Final = ("demo-north", "demo-south")
-MODULE: Final = "demo"
-# So that some packages wait while others are worked on, and two processors are busy.
-RUNNING_AT_A_TIME: Final = 3
-LOOK_AGAIN_SECONDS: Final = 0.2
-# A demo that lives stores progress many times a second.
+USERS: Final = (("ada", "demo-north"), ("grace", "demo-north"), ("alan", "demo-south"))
+KEY_PREFIX: Final = "demo.compress."
+COLUMNS: Final = ("package", "modules", "bytes_before", "bytes_after", "sha256")
+REFRESH_SECONDS: Final = 0.2
+IS_ACTIVE: Final[TaskFilters] = {"task_key__startswith": KEY_PREFIX, "status": tuple(ACTIVE)}
+# A running demo stores progress many times a second.
 STANDSTILL_SECONDS: Final = 2.0
-FINDING_COLUMNS: Final = ("by", "asked for", "organization", "tasks", "active", "ended", "newest")
 
 
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """One user asks for one package."""
+@tasks.register("demo.compress")
+def compress(package: str) -> dict[str, Any]:
+    """Compress and hash the modules of a package; store progress and a checkpoint after each."""
+    modules = sorted((LIBRARY / package).rglob("*.py"))
+    digest, before, after = hashlib.sha256(), 0, 0
+    for number, module in enumerate(modules, start=1):
+        source = module.read_bytes()
+        digest.update(source)
+        by_lzma = [lzma.compress(source, preset=preset | lzma.PRESET_EXTREME) for preset in range(5)]
+        before, after = before + len(source), after + min(map(len, (bz2.compress(source), *by_lzma)))
+        done = (package, number, before, after, digest.hexdigest())
+        tasks.current().update_progress(number / len(modules), dict(zip(COLUMNS, done, strict=True)))
+    return dict(zip(COLUMNS, done, strict=True))
 
-    package: str
-    user: str
-    organization: str
 
-    @property
-    def key(self) -> str:
-        return f"{demo_work.KEY_PREFIX}{self.package}"
-
-    def submit(self) -> str:
-        """Start the work, unless it is under way; the task's id."""
-        with module_sdk.session(user={"id": self.user, "organization_id": self.organization}, module=MODULE):
-            return tasks.run_background_sync(
-                demo_work.FUNCTION_NAME, f"Catalogue {self.package}", task_key=self.key, package=self.package
-            )
+def submit(package: str, user: str, organization: str) -> str:
+    """Start the task of a package as that user, unless it is active. Return the task's id."""
+    with module_sdk.session(user={"id": user, "organization_id": organization}, module="demo"):
+        label, key = f"Compress {package}", KEY_PREFIX + package
+        return tasks.run_background_sync("demo.compress", label, task_key=key, package=package)
 
 
 def demo(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="Only every second package.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Free the tasks of an earlier demo that was killed; do not ask.")
-    ] = False,
     look: Annotated[
         bool, typer.Option("--look", help="Start nothing: find the tasks of a demo that runs in another process.")
     ] = False,
 ) -> None:
-    """Compress and hash Python's standard library: a background task a package, three users, two organizations.
+    """Compress and hash Python's standard library: one background task per package, three users, two organizations.
 
     Meanwhile a second process finds the tasks by user, by key and by prefix, and a double click starts nothing twice.
     """
     options: StoreOptions = context.obj
-    runtime = options.open(max_running_tasks=RUNNING_AT_A_TIME)
-    # A lookup would answer [] and log why; a store that does not answer at all is better said once.
-    runtime.manager().ping()
+    runtime = options.open(max_running_tasks=3)
     if look:
         print_findings()
         return
     console.say(f"store: {runtime.manager().url} ({options.source(runtime)})")
-    # A process that is asked to end, by Ctrl-C or by its host, says of its tasks that they were interrupted.
+    # A host that stops the process must find its tasks recorded as interrupted, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    context.with_resource(module_sdk.session(all_organizations=True))
     try:
-        free_earlier(yes=yes)
-        run(options, free_orders(quick=quick))
+        free_earlier()
+        run(options)
     except KeyboardInterrupt:
         module_sdk.shutdown(timeout_seconds=0)
-        console.complain("stopped: what still ran is recorded as interrupted")
+        console.complain("stopped: tasks that were still running are recorded as interrupted")
         raise typer.Exit(130) from None
 
 
-# --- What an earlier demo left --------------------------------------------------------------------------------------
+def rows_of(filters: TaskFilters) -> list[TaskRow]:
+    """Return the tasks that pass the filters, oldest first."""
+    return background_tasks.list(page_size=1_000, filters=filters, sort="id")["rows"]
 
 
-def active_rows() -> list[TaskRow]:
-    """The active tasks of any demo. Raises what the lookup failed with."""
-    rows: list[TaskRow] = []
-    for organization in ORGANIZATIONS:
-        rows += answered(tasks.get_tasks_by_key_prefix(demo_work.KEY_PREFIX, organization))
-    return [row for row in rows if row["status"] in ACTIVE]
-
-
-def answered(rows: LookupResult) -> LookupResult:
-    if rows.error is not None:
-        raise rows.error
-    return rows
-
-
-def free_earlier(*, yes: bool) -> None:
-    """Offer to free what a killed demo still holds. A demo that works elsewhere moves, and is left alone.
-
-    Where nobody can be asked they are freed: these tasks are the demo's own, and nothing runs them.
-    """
-    left = active_rows()
+def free_earlier() -> None:
+    """Interrupt the tasks of a demo that was killed; ask first on a terminal. Leave a running demo alone."""
+    left = rows_of(IS_ACTIVE)
     if not left:
         return
-    console.say(f"{len(left)} tasks of an earlier demo are still recorded as active; does it still run?")
-    if moves(left):
-        console.say("It does: its packages are left to it.")
+    console.say(f"{len(left)} tasks of an earlier demo are still recorded as active; is it still running?")
+    time.sleep(STANDSTILL_SECONDS)
+    if rows_of(IS_ACTIVE) != left:
+        console.say("It is: its packages are left to it.")
         return
-    console.say(f"It does not: nothing has moved for {STANDSTILL_SECONDS:g} s, so its process was probably killed.")
-    if not yes and sys.stdin.isatty() and not typer.confirm("Free them (they become interrupted)?", default=True):
-        console.say("They stay as they are. Later: module-sdk tasks interrupt --all-active --prefix demo.")
-        return
-    freed = interrupt_tasks(row["id"] for row in left)
-    console.say(f"{len(freed.interrupted)} tasks freed: they are recorded as interrupted.")
+    console.say(f"It is not: nothing changed for {STANDSTILL_SECONDS:g} s, so its process was probably killed.")
+    if not sys.stdin.isatty() or typer.confirm("Free them (they become interrupted)?", default=True):
+        freed = interrupt_tasks(row["id"] for row in left)
+        console.say(f"{len(freed.interrupted)} tasks freed: they are recorded as interrupted.")
 
 
-def moves(left: list[TaskRow]) -> bool:
-    deadline = time.monotonic() + STANDSTILL_SECONDS
-    while time.monotonic() < deadline:
-        time.sleep(LOOK_AGAIN_SECONDS)
-        if active_rows() != left:
-            return True
-    return False
-
-
-def free_orders(*, quick: bool) -> list[Order]:
-    """What there is to do: every package whose key is free. Raises `TaskConflictError` if none is."""
-    orders = [Order(package, *USERS[position % len(USERS)]) for position, package in enumerate(demo_work.packages())]
-    held = {(row["organization_id"], row["task_key"]) for row in active_rows()}
-    free = [order for order in orders if (order.organization, order.key) not in held]
-    if not free:
+def run(options: StoreOptions) -> None:
+    """Start a task for every package whose key is free, follow them to their ends and print the results."""
+    held = {row["task_key"] for row in rows_of(IS_ACTIVE)}
+    every = [(package, *USERS[number % len(USERS)]) for number, package in enumerate(PACKAGES)]
+    orders = [order for order in every if KEY_PREFIX + order[0] not in held]
+    if not orders:
         raise TaskConflictError("another demo holds every package: wait for it, or see 'module-sdk tasks interrupt'")
-    return free[::2] if quick else free
-
-
-# --- The work -------------------------------------------------------------------------------------------------------
-
-
-def run(options: StoreOptions, orders: list[Order]) -> None:
-    started = time.monotonic()
-    task_ids = []
-    for order in orders:
-        task_ids.append(order.submit())
-        if not console.console.is_terminal:
-            console.say(f"submitted   {task_ids[-1]}  {order.key}  user {order.user} of {order.organization}")
-    double_click(orders[-1], task_ids[-1])
-    rows = follow(options, task_ids)
-    report(task_ids, time.monotonic() - started)
-    if any(row["status"] != COMPLETED for row in rows):
-        raise typer.Exit(1)
-
-
-def double_click(order: Order, task_id: str) -> None:
-    """Ask for the same package again. Raises `TaskConflictError` if that started it a second time."""
-    again = order.submit()
-    if again != task_id:
-        raise TaskConflictError(f"a double click on {order.key} started it twice: {task_id} and {again}")
-    console.say(f"double click on {order.key}: {again} again, nothing started twice")
-
-
-def follow(options: StoreOptions, task_ids: list[str]) -> list[TaskRow]:
-    """Show the tasks until all have ended; once the first has, let another process look for them."""
-    filters: TaskFilters = {"id": task_ids}
-    look: Future[None] | None = None
-    with (
-        ThreadPoolExecutor(1) as beside,
-        module_sdk.session(all_organizations=True),
-        console.new_display() as display,
-    ):
-        while True:
-            rows = background_tasks.list(page_size=len(task_ids), filters=filters, sort="id")["rows"]
-            display.show(rows)
-            if look is None and not all(row["status"] in ACTIVE for row in rows):
-                look = beside.submit(look_from_second_process, options)
-            if look is not None and console.all_ended(rows):
-                look.result()
-                return rows
-            time.sleep(LOOK_AGAIN_SECONDS)
-
-
-def report(task_ids: list[str], seconds: float) -> None:
-    with module_sdk.session(all_organizations=True):
-        views = [view for view in map(background_tasks.view, task_ids) if view is not None]
+    task_ids = [submit(*order) for order in orders]
+    again = submit(*orders[-1])
+    if again != task_ids[-1]:
+        raise TaskConflictError(f"a double click on {orders[-1][0]} started it twice: {task_ids[-1]} and {again}")
+    console.say(f"double click on {KEY_PREFIX}{orders[-1][0]}: {again} again, nothing started twice")
+    follow(options, task_ids)
+    views = [view for view in map(background_tasks.view, task_ids) if view is not None]
     results = [view["result"] for view in views if view["status"] == COMPLETED]
-    columns = ("package", "modules", "bytes before", "after", "smallest by", "sha256")
-    lines = [
-        (
-            result["package"],
-            result["modules"],
-            result["bytes_before"],
-            result["bytes_after"],
-            max(result["encodings"], key=result["encodings"].get),
-            result["sha256"][:12],
-        )
-        for result in results
-    ]
-    console.draw(console.grid(columns, lines))
-    for view in views:
-        if view["status"] != COMPLETED:
-            console.complain(f"{view['task_key']}: {view['status']}, {view['error']}")
-    before, after = (sum(result[name] for result in results) for name in ("bytes_before", "bytes_after"))
-    console.say(
-        f"{len(results)} of {len(task_ids)} tasks completed in {seconds:.1f} s: {before:,} bytes became {after:,}"
-    )
-    console.say(f"They stay in the store: module-sdk tasks list --prefix {demo_work.KEY_PREFIX}")
+    console.draw(console.grid(COLUMNS, ([result[name] for name in COLUMNS] for result in results)))
+    console.say(f"They stay in the store: module-sdk tasks list --prefix {KEY_PREFIX}")
+    if len(results) < len(task_ids):
+        ends = ", ".join(f"{view['task_key']} {view['status']} ({view['error']})" for view in views)
+        raise ModuleSDKError(f"{len(task_ids) - len(results)} tasks did not complete: {ends}")
 
 
-# --- The second process ---------------------------------------------------------------------------------------------
+def follow(options: StoreOptions, task_ids: list[str]) -> None:
+    """Show the tasks until all have ended. Once the first has, let a second process look for them."""
+    looked = ended = False
+    with console.new_display() as display:
+        while not ended:
+            rows = rows_of({"id": task_ids})
+            display.show(rows)
+            ended = console.all_ended(rows)
+            if not looked and any(row["status"] not in ACTIVE for row in rows):
+                look_from_second_process(options)
+                looked = True
+            time.sleep(REFRESH_SECONDS)
 
 
 def look_from_second_process(options: StoreOptions) -> None:
-    """Print what another process finds; of a store that lives in this one, what this one finds.
-
-    Raises `ModuleSDKError` if the other process fails.
-    """
+    """Print what another process finds, or what this one finds if the store lives in it."""
     if not get_runtime().manager().capabilities.shared:
         console.say("this store lives in one process, so no second one can look; from this one:")
         print_findings()
         return
+    # Only this process can print above its live table.
     done = subprocess.run(
         [sys.executable, "-m", "module_sdk.cli", "demo", "--look"],
         env=options.environment(),
@@ -239,7 +162,6 @@ def look_from_second_process(options: StoreOptions) -> None:
         encoding=sys.stdout.encoding,
         errors="replace",
         check=False,
-        start_new_session=True,  # Ctrl-C is for the demo alone
     )
     if done.returncode:
         raise ModuleSDKError(f"the second process failed: {done.stderr}")
@@ -247,19 +169,16 @@ def look_from_second_process(options: StoreOptions) -> None:
 
 
 def print_findings() -> None:
-    """The three lookups, as a page of any process would make them."""
-    by_prefix = {one: answered(tasks.get_tasks_by_key_prefix(demo_work.KEY_PREFIX, one)) for one in ORGANIZATIONS}
-    lines = [("user", user, one, answered(tasks.list_user_tasks(user, one))) for user, one in USERS]
-    lines += [("prefix", demo_work.KEY_PREFIX, one, rows) for one, rows in by_prefix.items()]
-    here, elsewhere = ORGANIZATIONS
-    for row in sorted(by_prefix[here], key=lambda row: row["status"] != RUNNING)[:1]:
-        key = row["task_key"] or ""
-        lines += [("key", key, one, answered(tasks.get_tasks_by_key(key, one))) for one in (here, elsewhere)]
+    """Print what the three lookups return, as a page in any process would call them."""
+    key = KEY_PREFIX + PACKAGES[0]
+    found = [("user", user, one, tasks.list_user_tasks(user, one)) for user, one in USERS]
+    found += [("prefix", KEY_PREFIX, one, tasks.get_tasks_by_key_prefix(KEY_PREFIX, one)) for one in ORGANIZATIONS]
+    found += [("key", key, one, tasks.get_tasks_by_key(key, one)) for one in ORGANIZATIONS]
+    lines = []
+    for by, argument, organization, rows in found:
+        if rows.error is not None:
+            raise rows.error
+        active = sum(row["status"] in ACTIVE for row in rows)
+        lines.append((by, argument, organization, len(rows), active, len(rows) - active))
     console.say(f"process {os.getpid()}, which started none of it, finds:")
-    console.draw(console.grid(FINDING_COLUMNS, (finding(*line) for line in lines)))
-
-
-def finding(by: str, value: str, organization: str, rows: LookupResult) -> tuple[object, ...]:
-    states = Counter("active" if row["status"] in ACTIVE else "ended" for row in rows)
-    newest = f"{rows[0]['status']} {console.percent(rows[0]['progress'])}" if rows else None
-    return by, value, organization, len(rows), states["active"], states["ended"], newest
+    console.draw(console.grid(("by", "asked for", "organization", "tasks", "active", "ended"), lines))

@@ -1,4 +1,4 @@
-"""`module-sdk doctor`: which store is in use and why, what it is, and whether it does what it should."""
+"""`module-sdk doctor`: which store is in use and why, what it is, and whether it works."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from module_sdk.plugins.registry import registry
 from module_sdk.store.manager import TaskManager
 
 ORGANIZATION: Final = "module-sdk-doctor"
-"""Reserved: what the check writes lies here, for a moment."""
+"""Reserved for the task that the check writes and removes."""
 SAMPLES: Final = 21
 MAXIMUM_SAMPLING_SECONDS: Final = 2.0
 REMOVAL_SECONDS: Final = 2.0
 SAMPLE_RESULT: Final = {"text": "é\N{GRINNING FACE}'\"%_\\", "large": 2**70, "nested": [None, {"$set": 0.1}]}
-WITHOUT: Final = {
+MISSING_CAPABILITIES: Final = {
     "shared": "the store is not shared: other processes do not see its tasks",
-    "durable": "the store is not durable: a task that was acknowledged can be lost when a process is killed",
+    "durable": "the store is not durable: an acknowledged task can be lost when a process is killed",
 }
-"""What the lack of a capability means."""
+"""The warning for each capability that a store does not declare."""
 
 Report = dict[str, Any]
 
@@ -42,9 +42,9 @@ def doctor(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check the store: which and why, versions, schema, latency, a task written, read and removed.
+    """Check the store: its URL and where that comes from, versions, schema, latency, and a task written and removed.
 
-    The exit code is 1 if there is trouble; warnings alone leave it 0.
+    The exit code is 1 if a check failed. Warnings do not change it.
     """
     report = examine(context.obj)
     if as_json:
@@ -56,7 +56,7 @@ def doctor(
 
 
 def examine(options: StoreOptions) -> Report:
-    """Every check in turn, as plain JSON; the first that fails is the `trouble`, and the last that is made."""
+    """Make the checks in turn, up to the first that fails, and return a report as plain JSON."""
     report: Report = {
         "ok": False,
         "store": {},
@@ -93,7 +93,7 @@ def check_facts(manager: TaskManager, report: Report) -> None:
     report["facts"] = diagnosis.facts
     report["warnings"] += diagnosis.warnings
     report["capabilities"] = declared = manager.capabilities.names()
-    report["warnings"] += [warning for name, warning in WITHOUT.items() if name not in declared]
+    report["warnings"] += [warning for name, warning in MISSING_CAPABILITIES.items() if name not in declared]
 
 
 def check_latency(manager: TaskManager, report: Report) -> None:
@@ -107,33 +107,35 @@ def median_milliseconds(call: Callable[[], object]) -> float:
     samples: list[float] = []
     stop = time.monotonic() + MAXIMUM_SAMPLING_SECONDS
     while len(samples) < SAMPLES and (not samples or time.monotonic() < stop):
-        started = time.perf_counter()
+        began = time.perf_counter()
         call()
-        samples.append((time.perf_counter() - started) * 1_000)
+        samples.append((time.perf_counter() - began) * 1_000)
     return round(statistics.median(samples), 3)
 
 
 def check_round_trip(manager: TaskManager, report: Report) -> None:
-    """Write a task, find it three ways, end it, read it whole, remove it."""
+    """Write a task, look it up in three ways, complete it, read it back and remove it."""
     name = f"module-sdk.doctor.{new_task_id()}"
     task = Task.new(user_id=name, organization_id=ORGANIZATION, module="module_sdk", task_key=name, now=manager.clock())
-    started = time.perf_counter()
+    began = time.perf_counter()
     manager.create(task)
-    report["latency_milliseconds"]["write"] = round((time.perf_counter() - started) * 1_000, 3)
+    report["latency_milliseconds"]["write"] = round((time.perf_counter() - began) * 1_000, 3)
     try:
-        for name, rows in found(manager, task).items():
+        for name, rows in lookups(manager, task).items():
             if rows != [task.to_row()]:
-                raise TaskBackendError(f"a task was written, and {name} found {len(rows)} instead of that one")
+                raise TaskBackendError(
+                    f"a task was written, but {name} found {len(rows)} tasks and not exactly that one"
+                )
         manager.update(task.id, status=RUNNING)
         manager.update(task.id, status=COMPLETED, result=SAMPLE_RESULT)
         stored = manager.get(task.id, organization_id=ORGANIZATION)
         if stored is None or stored.status != COMPLETED or stored.result != SAMPLE_RESULT:
-            raise TaskBackendError("a task was completed, and came back without its status or its result")
+            raise TaskBackendError("a task was completed, but read back without its status or its result")
     finally:
         remove(manager, task)
 
 
-def found(manager: TaskManager, task: Task) -> dict[str, LookupResult]:
+def lookups(manager: TaskManager, task: Task) -> dict[str, LookupResult]:
     key = str(task.task_key)
     return {
         "list_user_tasks": manager.list_user_tasks(task.user_id, ORGANIZATION),
@@ -146,18 +148,18 @@ def remove(manager: TaskManager, task: Task) -> None:
     with contextlib.suppress(IllegalTransitionError):
         manager.update(task.id, status=INTERRUPTED, error="module-sdk doctor")
     stop = time.monotonic() + REMOVAL_SECONDS
-    # A record of this very microsecond is not old yet.
+    # A task that ended in this microsecond is not old enough yet.
     while not manager.prune(0, organization_id=ORGANIZATION, user_id=task.user_id) and time.monotonic() < stop:
         time.sleep(0.01)
-    for name, rows in found(manager, task).items():
+    for name, rows in lookups(manager, task).items():
         if rows:
-            raise TaskBackendError(f"a task was removed, and {name} still found it")
+            raise TaskBackendError(f"a task was removed, but {name} still found it")
 
 
 CHECKS: Final[tuple[Callable[[TaskManager, Report], None], ...]] = (check_facts, check_latency, check_round_trip)
 
 
-# --- For a person ---------------------------------------------------------------------------------------------------
+# --- The report as text -----------------------------------------------------------------------------------------------
 
 
 def print_report(report: Report) -> None:

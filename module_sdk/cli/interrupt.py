@@ -1,4 +1,4 @@
-"""Freeing tasks whose process is gone: an operator records them as `interrupted`."""
+"""Interruption of tasks whose process is gone, by an operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BY_OPERATOR: Final = "interrupted by an operator"
 
 @dataclasses.dataclass
 class Interrupted:
-    """Ids of tasks, by what became of them."""
+    """The ids of the tasks, by outcome."""
 
     interrupted: list[str] = dataclasses.field(default_factory=list)
     ended_before: list[str] = dataclasses.field(default_factory=list)
@@ -25,17 +25,17 @@ class Interrupted:
 
 
 def interrupt_tasks(task_ids: Iterable[str]) -> Interrupted:
-    """Record them as interrupted, in whichever organization they are; work that still runs stops when it notices.
+    """Record the tasks as interrupted, in any organization. Work that is still running stops at its next progress.
 
-    Raises `TaskBackendError` when the store fails; those before it stay interrupted.
+    Raises `TaskBackendError` when the store fails; the tasks before that stay interrupted.
     """
     manager = get_runtime().manager()
-    done = Interrupted()
+    outcome = Interrupted()
     for task_id in task_ids:
         try:
             row = update_task(manager, task_id, ANY, status=INTERRUPTED, error=BY_OPERATOR)
         except IllegalTransitionError:
-            done.ended_before.append(task_id)
+            outcome.ended_before.append(task_id)
         else:
-            (done.unknown if row is None else done.interrupted).append(task_id)
-    return done
+            (outcome.unknown if row is None else outcome.interrupted).append(task_id)
+    return outcome

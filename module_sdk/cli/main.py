@@ -1,4 +1,4 @@
-"""The commands of `module-sdk`, the global options, and what an error looks like."""
+"""The commands of `module-sdk`, the global options, and the output of errors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from module_sdk.cli.store import StoreOptions
 from module_sdk.errors import InvalidInputError, ModuleSDKError
 from module_sdk.facade.runtime import reset
 
-TROUBLE = 1
+FAILURE = 1
 WRONG_USAGE = 2
 
 app = typer.Typer(
     name="module-sdk",
-    help="Task state over any store: try it, check it, look into it.",
+    help="Task state in any store: try it, check it, inspect it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,7 +67,7 @@ def setup(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Create or upgrade the schema of the store; safe to repeat, and from several machines at once."""
+    """Create or upgrade the schema of the store. It is safe to repeat, also from several machines at once."""
     manager = context.obj.open().manager()
     manager.setup()
     facts = manager.diagnose().facts
@@ -79,7 +79,7 @@ def setup(
 
 
 class LogLines(logging.Handler):
-    """The package's log, a line a record: a traceback has no place in a command's output."""
+    """Log records of the package as lines on stderr, without tracebacks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -88,9 +88,9 @@ class LogLines(logging.Handler):
 
 
 def main() -> None:
-    """Run a command and end the process: 0, 1 for trouble, 2 for wrong usage, 130 when interrupted."""
+    """Run a command and exit: 0, 1 after a failure, 2 for wrong usage, 130 when interrupted."""
     for stream in (sys.stdout, sys.stderr):
-        # Labels and keys hold any character; the terminal's encoding may not.
+        # Labels and keys may contain characters that the encoding of the terminal lacks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.getLogger("module_sdk").addHandler(LogLines(logging.WARNING))
@@ -98,13 +98,13 @@ def main() -> None:
         app(prog_name="module-sdk")
     except ModuleSDKError as error:
         console.complain(f"error: {error}")
-        sys.exit(WRONG_USAGE if isinstance(error, InvalidInputError) else TROUBLE)
+        sys.exit(WRONG_USAGE if isinstance(error, InvalidInputError) else FAILURE)
     except OSError as error:
-        # What could not be written must not be tried again when Python flushes at its end.
+        # Python flushes stdout when it exits, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         console.complain(f"error: the output cannot be written: {error}")
-        sys.exit(TROUBLE)
+        sys.exit(FAILURE)
     finally:
-        # Servers log a connection that was not closed.
+        # Close the connections: servers log those that are not.
         with contextlib.suppress(ModuleSDKError):
             reset()

@@ -1,4 +1,4 @@
-"""`module-sdk new-backend NAME`: the skeleton of a plugin, whose contract run says what is left to write."""
+"""`module-sdk new-backend NAME`: the skeleton of a plugin, whose contract tests show what is still to be written."""
 
 from __future__ import annotations
 
@@ -28,36 +28,38 @@ FILES: Final = {
     "$package/py.typed": None,
     "tests/test_contract.py": "test_contract.py.txt",
 }
-"""What is written, and from which template of the folder `skeleton`; `None` is an empty file."""
+"""The files, and the template in the folder `skeleton` of each; `None` is an empty file."""
 
 
 def new_backend(
     name: Annotated[str, typer.Argument(help="The scheme of its URLs, such as mydb for mydb://.", show_default=False)],
-    folder: Annotated[Path, typer.Option(help="Where the new folder module-sdk-NAME is made.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Where the new folder module-sdk-NAME is created.")] = Path(),
 ) -> None:
-    """Write the skeleton of a backend: a distribution of its own whose tests show, clause by clause, what is left."""
-    made = write_skeleton(name, folder)
-    console.say(f"{made} is written; what is left to do: cd {made} && pip install -e '.[test]' && pytest")
+    """Write the skeleton of a backend: a distribution whose tests show, clause by clause, what is still missing."""
+    created = write_skeleton(name, folder)
+    console.say(f"{created} is written; what is left to do: cd {created} && pip install -e '.[test]' && pytest")
 
 
 def write_skeleton(name: str, folder: Path) -> Path:
-    """The folder that was made. Raises `InvalidInputError`, and then nothing was written."""
+    """Return the folder that was created. Raise `InvalidInputError` before anything is written."""
     values = placeholders(check_name(name))
-    made = folder / values["distribution"]
-    if made.exists():
-        raise InvalidInputError(f"{made} exists already: remove it, or choose another name or --folder", field="name")
+    created = folder / values["distribution"]
+    if created.exists():
+        raise InvalidInputError(
+            f"{created} exists already: remove it, or choose another name or --folder", field="name"
+        )
     if not folder.is_dir():
         raise InvalidInputError(f"the folder {folder} does not exist: create it first", field="folder")
     check_free(name, values["package"])
     for path, template in FILES.items():
-        file = made / Template(path).substitute(values)
+        file = created / Template(path).substitute(values)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("" if template is None else Template(read(template)).substitute(values), encoding="utf-8")
-    return made
+    return created
 
 
 def check_name(name: str) -> str:
-    """The name, if it can be a scheme, a distribution and, with `_` for `-`, a package."""
+    """Return the name if it can be a scheme, a distribution and, with `_` for `-`, a package."""
     if len(name) > MAXIMUM_NAME:
         message = f"the name must be at most {MAXIMUM_NAME} characters, not {len(name)}"
         raise InvalidInputError(message, field="name", maximum=MAXIMUM_NAME)
@@ -68,7 +70,7 @@ def check_name(name: str) -> str:
 
 
 def check_free(name: str, package: str) -> None:
-    """Refuse what is installed: two backends of one scheme stop both."""
+    """Raise `InvalidInputError` for an installed name: two backends for one scheme disable both."""
     if name in registry.schemes():
         raise InvalidInputError(f"{name}:// is served by an installed backend: choose another name", field="name")
     if importlib.util.find_spec(package) is not None:
@@ -76,7 +78,7 @@ def check_free(name: str, package: str) -> None:
 
 
 def placeholders(name: str) -> dict[str, str]:
-    """What stands for each `$…` of a template."""
+    """Return the value of each `$…` in a template."""
     class_name = "".join(part.capitalize() for part in name.split("-"))
     return {
         "name": name,

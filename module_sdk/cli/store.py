@@ -1,4 +1,4 @@
-"""Which store the command line works on: `--url` and `--namespace`, else what environment and files say."""
+"""The store of the command line: `--url` and `--namespace`, else the settings from environment and files."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from module_sdk.facade.settings import variable_of
 
 @dataclasses.dataclass(frozen=True)
 class StoreOptions:
-    """The global options; `None` is one that was not given."""
+    """The global options; `None` means not given."""
 
     url: str | None = dataclasses.field(default=None, repr=False)
     namespace: str | None = None
 
     def given(self) -> dict[str, str]:
-        """Those that were given."""
+        """Return the options that were given, by name."""
         options = {"url": self.url, "namespace": self.namespace}
         return {name: value for name, value in options.items() if value is not None}
 
     def open(self, **more: Any) -> Runtime:
-        """Put the store in force, with further settings; nothing is contacted. Raises `ConfigurationError`."""
+        """Configure the process for the store, without connecting. Raises `ConfigurationError`."""
         options = {**self.given(), **more}
         put_in_force(options.pop("url", UNSET), UNSET, options, by_command=True)
         return get_runtime()
 
     def source(self, runtime: Runtime) -> str:
-        """In words, where the store's URL came from."""
+        """Return in words where the URL of the store came from."""
         return runtime.source if self.url is None else "the option --url"
 
     def environment(self) -> dict[str, str]:
-        """The environment of another process that is to work on the same store.
+        """Return the environment for another process that uses the same store.
 
-        Not its arguments: every user of the machine could read a password there.
+        The store must not be passed as arguments, since every user of the machine could read a password there.
         """
         inherited = dict(os.environ)
         if self.url is not None:
-            # Of the two, one process may have one.
+            # The settings `url` and `url_file` exclude each other.
             inherited.pop(variable_of("url_file"), None)
         return inherited | {variable_of(name): value for name, value in self.given().items()}

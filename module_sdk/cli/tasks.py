@@ -1,4 +1,4 @@
-"""`module-sdk tasks …`: what an operator sees and does, in every organization."""
+"""`module-sdk tasks …`: the commands of an operator, across all organizations."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from module_sdk.errors import InvalidInputError, TaskBackendError, TaskNotFoundE
 from module_sdk.facade.runtime import get_runtime
 from module_sdk.models import background_tasks
 
-LOOK_AGAIN_SECONDS: Final = 0.25
-COUNT_AGAIN_SECONDS: Final = 0.5
+REFRESH_SECONDS: Final = 0.25
+RECOUNT_SECONDS: Final = 0.5
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-# Older than 1970 by then, as is a duration of any number of digits.
-LONGEST_SECONDS: Final = 1e12
+# Longer than the time since 1970, so longer durations select the same tasks.
+MAXIMUM_SECONDS: Final = 1e12
 SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 app = typer.Typer(help="List, follow, interrupt and remove tasks, of all organizations.", no_args_is_help=True)
@@ -46,29 +46,29 @@ def check_statuses(statuses: list[str] | None) -> list[str] | None:
     return statuses
 
 
-User = Annotated[str | None, typer.Option("--user", help="Of this user.")]
-Organization = Annotated[str | None, typer.Option("--organization", help="Of this organization.")]
-NoOrganization = Annotated[bool, typer.Option("--no-organization", help="Of no organization.")]
+User = Annotated[str | None, typer.Option("--user", help="Only tasks of this user.")]
+Organization = Annotated[str | None, typer.Option("--organization", help="Only tasks of this organization.")]
+NoOrganization = Annotated[bool, typer.Option("--no-organization", help="Only tasks without an organization.")]
 Status = Annotated[
     list[str] | None,
     typer.Option("--status", callback=check_statuses, help=f"One of {', '.join(STATUSES)}; may be repeated."),
 ]
-Key = Annotated[str | None, typer.Option("--key", help="Whose key is exactly this.")]
-Prefix = Annotated[str | None, typer.Option("--prefix", help="Whose key starts with this.")]
-Module = Annotated[str | None, typer.Option("--module", help="Submitted by this module.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=MAXIMUM_PAGE, help="At most so many.")]
+Key = Annotated[str | None, typer.Option("--key", help="Only tasks with exactly this key.")]
+Prefix = Annotated[str | None, typer.Option("--prefix", help="Only tasks whose key starts with this.")]
+Module = Annotated[str | None, typer.Option("--module", help="Only tasks submitted by this module.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=MAXIMUM_PAGE, help="The maximum number of tasks.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def enter_store(context: typer.Context) -> None:
-    """Put the store in force, for an operator; not before `--help` has had its chance."""
+    """Open the store for an operator. Called by each command, since `--help` must not need a store."""
     context.obj.open()
     context.with_resource(module_sdk.session(all_organizations=True))
 
 
 def organization_of(organization: str | None, no_organization: bool) -> Identifier | Anything | None:
-    """The value for a manager: a scope, or `ANY`."""
+    """Return the organization as a manager takes it: a scope, or `ANY`."""
     if organization is not None and no_organization:
         raise InvalidInputError("give either --organization or --no-organization", field="organization")
     return None if no_organization else ANY if organization is None else organization
@@ -84,7 +84,7 @@ def filters_of(
     prefix: str | None = None,
     module: str | None = None,
 ) -> TaskFilters:
-    """The options as filters of the read model."""
+    """Return the options as filters of the read model."""
     scope = organization_of(organization, no_organization)
     named = {"user_id": user, "task_key": key, "task_key__startswith": prefix, "module": module}
     filters = cast("TaskFilters", {name: value for name, value in named.items() if value is not None})
@@ -114,11 +114,11 @@ def list_tasks(
     prefix: Prefix = None,
     module: Module = None,
     limit: Limit = 25,
-    page: Annotated[int, typer.Option("--page", min=0, help="Counted from 0.")] = 0,
-    sort: Annotated[str, typer.Option("--sort", help="A field; with - before it, descending.")] = "-updated_at",
+    page: Annotated[int, typer.Option("--page", min=0, help="The page, counted from 0.")] = 0,
+    sort: Annotated[str, typer.Option("--sort", help="A field; with a leading - in descending order.")] = "-updated_at",
     as_json: AsJSON = False,
 ) -> None:
-    """Tasks, last changed first."""
+    """List tasks, most recently changed first."""
     enter_store(context)
     filters = filters_of(
         user=user,
@@ -147,7 +147,7 @@ def counted(shown: int, total: int) -> str:
 def show(
     context: typer.Context, task_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJSON = False
 ) -> None:
-    """One task, with its checkpoint, result and error."""
+    """Show one task, with its checkpoint, result and error."""
     enter_store(context)
     view = background_tasks.view(task_id)
     if view is None:
@@ -173,9 +173,9 @@ def watch(
     limit: Limit = 25,
     as_json: AsJSON = False,
 ) -> None:
-    """Follow the newest tasks until all that are shown have ended; Ctrl-C stops watching, not the work.
+    """Follow the newest tasks until all that are shown have ended. Ctrl-C stops watching, not the work.
 
-    With --json, or where the output is no terminal, a line for each change.
+    With --json, or if the output is no terminal, print a line for each change.
     """
     enter_store(context)
     filters = filters_of(
@@ -196,10 +196,10 @@ def watch(
             if console.all_ended(rows):
                 break
             if status:
-                # The ones shown are followed to their end, though they no longer match.
+                # Follow the tasks that were shown to their ends, although they no longer match.
                 filters = {"id": [row["id"] for row in rows]}
                 status = None
-            time.sleep(LOOK_AGAIN_SECONDS)
+            time.sleep(REFRESH_SECONDS)
     if not as_json:
         console.say(f"{counted(len(rows), len(rows))}, all ended" if rows else "no such tasks")
 
@@ -213,7 +213,7 @@ def interrupt(
     task_ids: Annotated[list[str] | None, typer.Argument(metavar="ID")] = None,
     *,
     all_active: Annotated[
-        bool, typer.Option("--all-active", help="Every active task, or those that the filters below select.")
+        bool, typer.Option("--all-active", help="Every active task that passes the filters below.")
     ] = False,
     user: User = None,
     organization: Organization = None,
@@ -226,7 +226,7 @@ def interrupt(
 ) -> None:
     """Record tasks as interrupted and so free their keys, for instance after their process was killed.
 
-    Work that is still running notices at its next progress, and stops.
+    Work that is still running stops at its next progress.
     """
     enter_store(context)
     filters = filters_of(
@@ -235,39 +235,39 @@ def interrupt(
     if bool(task_ids) == all_active or (filters and not all_active):
         raise InvalidInputError("give ids, or --all-active with or without filters", field="id")
     if task_ids:
-        done = interrupt_tasks(task_ids)
+        outcome = interrupt_tasks(task_ids)
     else:
-        # Not those that are submitted from now on: they belong to processes that live.
+        # Exclude tasks submitted from now on: their processes are alive.
         filters |= {"status": list(ACTIVE), "created_at__lt": format_time(system_clock())}
         count = background_tasks.count(filters)
         if count and not yes:
             confirm(f"Interrupt {counted(count, count)}?")
-        done = Interrupted()
+        outcome = Interrupted()
         for ids in active_ids(filters):
             more = interrupt_tasks(ids)
-            done.interrupted += more.interrupted
-            done.ended_before += more.ended_before
+            outcome.interrupted += more.interrupted
+            outcome.ended_before += more.ended_before
     if as_json:
-        print_json(dataclasses.asdict(done))
+        print_json(dataclasses.asdict(outcome))
     else:
-        console.say(f"{counted(len(done.interrupted), len(done.interrupted))} interrupted")
-        for task_id in done.ended_before:
+        console.say(f"{counted(len(outcome.interrupted), len(outcome.interrupted))} interrupted")
+        for task_id in outcome.ended_before:
             console.say(f"{task_id} had ended before")
-    for task_id in done.unknown:
+    for task_id in outcome.unknown:
         console.complain(f"error: there is no task {task_id}")
-    if done.unknown:
+    if outcome.unknown:
         raise typer.Exit(1)
 
 
 def confirm(question: str) -> None:
-    """Ask on a terminal; elsewhere refuse, for nobody could answer."""
+    """Ask on a terminal. Raise `InvalidInputError` elsewhere, since nobody could answer."""
     if not sys.stdin.isatty():
-        raise InvalidInputError(f"{question} Say so with --yes, for nobody can be asked here", field="yes")
+        raise InvalidInputError(f"{question} Nobody can be asked here: confirm with --yes", field="yes")
     typer.confirm(question, abort=True, err=True)
 
 
 def active_ids(filters: TaskFilters) -> Iterator[list[str]]:
-    """Pages of ids, until none is left: what was interrupted no longer matches."""
+    """Yield pages of ids until none is left. Interrupted tasks no longer match, so each page is the first."""
     while rows := background_tasks.list(0, MAXIMUM_PAGE, filters, "created_at")["rows"]:
         yield [row["id"] for row in rows]
 
@@ -284,12 +284,12 @@ def prune(
     no_organization: NoOrganization = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Remove tasks that ended, and last changed, longer ago than this."""
+    """Remove tasks that have ended and last changed longer ago than this."""
     enter_store(context)
     seconds = duration_seconds(older_than)
     scope = organization_of(organization, no_organization)
     filters = filters_of(user=user, organization=organization, no_organization=no_organization)
-    before = format_time(max(0, system_clock() - round(min(seconds, LONGEST_SECONDS) * 1_000_000)))
+    before = format_time(max(0, system_clock() - round(min(seconds, MAXIMUM_SECONDS) * 1_000_000)))
     filters |= {"status": list(FINAL), "updated_at__lt": before}
     with removal_progress(filters):
         removed = get_runtime().manager().prune(seconds, organization_id=scope, user_id=ANY if user is None else user)
@@ -302,13 +302,13 @@ def prune(
 def duration_seconds(text: str) -> float:
     match = DURATION.fullmatch(text)
     if match is None:
-        raise InvalidInputError(f"{text!r} is no duration: say 90s, 15m, 12h, 7d or 4w", field="older_than")
+        raise InvalidInputError(f"{text!r} is no duration: write 90s, 15m, 12h, 7d or 4w", field="older_than")
     return float(match[1]) * SECONDS[match[2]]
 
 
 @contextlib.contextmanager
 def removal_progress(filters: TaskFilters) -> Iterator[None]:
-    """On a terminal, a bar for a removal: how many of these tasks are left is counted while it goes on."""
+    """Show a bar on a terminal during a removal, by counting how many of these tasks remain."""
     total = background_tasks.count(filters) if console.error_console.is_terminal else 0
     if not total:
         yield
@@ -317,9 +317,9 @@ def removal_progress(filters: TaskFilters) -> Iterator[None]:
     with console.progress_bar("removing", total) as advance_to:
 
         def count() -> None:
-            # A count that fails costs the bar, not the removal.
+            # A failed count stops the bar, but not the removal.
             with contextlib.suppress(TaskBackendError):
-                while not ended.wait(COUNT_AGAIN_SECONDS):
+                while not ended.wait(RECOUNT_SECONDS):
                     advance_to(total - background_tasks.count(filters))
 
         counting = threading.Thread(target=contextvars.copy_context().run, args=(count,), daemon=True)

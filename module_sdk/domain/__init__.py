@@ -1,1 +1,1 @@
-"""What a task is: its fields, its states, its texts and times. Nothing here does I/O."""
+"""The definition of a task: fields, statuses, texts and times. Nothing in this package does I/O."""

@@ -1,4 +1,4 @@
-"""One change of a task, planned: what may be set together, from which statuses, and what follows (clauses LIFE)."""
+"""Plans a change of a task: its fields, the statuses that allow it, and what follows from it (clauses LIFE)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from module_sdk.errors import InvalidInputError
 
 
 class Change(NamedTuple):
-    """What `store_update` applies in one step; see there."""
+    """A change that `store_update` applies in one atomic step."""
 
     now: int
-    """Microseconds since 1970 UTC, by the writer's clock."""
+    """The time of the writer's clock, in microseconds since 1970 UTC."""
     allowed: tuple[TaskStatus, ...]
-    """The statuses a task must have for it."""
+    """The statuses from which the change may be made."""
     fields: Mapping[str, Any]
-    """Stored values by name, of `status, progress, label, checkpoint, result, error, confirmation`."""
+    """Stored values by field name, among `status, progress, label, checkpoint, result, error, confirmation`."""
     starts: bool = False
     ends: bool = False
 
@@ -39,9 +39,9 @@ def plan_change(
     error: str | Unset | None,
     confirmation: object,
 ) -> Change:
-    """Raises `InvalidInputError` for a value that no task can have, and for a change of nothing."""
+    """Return the change. Raise `InvalidInputError` for a value that no task can have, or if no field is changed."""
     fields: dict[str, Any] = {}
-    # One by one, since a loop over names, values and checks takes twice as long, at each report of progress.
+    # One statement per field: a loop takes twice as long, and every report of progress runs this.
     if status is not UNSET:
         fields["status"] = check_status(status)
     if progress is not UNSET:
@@ -60,7 +60,7 @@ def plan_change(
 
 
 def plan_move(now: int, wanted: TaskStatus, fields: dict[str, Any]) -> Change:
-    """A change of status, and what goes with it."""
+    """Return a change of status, with the fields that change along with it."""
     if wanted == COMPLETED:
         fields["progress"] = 1.0
     if wanted != WAITING_CONFIRMATION:

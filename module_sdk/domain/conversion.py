@@ -1,7 +1,7 @@
-"""What `json` cannot write as it is: converted as pydantic does, or refused with its path (DESIGN.md, "Maximums").
+"""Converts payloads that `json` cannot write unchanged as pydantic would, or refuses them with their path (ROW-10).
 
-Loaded by the first such payload. Containers are walked here, since an error has to name the place; each value inside
-them is written by pydantic, and so is every object that brings a serializer of pydantic's along.
+The first such payload imports this module. It walks the containers itself, because an error must name the path to the
+value. Pydantic writes the values inside, and every object that has a pydantic serializer.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ from module_sdk.domain.reports import error_text
 from module_sdk.errors import PayloadError
 
 Step = str | int
-"""A key, or an index: one step from a container to what it contains."""
+"""A key or an index: one step from a container to one of its items."""
 
-# pydantic writes bytes as text, of a coding that nobody can know afterwards, and iterators by using them up.
+# Pydantic writes bytes as text whose encoding is not recorded, and it exhausts iterators.
 REFUSED: Final = (bytes, bytearray, memoryview, Iterator)
 SEQUENCES: Final = (list, tuple, set, frozenset, collections.deque)
-# More steps than this are cut in the middle of a path, and longer keys at their end.
+# A longer path is cut in the middle, a longer key at its end.
 MAXIMUM_STEPS: Final = 16
 LONGEST_KEY: Final = 60
-# Where a model contains what pydantic cannot write, this key marks the place, and the value is the type's name.
+# Pydantic's fallback replaces a value that it cannot write by `{MARK: type name}`, so that the walk finds its path.
 MARK: Final = f"module-sdk refuses {uuid.uuid4()}"
 
 
 def converted(value: object, field: str, maximum: int) -> Any:
-    """A copy that consists of plain JSON alone. Raises `PayloadError`; every other failure becomes one, too."""
+    """Return a copy that consists only of plain JSON. Raise `PayloadError` for every failure."""
     conversion = Conversion(field, maximum)
     try:
         return conversion.convert(value)
     except PayloadError:
         raise
-    except Exception as error:  # the value's own code, and the limits of Python
-        # The path still leads to where it failed.
+    except Exception as error:  # from the value's own code, or a limit of Python
+        # `conversion.steps` still is the path to the value that failed.
         raise conversion.refusal(f"must be JSON: {error_text(error)}") from error
 
 
 class Conversion:
-    """Few calls for each level, since a payload may be deep and the stack of the caller as well."""
+    """The conversion of one payload, with few calls per level: the payload and the caller's stack may both be deep."""
 
     def __init__(self, field: str, maximum: int) -> None:
         self.field = field
         self.maximum = maximum
         self.steps: list[Step] = []
-        self.holders: list[int] = []
+        self.containers: list[int] = []
         self.items = 0
 
-    def convert(self, value: Any) -> Any:  # noqa: PLR0911  # one for each kind of value
+    def convert(self, value: Any) -> Any:  # noqa: PLR0911  # one return per kind of value
         self.items += 1
         if self.items > self.maximum:
             raise too_large(self.field, self.maximum)
@@ -78,7 +78,7 @@ class Conversion:
 
     def check_number(self, value: float) -> float:
         if isinstance(value, int):
-            int.__repr__(value)  # which Python refuses for thousands of digits
+            int.__repr__(value)  # Python raises for thousands of digits
         elif not math.isfinite(value):
             raise self.refusal(f"must be JSON: {float.__repr__(value)} is not")
         return value
@@ -94,8 +94,8 @@ class Conversion:
             raise self.refusal(f"must be JSON: {type(value).__name__} is not") from None
         return self.convert(written)
 
-    def convert_pairs(self, holder: object, pairs: Iterable[tuple[object, object]]) -> dict[str, Any]:
-        self.enter(holder)
+    def convert_pairs(self, container: object, pairs: Iterable[tuple[object, object]]) -> dict[str, Any]:
+        self.enter(container)
         written: dict[str, Any] = {}
         for key, value in pairs:
             if not isinstance(key, str):
@@ -105,37 +105,37 @@ class Conversion:
             self.steps.append(key)
             written[key] = self.convert(value)
             self.steps.pop()
-        self.holders.pop()
+        self.containers.pop()
         return written
 
-    def convert_items(self, holder: Iterable[object]) -> list[Any]:
-        self.enter(holder)
+    def convert_items(self, container: Iterable[object]) -> list[Any]:
+        self.enter(container)
         written: list[Any] = []
-        for index, item in enumerate(holder):
+        for index, item in enumerate(container):
             self.steps.append(index)
             written.append(self.convert(item))
             self.steps.pop()
-        self.holders.pop()
+        self.containers.pop()
         return written
 
-    def enter(self, holder: object) -> None:
-        if id(holder) in self.holders:
+    def enter(self, container: object) -> None:
+        if id(container) in self.containers:
             raise self.refusal("must not contain itself", MAXIMUM_DEPTH)
-        if len(self.holders) == MAXIMUM_DEPTH:
+        if len(self.containers) == MAXIMUM_DEPTH:
             raise self.refusal(f"must be nested at most {MAXIMUM_DEPTH} deep", MAXIMUM_DEPTH)
-        self.holders.append(id(holder))
+        self.containers.append(id(container))
 
     def refusal(self, reason: str, maximum: int | None = None) -> PayloadError:
         return PayloadError(f"{path_text(self.field, self.steps)} {reason}", field=self.field, maximum=maximum)
 
 
 def marked(value: object) -> dict[str, str]:
-    """For pydantic, in the place of what it cannot write."""
+    """Return the replacement for a value that pydantic cannot write."""
     return {MARK: type(value).__name__}
 
 
 def path_text(field: str, steps: list[Step]) -> str:
-    """`result.rows[3].at`; a key that is no identifier is quoted."""
+    """Return a path such as `result.rows[3].at`. A key that is not an identifier is quoted."""
     written = [step_text(step) for step in steps]
     if len(written) > MAXIMUM_STEPS:
         written[MAXIMUM_STEPS // 2 : -MAXIMUM_STEPS // 2] = ["…"]

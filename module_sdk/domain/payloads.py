@@ -1,6 +1,6 @@
-"""Checkpoints, results, confirmations and arguments as JSON text (DESIGN.md, "Maximums"; clauses ROW-07, BAD-01).
+"""Checkpoints, results, confirmations and arguments as JSON text (clauses ROW-07, BAD-01).
 
-Python's own `json` on purpose: faster libraries lose integers beyond 64 bits.
+This uses Python's own `json` on purpose: faster libraries lose integers beyond 64 bits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DEFAULT_MAXIMUM_BYTES: Final = 1_048_576
 HIGHEST_MAXIMUM_BYTES: Final = 4_194_304
 MAXIMUM_DEPTH: Final = 100
 
-# Kept, since `json.dumps` with settings of one's own makes an encoder for each text.
+# One shared encoder: `json.dumps` with non-default settings makes a new one per call.
 encoder: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 EXACT_TEXT: Final = frozenset((str,))
@@ -24,10 +24,10 @@ PAYLOAD_FIELDS: Final = ("checkpoint", "result", "confirmation", "arguments")
 
 
 def is_plain(value: object, field: str, maximum: int) -> bool:
-    """Whether `json` writes all of it without a change: text as keys, no other types, not too deep.
+    """Return whether `json` can write the value unchanged: text keys, JSON types only, and not nested too deeply.
 
-    Walks level by level, so that neither depth nor a cycle exhausts the stack. Raises `PayloadError` for more than
-    `maximum` items in all, which cannot fit; a structure that contains itself, beside others, has as many.
+    This walks level by level, so that neither depth nor a cycle exhausts the stack. It raises `PayloadError` for more
+    than `maximum` items in all, since these cannot fit; a structure that contains itself may reach that number.
     """
     level: list[Any] = [value]
     count = 0
@@ -59,25 +59,25 @@ def has_text_keys(item: dict[Any, Any]) -> bool:
 
 
 def has_only_scalars(item: Any) -> bool:
-    """Whether it is a dict or a list whose members are not even subclasses of what JSON has. One step of C each."""
+    """Return whether the item is a plain dict or list of scalars of exact JSON types. One C call checks all of them."""
     if type(item) is dict:
         return EXACT_SCALARS.issuperset(map(type, item.values()))
     return type(item) is list and EXACT_SCALARS.issuperset(map(type, item))
 
 
 def is_exact_json(value: object) -> bool:
-    """Whether reading the JSON of the value yields the same types again; the value is known to be JSON."""
-    left: list[Any] = [value]
-    while left:
-        item = left.pop()
+    """Return whether the JSON of the value, once decoded, has the same types. The value must be JSON."""
+    remaining: list[Any] = [value]
+    while remaining:
+        item = remaining.pop()
         if type(item) is dict:
             if not EXACT_TEXT.issuperset(map(type, item)):
                 return False
             if not has_only_scalars(item):
-                left.extend(item.values())
+                remaining.extend(item.values())
         elif type(item) is list:
             if not has_only_scalars(item):
-                left.extend(item)
+                remaining.extend(item)
         elif type(item) not in EXACT_SCALARS:
             return False
     return True
@@ -88,16 +88,17 @@ def too_large(field: str, maximum: int) -> PayloadError:
 
 
 def encode_payload(value: object, field: str, maximum: int = DEFAULT_MAXIMUM_BYTES) -> str | None:
-    """The JSON text that is stored, pure ASCII; `None` for `None`: at top level `None` and absent are one.
+    """Return the JSON text to store, in pure ASCII. `None` is returned for `None`, which means an absent payload.
 
-    Dates, UUIDs, Decimals, enums, sets, dataclasses, pydantic's models and the like become what pydantic writes.
-    Raises `PayloadError` that names the field, the path to what is no JSON, and for size and depth the maximum.
+    Dates, UUIDs, Decimals, enums, sets, dataclasses, pydantic models and the like are written as pydantic writes them.
+    Raises a `PayloadError` that names the field and the path to the value that is not JSON. If the payload is too large
+    or too deep, the error has the maximum.
     """
     if value is None:
         return None
     text = encode_plain(value, field, maximum)
     if text is None:
-        # Loaded here: plain JSON, which nearly every payload is, must not pay for it.
+        # Imported here, because plain JSON, as nearly every payload is, does not need it.
         from module_sdk.domain.conversion import converted  # noqa: PLC0415
 
         text = encoder.encode(converted(value, field, maximum))
@@ -107,23 +108,23 @@ def encode_payload(value: object, field: str, maximum: int = DEFAULT_MAXIMUM_BYT
 
 
 def encode_plain(value: object, field: str, maximum: int) -> str | None:
-    """The text of plain JSON; `None` for what has to be converted, or refused with its path."""
+    """Return the text of plain JSON, or `None` for a value that must be converted or refused with its path."""
     try:
         return encoder.encode(value) if is_plain(value, field, maximum) else None
     except PayloadError:
         raise
-    except Exception:  # another thread may be changing it, and a subclass of dict may do anything
+    except Exception:  # another thread may be changing the value, and a subclass of dict may do anything
         return None
 
 
 def plain_payload(value: Any, field: str, maximum: int = DEFAULT_MAXIMUM_BYTES) -> Any:
-    """The value itself if it is plain JSON, else the JSON that is written for it. Raises `PayloadError`."""
-    is_written_as_it_is = encode_plain(value, field, maximum) is not None
-    return value if is_written_as_it_is else decode_payload(encode_payload(value, field, maximum))
+    """Return the value itself if it is plain JSON, else a copy converted to plain JSON. May raise `PayloadError`."""
+    is_plain_json = encode_plain(value, field, maximum) is not None
+    return value if is_plain_json else decode_payload(encode_payload(value, field, maximum))
 
 
 def decode_payload(text: str | None) -> object:
-    """The value of a stored text; raises `TypeError` or `ValueError` for what is not JSON, as in a corrupt record."""
+    """Return the value of a stored text. Raise `TypeError` or `ValueError` if it is not JSON (a corrupt record)."""
     if text is None:
         return None
     if type(text) is not str:
@@ -135,7 +136,7 @@ def decode_payload(text: str | None) -> object:
 
 
 def finite(text: str) -> float:
-    """A number of JSON. Python's reader also takes NaN, Infinity and 1e999 for numbers, which are not JSON."""
+    """Return a JSON number. Raise `ValueError` for NaN, Infinity and 1e999, which only Python reads as numbers."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text:.20} is not a finite number")

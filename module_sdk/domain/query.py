@@ -1,4 +1,4 @@
-"""Filters and sorting of the read model, brought into the form that stores execute (clauses MODEL)."""
+"""Turns the filters and sorting of the read model into the form that stores execute (clauses MODEL)."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ TIME_FIELDS: Final = ("created_at", "updated_at")
 TIME_OPERATORS: Final[dict[str, Operator]] = {"gte": "at_least", "lt": "below"}
 MAXIMUM_OFFSET: Final = 2**62
 MAXIMUM_PAGE: Final = 1_000
-# Above NUL, which no id contains: every id there is, but not the empty text that stands for "no organization".
+# Every id is at or above this, since no id contains NUL. The empty text, which means "no organization", is below.
 SMALLEST_IDENTIFIER: Final = "\x01"
 
 Operator = Literal["any_of", "contains", "at_least", "below"]
 
 
 class Condition(NamedTuple):
-    """One comparison of a stored field; all text by bytes, absent values match only `any_of` with `None`."""
+    """One comparison of a stored field. Text is compared by bytes. Absent values match only `any_of` with `None`."""
 
     field: str
     operator: Operator
     value: Any
-    """A tuple of stored values (`any_of`, never empty, `None` for *has none*), otherwise one stored value."""
+    """For `any_of` a tuple of stored values, never empty, in which `None` means *has none*; else one stored value."""
 
     def matches(self, stored: Any) -> bool:
-        """For stores that filter in Python: whether the stored value of the field meets it."""
+        """Return whether a stored value of the field matches. For stores that filter in Python."""
         if self.operator == "any_of":
             return stored in self.value
         if stored is None:
@@ -53,16 +53,16 @@ class Condition(NamedTuple):
 
 
 class Sort(NamedTuple):
-    """Absent values come first ascending; ties are broken by id in the same direction, so the order is total."""
+    """A total order: ascending, absent values come first; ties are broken by id in the same direction."""
 
     field: RowField
     descending: bool
 
     def key(self, stored: Any, task_id: str) -> tuple[bool, Any, str]:
-        """For stores that sort in Python, ascending: the key of a task with that value in the field.
+        """Return the ascending sort key of a task with that value in the field. For stores that sort in Python.
 
-        Python compares text by code points, which is the order of UTF-8 bytes. A value that no task can have, such as
-        NaN, which is in no order, counts as absent: it must not disturb the order of the others.
+        Python compares text by code points, which is the order of UTF-8 bytes. A value that no task can have counts as
+        absent. NaN, for example, cannot be ordered and would disturb the order of the other tasks.
         """
         if isinstance(stored, str if self.field in TEXT_FIELDS else int | float) and not is_nan(stored):
             return (True, stored, task_id)
@@ -75,19 +75,19 @@ def is_nan(value: object) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """What a page or a count selects: `organization` is a stored scope, or `None` for every organization."""
+    """The selection of a page or a count. `organization` is a stored scope, or `None` for every organization."""
 
     organization: str | None
     conditions: tuple[Condition, ...]
     impossible: bool = False
-    """Some filter matches nothing that can exist, so the store need not be asked."""
+    """A filter matches no task that can exist, so the store need not be asked."""
 
 
 DEFAULT_SORT: Final = Sort("updated_at", descending=True)
 
 
 def parse_query(filters: TaskFilters | None, organization: str | None) -> Query:
-    """Raises `InvalidInputError` (a `ValueError`) for an unknown filter or a value of a wrong type."""
+    """Return the query. Raise `InvalidInputError` (a `ValueError`) for an unknown filter or a value of a wrong type."""
     if filters is not None and not isinstance(filters, Mapping):
         raise InvalidInputError("filters must be a mapping", field="filters")
     conditions: list[Condition] = []
@@ -100,7 +100,7 @@ def parse_query(filters: TaskFilters | None, organization: str | None) -> Query:
 
 
 def parse_filter(name: object, value: Any) -> list[Condition] | None:
-    """The conditions of one filter; `None` if nothing that can exist matches it."""
+    """Return the conditions of one filter, or `None` if no task that can exist matches it."""
     field, _, suffix = name.partition("__") if isinstance(name, str) else ("", "", "")
     if name in TEXT_FIELDS:
         values = any_of(field, value)
@@ -124,7 +124,7 @@ def parse_text_filter(field: str, suffix: str, text: str) -> list[Condition] | N
 
 
 def any_of(field: str, value: Any) -> tuple[str | None, ...]:
-    """The stored values that an exact filter accepts, without those that no task can have."""
+    """Return the stored values that an exact filter accepts, without values that no task can have."""
     values = value if isinstance(value, list | tuple | set | frozenset) else [value]
     accepted: dict[str | None, None] = {}
     for item in values:
@@ -143,7 +143,7 @@ def any_of(field: str, value: Any) -> tuple[str | None, ...]:
 
 
 def parse_sort(sort: TaskSort | None) -> Sort:
-    """From `{"field": …, "direction": "asc"|"desc"}`, `"-updated_at"`, `"label"` or `None` for the default order."""
+    """Return the order for `{"field": …, "direction": "asc"|"desc"}`, `"-updated_at"`, `"label"` or `None`."""
     if sort is None:
         return DEFAULT_SORT
     if isinstance(sort, Mapping):
@@ -162,7 +162,7 @@ def known_field(field: object) -> RowField:
 
 
 def check_count(value: object, field: str, minimum: int, maximum: int) -> int:
-    """An integer within the bounds; `bool` is not one."""
+    """Return the value if it is an integer within the bounds; a `bool` is refused. Raise `InvalidInputError` else."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInputError(f"{field} must be an integer, not {type(value).__name__}", field=field)
     if not minimum <= value <= maximum:

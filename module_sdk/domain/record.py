@@ -1,7 +1,8 @@
-"""The stored form of a task: what a backend's primitives take and give (DESIGN.md, "Storage rules").
+"""The stored form of a task, which a backend's primitives take and return.
 
-Only text, integers, one float and `None`: ids of users and organizations are canonical text (no organization is the
-empty text), times are integer microseconds, payloads are JSON text. `ROW_FIELDS` come first, in the order of a row.
+It contains only text, integers, one float and `None`. The ids of users and organizations are canonical text (the empty
+text means no organization), times are integer microseconds, payloads are JSON text. The fields of `ROW_FIELDS` come
+first, in the order of a row.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from module_sdk.domain.timestamps import HORIZON, LAST
 
 
 class StoredRow(NamedTuple):
-    """The ten listed fields, as stored. A lookup or page returns these, or any plain sequence in this order."""
+    """The ten fields of a row, as stored. A primitive may also return any plain sequence in this order."""
 
     id: str
     module: str
@@ -27,7 +28,7 @@ class StoredRow(NamedTuple):
 
 
 class TaskRecord(NamedTuple):
-    """A whole task, as stored."""
+    """All fields of a task, as stored."""
 
     id: str
     module: str
@@ -40,7 +41,7 @@ class TaskRecord(NamedTuple):
     created_at: int
     updated_at: int
     active_key: str | None
-    """The key while the task is active, `None` once it has ended: unique within an organization."""
+    """The key while the task is active, `None` once it has ended. Unique within an organization."""
     started_at: int | None
     finished_at: int | None
     checkpoint: str | None
@@ -54,18 +55,19 @@ class TaskRecord(NamedTuple):
         return StoredRow._make(self[: len(ROW_FIELDS)])
 
     def horizon(self) -> int:
-        """Up to when earlier tasks of its key count for a new task, by the clock that it brings (ORDER-11)."""
+        """Return the latest `created_at` of an earlier task of the key that a new task must still follow (ORDER-11)."""
         return min(self.created_at + HORIZON, LAST - 1)
 
     def is_of_one_moment(self) -> bool:
-        """Whether its times are all the same, as those of a new task are."""
+        """Return whether all its times are equal, as they are in a new task."""
         moment = self.created_at
         return self.updated_at == moment and self.started_at in (None, moment) and self.finished_at in (None, moment)
 
     def after(self, newest: int | None) -> TaskRecord:
-        """The new task, created after `newest`, the latest `created_at` of its key up to its horizon (ORDER-10).
+        """Return this new task, moved to after `newest` if necessary (ORDER-10).
 
-        Its other times follow where they would be before it.
+        `newest` is the latest `created_at` of its key up to its horizon. Other times that would be before the new
+        `created_at` are moved to it.
         """
         if newest is None or newest < self.created_at:
             return self
@@ -77,4 +79,4 @@ class TaskRecord(NamedTuple):
 ROW_FIELDS: Final = StoredRow._fields
 RECORD_FIELDS: Final = TaskRecord._fields
 FOLLOWING_TIMES: Final = ("updated_at", "started_at", "finished_at")
-"""Times that are never before `created_at`."""
+"""Times that must not be before `created_at`."""

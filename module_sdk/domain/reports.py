@@ -1,7 +1,7 @@
-"""Saying what happened: the text of an error, and a log entry that cannot fail.
+"""Error texts and log entries that cannot fail.
 
-Nothing that the code of others does in here may decide what becomes of a task: neither the texts of its errors nor the
-filters, handlers and formatters of the host's logging.
+These functions run code of others: the texts of exceptions, and the filters, handlers and formatters of the host's
+logging. An exception in that code must not change the outcome of a task.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ logger: Final = logging.getLogger("module_sdk.tasks")
 
 
 def is_a(kind: type | tuple[type, ...], value: object) -> bool:
-    """By its type alone: `isinstance` also asks the value for its `__class__`, which is code that may raise."""
+    """Return whether the type matches. `isinstance` would also read `__class__`, which may be code that raises."""
     return issubclass(type(value), kind)
 
 
 def type_name(error: BaseException) -> str:
-    """The name of its class, past a metaclass that may answer otherwise or raise."""
+    """Return the name of the error's class, bypassing a metaclass that may return another name or raise."""
     name: str = type.__dict__["__name__"].__get__(type(error))
     return name
 
 
 def error_text(error: BaseException) -> str:
-    """`Type: message`, as a task's error is kept. Never raises."""
+    """Return `Type: message`, the form in which a task's error is stored. Never raises."""
     try:
-        # An exact text: a subclass of `str` could do anything when it is formatted.
+        # An exact `str`: a subclass could do anything when it is formatted.
         message = str.__str__(str(error))
-    except BaseException:  # the message is code of the exception's author, which may exit, too
+    except BaseException:  # `__str__` is code of the exception's author and may even raise SystemExit
         message = "its message cannot be read"
     return f"{type_name(error)}: {message}"
 
@@ -39,12 +39,12 @@ def error_text(error: BaseException) -> str:
 def report(level: int, message: str, *arguments: object, error: BaseException | None = None) -> None:
     """Log on `module_sdk.tasks`, with the traceback of the error. Never raises.
 
-    `arguments` are exact texts and numbers. What a filter, handler or formatter that raises keeps from the log is
-    logged once more without the traceback, and goes to the standard error stream when that fails, too.
+    `arguments` must be exact texts and numbers. If a filter, handler or formatter raises, the entry is logged again
+    without the traceback; if that fails too, it is printed to the standard error stream.
     """
     try:
         logger.log(level, message, *arguments, exc_info=error)
-    except BaseException as trouble:  # of the host's logging
+    except BaseException as trouble:  # raised by the host's logging
         cause = "" if error is None else f": {error_text(error)}"
         text = f"{message % arguments}{cause} (logging it raised {error_text(trouble)})"
         for say in (functools.partial(logger.log, level, "%s"), functools.partial(print, file=sys.stderr)):

@@ -1,4 +1,4 @@
-"""Rows: what lookups and pages give to a caller (clauses ROW). The one place where speed outranks plainness."""
+"""The rows that lookups and pages return (clauses ROW). Only in this module does speed outrank simplicity."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from module_sdk.domain.timestamps import LAST, MICROSECONDS, MILLISECONDS, check
 
 logger = logging.getLogger("module_sdk.tasks")
 CHUNK: Final = 5_000
-# What needs no second look: module, label and key together within the maximum of the shortest.
+# Module, label and key that together are within the smallest of their maximums need no separate checks.
 ORDINARY_BYTES: Final = MAXIMUM_MODULE_BYTES
-# Above true and false, which are integers to Python.
+# Above True and False, which are integers in Python.
 FIRST_ORDINARY: Final = 2
 
 UNREADABLE: Final = (TypeError, ValueError, OverflowError, AttributeError)
-"""What is raised at a record that no version of this code wrote, whatever its fields hold."""
+"""The exceptions that a record raises if no version of this code wrote it, for any values of its fields."""
 
 
 class LookupResult(list[TaskRow]):
     """The rows of a lookup, newest first.
 
-    `error` is `None` for a real answer (an empty one too) and the exception for a failed one; `skipped` counts records
-    that the store holds but nobody can read.
+    `error` is the exception of a failed lookup and `None` for a real answer, even an empty one. `skipped` is the number
+    of records in the store that could not be read.
     """
 
     __slots__ = ("error", "skipped")
@@ -55,17 +55,17 @@ def rebuild_result(rows: list[TaskRow], error: Exception | None, skipped: int) -
 
 
 def row_from_stored(stored: Sequence[Any]) -> TaskRow:
-    """One row; raises one of `UNREADABLE` for a record that no version of this code wrote."""
+    """Return one row. Raise one of `UNREADABLE` for a record that no version of this code wrote."""
     rows: list[TaskRow] = []
     build_rows(iter((stored,)), rows.append)
     return rows[0]
 
 
 def rows_from_stored(stored_rows: Sequence[Sequence[Any] | None]) -> LookupResult:
-    """All readable rows in the given order; `skipped` counts the others (FAIL-10).
+    """Return all readable rows in the given order. `skipped` is the number of the others (FAIL-10).
 
-    `None` stands for a record that the backend itself could not take apart. A long list is emptied on the way, so that
-    the answer never lies in memory twice.
+    `None` means a record that the backend itself could not decode. A long list is emptied chunk by chunk, so that
+    memory never contains the whole answer twice.
     """
     result = LookupResult()
     if isinstance(stored_rows, list) and len(stored_rows) > CHUNK:
@@ -92,10 +92,9 @@ def add_rows(stored_rows: Sequence[Sequence[Any] | None], result: LookupResult) 
 
 
 def build_rows(remaining: Iterator[Any], add: Callable[[TaskRow], object]) -> None:
-    """Add one row for each record; raises at one that is unreadable, which has been taken from `remaining`.
+    """Add one row per record. Raise at an unreadable record, which is then already consumed from `remaining`.
 
-    Nothing is called for an ordinary row but what is in C: a call of Python for each time and id takes longer than all
-    the rest.
+    An ordinary row calls only functions written in C: a Python call per time and id takes longer than all the rest.
     """
     for task_id, module, label, status, progress, task_key, user, organization, created_at, updated_at in remaining:
         text = f"{module}{label}{task_key}"
@@ -111,7 +110,7 @@ def build_rows(remaining: Iterator[Any], add: Callable[[TaskRow], object]) -> No
             and progress.__class__ is float
             and 0.0 <= progress <= 1.0
             and FIRST_ORDINARY <= created_at <= updated_at <= LAST
-            # Only integers have this operation.
+            # Raises TypeError unless both are integers.
             and created_at | updated_at
         ):
             check_stored((task_id, module, label, status, progress, task_key, created_at, updated_at))
@@ -126,7 +125,7 @@ def build_rows(remaining: Iterator[Any], add: Callable[[TaskRow], object]) -> No
                 "task_key": task_key,
                 "user_id": identifiers[user],
                 "organization_id": organizations[organization],
-                # As in `format_time`, without the call.
+                # `format_time`, inlined.
                 "created_at": f"{days[created // 86_400_000]}{seconds[created // 1_000 % 86_400]}"
                 f"{MILLISECONDS[created % 1_000]}{MICROSECONDS[created_at % 1_000]}",
                 "updated_at": f"{days[updated // 86_400_000]}{seconds[updated // 1_000 % 86_400]}"
@@ -136,7 +135,7 @@ def build_rows(remaining: Iterator[Any], add: Callable[[TaskRow], object]) -> No
 
 
 def check_stored(fields: Sequence[Any]) -> None:
-    """Raise `ValueError` for what no task has, by the rules of `Task`; for rows that are out of the ordinary."""
+    """Raise `ValueError` for a value that no task can have. Only for rows that the fast check does not accept."""
     task_id, module, label, status, progress, task_key, created_at, updated_at = fields
     texts = [(module, "module", MAXIMUM_MODULE_BYTES, 1), (label, "label", MAXIMUM_LABEL_BYTES, 0)]
     if task_key is not None:
@@ -152,7 +151,7 @@ def check_stored(fields: Sequence[Any]) -> None:
     if type(progress) is not float or not 0.0 <= progress <= 1.0:
         raise ValueError(f"progress must be a number between 0 and 1, not {progress!a:.80}")
     for time, field in ((created_at, "created_at"), (updated_at, "updated_at")):
-        # A driver's own integers are good enough here.
+        # Subclasses of int, as some drivers return them, are accepted.
         check_time(int(time) if isinstance(time, int) and not isinstance(time, bool) else time, field)
     if updated_at < created_at:
         raise ValueError("updated_at must not be before created_at")

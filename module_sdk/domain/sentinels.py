@@ -1,4 +1,4 @@
-"""Values that mean "not given", for arguments where `None` has a meaning of its own."""
+"""Default values for arguments in which `None` has a meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Unset(enum.Enum):
 
 
 ANY: Final = Anything.ANY
-"""Every organization (or user): said by operators and maintenance, never by a lookup."""
+"""Every organization (or user). Operators and maintenance use it; a lookup never does."""
 
 UNSET: Final = Unset.UNSET
 """Leave the field as it is."""

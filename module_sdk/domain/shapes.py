@@ -1,6 +1,6 @@
-"""The shapes of what public calls take and return. At run time they are plain `dict`s and `str`s.
+"""The types of the arguments and results of public calls. At run time these are plain `dict`s and `str`s.
 
-`from module_sdk import TaskRow, TaskView` and so on: the names are for annotations, and cost a call nothing.
+Import them for annotations (`from module_sdk import TaskRow, TaskView`). They do not slow calls down.
 """
 
 from __future__ import annotations
@@ -29,30 +29,31 @@ __all__ = [
 Item = TypeVar("Item")
 
 Identifier: TypeAlias = int | str | uuid.UUID
-"""The id of a user or an organization. A UUID is its text, and comes back as that."""
+"""The id of a user or an organization. A UUID is stored and returned as text."""
 
 AnyTaskId: TypeAlias = str | uuid.UUID
-"""The id of a task, or the UUID that it is the text of."""
+"""The id of a task, as text or as a UUID."""
 
+# `Any`, because only the code that wrote a payload knows its type.
 Json: TypeAlias = Any
-"""Plain JSON: `None`, `bool`, `int`, `float`, `str`, `list`, or `dict` with text keys. Only its writer knows more."""
+"""Plain JSON: `None`, `bool`, `int`, `float`, `str`, `list`, or `dict` with text keys."""
 
 Work: TypeAlias = Coroutine[Any, Any, object]
-"""A coroutine object, as the call of an `async def` function returns it."""
+"""A coroutine object, as returned by calling an `async def` function."""
 
 ActiveStatus: TypeAlias = Literal["pending", "running", "waiting_confirmation"]
 FinalStatus: TypeAlias = Literal["completed", "failed", "interrupted"]
 TaskStatus: TypeAlias = ActiveStatus | FinalStatus
 
 TaskChange: TypeAlias = Literal["created", "updated"] | TaskStatus
-"""What an event or observer reports: the status that the task moved to, or a change without a move."""
+"""The change that an event or observer reports: the new status, or `created`, or `updated` if it did not move."""
 
 LookupName: TypeAlias = Literal["list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix"]
 LOOKUPS: Final[tuple[LookupName, ...]] = get_args(LookupName)
 
 
 class TaskRow(TypedDict):
-    """The ten listed fields of a task, as lookups and pages return them."""
+    """The ten fields of a task that lookups and pages return."""
 
     id: str
     """A UUID in canonical lower-case form."""
@@ -70,22 +71,22 @@ class TaskRow(TypedDict):
 
 
 class TaskView(TaskRow):
-    """A row, and what only a call for one task reads."""
+    """A row, with the fields that only a call for a single task reads."""
 
     checkpoint: Json
-    """What the work reported last with its progress."""
+    """The value that the work last reported with its progress."""
     result: Json
-    """What the work returned."""
+    """The value that the work returned."""
     error: str | None
-    """`Type: message` of a task that failed; why a task was interrupted."""
+    """`Type: message` if the task failed, or the reason why it was interrupted."""
     started_at: str | None
     finished_at: str | None
     confirmation: Json
-    """What to show while the status is `waiting_confirmation`."""
+    """The value to show while the status is `waiting_confirmation`."""
 
 
 class TaskDict(TaskView):
-    """Every field of a task, as `Task.to_dict` returns them and `Task.from_dict` takes them."""
+    """Every field of a task, as `Task.to_dict` returns and `Task.from_dict` takes them."""
 
     function: str | None
     arguments: Json
@@ -119,7 +120,7 @@ Direction: TypeAlias = Literal["asc", "desc"]
 
 
 class SortOrder(TypedDict):
-    """One field and a direction; ascending where that is left out."""
+    """One field and a direction. The default direction is ascending."""
 
     field: RowField
     direction: NotRequired[Direction]
@@ -129,17 +130,17 @@ TaskSort: TypeAlias = SortOrder | RowField | RowFieldDescending
 """`"label"`, `"-updated_at"`, or `{"field": "label", "direction": "asc"}`."""
 
 OneOrMore: TypeAlias = Item | Sequence[Item] | AbstractSet[Item]
-"""One value, or a list, tuple or set of them, which means any of these. An empty one matches nothing."""
+"""One value, or a list, tuple or set of alternatives. An empty one matches nothing."""
 
 Time: TypeAlias = str | datetime.datetime
 """ISO 8601 text with a time zone, or an aware `datetime`."""
 
 
 class TaskFilters(TypedDict, total=False):
-    """What a page or a count selects: a task must pass every filter.
+    """The filters of a page or a count. A task must pass every filter.
 
-    A field alone is compared as a whole, and `None` means *has none*. `__contains` and `__startswith` compare text
-    literally, `__gte` (at or after) and `__lt` (before) compare times.
+    A plain field name is an exact match, and `None` means *has none*. `__contains` and `__startswith` compare text
+    literally; `__gte` (at or after) and `__lt` (before) compare times.
     """
 
     id: OneOrMore[str | uuid.UUID]
@@ -174,7 +175,7 @@ class TaskPage(TypedDict):
 
     rows: list[TaskRow]
     total_rows: int
-    """How many tasks pass the filters on all pages together."""
+    """The number of tasks that pass the filters, on all pages together."""
     page: int
     page_size: int
     filters: TaskFilters
@@ -192,7 +193,7 @@ class ChangedEvent(TypedDict):
 
 
 class ProgressEvent(TypedDict):
-    """`emit_progress` was called; nothing was stored. What the call left out is `None`."""
+    """`emit_progress` was called; nothing was stored. Arguments that were not passed are `None`."""
 
     type: Literal["progress"]
     task_id: str
@@ -205,7 +206,7 @@ TaskEvent: TypeAlias = ChangedEvent | ProgressEvent
 
 
 class LookupManager(Protocol):
-    """The least that `configure(manager=…)` takes: an object with the three lookups, whatever they do."""
+    """The minimum that `configure(manager=…)` accepts: an object with the three lookups."""
 
     def list_user_tasks(self, user_id: Any, organization_id: Any, /, *, limit: Any) -> object:
         """See `TaskManager.list_user_tasks`."""

@@ -1,4 +1,4 @@
-"""The states of a task and the legal moves between them (DESIGN.md, "Task record"; clauses LIFE)."""
+"""The statuses of a task and the legal moves between them (clauses LIFE)."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ FINAL: Final[tuple[FinalStatus, ...]] = (COMPLETED, FAILED, INTERRUPTED)
 
 
 def sources(wanted: TaskStatus) -> tuple[TaskStatus, ...]:
-    """The statuses from which a task may move to `wanted`, in a fixed order."""
+    """Return the statuses from which a task may move to `wanted`, in a fixed order."""
     return tuple(status for status, targets in LEGAL_MOVES.items() if wanted in targets)

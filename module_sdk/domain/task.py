@@ -1,4 +1,4 @@
-"""A task: one run of some background work, valid by construction (DESIGN.md, "Task record")."""
+"""The class `Task`, whose instances are always valid."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ TIME_FIELDS = ("created_at", "updated_at", "started_at", "finished_at")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """Times are integer microseconds since 1970 UTC; payloads are JSON.
+    """A piece of background work. Times are integer microseconds since 1970 UTC; payloads are JSON.
 
-    Raises `InvalidInputError` for a field that no task can have. Payloads are checked, and dates, UUIDs, dataclasses
-    and the like are converted, when they are written: what comes back from a store is plain JSON.
+    Raises `InvalidInputError` for a value that no task can have. Payloads are checked when they are written to a store,
+    and dates, UUIDs, dataclasses and the like are converted then: a store returns plain JSON.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Task:
     error: str | None = None
     confirmation: Json = None
     function: str | None = None
-    """The registered name that the task runs, if it was started by name."""
+    """The name of the registered function that the task runs, if it was started by name."""
     arguments: Json = None
 
     @classmethod
@@ -82,22 +82,22 @@ class Task:
         function: str | None = None,
         arguments: object = None,
     ) -> Self:
-        """Return a new pending task with an id of its own.
+        """Return a new pending task with a new id.
 
-        Of two tasks that a process makes without `now`, the later one also has the greater id.
+        If a process makes two tasks without `now`, the later one also has the greater id.
 
         Args:
             user_id: An integer, text or a UUID.
-            organization_id: The same; `None` means no organization.
+            organization_id: An integer, text or a UUID; `None` means no organization.
             module: 1 to 255 bytes of UTF-8.
             label: At most 1,024 bytes of UTF-8.
-            task_key: At most 1,024 bytes of UTF-8; `""` is no key.
-            now: When the task is created, in microseconds since 1970 UTC; default: the host's clock.
-            function: The name of the registered function that it runs.
-            arguments: Its arguments: JSON.
+            task_key: At most 1,024 bytes of UTF-8; `""` means no key.
+            now: The time of creation in microseconds since 1970 UTC. The default is the host's clock.
+            function: The name of the registered function to run.
+            arguments: The arguments of that function, as JSON.
 
         Raises:
-            InvalidInputError: A field is one that no task can have.
+            InvalidInputError: A field has a value that no task can have.
         """
         if now is None:
             with system_clock.lock:
@@ -143,11 +143,11 @@ class Task:
 
     @property
     def is_active(self) -> bool:
-        """Pending, running or waiting for a confirmation: such a task holds its key."""
+        """Whether the task is pending, running or waiting for a confirmation. Only such a task holds its key."""
         return self.status in ACTIVE
 
     def to_row(self) -> TaskRow:
-        """Return the ten listed fields, as lookups return them."""
+        """Return the ten fields that lookups return."""
         return {
             "id": self.id,
             "module": self.module,
@@ -155,7 +155,7 @@ class Task:
             "status": self.status,
             "progress": self.progress,
             "task_key": self.task_key,
-            # A UUID has become its text, see `__post_init__`.
+            # `__post_init__` has turned a UUID into text.
             "user_id": cast("int | str", self.user_id),
             "organization_id": cast("int | str | None", self.organization_id),
             "created_at": format_time(self.created_at),
@@ -163,16 +163,16 @@ class Task:
         }
 
     def to_view(self) -> TaskView:
-        """Return the row plus `checkpoint, result, error, started_at, finished_at, confirmation` (ROW-06)."""
+        """Return the row with `checkpoint, result, error, started_at, finished_at, confirmation` added (ROW-06)."""
         fields = self.fields_with_times_as_text()
         del fields["function"], fields["arguments"]
         return cast("TaskView", fields)
 
     def to_dict(self) -> TaskDict:
-        """Return every field as plain JSON, times as ISO 8601 text. `from_dict` returns an equal task.
+        """Return every field as plain JSON, with times as ISO 8601 text. `from_dict` turns it into an equal task.
 
         Raises:
-            PayloadError: A payload that was never written to a store is not JSON, or too large.
+            PayloadError: A payload that was never written to a store is not JSON or is too large.
         """
         fields = self.fields_with_times_as_text()
         for name in PAYLOAD_FIELDS:
@@ -190,7 +190,7 @@ class Task:
         """Return the task of a `TaskDict` or a `TaskView`.
 
         Raises:
-            InvalidInputError: A field is missing, unknown, or one that no task can have.
+            InvalidInputError: A field is missing or unknown, or has a value that no task can have.
         """
         known = {field.name: field for field in dataclasses.fields(cls)}
         for name in fields:
@@ -206,7 +206,7 @@ class Task:
         return cls(**values)
 
     def to_record(self, maximum_payload_bytes: int = DEFAULT_MAXIMUM_BYTES) -> TaskRecord:
-        """The stored form. Raises `PayloadError` for a payload that is not JSON, too deep or too large."""
+        """Return the stored form. Raise `PayloadError` for a payload that is not JSON, too deep or too large."""
         return TaskRecord(
             id=self.id,
             module=self.module,
@@ -230,7 +230,7 @@ class Task:
         )
 
     def as_recorded(self, record: TaskRecord) -> Self:
-        """The task of its own record: itself, unless a payload was converted to JSON."""
+        """Return this task as a store returns it: itself, unless `record` has a payload that was converted to JSON."""
         for payload in (self.arguments, self.checkpoint, self.result, self.confirmation):
             if payload is not None and not is_exact_json(payload):
                 return self.from_record(record)
@@ -238,9 +238,9 @@ class Task:
 
     @classmethod
     def from_record(cls, record: TaskRecord) -> Self:
-        """The task of a stored form. Raises `TaskBackendError` for a record that no version of this code wrote."""
+        """Return the task of a record. Raise `TaskBackendError` for a record that no version of this code wrote."""
         if not isinstance(record, TaskRecord):
-            raise TaskBackendError(f"the store gave {type(record).__name__} where a TaskRecord belongs")
+            raise TaskBackendError(f"the store returned {type(record).__name__} instead of a TaskRecord")
         try:
             fields: dict[str, Any] = {**row_from_stored(record.row())}
             fields |= {name: getattr(record, name) for name in (*TIME_FIELDS, "error", "function")}
@@ -263,7 +263,7 @@ def check_status(value: object) -> TaskStatus:
 
 
 def check_progress(value: object) -> float:
-    """The progress clamped to 0..1; NaN, infinities and other types are refused (LIFE-04)."""
+    """Return the progress, clamped to 0..1. Raise `InvalidInputError` for NaN, infinities and other types (LIFE-04)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInputError(f"progress must be a number, not {type(value).__name__}", field="progress")
     if isinstance(value, float) and not math.isfinite(value):
@@ -277,5 +277,5 @@ def check_error(value: object) -> str | None:
 
 
 def check_key(value: object) -> str | None:
-    """The key, or `None` for none; the empty text is no key (KEY-03)."""
+    """Return the key, or `None` if there is none. The empty text means no key (KEY-03)."""
     return None if value is None else check_text(value, "task_key", MAXIMUM_KEY_BYTES) or None

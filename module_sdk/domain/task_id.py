@@ -1,4 +1,4 @@
-"""What submitting work returns: the id of a task, which also knows whether the call created that task."""
+"""The id that a submission of work returns. It also says whether the call created the task."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Self
 
 
 class TaskId(str):
-    """An id, with all that a `str` does: it is equal to the same text, hashes alike, and is written as it is.
+    """The id of a task. It compares, hashes and prints like the same `str`.
 
-    `created` is false if an active task held the key: then nothing was started, and the id is that task's (DEDUP-01).
+    `created` is false if an active task already had the key. Then no work was started and the id is that task's
+    (DEDUP-01).
     """
 
     __slots__ = ("created",)

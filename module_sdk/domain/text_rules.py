@@ -1,4 +1,4 @@
-"""Which texts and ids a task may have; written once, for every store (DESIGN.md, "Maximums" and "Session")."""
+"""The texts and ids that a task may have, the same for every store."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MAXIMUM_KEY_BYTES: Final = 1_024
 MAXIMUM_LABEL_BYTES: Final = 1_024
 MAXIMUM_MODULE_BYTES: Final = 255
 MAXIMUM_ERROR_BYTES: Final = 65_536
-# Nearly every id lies below, and needs no look at its length.
+# Nearly every integer id is below this, and then its length need not be checked.
 ORDINARY_INTEGERS: Final = 2**63
-# Beyond it the table is emptied, so that a stream of new users costs time but no memory.
+# A larger table is emptied, so that an endless stream of new users takes time but no memory.
 MAXIMUM_IDENTIFIERS: Final = 65_536
 
 CANONICAL_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
-# The id of a task with an `x` for each of its digits, by a table, is this text: a quarter of the time of a search.
+# Translating each digit of a task id to `x` gives this text. It takes a quarter of the time of a regular expression.
 TASK_ID_SHAPE: Final = b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 TASK_ID_TABLE: Final = bytes.maketrans(b"0123456789abcdefx", b"xxxxxxxxxxxxxxxx?")
 LAST_CODE_POINT: Final = 0x10FFFF
@@ -34,23 +34,23 @@ UUIDS: Final = (uuid.UUID, uuid_utils.UUID)
 
 
 def plain_text(value: object, field: str) -> str:
-    """The value as an exact `str`; `InvalidInputError` for any other type."""
+    """Return the text as an exact `str`. Raise `InvalidInputError` for any other type."""
     if not isinstance(value, str):
         raise InvalidInputError(f"{field} must be text, not {type(value).__name__}", field=field)
-    # A subclass (an enum member, a lazy translation) may override what str() gives.
+    # A subclass (an enum member, a lazy translation) may override `__str__`.
     return value if type(value) is str else str.__str__(value)
 
 
 def fits(text: str, maximum: int) -> bool:
-    """Whether a store can hold the text: no NUL, no lone surrogate, at most `maximum` bytes of UTF-8."""
-    if text.isascii():  # a fifth of the time of the search, for nearly every text there is
+    """Return whether a store can contain the text: no NUL, no lone surrogate, at most `maximum` bytes of UTF-8."""
+    if text.isascii():  # as nearly every text is; takes a fifth of the time of the search
         return len(text) <= maximum and "\0" not in text
     return UNSTORABLE.search(text) is None and (len(text) * 4 <= maximum or len(text.encode()) <= maximum)
 
 
 def check_text(value: object, field: str, maximum: int, *, minimum: int = 0) -> str:
-    """The text, if a task may have it; otherwise an `InvalidInputError` that says which rule it breaks."""
-    # As nearly every text is, and without a call: five are checked for each task that is made.
+    """Return the text if a task may have it. Raise an `InvalidInputError` that names the broken rule otherwise."""
+    # Fast path for short ASCII strings; this runs five times per task.
     if type(value) is str and value.isascii() and minimum <= len(value) <= maximum and "\0" not in value:
         return value
     text = plain_text(value, field)
@@ -64,12 +64,12 @@ def check_text(value: object, field: str, maximum: int, *, minimum: int = 0) -> 
 
 
 def identifier_text(value: object, field: str) -> str:
-    """The canonical text of an id, which is what stores hold; `InvalidInputError` for a wrong type (SCOPE-04, 07).
+    """Return the canonical text of an id, as it is stored. Raise `InvalidInputError` for a wrong type (SCOPE-04, 07).
 
-    The text may still be one that no task can have: see `fits`.
+    The text may still be too long or unstorable: the caller must check that with `fits`.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        # Python refuses to write integers of thousands of digits in decimal; in hexadecimal they are too long as well.
+        # Python refuses to format integers of thousands of digits in decimal. Their hexadecimal text is also too long.
         return int.__repr__(value) if value.bit_length() <= MAXIMUM_IDENTIFIER_BYTES * 4 else hex(value)
     if not isinstance(value, str):
         if isinstance(value, UUIDS):
@@ -82,17 +82,17 @@ def identifier_text(value: object, field: str) -> str:
 
 
 def task_id_text(value: object, field: str = "task_id") -> str:
-    """The id of a task as an exact `str`, of a UUID too; `InvalidInputError` for any other type."""
+    """Return the id of a task, text or a UUID, as an exact `str`. Raise `InvalidInputError` for any other type."""
     if type(value) is str:  # as nearly every id is
         return value
     return str(value) if isinstance(value, UUIDS) else plain_text(value, field)
 
 
 class Identifiers(dict[str, int | str]):
-    """What canonical texts stand for: `"7"` is `7`, `"007"` stays text (SCOPE-04, ROW-08). Made when first asked for.
+    """A cache of the ids that stored texts mean: `"7"` means `7`, `"007"` stays text (SCOPE-04, ROW-08).
 
-    A dictionary, because that answers without a call of Python, for each row twice. Raises `ValueError` for what is no
-    id, as found in a corrupt record.
+    It is a dictionary because a lookup in it needs no Python call; every row makes two. Raises `ValueError` for a text
+    that is not an id, as in a corrupt record.
     """
 
     def __missing__(self, text: str) -> int | str:
@@ -106,7 +106,7 @@ class Identifiers(dict[str, int | str]):
 
 
 class Organizations(dict[str, int | str | None]):
-    """`Identifiers` of organizations: the empty text stands for none."""
+    """`Identifiers` for organizations: the empty text means no organization."""
 
     def __missing__(self, text: str) -> int | str | None:
         value = identifiers[text] if text != "" else None
@@ -121,7 +121,7 @@ organizations: Final = Organizations()
 
 
 def check_identifier(value: object, field: str) -> int | str:
-    """The id in its canonical form, if a task may have it."""
+    """Return the id in its canonical form. Raise `InvalidInputError` if no task can have it."""
     if type(value) is int and abs(value) < ORDINARY_INTEGERS:
         return value
     text = check_text(identifier_text(value, field), field, MAXIMUM_IDENTIFIER_BYTES)
@@ -129,25 +129,25 @@ def check_identifier(value: object, field: str) -> int | str:
 
 
 def new_task_id() -> str:
-    """A UUIDv7, rising within a process, so that two tasks of one microsecond keep their order."""
+    """Return a UUIDv7. Ids rise within a process, so that two tasks of the same microsecond keep their order."""
     return str(uuid_utils.uuid7())
 
 
 def is_task_id(text: str) -> bool:
-    """Whether the text is a UUID in canonical lower-case form; no other text is the id of a task."""
+    """Return whether the text is a UUID in canonical lower-case form, as every task id is."""
     return text.isascii() and text.encode().translate(TASK_ID_TABLE) == TASK_ID_SHAPE
 
 
 def storable_error(text: str) -> str:
-    """An error text as it is kept: unstorable characters replaced, cut at 64 KiB on a character's border."""
+    """Return an error text as it is stored: unstorable characters replaced, cut at 64 KiB between two characters."""
     text = UNSTORABLE.sub(REPLACEMENT, text)
     return text.encode()[:MAXIMUM_ERROR_BYTES].decode(errors="ignore")
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The smallest text above every text that starts with `prefix`; `None` if nothing is above (PREFIX-06).
+    """Return the smallest text above all texts that start with `prefix`, or `None` if there is none (PREFIX-06).
 
-    Code points and UTF-8 bytes sort alike, so the bound holds in every store that compares bytes.
+    Code points and UTF-8 bytes sort alike, so the bound is right for every store that compares bytes.
     """
     while prefix:
         last = ord(prefix[-1])

@@ -1,4 +1,4 @@
-"""Times: integer microseconds since 1970 UTC inside, fixed-width ISO 8601 text outside (clauses ROW-02, ORDER-07)."""
+"""Times: integer microseconds since 1970 UTC inside, ISO 8601 text of fixed width for callers (ROW-02, ORDER-07)."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ FIRST = (datetime.datetime(1, 1, 1, tzinfo=datetime.UTC) - EPOCH) // MICROSECOND
 LAST = (datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=datetime.UTC) - EPOCH) // MICROSECOND
 
 DAY_MICROSECONDS = 86_400_000_000
-# A few years of days; beyond it the table is emptied, so a hostile spread of dates costs time but no memory.
+# Eleven years of days. A larger table is emptied, so that a hostile spread of dates takes time but no memory.
 MAXIMUM_DAYS = 4_096
 
-# How far the times of a write may be from the clock of the store's server (ORDER-12). Hosts agree to a second.
+# The largest difference between the times of a write and the clock of the store's server (ORDER-12). The clocks of
+# hosts normally agree to a second.
 CLOCK_TOLERANCE: Final = 2_000_000
-# Where only the writer's clock is there to compare with, an earlier task of the same key counts up to here ahead of it
-# (ORDER-10): more than a clock that was set back by a wrong time zone, and less than the day of a clock that is wrong.
+# Where no server clock is used, an earlier task of the same key counts if it is at most this far ahead of the writer's
+# clock (ORDER-10). A clock set back by a wrong time zone is within it; a clock that is a whole day off is not.
 HORIZON: Final = DAY_MICROSECONDS // 2
 
 # Longer than any process lives; float() overflows on large integers.
 LONGEST_WAIT_SECONDS = 1e12
 
-# Looked up instead of formatted, which takes half as long again.
+# Precomputed: formatting takes half as long again.
 MILLISECONDS: Final = [f"{number:03d}" for number in range(1_000)]
 MICROSECONDS: Final = [f"{number:03d}+00:00" for number in range(1_000)]
 
 
 class Days(dict[int, str]):
-    """The text of each day since 1970, made when it is first asked for."""
+    """The texts of days since 1970, made when they are first read."""
 
     def __missing__(self, day: int) -> str:
         text = f"{(EPOCH + datetime.timedelta(days=day)).date().isoformat()}T"
@@ -49,7 +50,7 @@ class Days(dict[int, str]):
 
 
 class Seconds(dict[int, str]):
-    """The text of each second of a day, made when it is first asked for."""
+    """The texts of the seconds of a day, made when they are first read."""
 
     def __missing__(self, second: int) -> str:
         text = self[second] = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}."
@@ -61,13 +62,13 @@ seconds = Seconds()
 
 
 class ProcessClock:
-    """The host's clock in microseconds since 1970 UTC; in one process each reading is later than the one before.
+    """The host's clock in microseconds since 1970 UTC, except that each reading in a process is later than the last.
 
-    Where the host's clock is set back, it waits, moving on by one microsecond a reading, until that has caught up.
+    After the host's clock is set back, each reading is one microsecond later, until the host's clock has caught up.
     """
 
     def __init__(self) -> None:
-        # Reentrant, since a signal's handler may create a task while its own thread reads the clock.
+        # Reentrant: a signal handler may create a task while it interrupts a reading in the same thread.
         self.lock = threading.RLock()
         self.last = FIRST
 
@@ -77,7 +78,7 @@ class ProcessClock:
             return now
 
     def renew_lock(self) -> None:
-        """In a forked child: a thread that is not here may hold the lock."""
+        """Replace the lock in a forked child: a thread that does not exist there may have locked it."""
         self.lock = threading.RLock()
 
 
@@ -88,9 +89,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def format_time(microseconds: int) -> str:
-    """`1993-10-01T07:00:03.000000+00:00`: always 32 characters, so that text sorts as time does.
+    """Return `1993-10-01T07:00:03.000000+00:00`: always 32 characters, so that texts sort as times do.
 
-    Raises `TypeError`, `ValueError` or `OverflowError` for what is not a time, as found in a corrupt record.
+    Raises `TypeError`, `ValueError` or `OverflowError` for a value that is not a time, as in a corrupt record.
     """
     day, rest = divmod(microseconds, DAY_MICROSECONDS)
     second, fraction = divmod(rest, 1_000_000)
@@ -98,7 +99,7 @@ def format_time(microseconds: int) -> str:
 
 
 def parse_time(value: object, field: str) -> int:
-    """Microseconds of an ISO 8601 text or an aware `datetime`; `InvalidInputError` for anything else."""
+    """Return the microseconds of an ISO 8601 text or an aware `datetime`. Raise `InvalidInputError` for others."""
     if isinstance(value, str):
         try:
             value = datetime.datetime.fromisoformat(value)
@@ -110,16 +111,16 @@ def parse_time(value: object, field: str) -> int:
 
 
 def check_timeout(seconds: object) -> float:
-    """A number of seconds to wait, an infinite one included; `InvalidInputError` for anything else."""
+    """Return a number of seconds to wait, which may be infinite. Raise `InvalidInputError` for anything else."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
         raise InvalidInputError("timeout_seconds must be a number that is not negative", field="timeout_seconds")
     return float(min(seconds, LONGEST_WAIT_SECONDS))
 
 
 def check_time(microseconds: object, field: str) -> int:
-    """The value itself, if it is an integer that lies in the years 1 to 9999."""
+    """Return the value if it is an integer in the years 1 to 9999. Raise `InvalidInputError` otherwise."""
     if type(microseconds) is not int:
         raise InvalidInputError(f"{field} must be an integer of microseconds since 1970 UTC", field=field)
     if not FIRST <= microseconds <= LAST:
-        raise InvalidInputError(f"{field} must lie in the years 1 to 9999", field=field, maximum=LAST)
+        raise InvalidInputError(f"{field} must be in the years 1 to 9999", field=field, maximum=LAST)
     return microseconds

@@ -1,1 +1,1 @@
-"""What a call of the facade needs: the settings, the manager, the session, lookups that never raise."""
+"""The facade: settings, the configured manager, sessions, events, and lookups that never raise."""

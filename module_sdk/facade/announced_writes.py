@@ -1,4 +1,4 @@
-"""Writing task state for the facade: the manager decides, then observers and subscribers are told."""
+"""Writes of task state for the facade: the manager stores the change, then observers and subscribers are called."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from module_sdk.store.manager import TaskManager
 
 
 def maximum_payload_bytes(manager: TaskManager) -> int:
-    """The manager's own; an injected object that is no `TaskManager` may say nothing of it."""
+    """Return the manager's limit, or the default for an injected object that is not a `TaskManager`."""
     return manager.options.maximum_payload_bytes if isinstance(manager, TaskManager) else DEFAULT_MAXIMUM_BYTES
 
 
 def create_task(manager: TaskManager, task: Task) -> tuple[Task, bool]:
-    """`TaskManager.create`, announced as `created` if it was."""
+    """Call `TaskManager.create` and, if the task was created, announce it as `created`."""
     holder, created = manager.create(task)
     if created:
         announce(holder.to_row, "created")
@@ -30,7 +30,7 @@ def create_task(manager: TaskManager, task: Task) -> tuple[Task, bool]:
 def update_task(
     manager: TaskManager, task_id: AnyTaskId, scope: Identifier | Anything | None, **fields: Any
 ) -> TaskRow | None:
-    """`TaskManager.update`, announced by the new status, or as `updated`."""
+    """Call `TaskManager.update` and announce the change: the new status, or `updated` if the status did not change."""
     row = manager.update(task_id, organization_id=scope, **fields)
     if row is not None:
         announce(row.copy, fields.get("status", "updated"))
@@ -38,12 +38,12 @@ def update_task(
 
 
 def somebody_listens() -> bool:
-    """Whether changes are to be announced, for which their rows are needed."""
+    """Return whether changes must be announced, which requires their rows."""
     return observers.are_there() or bool(subscribers.current)
 
 
 def announce(new_row: Callable[[], TaskRow], change: TaskChange) -> None:
-    """Tell those who listen; mostly nobody does, and then no row is made for them."""
+    """Notify observers and subscribers. Build the row only if there are any, which is rare."""
     if observers.are_there():
         observers.notify("module_sdk_task_changed", row=new_row(), change=change)
     if subscribers.current:

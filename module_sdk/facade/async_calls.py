@@ -1,6 +1,6 @@
-"""How asynchronous calls reach the store: one thread hop away (DESIGN.md; clause FAIL-12).
+"""How asynchronous calls reach the store: on a thread of a pool (clause FAIL-12).
 
-The stores are written once, synchronously. This is the only file that knows how to leave the event loop.
+Managers have synchronous methods only. This is the only file that moves a call from the event loop to a thread.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Result = TypeVar("Result")
 async def run_on(
     threads: ThreadPool, call: Callable[[], Result], *, cancellable: bool = True, deadline: float | None = None
 ) -> Result:
-    """Call it on one of these threads, with the caller's session, and wait without blocking the event loop.
+    """Run `call` on one of the threads, with the caller's session, and wait without blocking the event loop.
 
-    What is not `cancellable` runs even if the waiting coroutine is cancelled before its turn. What has not begun by
-    the deadline is not run at all: `TaskBackendUnavailableError` says so.
+    A call that is not `cancellable` runs even if the waiting coroutine is cancelled before the call begins. A call
+    that has not begun by the deadline is not made: this raises `TaskBackendUnavailableError`.
     """
     return await result_of(submit(threads, call, cancellable=cancellable, deadline=deadline), deadline)
 
@@ -37,7 +37,7 @@ async def run_on(
 def submit(
     threads: ThreadPool, call: Callable[[], Result], *, cancellable: bool = True, deadline: float | None = None
 ) -> Future[Result]:
-    """`run_on`, without the wait."""
+    """Do what `run_on` does, but return the future instead of waiting for it."""
     context = contextvars.copy_context()
 
     def call_in_time() -> Result:
@@ -51,15 +51,16 @@ def submit(
         try:
             return context.run(call_in_time)
         except StopIteration as error:
-            # A future refuses it, and the coroutine would wait for ever; Python names it so in coroutines, too.
+            # A future rejects StopIteration, so the coroutine would wait forever. Python makes the same replacement
+            # when a coroutine raises it.
             raise RuntimeError("the call raised StopIteration") from error
 
     return threads.submit(call_in_context, cancellable=cancellable)
 
 
 async def result_of(future: Future[Result], deadline: float | None) -> Result:
-    """Wait for the end of what was submitted; what has not begun by the deadline is dropped."""
-    # Loaded here: the synchronous lookups do without asyncio, which costs as much to import as a first lookup.
+    """Return the result of a submitted call, or raise its exception. Drop a call that has not begun by the deadline."""
+    # Imported here: synchronous lookups do not need asyncio, whose import takes as long as a first lookup.
     import asyncio  # noqa: PLC0415
 
     if deadline is None:
@@ -87,7 +88,7 @@ def not_begun() -> TaskBackendUnavailableError:
 
 
 async def runtime_off_loop() -> Runtime:
-    """The configuration in force. The first use of all reads files and loads a backend, so it leaves the loop too."""
+    """Return the configuration in force. The first use reads files and loads a backend, so it runs on a thread too."""
     import asyncio  # noqa: PLC0415
 
     runtime = current_runtime()
@@ -101,9 +102,9 @@ async def look_up_in_thread(
     organization_id: Identifier | None,
     limit: int | None,
 ) -> LookupResult:
-    """Call `look_up` on a thread of ours. The wait for a thread is part of the time that it may take.
+    """Call `look_up` on a thread of the pool. The wait for a thread counts towards the lookup's timeout.
 
-    Raises `TaskBackendUnavailableError` when that time is over.
+    Raises `TaskBackendUnavailableError` after the timeout.
     """
     import asyncio  # noqa: PLC0415
 
@@ -121,9 +122,9 @@ async def look_up_in_thread(
 async def in_thread(
     function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
-    """Make a synchronous call on a thread of ours, with the caller's session; return and raise what it does.
+    """Make a synchronous call on a thread of the pool, with the caller's session; return its result or raise its error.
 
-    The wait for a thread is part of the time that the call may take.
+    The wait for a thread counts towards the call's timeout.
     """
     began = time.monotonic()
     runtime = await runtime_off_loop()

@@ -1,4 +1,4 @@
-"""Coroutines of ours that say so when nobody awaits them."""
+"""Coroutines that log an error if they are never awaited."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AsyncFunction = TypeVar("AsyncFunction", bound=Callable[..., Coroutine[Any, Any,
 
 
 class Watched(Coroutine[Any, Any, Result]):
-    """A coroutine that logs an error, and closes the work that it was to start, if it is never awaited.
+    """A coroutine that, if it is never awaited, logs an error and closes the work that it was meant to start.
 
-    Python's own warning of a coroutine that was never awaited comes as well. It names no remedy, and goes to a stream
-    that few services keep.
+    Python also warns of a coroutine that was never awaited. That warning names no remedy, and it goes to standard
+    error, which few services keep.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, Result], call: str, remedy: str, work: object) -> None:
@@ -29,13 +29,13 @@ class Watched(Coroutine[Any, Any, Result]):
         self.work = work
 
     def __getattr__(self, name: str) -> Any:
-        # What debuggers ask of a coroutine: its name, its frame, its code.
+        # Debuggers read the name, the frame and the code of a coroutine.
         if name == "coroutine":
             raise AttributeError(name)
         return getattr(self.coroutine, name)
 
     def __await__(self) -> Generator[Any, Any, Result]:
-        # A generator, since that keeps this object until the end: its `__del__` must not run before the first step.
+        # A generator, because it keeps a reference to this object: `__del__` must not run before the first step.
         return (yield from self.coroutine.__await__())
 
     def send(self, value: Any) -> Any:
@@ -73,7 +73,7 @@ def described(work: object) -> str:
 
 
 def close_coroutine(work: object) -> None:
-    """Close the coroutine of work that will never run, which Python would otherwise warn of."""
+    """Close the coroutine of work that will never run. Otherwise Python would warn that it was never awaited."""
     if isinstance(work, Coroutine):
         work.close()
 
@@ -81,8 +81,8 @@ def close_coroutine(work: object) -> None:
 class WatchedFunction:
     """An async function whose calls are `Watched`.
 
-    It is no plain function, since one that returned a `Watched` would not count as async: with `__code__`, `inspect`
-    and `asyncio` take it for the function that it stands for, and frameworks await it.
+    A plain function that returned a `Watched` would not count as async. This object copies the `__code__` of the async
+    function, so `inspect` and `asyncio` treat it as that function, and frameworks await its calls.
     """
 
     def __init__(self, function: Callable[..., Coroutine[Any, Any, Any]]) -> None:
@@ -91,9 +91,9 @@ class WatchedFunction:
         for name in ("__code__", "__defaults__", "__kwdefaults__"):
             setattr(self, name, getattr(function, name))
 
-    @property  # type: ignore[misc]  # that of `object` can also be assigned
+    @property  # type: ignore[misc]  # `object.__class__` can also be assigned
     def __class__(self) -> type:
-        # `help`, Sphinx and `inspect.isfunction` ask by `isinstance`: without this they would describe an object.
+        # `help`, Sphinx and `inspect.isfunction` use `isinstance`; without this they would describe an object.
         return types.FunctionType
 
     def __reduce__(self) -> str:
@@ -106,5 +106,8 @@ class WatchedFunction:
 
 
 def watched(function: AsyncFunction) -> AsyncFunction:
-    """An async function whose synchronous form has the same name with `_sync`: forgetting to await it is logged."""
+    """Return an async function that logs an error when a call is not awaited.
+
+    Its synchronous version must have the same name followed by `_sync`: the log message recommends it.
+    """
     return cast("AsyncFunction", WatchedFunction(function))

@@ -1,4 +1,4 @@
-"""The circuit breaker of one manager: lookups stop asking a store that is away (clause FAIL-14)."""
+"""The circuit breaker of one manager: while the store is away, lookups fail without calling it (clause FAIL-14)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger("module_sdk.tasks")
 
 
 class Breaker:
-    """Opens after five unavailable answers in a row, pings every second, and closes when a ping succeeds.
+    """A breaker that opens after five consecutive failures, pings every second, and closes when a ping succeeds.
 
-    `ping(timeout_seconds)` raises while the store is away. It holds no lock: a lookup that a signal's handler makes may
-    interrupt one that fails.
+    `ping(timeout_seconds)` must raise while the store is away. The breaker uses no lock, because a lookup made by a
+    signal handler may interrupt a lookup that is recording its failure.
     """
 
     def __init__(self, ping: Callable[[float], None]) -> None:
@@ -40,29 +40,31 @@ class Breaker:
             return
         if self.pinger is not None and self.pinger.is_alive():
             return
-        # Of two that start at once the one that is not `self.pinger` ends at once.
+        # If two threads are started at the same time, the one that is not `self.pinger` returns at once.
         self.pinger = threading.Thread(target=self.ping_until_back, name="module-sdk-breaker", daemon=True)
-        # Before it starts: nothing may open the breaker after the thread has closed it.
+        # Set before the thread starts, so that nothing can open the breaker after the thread has closed it.
         self.is_open = True
         try:
             self.pinger.start()
-        except RuntimeError:  # no thread can be started: nobody would ping, so lookups go on asking themselves
+        except RuntimeError:  # no thread can be started, so nothing would ping: lookups keep calling the store
             self.is_open = False
             return
-        logger.warning("the store has failed %d times in a row: lookups wait until it answers a ping", OPENS_AFTER)
+        logger.warning(
+            "the store has failed %d times in a row: lookups fail at once until it answers a ping", OPENS_AFTER
+        )
 
     def ping_until_back(self) -> None:
         if self.pinger is not threading.current_thread():
             return
         self.is_open = True
-        # From start to start: a ping that hangs for its whole second is followed by the next at once, so that a store
-        # that comes back is noticed within 1.5 s.
+        # The period runs from the start of one ping to the start of the next. A ping that hangs for its whole second
+        # is followed by the next immediately, so that a store that comes back is noticed within 1.5 s.
         next_ping = time.monotonic() + PING_SECONDS
         while not self.stopped.wait(max(0.0, next_ping - time.monotonic())):
             next_ping = time.monotonic() + PING_SECONDS
             try:
                 self.ping(PING_SECONDS)
-            except BaseException as error:  # on this thread an interrupt has nobody to reach, and pinging must go on
+            except BaseException as error:  # an interrupt has no caller to reach on this thread; pinging must go on
                 if isinstance(error, Exception):
                     self.last_failure = error
                 continue
@@ -71,19 +73,19 @@ class Breaker:
             return
 
     def refuse(self) -> None:
-        """While the breaker is open, raise the last failure."""
-        if self.pinger is None or not self.pinger.is_alive():  # an interrupt came before it could start
+        """Raise the last failure while the breaker is open."""
+        if self.pinger is None or not self.pinger.is_alive():  # an interrupt arrived before the thread had started
             self.is_open = False
         elif self.last_failure is not None:
-            # Raised again and again: without this its traceback would grow each time.
+            # The same exception is raised many times: without this, each time would lengthen its traceback.
             raise self.last_failure.with_traceback(None)
 
     def close(self) -> None:
-        # In this order: what fails from now on may need another thread that pings.
+        # The thread first: a lookup that fails from now on may have to start another pinging thread.
         self.pinger = None
         self.failed_in_a_row = 0
         self.is_open = False
 
     def stop(self) -> None:
-        """End the pinging, for good."""
+        """End the pinging permanently."""
         self.stopped.set()

@@ -1,4 +1,4 @@
-"""The store of a process that chose none: a SQLite file in the user's data folder, which only that user can read."""
+"""The default store of a process: an SQLite file in the user's data folder, readable by that user only."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FILE_NAME: Final = "tasks.db"
 
 
 def default_url() -> str:
-    """The URL of the embedded store; its folder is made if need be, for its owner alone.
+    """Return the URL of the default store. Create its folder if it is missing, accessible to its owner only.
 
-    Raises `ConfigurationError`, which names the setting that chooses a store, where there can be no such file.
+    Raises `ConfigurationError` if the file cannot exist there. The error names the setting that chooses a store.
     """
     try:
         folder = data_folder()
@@ -39,10 +39,10 @@ def default_url() -> str:
 
 
 def data_folder() -> Path:
-    """Where the file belongs. Raises `ConfigurationError` for a user without a home folder."""
-    import platformdirs  # noqa: PLC0415  # a chosen store needs none
+    """Return the folder for the file. Raises `ConfigurationError` for a user without a home folder."""
+    import platformdirs  # noqa: PLC0415  # only the default store needs it
 
-    # Without a home folder, "~" stays as it is, or platformdirs raises.
+    # Without a home folder, "~" is not expanded, or platformdirs raises.
     folder = home = Path("~")
     with contextlib.suppress(RuntimeError):
         folder = Path(platformdirs.user_data_dir("module-sdk", appauthor=False))
@@ -52,21 +52,21 @@ def data_folder() -> Path:
     if not home.is_absolute() or os.environ.get("HOME") == "":
         raise unusable("this user has no home folder (HOME is not set, or the system's list of users has none)")
     if not folder.is_absolute():
-        raise unusable("XDG_DATA_HOME is no absolute path")
+        raise unusable("XDG_DATA_HOME is not an absolute path")
     if not home.is_dir():
         raise unusable(f"the home folder {home} does not exist")
     return folder
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder with those above it that are missing, and take from others what they may do in it."""
+    """Create the folder and its missing parents, and remove the rights of other users to it."""
     for one in reversed([one for one in (folder, *folder.parents) if not one.is_dir()]):
         try:
-            # Closed from the start; the process's mask may have taken rights of the owner away as well.
+            # Private from its creation. `chmod` restores rights of the owner that the umask may have removed.
             one.mkdir(mode=OWNER_ALONE)
             one.chmod(OWNER_ALONE)
         except FileExistsError:
-            # Another process was faster, unless it is no folder.
+            # Another process may have created the folder in the meantime.
             if not one.is_dir():
                 raise
     rights = stat.S_IMODE(folder.stat().st_mode)
@@ -76,7 +76,7 @@ def make_private(folder: Path) -> None:
     try:
         folder.chmod(private)
     except PermissionError:
-        logger.warning("the data folder %s is open to other users, and belongs to one of them", folder)
+        logger.warning("the data folder %s is open to other users, and it belongs to another user", folder)
     else:
         logger.info("the data folder %s is now closed to other users", folder)
 

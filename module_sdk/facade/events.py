@@ -1,4 +1,4 @@
-"""Live events within this process: changes of tasks and unstored progress, by organization (clause EVENT-01)."""
+"""Live events of this process: changes of tasks, and progress that is not stored, per organization (EVENT-01)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Callback = Callable[[TaskEvent], object]
 
 
 class Subscription:
-    """What `subscribe` returns. It ends with `close()`, or with the `with` block that it opens."""
+    """A subscription, as `subscribe` returns it. It ends with `close()` or at the end of its `with` block."""
 
     def __init__(self, callback: Callback, scope: Identifier | Anything | None, task_id: str | None) -> None:
         self.callback = callback
@@ -27,7 +27,7 @@ class Subscription:
         self.task_id = task_id
 
     def close(self) -> None:
-        """Receive nothing more; a second call does nothing."""
+        """End the subscription. A second call does nothing."""
         subscribers.remove(self)
 
     def __enter__(self) -> Self:
@@ -40,8 +40,10 @@ class Subscription:
 
 
 class Subscribers:
+    """The current subscriptions of this process."""
+
     def __init__(self) -> None:
-        # In the order of subscribing. No lock: each change is one step of the dictionary.
+        # In the order of subscribing. It needs no lock: each change is one atomic operation of the dictionary.
         self.current: dict[Subscription, None] = {}
 
     def add(self, subscription: Subscription) -> None:
@@ -54,13 +56,13 @@ class Subscribers:
         self.current.clear()
 
     def publish(self, organization_id: Identifier | None, event: TaskEvent) -> None:
-        """Call those of the organization, in the publisher's thread; one that raises is logged."""
+        """Call the subscribers of the organization in the publisher's thread. Log a callback that raises."""
         for subscription in list(self.current):
             if subscription.scope not in (ANY, organization_id) or subscription.task_id not in (None, event["task_id"]):
                 continue
             try:
                 subscription.callback(copy.deepcopy(event))
-            except BaseException as error:  # the change is stored: no callback may decide what follows
+            except BaseException as error:  # the change is stored, so a callback must not affect what happens next
                 report(logging.ERROR, "a subscriber of task events raised", error=error)
 
 
@@ -68,23 +70,23 @@ subscribers: Final = Subscribers()
 
 
 def subscribe(callback: Callback, *, task_id: AnyTaskId | None = None) -> Subscription:
-    """Call `callback(event)` for the events of this process, in the session's organization.
+    """Call `callback(event)` for each event of this process in the session's organization.
 
     Example:
         with tasks.subscribe(lambda event: print(event["type"], event["task_id"])):
             ...
 
     Args:
-        callback: Receives a `ChangedEvent` or a `ProgressEvent`, of its own. It runs in the thread that reports the
-            event, so it must be quick. What it raises is logged.
-        task_id: Only the events of this task.
+        callback: Receives its own copy of a `ChangedEvent` or a `ProgressEvent`. It runs in the thread that reports the
+            event, so it must be quick. An exception that it raises is logged.
+        task_id: Only the events of this task. `None` means those of all tasks.
 
     Returns:
-        A subscription. It ends with its `close()`, or with the `with` block that it opens.
+        A subscription. It ends with `close()` or at the end of its `with` block.
 
     Raises:
         SessionRequiredError: No session is bound.
-        InvalidInputError: The callback cannot be called.
+        InvalidInputError: `callback` is not callable, or `task_id` is not a task id.
     """
     if not callable(callback):
         raise InvalidInputError(f"callback must be callable, not {type(callback).__name__}", field="callback")

@@ -1,6 +1,6 @@
 """The three lookups of `module_sdk.tasks`, synchronous and asynchronous (clauses FAIL, SCOPE).
 
-None of them raises: what went wrong is the `.error` of an empty list.
+None of them raises: a failure is the `.error` of an empty list.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def get_tasks_by_key(
         latest = rows[0] if rows else None
 
     Args:
-        task_key: Compared character by character. No task has the empty key.
+        task_key: The key, compared character by character. No task has the empty key.
         organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
         limit: The largest number of rows; the newest stay. `None` means all of them.
 
@@ -74,7 +74,8 @@ def get_tasks_by_key_prefix(
         rows = tasks.get_tasks_by_key_prefix("system.engine.install.", 3)
 
     Args:
-        prefix: Compared character by character; `%`, `*` and the like are ordinary. `""` is every task with a key.
+        prefix: The first characters of the key, compared one by one. `%`, `*` and the like have no special meaning.
+            `""` matches every task that has a key.
         organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
         limit: The largest number of rows; the newest stay. `None` means all of them.
 
@@ -88,21 +89,21 @@ def get_tasks_by_key_prefix(
 async def alist_user_tasks(
     user_id: Identifier, organization_id: Identifier | None = None, *, limit: int | None = None
 ) -> LookupResult:
-    """Do what `list_user_tasks` does, without blocking the event loop. Args and returns: see there."""
+    """Do what `list_user_tasks` does, without blocking the event loop. Args and returns are the same."""
     return await alook_up("list_user_tasks", user_id, organization_id, limit)
 
 
 async def aget_tasks_by_key(
     task_key: str, organization_id: Identifier | None = None, *, limit: int | None = None
 ) -> LookupResult:
-    """Do what `get_tasks_by_key` does, without blocking the event loop. Args and returns: see there."""
+    """Do what `get_tasks_by_key` does, without blocking the event loop. Args and returns are the same."""
     return await alook_up("get_tasks_by_key", task_key, organization_id, limit)
 
 
 async def aget_tasks_by_key_prefix(
     prefix: str, organization_id: Identifier | None = None, *, limit: int | None = None
 ) -> LookupResult:
-    """Do what `get_tasks_by_key_prefix` does, without blocking the event loop. Args and returns: see there."""
+    """Do what `get_tasks_by_key_prefix` does, without blocking the event loop. Args and returns are the same."""
     return await alook_up("get_tasks_by_key_prefix", prefix, organization_id, limit)
 
 
@@ -129,12 +130,12 @@ def try_look_up(
     limit: int | None,
     started: float,
 ) -> LookupResult:
-    """Return the store's answer or the failure. No future can carry a `StopIteration`, so a failure is a value."""
+    """Return the store's answer or the failure. A failure is a value because no future can carry a `StopIteration`."""
     try:
         runtime = get_runtime()
         runtime.check()
         return runtime.lookups.look_up(operation, argument, organization_id, limit, started)
-    except Exception as error:  # a store must not break the page that is being drawn
+    except Exception as error:  # a failing store must not break the page that is being rendered
         return LookupResult(error=error)
 
 

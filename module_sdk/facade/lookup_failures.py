@@ -1,4 +1,4 @@
-"""What happens when a lookup fails: logged once a burst, counted, passed to observers (clause FAIL-11)."""
+"""The reports of failed lookups: each is counted and passed to observers, and logged once per burst (FAIL-11)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ BURST_SECONDS: Final = 60.0
 
 
 class LookupFailures:
-    """Failures of this process, by lookup.
+    """The failed lookups of this process, counted per lookup.
 
-    No lock: a handler that interrupts a lookup may make another one, which fails as well. A number that stands in a
-    plain dictionary is raised in one step, since Python lets others in only at calls and at the end of a loop's body.
+    It uses no lock, because a signal handler that interrupts a failing lookup may make another one that fails too.
+    `counts[name] += 1` on a plain `dict` is atomic: Python switches threads and runs handlers only at calls and at the
+    end of a loop's body.
     """
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class LookupFailures:
         observers.notify("module_sdk_lookup_failed", operation=operation, error=error)
 
     def begin_burst(self, burst: tuple[str, type[Exception]]) -> int | None:
-        """How many failures went unlogged, if this one is to be logged; `None` inside a burst."""
+        """Return `None` within a burst. Otherwise begin one and return how many failures the last one left unlogged."""
         now = time.monotonic()
         began, silenced = self.bursts.get(burst, (-BURST_SECONDS, 0))
         if now - began < BURST_SECONDS:
@@ -52,5 +53,5 @@ failures: Final = LookupFailures()
 
 
 def lookup_failures() -> dict[str, int]:
-    """Return how many lookups of this process have failed since its start or `reset()`, by the lookup's name."""
+    """Return how many lookups of this process have failed since its start or the last `reset()`, per lookup name."""
     return dict(failures.counts)

@@ -1,6 +1,6 @@
-"""The soft side of the three lookups: a deadline, a breaker, and an answer that is never an exception (clauses FAIL).
+"""The lookups of one manager, with a deadline, a breaker and checks of the answer (clauses FAIL).
 
-What can go wrong ends as an empty list whose `.error` says what it was.
+This module raises; `lookup_calls` turns each failure into an empty list whose `.error` is the exception.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ from module_sdk.facade.breaker import Breaker
 from module_sdk.store.detached_workers import LateError, Workers
 from module_sdk.store.manager import TaskManager
 
-MAXIMUM_FOREIGN_CALLS: Final = 16
+# How many calls of an unbounded manager may run, or hang, at the same time.
+MAXIMUM_UNBOUNDED_CALLS: Final = 16
 ROW_KEYS: Final = frozenset(ROW_FIELDS)
 
 
 class SafeLookups:
-    """Asks one manager, in the caller's thread if it promises to be `bounded`, and checks answers it cannot trust."""
+    """Lookups of one manager. They run in the caller's thread if the manager is `bounded`, else on another thread.
+
+    Answers that the `TaskManager` base class did not build are checked.
+    """
 
     def __init__(self, manager: Any, *, timeout_seconds: float, use_breaker: bool) -> None:
         self.manager = manager
         self.timeout_seconds = timeout_seconds
         self.breaker = Breaker(self.ping) if use_breaker else None
-        self.foreign_calls = Workers(MAXIMUM_FOREIGN_CALLS, "module-sdk-lookup")
+        self.unbounded_calls = Workers(MAXIMUM_UNBOUNDED_CALLS, "module-sdk-lookup")
         self.is_task_manager = isinstance(manager, TaskManager)
-        # Rows that the base class built need no second look; an overridden lookup, or another class, does.
+        # The rows of an overridden lookup, or of another class, must be checked. Those of the base class need not be.
         self.trusted = frozenset(
             name for name in LOOKUPS if getattr(type(manager), name, None) is getattr(TaskManager, name)
         )
@@ -43,7 +47,7 @@ class SafeLookups:
     def look_up(
         self, operation: str, argument: Any, organization_id: Any, limit: int | None, started: float
     ) -> LookupResult:
-        """The manager's answer; raises whatever kept it from coming. The caller waits since `started` (monotonic)."""
+        """Return the manager's rows, or raise the failure. The timeout began at `started`, a `time.monotonic()`."""
         breaker = self.breaker
         if breaker is not None and breaker.is_open:
             breaker.refuse()
@@ -53,7 +57,7 @@ class SafeLookups:
             if breaker is not None:
                 breaker.failed(error)
             raise
-        # Asked here, to save a call: there is hardly ever a failure to forget.
+        # Checked here to save the call of `succeeded`: there is hardly ever a failure to reset.
         if breaker is not None and breaker.failed_in_a_row:
             breaker.succeeded()
         return rows
@@ -68,9 +72,9 @@ class SafeLookups:
         if self.is_bounded():
             rows = call(argument, organization_id, limit=limit, timeout_seconds=deadline - time.monotonic())
         else:
-            ask_foreign = functools.partial(call, argument, organization_id, limit=limit)
-            rows = self.call_with_deadline(ask_foreign, deadline - time.monotonic())
-        # Queueing, loading the backend and connecting are part of the caller's wait; a late answer is a failure.
+            call_manager = functools.partial(call, argument, organization_id, limit=limit)
+            rows = self.call_with_deadline(call_manager, deadline - time.monotonic())
+        # The timeout includes queueing, loading the backend and connecting. A late answer is a failure.
         if time.monotonic() > deadline:
             raise self.late()
         return rows if trusted else checked(rows)
@@ -82,15 +86,15 @@ class SafeLookups:
         return TaskBackendUnavailableError(f"no answer within {self.timeout_seconds:g} s")
 
     def call_with_deadline(self, call: Callable[[], Any], timeout_seconds: float) -> Any:
-        """Run a manager that may hang on a thread that can be left behind; when too many hang, fail at once."""
+        """Call a manager that may hang on a detached worker. Fail at once if too many calls are hanging already."""
         in_context = functools.partial(contextvars.copy_context().run, call)
         try:
-            return self.foreign_calls.run(in_context, time.monotonic() + timeout_seconds, patient=False)
+            return self.unbounded_calls.run(in_context, time.monotonic() + timeout_seconds, patient=False)
         except LateError:
             raise self.late() from None
 
     def ping(self, timeout_seconds: float) -> None:
-        """Raise while the store is away. A manager that cannot be pinged is tried again by the next lookup."""
+        """Raise while the store is away. A manager without `ping` counts as available, so the next lookup tries it."""
         ping = getattr(self.manager, "ping", None)
         if ping is None:
             return
@@ -102,11 +106,14 @@ class SafeLookups:
     def stop(self) -> None:
         if self.breaker is not None:
             self.breaker.stop()
-        self.foreign_calls.close()
+        self.unbounded_calls.close()
 
 
 def checked_arguments(operation: str, argument: Any, organization_id: Any, limit: object) -> tuple[Any, Any]:
-    """Refuse what `TaskManager` refuses, on behalf of a manager that may not, nor knows that a UUID is its text."""
+    """Refuse the arguments that `TaskManager` refuses, and convert a UUID to its text.
+
+    An injected manager may do neither itself.
+    """
     if operation == "list_user_tasks":
         text = identifier_text(argument, "user_id")
         argument = text if isinstance(argument, UUIDS) else argument
@@ -119,12 +126,15 @@ def checked_arguments(operation: str, argument: Any, organization_id: Any, limit
 
 
 def checked(rows: object) -> LookupResult:
-    """The answer of a foreign manager, if it is a list of rows (FAIL-04); raises `TaskBackendError` otherwise."""
+    """Return the answer of an injected manager if it is a list of rows; raise `TaskBackendError` if not (FAIL-04).
+
+    If the answer is a `LookupResult` with an error, raise that error.
+    """
     if not isinstance(rows, list):
-        raise TaskBackendError(f"the task manager answered {type(rows).__name__}, not a list of rows")
+        raise TaskBackendError(f"the task manager returned {type(rows).__name__}, not a list of rows")
     for row in rows:
         if not isinstance(row, dict) or not row.keys() >= ROW_KEYS:
-            raise TaskBackendError("the task manager answered with something that is not a row")
+            raise TaskBackendError("the task manager returned a list with an item that is not a row")
     if isinstance(rows, LookupResult):
         if rows.error is not None:
             raise rows.error

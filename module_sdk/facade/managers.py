@@ -1,4 +1,4 @@
-"""OpenOnce a manager by hand."""
+"""Opening a manager without `configure`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from module_sdk.store.options import OpenOptions, UnknownOptionError
 
 
 def open_manager(url: str, **options: Unpack[OpenOptions]) -> TaskManager:
-    """Open a manager by hand. It connects at its first call. Close it after use.
+    """Return a new manager that is not the configured one. It connects at its first call. Close it after use.
 
     Example:
         with contextlib.closing(module_sdk.open_manager("sqlite:///tasks.db", namespace="shop")) as manager:
             print(manager.count())
 
     Args:
-        url: Which store: `sqlite:///tasks.db`, `postgresql://…`, `redis://…` and so on.
-        **options: The fields of `ManagerOptions`; time spans are in seconds. An option that only a backend knows is
-            passed as `**own`, where `own` is a `dict[str, Any]`, since type checkers know no such names.
+        url: The URL of the store: `sqlite:///tasks.db`, `postgresql://…`, `redis://…` and so on.
+        **options: The fields of `ManagerOptions`; durations are in seconds. Pass an option that only one backend knows
+            as `**own`, where `own` is a `dict[str, Any]`, because type checkers do not know its name.
 
     Raises:
         ConfigurationError: The URL, its scheme or an option is wrong, or the driver is not installed.

@@ -1,4 +1,4 @@
-"""The configuration in force: its settings, its manager, its runner (DESIGN.md, "Configuration")."""
+"""The configuration in force: its settings, its manager and its executor (docs/configuration.md)."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from module_sdk.store.open_once import seen_places
 if TYPE_CHECKING:
     from module_sdk.facade.thread_pool import ThreadPool
 
-# How long running work gets to end when the process or its configuration does.
+# How long running work may take to end when the process or its configuration ends.
 CLOSE_SECONDS: Final = 5.0
 logger = logging.getLogger("module_sdk.tasks")
 
 
 class EndsWork(Protocol):
-    """What runs work; the runner brings it, and only its end concerns a configuration."""
+    """The part of the executor that a configuration uses. `module_sdk.runner` implements it."""
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """End the running work as `interrupted`, after it had this time to end by itself."""
+        """Wait up to `timeout_seconds` for running work to end, then end the rest as `interrupted`."""
 
 
 class Runtime:
@@ -55,13 +55,14 @@ class Runtime:
         *,
         manager: Any = None,
         owns_manager: bool = False,
-        problem: ConfigurationError | None = None,
+        configuration_error: ConfigurationError | None = None,
     ) -> None:
         self.settings = settings
         self.source = source
         self.owns_manager = owns_manager
-        self.problem = problem
-        self.foreign_manager = manager
+        self.configuration_error = configuration_error
+        # Our own manager or an injected object, or `None`.
+        self.manager_object = manager
         self.is_closed = False
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
@@ -70,26 +71,29 @@ class Runtime:
 
     def new_lookups(self) -> SafeLookups:
         return SafeLookups(
-            self.foreign_manager,
+            self.manager_object,
             timeout_seconds=self.settings.lookup_timeout_seconds,
             use_breaker=self.settings.breaker,
         )
 
     def check(self) -> None:
-        """Raise `ConfigurationError` when there is no manager, and why."""
-        if self.problem is not None:
-            # Raised again and again: without this its traceback would grow each time.
-            raise self.problem.with_traceback(None)
-        if self.foreign_manager is None:
+        """Raise `ConfigurationError` with the reason if there is no manager."""
+        if self.configuration_error is not None:
+            # The same exception is raised many times: without this, each time would lengthen its traceback.
+            raise self.configuration_error.with_traceback(None)
+        if self.manager_object is None:
             raise ConfigurationError("no task manager is configured (configure(url=None) turned it off)")
 
     def manager(self) -> TaskManager:
-        """The manager, for all but lookups. An injected one may be any object with the methods that are called."""
+        """Return the manager for all calls other than lookups. Raise `ConfigurationError` if there is none.
+
+        An injected manager may be any object that has the methods that are called.
+        """
         self.check()
-        return cast("TaskManager", self.foreign_manager)
+        return cast("TaskManager", self.manager_object)
 
     def threads(self) -> ThreadPool:
-        """The threads of the asynchronous calls."""
+        """Return the threads of asynchronous calls."""
         with self.lock:
             if self.started_threads is None:
                 from module_sdk.facade.thread_pool import ThreadPool  # noqa: PLC0415  # only async callers need it
@@ -98,19 +102,19 @@ class Runtime:
             return self.started_threads
 
     def call_seconds(self) -> float:
-        """How long a call may take that is given no deadline of its own, the wait for a thread included."""
-        manager = self.foreign_manager
+        """Return the timeout of a call that sets none itself, in seconds. It includes the wait for a thread."""
+        manager = self.manager_object
         return manager.options.timeout_seconds if isinstance(manager, TaskManager) else self.settings.timeout_seconds
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """End the running work as `interrupted`; the manager stays usable, and later work is run again."""
+        """End running work as `interrupted`. The manager remains usable, and later work runs as usual."""
         executor = self.executor
         if executor is not None:
             executor.shutdown(timeout_seconds)
 
     def close(self) -> None:
         with self.lock:
-            # Work that began after this would be known to nobody when the process ends.
+            # The executor must not start after this: nothing would end its work at the exit of the process.
             self.is_closed = True
         self.shutdown(CLOSE_SECONDS)
         self.lookups.stop()
@@ -120,11 +124,11 @@ class Runtime:
             try:
                 self.manager().close()
             except ModuleSDKError:
-                # Another configuration is in force already; nothing is left to undo.
+                # Another configuration is in force already, so there is nothing to undo.
                 logger.exception("the earlier store could not be closed")
 
     def after_fork(self) -> None:
-        """In a child: threads, and the locks they may have held, stayed with the parent."""
+        """Replace locks and threads in a forked child: threads of the parent do not exist there and release no lock."""
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
         self.executor = None
@@ -137,26 +141,26 @@ state: list[Runtime] = []
 
 
 def get_runtime() -> Runtime:
-    """The configuration in force; without `configure`, what environment and files say."""
+    """Return the configuration in force. Without `configure`, load it from the environment and the files."""
     try:
         return state[0]
     except IndexError:
         with state_lock:
             if not state:
                 found = from_environment()
-                # A signal's handler that came in between has the same lock, and may have been first.
+                # A signal handler on this thread can enter the same reentrant lock and may have been first.
                 if not state:
                     state.append(found)
             return state[0]
 
 
 def from_environment() -> Runtime:
-    """A problem is kept, so that lookups can report it and writes raise it each time."""
+    """Return the configuration of environment and files, or one that keeps its error for lookups and writes."""
     try:
         loaded = load_settings({})
         return open_runtime(loaded.settings, find_store(loaded), {})
-    except ConfigurationError as problem:
-        return Runtime(Settings(), "the environment", problem=problem)
+    except ConfigurationError as error:
+        return Runtime(Settings(), "the environment", configuration_error=error)
 
 
 def open_runtime(settings: Settings, store: Store, extra: dict[str, Any], *, by_command: bool = False) -> Runtime:
@@ -164,7 +168,7 @@ def open_runtime(settings: Settings, store: Store, extra: dict[str, Any], *, by_
     manager.source = store.source
     if store.is_default and not by_command:
         logger.warning(
-            "no store is configured, so tasks are kept in %s: set %s to choose one, or require_url to be without any",
+            "no store is configured, so tasks are kept in %s: set %s to choose a store, or require_url to get an error",
             manager.url,
             variable_of("url"),
         )
@@ -183,30 +187,30 @@ def configure(
     manager: TaskManager | LookupManager | Unset | None = UNSET,
     **options: Unpack[ConfigureOptions],
 ) -> None:
-    """Choose the store. It is contacted when it is first used.
+    """Choose the store. The first use connects to it.
 
-    What is left out comes from the environment and the configuration files (docs/configuration.md). An earlier manager
-    that a URL opened is closed.
+    Settings that are not passed come from the environment and the configuration files (docs/configuration.md). An
+    earlier manager that was opened from a URL is closed.
 
     Example:
         module_sdk.configure(url="postgresql://app@db/app", namespace="shop", lookup_timeout_seconds=1)
 
     Args:
-        url: Which store. `None` means no manager: lookups are empty, everything else raises.
-        manager: A manager to use instead of one that a URL opens. It is yours to close.
-        **options: The fields of `settings.Settings`; time spans are in seconds. An option that only a backend knows is
-            passed as `**own`, where `own` is a `dict[str, Any]`, since type checkers know no such names.
+        url: The URL of the store. `None` means no manager: lookups are empty, all other calls raise.
+        manager: A manager to use instead of one opened from a URL. The application must close it.
+        **options: The fields of `settings.Settings`; durations are in seconds. Pass an option that only one backend
+            knows as `**own`, where `own` is a `dict[str, Any]`, because type checkers do not know its name.
 
     Raises:
-        ConfigurationError: The URL or an option is wrong. The earlier configuration stays in force.
+        ConfigurationError: The URL or an option is wrong. The earlier configuration remains in force.
     """
     put_in_force(url, manager, {**options})
 
 
 def put_in_force(url: Any, manager: Any, options: dict[str, Any], *, by_command: bool = False) -> None:
-    """`configure`; a command of ours says in its own output which store it works on."""
+    """Do what `configure` does. With `by_command`, log no warning: a command prints its store itself."""
     if (url is not UNSET and manager is not UNSET) or ((manager is not UNSET or url is None) and "url_file" in options):
-        raise ConfigurationError("give either url or manager, and url_file with neither")
+        raise ConfigurationError("pass only one of url, manager and url_file")
     given = {name: value for name, value in options.items() if name in SETTING_NAMES}
     extra = {name: value for name, value in options.items() if name not in SETTING_NAMES}
     if manager is not UNSET or url is None:
@@ -224,7 +228,7 @@ def put_in_force(url: Any, manager: Any, options: dict[str, Any], *, by_command:
 
 
 def refuse_misspelt(extra: dict[str, Any], *, all_of_them: bool = False) -> None:
-    """Raise `ConfigurationError` for an option that is nearly a setting; the others are the backend's to know."""
+    """Raise `ConfigurationError` for an option that is similar to a setting. The backend checks the others."""
     if extra:
         from module_sdk.facade import near_misses  # noqa: PLC0415  # hardly ever needed
 
@@ -240,10 +244,10 @@ def replace(runtime: Runtime | None) -> None:
 
 
 def reset() -> None:
-    """Forget the configuration, observers, subscribers and counters. Running work ends as `interrupted`.
+    """Discard the configuration, observers, subscribers and counters. Running work ends as `interrupted`.
 
-    Registered functions stay: they are code, not configuration. First use may create a schema again, as in a new
-    process (SEE-10).
+    Registered functions remain, because they are code and not configuration. The first use of a store may create a
+    schema again, as in a new process (SEE-10).
     """
     replace(None)
     seen_places.clear()
@@ -253,18 +257,18 @@ def reset() -> None:
 
 
 def current_runtime() -> Runtime | None:
-    """The configuration in force, without bringing one about."""
+    """Return the configuration in force, or `None`. Load none."""
     return state[0] if state else None
 
 
 def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
-    """Let running work end, then record the rest as `interrupted` with the error `shutdown`. Also runs at exit.
+    """Wait for running work to end, then record the rest as `interrupted` with the error `shutdown`. Also runs at exit.
 
     Args:
-        timeout_seconds: How long running work may take to end; 0 does not wait, `math.inf` waits without end.
+        timeout_seconds: How long running work may take to end. 0 does not wait; `math.inf` waits without limit.
 
     Raises:
-        InvalidInputError: `timeout_seconds` is negative or no number.
+        InvalidInputError: `timeout_seconds` is negative or not a number.
     """
     seconds = check_timeout(timeout_seconds)
     for runtime in state:
@@ -272,8 +276,8 @@ def shutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
 
 
 def after_fork() -> None:
-    """In a child: locks that another thread of the parent held at that moment would never be released."""
-    global state_lock  # noqa: PLW0603  # the lock itself is what must be new
+    """Replace the locks in a forked child. One that another thread of the parent had would never be released."""
+    global state_lock  # noqa: PLW0603  # the lock itself must be replaced
     state_lock = threading.RLock()
     registry.lock = threading.RLock()
     for runtime in state:

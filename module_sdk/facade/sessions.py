@@ -1,4 +1,4 @@
-"""Who is asking: user, organization and module bound to the running code (DESIGN.md, "Session"; clause SCOPE-10)."""
+"""The session: the user, organization and module that are bound to the running code (clause SCOPE-10)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_MODULE = "system"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Bound by `session(…)`; carried by asyncio tasks and by threads that module-sdk starts."""
+    """The session that `session(…)` binds. Asyncio tasks and threads that module-sdk starts inherit it."""
 
     user_id: int | str | None
     organization_id: int | str | None
@@ -27,19 +27,19 @@ class Session:
 
     @property
     def scope(self) -> int | str | Anything | None:
-        """What calls by task id are confined to."""
+        """Return the scope of calls by task id: an organization, `None`, or `ANY`."""
         return ANY if self.all_organizations else self.organization_id
 
 
 class Binding:
-    """One entry of one `with` block. A context refers to it, and copies of that context refer to it too."""
+    """One execution of one `with` block. The context and all its copies refer to it."""
 
     __slots__ = ("is_over", "opened", "outer")
 
     def __init__(self, opened: Session) -> None:
         self.opened = opened
         self.is_over = False
-        # Set when it is over, and not before: sessions that open within each other without end would never be freed.
+        # Set only when the block is over. Otherwise an endless chain of nested sessions would never be freed.
         self.outer: Binding | None = None
 
 
@@ -47,7 +47,7 @@ bound: contextvars.ContextVar[Binding | None] = contextvars.ContextVar("module_s
 
 
 def new_session(user: object, module: str, *, all_organizations: bool = False) -> Session:
-    """Read `id` and `organization_id` of a mapping or object. Raises `InvalidInputError`, a `ValueError`."""
+    """Return a session for the `id` and `organization_id` of a mapping or object. Raises `InvalidInputError`."""
     user_id = read(user, "id")
     if user is not None and user_id is None:
         raise InvalidInputError("user must have an id", field="user")
@@ -68,7 +68,7 @@ def read(source: object, name: str) -> Any:
 def session(user: object = None, *, module: str = DEFAULT_MODULE, all_organizations: bool = False) -> Iterator[Session]:
     """Bind a user to the code inside the block.
 
-    Asyncio tasks, and threads that module-sdk starts, carry the session; a thread that you start does not.
+    Asyncio tasks and threads that module-sdk starts inherit the session. A thread that you start does not.
 
     Example:
         with module_sdk.session(user={"id": 7, "organization_id": 3}, module="contacts"):
@@ -76,14 +76,14 @@ def session(user: object = None, *, module: str = DEFAULT_MODULE, all_organizati
 
     Args:
         user: A mapping or an object with `id` and, optionally, `organization_id`.
-        module: Recorded with the tasks that are submitted inside; 1 to 255 bytes of UTF-8.
-        all_organizations: For operators: calls by task id, and the read model, reach every organization.
+        module: The module that is recorded with the tasks that are submitted inside; 1 to 255 bytes of UTF-8.
+        all_organizations: For operators: calls by task id and the read model reach every organization.
 
     Returns:
         The session, as the value of `with … as`.
 
     Raises:
-        InvalidInputError: The user has no id, or one that no task can have.
+        InvalidInputError: The user has no id, or the user, the organization or the module is one that no task can have.
         SessionRequiredError: There is neither a user nor `all_organizations`.
     """
     if user is None and not all_organizations:
@@ -103,15 +103,15 @@ def entered(opened: Session) -> Iterator[Session]:
         try:
             bound.reset(token)
         except ValueError:
-            # Frameworks may enter and leave a block on two threads, each with a context of its own, and this thread
-            # cannot reach the context of the entry. What still refers to this binding must no longer see the session.
+            # Frameworks may enter and leave a block on two threads, each with its own context. This thread cannot
+            # reset the context of the entry, so the binding is marked as over: that context must not see the session.
             binding.outer, binding.is_over = outer, True
             if bound.get() is binding:
                 bound.set(outer)
 
 
 def current_session() -> Session | None:
-    """The session of the running code, if any."""
+    """Return the session of the running code, or `None`."""
     binding = bound.get()
     while binding is not None and binding.is_over:
         binding = binding.outer
@@ -119,16 +119,16 @@ def current_session() -> Session | None:
 
 
 def keep_session() -> None:
-    """Keep the current session in this context, even when its block ends in another context.
+    """Keep the current session in this context, even after its block has ended in another context.
 
-    Background work needs this: its block has usually ended before the work has.
+    Background work needs this, because it usually runs longer than the block in which it was submitted.
     """
     opened = current_session()
     bound.set(None if opened is None else Binding(opened))
 
 
 def session_scope() -> Identifier | Anything | None:
-    """What a call by task id is confined to. Raises `SessionRequiredError` when nothing is bound: it fails closed."""
+    """Return the scope of a call by task id. Raises `SessionRequiredError` if no session is bound: it fails closed."""
     opened = current_session()
     if opened is None:
         raise SessionRequiredError("bind a session first: with module_sdk.session(user=…)")

@@ -1,7 +1,7 @@
-"""The settings, and which of their sources counts (DESIGN.md, "Configuration").
+"""The settings, and the precedence of their sources (docs/configuration.md).
 
-Precedence, for each setting by itself: `configure(…)`, the environment (`MODULE_SDK_TASKS_URL`, …), `module_sdk.toml`
-in the working folder, `[tool.module-sdk]` in its `pyproject.toml`, the default. `url` and `url_file` are one setting.
+The precedence of each setting: `configure(…)`, the environment (`MODULE_SDK_TASKS_URL`, …), `module_sdk.toml` in the
+working folder, `[tool.module-sdk]` in its `pyproject.toml`, the default. `url` and `url_file` count as one setting.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from module_sdk.facade.sources import ENVIRONMENT_PREFIX, FILES, check_names, re
 from module_sdk.store.options import DEFAULTS, CommonOptions, OpenOptions, check_seconds, check_whole
 
 MAXIMUM_THREADS: Final = 10_000
-# Given to the manager as they are, when they are set.
+# Passed to the manager unchanged.
 MANAGER_SETTINGS: Final = ("namespace", "auto_setup", "timeout_seconds", "max_connections", "maximum_payload_bytes")
 
 
 class InjectedOptions(CommonOptions, total=False):
-    """The keyword arguments of `configure` for an injected manager, or for none; `Settings` says what they mean."""
+    """The keyword arguments of `configure` for an injected manager or for no manager. `Settings` documents them."""
 
     require_url: bool
     lookup_timeout_seconds: float
@@ -39,10 +39,10 @@ class ConfigureOptions(InjectedOptions, OpenOptions, total=False):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a platform team may set. The names are those of `configure` and, in capitals, of the environment."""
+    """All settings. The names are those of `configure` and, in capitals, of the environment variables."""
 
     url: str | None = dataclasses.field(default=None, repr=False)
-    """The store. `None`: an SQLite file in the user's data folder."""
+    """The URL of the store. `None` means an SQLite file in the user's data folder."""
     url_file: str | None = dataclasses.field(default=None, repr=False)
     """A file that contains the URL and nothing else, as orchestrators mount secrets."""
     require_url: bool = False
@@ -50,19 +50,19 @@ class Settings:
     namespace: str = DEFAULTS.namespace
     auto_setup: bool = DEFAULTS.auto_setup
     timeout_seconds: float = DEFAULTS.timeout_seconds
-    """For writes and the read model."""
+    """The timeout of writes and of the read model."""
     lookup_timeout_seconds: float = 2.0
-    """For the three lookups, connecting and queueing included."""
+    """The timeout of the three lookups, including connecting and queueing."""
     max_connections: int = DEFAULTS.max_connections
     maximum_payload_bytes: int = DEFAULTS.maximum_payload_bytes
     breaker: bool = True
-    """Whether lookups stop asking a store that has failed five times in a row."""
+    """Whether lookups fail at once after the store has failed five times in a row."""
     max_running_tasks: int = 32
-    """How many synchronous functions run at a time; the rest stay pending."""
+    """How many synchronous functions run at a time. The rest remain pending."""
     async_threads: int = 32
     """How many threads serve asynchronous calls."""
     handle_sigterm: bool = True
-    """Whether SIGTERM ends running work as `interrupted` before the process dies of it."""
+    """Whether SIGTERM ends running work as `interrupted` before it ends the process."""
 
     def __post_init__(self) -> None:
         check_seconds("lookup_timeout_seconds", self.lookup_timeout_seconds)
@@ -80,40 +80,40 @@ KINDS: Final[dict[str, type]] = {
     field.name: str if field.default is None else type(field.default) for field in dataclasses.fields(Settings)
 }
 SETTING_NAMES: Final = frozenset(KINDS)
-PLACES: Final = ("url", "url_file")
-"""The two settings that say which store, of which one source may have one."""
+STORE_SETTINGS: Final = ("url", "url_file")
+"""The two settings that choose the store. A source may contain only one of them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings in force, and which source says what the store is."""
+    """The settings in force, and the source of the store's setting."""
 
     settings: Settings
-    place: str | None
-    """In words, where `url` or `url_file` came from; `None` if no source has one."""
+    store_source: str | None
+    """The source of `url` or `url_file`, in words. `None` if no source has one."""
 
 
 def load_settings(given: Mapping[str, Any]) -> Loaded:
-    """What `configure` was given, the environment and the files say. Raises `ConfigurationError`."""
+    """Merge the arguments of `configure`, the environment and the files. Raises `ConfigurationError`."""
     check_names(SETTING_NAMES)
     values: dict[str, Any] = {}
-    place: str | None = None
-    # The weaker first; each has, after its values, the words for one of them.
+    store_source: str | None = None
+    # In rising precedence. Each source has its values and a template that names the source of one value.
     sources: list[tuple[Mapping[str, Any], str]] = [
         *((read_file(name, KINDS), f"{name} in the working folder") for name in FILES),
         (read_environment(KINDS), "the environment variable {variable}"),
         (given, "configure({name}=…)"),
     ]
-    for found, words in sources:
-        here = [name for name in PLACES if name in found]
+    for found, template in sources:
+        here = [name for name in STORE_SETTINGS if name in found]
         if len(here) > 1:
-            both = " and ".join(words.format(name=name, variable=variable_of(name)) for name in here)
-            raise ConfigurationError(f"url and url_file are both given ({both}): one of them says which store")
+            both = " and ".join(template.format(name=name, variable=variable_of(name)) for name in here)
+            raise ConfigurationError(f"url and url_file are both given ({both}): set only one of them")
         if here:
-            values = {name: value for name, value in values.items() if name not in PLACES}
-            place = words.format(name=here[0], variable=variable_of(here[0]))
+            values = {name: value for name, value in values.items() if name not in STORE_SETTINGS}
+            store_source = template.format(name=here[0], variable=variable_of(here[0]))
         values |= found
-    return Loaded(Settings(**values), place)
+    return Loaded(Settings(**values), store_source)
 
 
 def variable_of(name: str) -> str:
@@ -122,7 +122,7 @@ def variable_of(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Store:
-    """The URL of the store, where it came from in words, and the options that only the default one has."""
+    """The URL of the store, the source of the URL in words, and whether it is the default store."""
 
     url: str = dataclasses.field(repr=False)
     source: str
@@ -133,19 +133,19 @@ class Store:
 
 
 def find_store(loaded: Loaded) -> Store:
-    """The store that the settings name, or the default. Raises `ConfigurationError`."""
+    """Return the store that the settings name, or the default store. Raises `ConfigurationError`."""
     settings = loaded.settings
-    if loaded.place is None:
+    if loaded.store_source is None:
         if settings.require_url:
             raise ConfigurationError(
                 f"no store is configured, and require_url is set: set {variable_of('url')} or {variable_of('url_file')}"
             )
-        from module_sdk.facade.default_store import default_url  # noqa: PLC0415  # platformdirs: a chosen store needs none
+        from module_sdk.facade.default_store import default_url  # noqa: PLC0415  # only the default store needs it
 
         return Store(default_url(), "the default: an SQLite file in the user's data folder", is_default=True)
     if settings.url is None:
-        from module_sdk.facade.url_file import read_url_file  # noqa: PLC0415  # only where it is set
+        from module_sdk.facade.url_file import read_url_file  # noqa: PLC0415  # only needed if it is set
 
         url, shown = read_url_file(settings.url_file)
-        return Store(url, f"the file {shown}, named by {loaded.place}")
-    return Store(settings.url, loaded.place)
+        return Store(url, f"the file {shown}, named by {loaded.store_source}")
+    return Store(settings.url, loaded.store_source)

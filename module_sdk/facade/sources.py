@@ -1,6 +1,6 @@
-"""Where settings are read from: the environment, and two files in the working folder.
+"""The sources of settings: the environment, and two files in the working folder.
 
-No error repeats a value, a line or a parser's words: a URL with its password may be among them (clause DISC-03).
+No error may repeat a value, a line or a parser's message, because they may contain a URL with its password (DISC-03).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from module_sdk.errors import ConfigurationError
 
 ENVIRONMENT_PREFIX: Final = "MODULE_SDK_TASKS_"
 FILES: Final[dict[str, tuple[str, ...]]] = {"pyproject.toml": ("tool", "module-sdk"), "module_sdk.toml": ()}
-"""Those that may hold settings, the weaker first, each with the table that is ours."""
+"""The files that may contain settings, in rising precedence, each with the path of our table."""
 WORDS: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 KINDS: Final[dict[type, str]] = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
-# The names of a folder with more files than this are not all looked at: a new process must not wait for them.
+# How many file names of the working folder are checked: the start of a process must not wait for a huge folder.
 MAXIMUM_FILES: Final = 1_000
-PLACE: Final = re.compile(r"line \d+, column \d+")
+POSITION: Final = re.compile(r"line \d+, column \d+")
 
 
 def read_environment(kinds: Mapping[str, type]) -> dict[str, Any]:
-    """The settings among the variables of the process. Raises `ConfigurationError` naming the variable."""
+    """Return the settings that environment variables contain. Raises `ConfigurationError` naming the variable."""
     found = {}
     for name, kind in kinds.items():
         variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
@@ -54,7 +54,10 @@ def converted(variable: str, text: str, kind: type) -> Any:
 
 
 def read_file(name: str, kinds: Mapping[str, type]) -> dict[str, Any]:
-    """The settings of a file in the working folder, empty without one. Raises `ConfigurationError` naming the file."""
+    """Return the settings of a file in the working folder, or `{}` if there is none.
+
+    Raises `ConfigurationError` naming the file.
+    """
     document = parse(name)
     if not document:
         return {}
@@ -72,7 +75,7 @@ def read_file(name: str, kinds: Mapping[str, type]) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ConfigurationError(f"{'.'.join(path)} in {where} must be a table")
     if not table.keys() <= kinds.keys():
-        from module_sdk.facade import near_misses  # noqa: PLC0415  # the same
+        from module_sdk.facade import near_misses  # noqa: PLC0415  # hardly ever needed
 
         near_misses.check_keys(where, table, kinds)
     for key, value in table.items():
@@ -85,7 +88,7 @@ def read_file(name: str, kinds: Mapping[str, type]) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=2)
 def document_of(text: str) -> dict[str, Any]:
-    """The parsed text, which nobody changes: programs that configure again and again read one file of settings."""
+    """Return the parsed text. It is cached for programs that configure often, so callers must not change it."""
     import tomllib  # noqa: PLC0415  # hardly ever needed
 
     return tomllib.loads(text)
@@ -101,20 +104,20 @@ def parse(name: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         reason = f"its byte {error.start} is not UTF-8 (utf-8)"
     except ValueError as error:
-        place = PLACE.search(str(error))
-        reason = f"it is not TOML at {place[0] if place else 'its end'}"
-    # Outside of the handler, so that the parser's error, which contains the whole text, is not its context.
+        position = POSITION.search(str(error))
+        reason = f"it is not valid TOML at {position[0] if position else 'its end'}"
+    # Raised outside the handlers. Otherwise its context would be the parser's error, which contains the whole text.
     raise ConfigurationError(f"{name} in the working folder cannot be read: {reason}")
 
 
 def check_names(settings: Collection[str]) -> None:
-    """Raise `ConfigurationError` for a variable, or a file of the working folder, that is called nearly as ours."""
+    """Raise `ConfigurationError` for a variable, or a file of the working folder, whose name is similar to ours."""
     variables = [name for name in os.environ if name[:1] in "Mm" and is_suspect(name, settings)]
     try:
         with os.scandir() as entries:
             names = [entry.name for entry in itertools.islice(entries, MAXIMUM_FILES)]
     except OSError:
-        # The working folder was removed, or may not be read: then no file of it is read either.
+        # The working folder was removed or is not readable, so no settings are read from it either.
         names = []
     files = [name for name in names if "sdk" in name.lower() and name not in FILES]
     if variables or files:

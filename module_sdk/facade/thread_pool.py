@@ -1,7 +1,7 @@
-"""Threads for asynchronous calls.
+"""The threads of asynchronous calls.
 
-Not `concurrent.futures.ThreadPoolExecutor`: that refuses work as soon as the interpreter begins to exit, before
-`atexit` runs, and the tasks that are given a last few seconds there must still record how they ended.
+`concurrent.futures.ThreadPoolExecutor` cannot be used: it refuses work as soon as the interpreter begins to exit,
+before `atexit` functions run. One of these gives running tasks a few seconds to end, and they must record their ends.
 """
 
 from __future__ import annotations
@@ -16,44 +16,45 @@ from typing import Any
 
 from module_sdk.errors import ConfigurationError, TaskBackendUnavailableError
 
-Job = tuple[Callable[[], Any], "Future[Any]"]
+Submitted = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class ThreadPool:
-    """At most so many daemon threads, started when there is work for them."""
+    """At most `maximum_threads` daemon threads, started when there is work for them."""
 
-    def __init__(self, most_threads: int) -> None:
-        self.most_threads = most_threads
-        # Reentrant, since a signal's handler may submit work while this thread does.
+    def __init__(self, maximum_threads: int) -> None:
+        self.maximum_threads = maximum_threads
+        # Reentrant, because a signal handler may submit a call while this thread submits one.
         self.lock = threading.RLock()
-        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.submitted: queue.SimpleQueue[Submitted | None] = queue.SimpleQueue()
         self.threads: set[threading.Thread] = set()
-        # One entry for each thread that has nothing to do, and that no job has been promised to.
+        # One entry per thread that has nothing to do and is not reserved for a submitted call.
         self.idle: collections.deque[None] = collections.deque()
         self.is_closed = False
 
     def submit(self, call: Callable[[], Any], *, cancellable: bool = True) -> Future[Any]:
-        """Run it when a thread is free. Cancelling the future before that drops it, unless it is not `cancellable`.
+        """Run `call` as soon as a thread is free, and return its future.
 
-        Raises `ConfigurationError` after `close`, and `TaskBackendUnavailableError` if no thread can be started at all.
+        Cancelling the future before the call begins drops the call, unless it is not `cancellable`. Raises
+        `ConfigurationError` after `close`, and `TaskBackendUnavailableError` if the pool can start no thread at all.
         """
         future: Future[Any] = Future()
         if not cancellable:
             future.set_running_or_notify_cancel()
         with self.lock:
             if self.is_closed:
-                raise ConfigurationError("the configuration was replaced while this call was on its way")
+                raise ConfigurationError("the configuration was replaced while this call was being made")
             try:
                 self.idle.pop()
             except IndexError:
-                if len(self.threads) < self.most_threads or self.forget_ended():
+                if len(self.threads) < self.maximum_threads or self.remove_ended():
                     self.add_thread()
-            self.jobs.put((call, future))
+            self.submitted.put((call, future))
         return future
 
     def add_thread(self) -> None:
         thread = threading.Thread(target=self.work, name="module-sdk-async", daemon=True)
-        # Before it starts: an interrupt in between must not leave a thread that nobody counts.
+        # Added before it starts: an interrupt in between must not leave a running thread that is not counted.
         self.threads.add(thread)
         try:
             thread.start()
@@ -61,35 +62,39 @@ class ThreadPool:
             self.threads.discard(thread)
             if not self.threads:
                 raise TaskBackendUnavailableError(f"the call has no thread to run on: {error}") from error
-            # The system has no more to give: the job waits for one of ours.
+            # The system can start no more threads, so the call waits for one of the running threads.
 
-    def forget_ended(self) -> bool:
-        """Whether a thread is missing that an interrupt kept from starting."""
+    def remove_ended(self) -> bool:
+        """Remove threads that an interrupt kept from starting, and return whether there were any."""
         missing = {thread for thread in self.threads if not thread.is_alive()}
         self.threads -= missing
         return bool(missing)
 
     def work(self) -> None:
-        while (job := self.jobs.get()) is not None:
-            call, future = job
+        while (next_call := self.submitted.get()) is not None:
+            call, future = next_call
             if future.running() or future.set_running_or_notify_cancel():
                 settle(call, future)
-            # Not kept while the thread waits for more work.
-            del job, call, future
-            # Without the lock, for which all threads would queue after each job. Once all threads run, jobs may wait,
-            # and this promises a thread that will take one of those first: no harm, since no thread could be started.
+            # Release the call and its result while the thread waits for the next one.
+            del next_call, call, future
+            # Without the lock, because all threads would contend for it after each call. If calls are queued, this
+            # thread is not really idle: it takes one of them first. That does no harm, because calls are queued only
+            # if all threads run and none could be started.
             self.idle.append(None)
 
     def close(self) -> None:
-        """Let the threads end when they have done what was submitted."""
+        """Let the threads end after all submitted calls."""
         with self.lock:
             self.is_closed = True
             for _ in range(len(self.threads)):
-                self.jobs.put(None)
+                self.submitted.put(None)
 
 
 def settle(call: Callable[[], Any], future: Future[Any]) -> None:
-    """Never raises, or the pool would lose the thread: what waits for the future may do anything when it is told."""
+    """Make the call and settle its future. Never raise, since that would end the thread.
+
+    The callbacks of the future run here, and they may raise anything.
+    """
     try:
         result = call()
     except BaseException as error:  # the waiter raises it

@@ -1,4 +1,4 @@
-"""`url_file`: the URL of the store from a file, as orchestrators mount secrets."""
+"""The setting `url_file`: the URL of the store is read from a file, such as a secret mounted by an orchestrator."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from module_sdk.store.urls import MAXIMUM_URL_BYTES
 
 
 def read_url_file(name: object) -> tuple[str, str]:
-    """The URL in the file, without the blanks and the line break around it, and how to name the file.
+    """Return the URL in the file, without surrounding blanks and line breaks, and the printable name of the file.
 
-    Raises `ConfigurationError`, which names the file and never repeats what is in it.
+    Raises `ConfigurationError`, which names the file and never repeats its content.
     """
     if not isinstance(name, str | os.PathLike) or not (path := os.fspath(name)) or isinstance(path, bytes):
         raise ConfigurationError("url_file must be the name of a file")
     if "://" in path or "@" in path:
-        # A URL with its password, where the name of its file belongs.
+        # A URL was set by mistake. It may contain a password, so the error must not repeat it.
         raise ConfigurationError("url_file must be the name of a file, and the one given looks like a URL: set url")
     shown = ascii(path)[1:-1] if not path.isprintable() else path
     content = read(path, shown)
@@ -37,11 +37,11 @@ def read_url_file(name: object) -> tuple[str, str]:
 
 def read(path: str, shown: str) -> bytes:
     try:
-        # A pipe would keep a lookup waiting for the process at its other end.
+        # Reading a pipe would block a lookup until the process at the other end writes.
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise ConfigurationError(f"the file {shown} that url_file names is no regular file")
+            raise ConfigurationError(f"the file {shown} that url_file names is not a regular file")
         with Path(path).open("rb") as file:
             return file.read(MAXIMUM_URL_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name is none"
+        reason = getattr(error, "strerror", None) or "its name is not valid"
     raise ConfigurationError(f"the file {shown} that url_file names cannot be read: {reason}")

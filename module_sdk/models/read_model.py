@@ -15,10 +15,10 @@ READ_ONLY: Final = "background_tasks is read-only"
 
 
 class BackgroundTasks:
-    """Tasks as a monitoring screen needs them, confined to the session's organization.
+    """The read-only view of tasks for monitoring screens, confined to the session's organization.
 
-    Unlike the lookups, every call raises: `SessionRequiredError` with no session bound, `ConfigurationError` with no
-    manager, and `TaskBackendError` when the store fails.
+    Unlike the lookups, every call raises: `SessionRequiredError` if no session is bound, `ConfigurationError` if
+    there is no manager, and `TaskBackendError` if the store fails.
     """
 
     def list(
@@ -29,7 +29,7 @@ class BackgroundTasks:
         sort: TaskSort | None = None,
         after: str | None = None,
     ) -> TaskPage:
-        """Return one page of rows, by default the newest `updated_at` first.
+        """Return one page of rows, by default the most recently updated first.
 
         Example:
             page = background_tasks.list(filters={"status": ["failed", "interrupted"]}, sort="-created_at")
@@ -39,17 +39,17 @@ class BackgroundTasks:
         Args:
             page: The number of the page, from 0.
             page_size: Rows per page, 1 to 1,000.
-            filters: A task must pass all of them. A field alone is exact, and a list means any of its values;
-                `__contains` and `__startswith` compare text, `__gte` and `__lt` times.
+            filters: A task must pass all of them. A plain field name is an exact match, and a list matches any of its
+                values. `__contains` and `__startswith` compare text, `__gte` and `__lt` compare times.
             sort: A field of a row such as `"label"`, descending as `"-label"`, or
                 `{"field": "label", "direction": "asc"}`. Ties are broken by id, in the same direction.
-            after: Must be `None`: reserved.
+            after: Reserved; must be `None`.
 
         Returns:
             A `dict` of `rows, total_rows, page, page_size, filters, sort, next`.
 
         Raises:
-            InvalidInputError: A filter or the field to sort by is unknown, or an argument is out of its bounds.
+            InvalidInputError: A filter or the sort field is unknown, or an argument is out of range.
             SessionRequiredError: No session is bound.
             ConfigurationError: There is no manager.
             TaskBackendError: The store failed.
@@ -58,7 +58,7 @@ class BackgroundTasks:
         check_count(page_size, "page_size", 1, MAXIMUM_PAGE)
         check_count(page, "page", 0, MAXIMUM_OFFSET // MAXIMUM_PAGE)
         if after is not None:
-            raise InvalidInputError("after must be None: cursors are not handed out yet", field="after")
+            raise InvalidInputError("after must be None: cursors are not supported yet", field="after")
         order = parse_sort(sort)
         manager = get_runtime().manager()
         rows = manager.page(filters=filters, sort=sort, offset=page * page_size, limit=page_size, organization_id=scope)
@@ -84,7 +84,7 @@ class BackgroundTasks:
         return await async_calls.in_thread(self.list, page, page_size, filters, sort, after)
 
     def count(self, filters: TaskFilters | None = None) -> int:
-        """Return how many tasks pass every filter.
+        """Return the number of tasks that pass every filter.
 
         Args:
             filters: As for `list`. `None` counts all tasks of the session's organization.
@@ -103,14 +103,14 @@ class BackgroundTasks:
         return await async_calls.in_thread(self.count, filters)
 
     def view(self, task_id: AnyTaskId) -> TaskView | None:
-        """Return one task with all that people may see of it.
+        """Return one task with every field that is meant for people.
 
         Args:
             task_id: The task's id.
 
         Returns:
-            A row plus `checkpoint, result, error, started_at, finished_at, confirmation`. `None` if the session's
-            organization has no such task.
+            A row with `checkpoint, result, error, started_at, finished_at, confirmation` added, or `None` if the
+            session's organization has no such task.
 
         Raises:
             SessionRequiredError: No session is bound.
@@ -126,11 +126,11 @@ class BackgroundTasks:
         return await async_calls.in_thread(self.view, task_id)
 
     def create(self, *args: object, **kwargs: object) -> NoReturn:
-        """Raise `NotImplementedError`: tasks are created by running work (MODEL-11)."""
+        """Raise `NotImplementedError`: running work creates tasks (MODEL-11)."""
         raise NotImplementedError(READ_ONLY)
 
     def update(self, *args: object, **kwargs: object) -> NoReturn:
-        """Raise `NotImplementedError`: the work of a task changes it (MODEL-11)."""
+        """Raise `NotImplementedError`: only the work of a task changes it (MODEL-11)."""
         raise NotImplementedError(READ_ONLY)
 
     def delete(self, *args: object, **kwargs: object) -> NoReturn:

@@ -1,1 +1,1 @@
-"""How backends and observers are found and loaded."""
+"""Discovery and loading of backends and observers."""

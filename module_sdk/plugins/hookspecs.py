@@ -1,4 +1,4 @@
-"""The hooks of module-sdk (pluggy): one for backends, two for observers."""
+"""The pluggy hooks of module-sdk: one for backends, two for observers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class BackendHooks:
-    """For the plugins of the entry-point group `module_sdk.backends`, one entry a URL scheme."""
+    """The hook of plugins in the entry-point group `module_sdk.backends`, which has one entry per URL scheme."""
 
     @hookspec(firstresult=True)
     def module_sdk_open_task_manager(self, url: str, options: ManagerOptions) -> TaskManager | None:
-        """Return the manager of this URL without touching the network; raise `ConfigurationError` for a bad URL."""
+        """Return the manager for this URL without touching the network. Raise `ConfigurationError` for a bad URL."""
 
 
 class ObserverHooks:
-    """For the plugins of the entry-point group `module_sdk.observers`, and for `register_observer`."""
+    """The hooks of plugins in the entry-point group `module_sdk.observers`, and of `register_observer`."""
 
     @hookspec
     def module_sdk_lookup_failed(self, operation: LookupName, error: Exception) -> None:
-        """A lookup of the facade gave an empty list because of this error."""
+        """React to a lookup of the facade that returned an empty list because of this error."""
 
     @hookspec
     def module_sdk_task_changed(self, row: TaskRow, change: TaskChange) -> None:
-        """This process stored a change of a task: `created`, `updated`, or the status it moved to."""
+        """React to a change of a task that this process stored: `created`, `updated`, or the new status."""

@@ -1,4 +1,4 @@
-"""A pluggy plugin manager for one plugin: nothing it does can reach the hooks of another."""
+"""Loads plugins, each into its own pluggy manager, so that no plugin can affect the hooks of another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from module_sdk.store.overrides import closest
 
 
 class PluginManager(pluggy.PluginManager):
-    """Takes functions named like a hook as implementations of it, marked with `hookimpl` or not."""
+    """A manager that accepts functions named like a hook as its implementation, with or without `hookimpl`."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         options = super().parse_hookimpl_opts(plugin, name)
@@ -23,7 +23,7 @@ class PluginManager(pluggy.PluginManager):
 
 
 def hooks_of(plugin: object, specifications: type, what: str) -> pluggy.HookRelay:
-    """The hooks that one plugin implements. Raises `ConfigurationError` for unknown hooks, wrong arguments, or none."""
+    """Return the hooks of one plugin. Raise `ConfigurationError` for no hook, an unknown hook, or wrong arguments."""
     plugins = PluginManager(PROJECT)
     plugins.add_hookspecs(specifications)
     try:
@@ -38,16 +38,16 @@ def hooks_of(plugin: object, specifications: type, what: str) -> pluggy.HookRela
 
 
 def guess(plugin: object, specifications: type) -> str:
-    """The hook that a misspelt one may mean, as the end of a message; empty where no name is close."""
+    """Return the end of a message that suggests the hook a misspelt name may mean; empty if no name is close."""
     known = {name for name in vars(specifications) if name.startswith(PROJECT)}
     unknown = [name for name in dir(plugin) if name.startswith(PROJECT) and name not in known]
     return "".join(f"; did you mean {meant}?" for name in unknown if (meant := closest(name, known)))
 
 
 def load_plugin(entry: EntryPoint, what: str) -> object:
-    """The object of an entry point. Raises `ConfigurationError` that names it and keeps the cause."""
+    """Return the object of an entry point. Raise a `ConfigurationError` that names it, with the cause."""
     try:
         plugin: object = entry.load()
-    except (Exception, SystemExit) as error:  # a script taken for a plugin must not end the host
+    except (Exception, SystemExit) as error:  # a script registered as a plugin must not end the host
         raise ConfigurationError(f"{what}, {entry.value}, cannot be loaded: {type(error).__name__}: {error}") from error
     return plugin

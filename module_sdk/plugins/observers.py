@@ -1,4 +1,4 @@
-"""Observers: hooks that are told of failed lookups and of changed tasks, and can break neither (clause FAIL-11)."""
+"""Observers: hooks that are called for failed lookups and changed tasks, and cannot break either (clause FAIL-11)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ GROUP: Final = "module_sdk.observers"
 
 
 class Observers:
-    """Those of the entry-point group, loaded at the first notification, and the registered ones."""
+    """The registered observers and those of the entry-point group, which are loaded at the first notification."""
 
     def __init__(self) -> None:
-        # No lock: each change is one step of a dictionary, and a handler may interrupt a lookup that notifies.
+        # No lock: each change is one atomic step of a dictionary. A signal handler may interrupt a lookup that notifies
+        # and make another one, which would wait for the lock forever.
         self.registered: dict[int, tuple[object, pluggy.HookRelay]] = {}
         self.installed: list[pluggy.HookRelay] | None = None
 
@@ -35,19 +36,19 @@ class Observers:
         self.installed = None
 
     def are_there(self) -> bool:
-        return bool(self.registered or self.those_installed())
+        return bool(self.registered or self.load_installed())
 
     def notify(self, hook_name: str, **arguments: Any) -> None:
-        """Call each observer by itself, so that one that raises neither stops the others nor the caller."""
-        for hooks in [*self.those_installed(), *(hooks for _, hooks in list(self.registered.values()))]:
+        """Call each observer separately, so that one that raises stops neither the others nor the caller."""
+        for hooks in [*self.load_installed(), *(hooks for _, hooks in list(self.registered.values()))]:
             try:
-                # A row is the observer's own: changing it must not reach the next one.
+                # Each observer gets its own copy of a row, so that the next one does not see its changes.
                 own = {name: dict(value) if isinstance(value, dict) else value for name, value in arguments.items()}
                 getattr(hooks, hook_name)(**own)
-            except BaseException as error:  # what happened is stored: no hook may decide what follows
+            except BaseException as error:  # the change is stored, so no hook may affect what follows
                 report(logging.ERROR, "an observer of %s raised", hook_name, error=error)
 
-    def those_installed(self) -> list[pluggy.HookRelay]:
+    def load_installed(self) -> list[pluggy.HookRelay]:
         if self.installed is not None:
             return self.installed
         loaded = []
@@ -55,7 +56,7 @@ class Observers:
             what = f"the observer {entry.name}"
             try:
                 loaded.append(hooks_of(load_plugin(entry, what), ObserverHooks, what))
-            except BaseException as error:  # pluggy looks at every attribute, and one may be code that raises
+            except BaseException as error:  # pluggy reads every attribute, and a property may raise
                 report(logging.ERROR, "%s is left out", what, error=error)
         self.installed = loaded
         return loaded
@@ -69,7 +70,7 @@ def register_observer(observer: object) -> None:
 
     Args:
         observer: An object with `module_sdk_lookup_failed(operation, error)`, `module_sdk_task_changed(row, change)`
-            or both, each marked with `@module_sdk.hookimpl`. A hook may leave arguments out. What it raises is logged.
+            or both, each marked with `@module_sdk.hookimpl`. A hook may omit arguments. Its exceptions are logged.
 
     Raises:
         ConfigurationError: The object has no such hook, or a hook takes an unknown argument.
@@ -78,5 +79,5 @@ def register_observer(observer: object) -> None:
 
 
 def unregister_observer(observer: object) -> None:
-    """Undo `register_observer`. Does nothing if the observer was not registered."""
+    """Undo `register_observer`. Do nothing if the observer is not registered."""
     observers.unregister(observer)

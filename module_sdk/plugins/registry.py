@@ -1,4 +1,4 @@
-"""From a URL to its backend: only the entry point named like the scheme is loaded (clauses DISC-01, 02)."""
+"""Finds the backend of a URL. Only the entry point named like the scheme is loaded (clauses DISC-01, 02)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Hooks = pluggy.HookRelay
 
 
 class Registry:
-    """Remembers the plugins it has loaded: one of several schemes is registered once."""
+    """The loaded backend plugins. A plugin that serves several schemes is registered once."""
 
     def __init__(self, find_entry_points: Callable[[], list[EntryPoint]] | None = None) -> None:
         self.find_entry_points = find_entry_points or (lambda: list(entry_points(group=GROUP)))
@@ -33,23 +33,23 @@ class Registry:
         self.plugins: dict[str, object] = {}
 
     def schemes(self) -> list[str]:
-        """The URL schemes for which a backend is installed, sorted."""
+        """Return the URL schemes for which a backend is installed, sorted."""
         return sorted({entry.name for entry in self.find_entry_points()})
 
     def open_manager(self, url: str, options: dict[str, Any]) -> TaskManager:
-        """The manager of a URL; nothing is connected yet. Raises `ConfigurationError`."""
+        """Return the manager for a URL, without connecting. Raise `ConfigurationError`."""
         parsed = StoreURL.parse(url)
         known = {name: value for name, value in options.items() if name in OPTION_NAMES}
         if parsed.namespace is not None:
             known["namespace"] = parsed.namespace
         extra = {name: value for name, value in options.items() if name not in OPTION_NAMES}
         hooks = self.hooks_for(parsed.scheme)
-        given = ManagerOptions(**known, extra=extra)
-        parsed = parsed.hiding(given.secrets())
+        manager_options = ManagerOptions(**known, extra=extra)
+        parsed = parsed.hiding(manager_options.secrets())
         failure: ConfigurationError | None = None
         manager: object = None
         try:
-            manager = hooks.module_sdk_open_task_manager(url=parsed.text, options=given)
+            manager = hooks.module_sdk_open_task_manager(url=parsed.text, options=manager_options)
         except ConfigurationError as error:
             failure = error
         except Exception as error:
@@ -58,11 +58,11 @@ class Registry:
             )
             failure.__cause__ = error
         if failure is not None:
-            # Outside of the handler: there Python would make an error that repeats a password the context again.
+            # Outside the handler: inside, Python would set an error that may repeat a password as the context again.
             raise parsed.seal(failure)
         if not isinstance(manager, TaskManager):
             raise ConfigurationError(
-                f"the backend of {parsed.scheme}:// gave {type(manager).__name__}, not a TaskManager"
+                f"the backend of {parsed.scheme}:// returned {type(manager).__name__}, not a TaskManager"
             )
         return manager
 
@@ -76,10 +76,10 @@ class Registry:
             return self.hooks[id(plugin)]
 
     def load(self, scheme: str) -> object:
-        # An editable install beside a wheel lists one distribution twice; that is no conflict.
+        # An editable install beside a wheel lists one distribution twice, which is not a conflict.
         found = {(entry.value, entry.dist.name if entry.dist else ""): entry for entry in self.candidates(scheme)}
         if not found:
-            import difflib  # noqa: PLC0415  # for a wrong URL only: each new process would load it before its first lookup
+            import difflib  # noqa: PLC0415  # only a wrong URL needs it; at the top, every process would import it
 
             schemes = self.schemes()
             close = difflib.get_close_matches(scheme, schemes, n=1)

@@ -1,1 +1,1 @@
-"""Running work: the registered functions, and the local runner."""
+"""Running work: registered functions and the local runner."""

@@ -1,4 +1,4 @@
-"""What work returns, awaited where it can be, since a decorator may hide that the function below it is async."""
+"""Awaiting what work returns, because a decorator may hide that the function below it is async."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from module_sdk.domain.reports import is_a
 from module_sdk.domain.statuses import INTERRUPTED
-from module_sdk.runner.outcome import CANCELLED, NOT_BY_US, Outcome, raised
+from module_sdk.runner.outcome import CANCELLED, CANCELLED_BY_HOST, Outcome, raised
 from module_sdk.runner.run import Run
 
-# A result is judged by its type alone, as in `is_a`: its own code must neither decide what becomes of the task nor end
-# the loop that the work runs on.
+# A result is examined by its type only, as in `is_a`. Its own code must neither decide how the task ends nor stop the
+# loop on which the work runs.
 
 
 def needs_a_loop(result: object) -> bool:
@@ -29,9 +29,9 @@ def can_be_awaited(result: Any) -> bool:
 
 
 async def awaited(result: Any) -> Any:
-    """The value behind everything that can be awaited, however often it is wrapped.
+    """Await the result until it is no longer awaitable, and return the final value.
 
-    Raises `TypeError` for a generator, whose code nobody would ever run.
+    Raises `TypeError` for a generator, because its code would never run.
     """
     while True:
         if is_a(futures.Future, result):
@@ -49,7 +49,7 @@ async def awaited(result: Any) -> Any:
 
 
 def is_future(result: object) -> bool:
-    # As `asyncio.isfuture` has it, for futures and tasks of other libraries too.
+    # The test of `asyncio.isfuture`, which also accepts futures and tasks of other libraries.
     return hasattr(type(result), "_asyncio_future_blocking")
 
 
@@ -72,22 +72,22 @@ def without_generator(result: Any) -> Any:
     return result
 
 
-def no_generator(what: str) -> TypeError:
-    return TypeError(f"the work returned {what}, whose code nobody runs: return a list instead")
+def no_generator(kind: str) -> TypeError:
+    return TypeError(f"the work returned {kind}, whose code would never run: return a list instead")
 
 
 def as_coroutine(result: Any) -> Coroutine[Any, Any, Any]:
-    """A coroutine as it is, so that closing it closes what the function returned; the rest inside one of ours."""
+    """Return a coroutine unchanged, so that closing it closes the function's result. Wrap other awaitables in one."""
     coroutine: Coroutine[Any, Any, Any] = result if is_a(Coroutine, result) else awaited(result)
     return coroutine
 
 
 def raised_by_coroutine(error: BaseException, run: Run, task: asyncio.Task[Any] | None) -> Outcome:
-    """As `raised`, of a coroutine that runs in this asyncio task: it may have been cancelled."""
+    """Return the outcome of a coroutine that raised in this asyncio task. It may have been cancelled."""
     if is_a(asyncio.CancelledError, error):
         if run.cancelled.is_set():
             return Outcome(INTERRUPTED, error=CANCELLED)
-        # Otherwise nobody asked for it: the work raised it, or awaited something that had been cancelled.
+        # If the task is not being cancelled, the work raised the error or awaited something that was cancelled.
         if task is not None and task.cancelling():
-            return Outcome(INTERRUPTED, error=NOT_BY_US)
+            return Outcome(INTERRUPTED, error=CANCELLED_BY_HOST)
     return raised(error, run)

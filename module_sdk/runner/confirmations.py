@@ -1,4 +1,4 @@
-"""Questions that a task asks, and the answers to them (DESIGN.md, "running work")."""
+"""Confirmations: questions that a task asks, and the responses to them (clauses LIFE)."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from module_sdk.store.manager import TaskManager
 
 
 class Question:
-    """One question of one task, from the call that asks to its answer, or until the asker gives it up.
+    """One question of one task, from the call that asks it until it is answered or given up.
 
-    It is given up once its `response` is cancelled. The asker may do that at any moment, also while the question is
-    being written on another thread: every step below therefore looks at the response when it is its turn. The steps
-    of one task take turns by `run.asking`, which no code of users runs under.
+    The asker gives it up by cancelling its `response`. That can happen at any moment, even while another thread is
+    writing the question. Every step below must therefore check the response once it has acquired `run.asking`, the
+    lock that serializes the steps of one task. No user code runs under that lock.
     """
 
     def __init__(self, task_id: AnyTaskId) -> None:
@@ -46,7 +46,7 @@ class Question:
         self.written_for: tuple[Runtime, Run] | None = None
 
     def ask(self, builder: object) -> None:
-        """Move the task to `waiting_confirmation`; its answer will be the result of `response`."""
+        """Move the task to `waiting_confirmation`. The answer will be the result of `response`."""
         refuse_stopped(self.task_id)
         runtime = get_runtime()
         scope = scope_of(runtime, self.task_id)
@@ -76,7 +76,8 @@ class Question:
         try:
             row = manager.update(run.id, organization_id=scope, status=WAITING_CONFIRMATION, confirmation=confirmation)
         except (IllegalTransitionError, InvalidInputError) as error:
-            # Certainly not written. After any other error it may have been, and the next question withdraws it first.
+            # The question was certainly not written. After any other error it may have been, so the next question
+            # withdraws it first.
             run.confirmation = None
             if isinstance(error, IllegalTransitionError) and error.status == INTERRUPTED:
                 raise TaskCancelledError(f"task {self.task_id} was cancelled") from error
@@ -86,12 +87,12 @@ class Question:
         return row
 
     def give_up(self) -> None:
-        """Accept no answer any more, and let the record say that the task runs again, without waiting for the store."""
+        """Accept no more answers, and move the task back to `running` without waiting for the store."""
         if not self.response.cancel() or self.written_for is None:
             return
         runtime, run = self.written_for
         if run.confirmation is self.response:
-            with contextlib.suppress(ModuleSDKError):  # with no thread at hand, the next question or the end does it
+            with contextlib.suppress(ModuleSDKError):  # without a thread, the next question or the end withdraws it
                 runtime.threads().submit(lambda: self.withdraw(runtime.manager(), run), cancellable=False)
 
     def withdraw(self, manager: TaskManager, run: Run) -> None:
@@ -101,22 +102,22 @@ class Question:
             with run.asking:
                 if run.confirmation is self.response:
                     withdraw(manager, run)
-        except Exception as error:  # a manager that is not ours may raise anything
-            report(logging.WARNING, "task %s still shows a question that was given up", run.id, error=error)
+        except Exception as error:  # an injected manager may raise anything
+            report(logging.WARNING, "the question that task %s gave up could not be withdrawn", run.id, error=error)
 
 
 def withdraw(manager: TaskManager, run: Run) -> None:
-    """For a question that was given up, with `run.asking` acquired: a record that shows it is running again."""
+    """Withdraw a question that was given up: move its task back to `running`. The caller must hold `run.asking`."""
     task = manager.get(run.id, organization_id=ANY)
-    # A task that waits for nothing must stay as it is: it may be pending, for which this move is legal too.
+    # Change only a task that waits for a confirmation. A pending task could legally move to running as well.
     if task is not None and task.status == WAITING_CONFIRMATION:
-        with contextlib.suppress(IllegalTransitionError):  # it has ended meanwhile
+        with contextlib.suppress(IllegalTransitionError):  # the task has ended in the meantime
             manager.update(run.id, organization_id=ANY, status=RUNNING)
     run.confirmation = None
 
 
 async def await_response(task_id: AnyTaskId, builder: object) -> dict[str, Json]:
-    """Ask, and wait for the response in this coroutine."""
+    """Ask and wait for the response in this coroutine. Return the response."""
     import asyncio  # noqa: PLC0415  # as in async_calls.py
 
     question = Question(task_id)
@@ -129,7 +130,7 @@ async def await_response(task_id: AnyTaskId, builder: object) -> dict[str, Json]
 
 
 def wait_for_response(task_id: AnyTaskId, builder: object) -> dict[str, Json]:
-    """Ask, and wait for the response on this thread."""
+    """Ask and wait for the response on this thread. Return the response."""
     question = Question(task_id)
     try:
         question.ask(builder)
@@ -159,7 +160,7 @@ def respond_confirmation(task_id: AnyTaskId, response: dict[str, Any]) -> None:
             waiting = None
         if waiting is None:
             raise no_local_run(runtime, task_id, scope)
-        # The status decides which of several responses counts; only its sender comes further.
+        # The update of the status decides which of several responses counts. For the others it raises.
         row = manager.update(task_id, organization_id=scope, status=RUNNING)
         if row is None:
             raise TaskNotFoundError(f"there is no task {task_id}")
@@ -169,12 +170,12 @@ def respond_confirmation(task_id: AnyTaskId, response: dict[str, Any]) -> None:
     finally:
         is_delivered = is_taken and settle(waiting, decode_payload(text))  # type: ignore[arg-type]  # a dict went in
     if not is_delivered:
-        # The asker gave up, or the task was stopped, while the answer was being written.
+        # The asker gave up or the task was stopped while the status was being updated.
         raise no_local_run(runtime, task_id, scope)
 
 
 def no_local_run(runtime: Runtime, task_id: AnyTaskId, scope: Identifier | Anything | None) -> Exception:
-    """Why a confirmation cannot be handled here."""
+    """Return the error that says why this process cannot ask or answer the question of this task."""
     task = runtime.manager().get(task_id, organization_id=scope)
     if task is None:
         return TaskNotFoundError(f"there is no task {task_id}")

@@ -1,4 +1,4 @@
-"""What the code inside a task sees of it."""
+"""The current task, as its own code sees it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from module_sdk.runner.run import Run, running
 
 
 class Done(Awaitable[None]):
-    """What has already happened: awaiting it returns at once."""
+    """An awaitable whose work is already done, so awaiting it returns at once."""
 
     def __await__(self) -> Generator[Any, None, None]:
         yield from ()
 
 
 class CurrentTask:
-    """The task that the running code belongs to."""
+    """The task to which the running code belongs."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -30,17 +30,17 @@ class CurrentTask:
 
     @property
     def cancelled(self) -> bool:
-        """Whether this process was asked to stop the task. A function must look at it now and then."""
+        """Whether this process was asked to stop the task. A long-running function must check it regularly."""
         return self._run.cancelled.is_set()
 
     def update_progress(self, progress: float, checkpoint: object = None, label: str | None = None) -> Awaitable[None]:
-        """Store how far this task is: await it in a coroutine. In a function the call itself stores it.
+        """Store the progress of this task. Await the call in a coroutine; in a function the call itself stores it.
 
-        Args and raises: see `tasks.update_progress`.
+        It takes the arguments of `tasks.update_progress` after the id, and raises the same errors.
         """
         import asyncio  # noqa: PLC0415  # as in async_calls.py
 
-        # Not what the task is, but where the caller stands: async work may call functions on threads.
+        # The thread of the caller decides, not the kind of task: async work may call functions on other threads.
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop()
             return work_calls.update_progress(self.id, progress, checkpoint, label)
@@ -49,12 +49,12 @@ class CurrentTask:
 
 
 def current() -> CurrentTask:
-    """Return the task that the calling code runs in.
+    """Return the task in which the calling code runs.
 
     Raises:
         ModuleSDKError: The code does not run in a task.
     """
     run = running.get()
     if run is None:
-        raise ModuleSDKError("there is no current task: the code does not run in one")
+        raise ModuleSDKError("there is no current task: the calling code does not run in a task")
     return CurrentTask(run)

@@ -1,4 +1,4 @@
-"""What runs the work of a configuration, started with its first work and ended with the configuration."""
+"""The executor of a configuration. It starts with the first work and ends with the configuration."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Executor:
-    """The runner that is at work, and earlier ones that are still ending.
+    """The current runner, and earlier runners that are still ending.
 
-    It has the lock of its `Runtime`, so that no work begins once the configuration is closed.
+    It uses the lock of its `Runtime`, so that no work begins after the configuration has been closed.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -30,14 +30,17 @@ class Executor:
         self.watches_sigterm = not runtime.settings.handle_sigterm
 
     def runner(self) -> LocalRunner:
-        """Raises `ConfigurationError` without a manager, and once another configuration is in force."""
+        """Return the current runner, started if need be.
+
+        Raises `ConfigurationError` without a manager, after the configuration was replaced, and when the process ends.
+        """
         runtime = self.runtime
         with runtime.lock:
             if runtime.is_closed:
-                raise ConfigurationError("the configuration was replaced while this call was on its way")
+                raise ConfigurationError("the configuration was replaced while this call was being made")
             process_exit.refuse_when_ending()
             if self.started is None:
-                from module_sdk.runner.local import LocalRunner  # noqa: PLC0415  # asyncio: lookups do without
+                from module_sdk.runner.local import LocalRunner  # noqa: PLC0415  # lookups do not need asyncio
 
                 process_exit.shut_down_at_exit()
                 self.started = LocalRunner(runtime.manager(), runtime.settings.max_running_tasks, runtime.threads())
@@ -47,14 +50,14 @@ class Executor:
         return runner
 
     def watch_sigterm(self) -> None:
-        """Make SIGTERM end the work of this process as `interrupted`, unless that is turned off."""
+        """Make SIGTERM end the work of this process as `interrupted`, unless `handle_sigterm` is off."""
         from module_sdk.runner.sigterm import sigterm  # noqa: PLC0415  # as above
 
         if self.runtime.settings.handle_sigterm:
             self.watches_sigterm = sigterm.watch(process_exit.end_with_process)
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """End the running work as `interrupted`; later work gets a new runner."""
+        """End running work as `interrupted`. Later work gets a new runner."""
         lock = self.runtime.lock
         with lock:
             if self.started is not None:
@@ -62,28 +65,28 @@ class Executor:
                 self.started = None
             ending = list(self.ending)
         for runner in ending:
-            # Wait also for a runner that another thread is shutting down: the process must not end before it has.
+            # Wait also for a runner that another thread is shutting down: the process must not end before that one.
             runner.shutdown(timeout_seconds)
             with lock, contextlib.suppress(ValueError):
                 self.ending.remove(runner)
 
 
 def executor_of(runtime: Runtime) -> Executor:
-    """The executor of a configuration."""
+    """Return the executor of a configuration, created if need be."""
     with runtime.lock:
         if runtime.executor is None:
             runtime.executor = Executor(runtime)
-        return cast("Executor", runtime.executor)  # the facade knows no more of it than that it can be shut down
+        return cast("Executor", runtime.executor)  # the facade only knows that it can be shut down
 
 
 def started_runner(runtime: Runtime) -> LocalRunner | None:
-    """The runner of a configuration, if it has begun any work."""
+    """Return the runner of a configuration, or `None` if it has not begun any work."""
     executor = cast("Executor | None", runtime.executor)  # as above
     return None if executor is None else executor.started
 
 
 def local_run(runtime: Runtime, task_id: AnyTaskId) -> Run | None:
-    """The run of a task, if this process is running it."""
+    """Return the run of a task, or `None` if this process is not running it."""
     runner = started_runner(runtime)
     return None if runner is None else runner.runs.get(task_id_text(task_id))
 

@@ -1,4 +1,4 @@
-"""Functions that can be run by name."""
+"""Registered functions, which `run_background` can run by name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from module_sdk.errors import InvalidInputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# These names are taken by `run_background` itself.
+# Parameters of `run_background` itself.
 RESERVED_PARAMETERS: Final = frozenset({"coro_or_name", "label", "task_key"})
 
-# The names under which a program runs: started by hand, and in a process that `multiprocessing` has spawned.
+# The names of the main module of a program: in the program itself, and in a process spawned by `multiprocessing`.
 MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
 ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -28,22 +28,22 @@ functions: Final[dict[str, Callable[..., Any]]] = {}
 def register(name: str) -> Callable[[Function], Function]:
     """Name a function, synchronous or asynchronous, so that `run_background` can run it by that name.
 
-    Registering the same function again replaces it: a reload does so, and a program that is run as a script and
-    imported as a module.
+    Registering the same function again replaces it. This happens on a reload, and if a program is both run as a script
+    and imported as a module.
 
     Example:
         @tasks.register("reports.monthly")
         def monthly_report(month: str) -> dict[str, int]: ...
 
     Args:
-        name: 1 to 1,024 bytes of UTF-8.
+        name: The name; 1 to 1,024 bytes of UTF-8.
 
     Returns:
-        A decorator, which returns the function itself. The function receives its arguments as JSON returns them.
+        A decorator that returns the function itself. The function receives its arguments as JSON returns them.
 
     Raises:
-        InvalidInputError: Another function has the name, or the decorator was given no function, a generator function,
-            or one with a parameter called `label`, `task_key` or `coro_or_name`.
+        InvalidInputError: Another function has the name, or the decorated object is not a function, is a generator
+            function, or has a parameter called `label`, `task_key` or `coro_or_name`.
     """
     check_text(name, "name", MAXIMUM_KEY_BYTES, minimum=1)
 
@@ -55,11 +55,11 @@ def register(name: str) -> Callable[[Function], Function]:
                 )
         if is_generator_function(function):
             raise InvalidInputError(
-                f"{'.'.join(where(function))} is a generator function, whose code nobody would run", field="function"
+                f"{'.'.join(full_name(function))} is a generator function, whose code would never run", field="function"
             )
         earlier = functions.get(name)
-        if earlier is not None and not are_the_same(where(earlier), where(function)):
-            raise InvalidInputError(f"the name {name!r} is taken by {'.'.join(where(earlier))}", field="name")
+        if earlier is not None and not is_same_function(full_name(earlier), full_name(function)):
+            raise InvalidInputError(f"the name {name!r} is taken by {'.'.join(full_name(earlier))}", field="name")
         functions[name] = function
         return function
 
@@ -68,10 +68,10 @@ def register(name: str) -> Callable[[Function], Function]:
 
 def parameters_of(function: object) -> Iterable[str]:
     try:
-        return inspect.signature(function).parameters  # type: ignore[arg-type]  # whether it is one is the question
+        return inspect.signature(function).parameters  # type: ignore[arg-type]  # raises if it is not callable
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"function must be a function whose parameters are known: {error}", field="function"
+            f"function must be a function whose parameters can be inspected: {error}", field="function"
         ) from error
 
 
@@ -81,31 +81,37 @@ def is_generator_function(function: Any) -> bool:
     for call in (function, type(function).__call__):
         if inspect.isasyncgenfunction(call):
             return True
-        # A coroutine that is written as a generator (`types.coroutine`) can be awaited.
+        # A generator function decorated with `types.coroutine` is a coroutine function and can be awaited.
         code = getattr(getattr(call, "__func__", call), "__code__", None)
         if inspect.isgeneratorfunction(call) and not (code and code.co_flags & inspect.CO_ITERABLE_COROUTINE):
             return True
     return False
 
 
-def where(function: Any) -> tuple[str, str]:
-    """The module and a name in it. What has no name of its own has one made of what it consists of."""
+def full_name(function: Any) -> tuple[str, str]:
+    """Return the module and the qualified name of a function.
+
+    The name of a `functools.partial` or of a callable object is made of its parts.
+    """
     if isinstance(function, functools.partial):
-        module, name = where(function.func)
-        return module, f"{name} with {text_of((function.args, function.keywords))}"
+        module, name = full_name(function.func)
+        return module, f"{name} with {repr_without_addresses((function.args, function.keywords))}"
     if hasattr(function, "__qualname__"):
         return str(function.__module__), function.__qualname__
     kind = type(function)
-    return kind.__module__, f"{kind.__qualname__} of {text_of(getattr(function, '__dict__', None))}"
+    return kind.__module__, f"{kind.__qualname__} of {repr_without_addresses(getattr(function, '__dict__', None))}"
 
 
-def text_of(value: object) -> str:
-    """Its `repr` without addresses, which differ when the same line runs again."""
+def repr_without_addresses(value: object) -> str:
+    """Return the `repr` without memory addresses, which differ each time the same line runs."""
     return ADDRESS.sub("", repr(value))
 
 
-def are_the_same(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    """Whether two functions are one: `python main.py` and `uvicorn.run("main:app")` in it load one file twice."""
+def is_same_function(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Return whether two names mean the same function.
+
+    `python main.py` that calls `uvicorn.run("main:app")` loads one file as two modules.
+    """
     if one[1] != other[1]:
         return False
     if one[0] == other[0]:
@@ -122,7 +128,7 @@ def file_of(module: str) -> str | None:
 
 
 def registered(name: str) -> Callable[..., Any]:
-    """The function of that name. Raises `InvalidInputError` (a `ValueError`) for an unknown one."""
+    """Return the function of that name. Raises `InvalidInputError` (a `ValueError`) for an unknown name."""
     if name not in functions:
         known = ", ".join(sorted(functions)) or "none"
         raise InvalidInputError(f"no function is registered as {name!r} (registered: {known})", field="name")

@@ -1,7 +1,7 @@
-"""Event loops of the host: which of them outlive the code that submits work, and when one is closed.
+"""Event loops of the host: which of them outlive the code that submits work, and when they are closed.
 
-A loop that `asyncio.run` or an async view under WSGI makes ends with that one call, and everything on it with it. So
-work runs on the caller's loop only if that loop is known to live on; this module decides it.
+A loop that `asyncio.run` or an async view under WSGI creates ends with that one call, and so does all work on it. Work
+therefore runs on the caller's loop only if that loop is known to outlive the call.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from types import FrameType
 from typing import Any, Final
 
 SERVERS: Final = ("uvicorn", "hypercorn", "daphne", "granian", "aiohttp.web", "ipykernel")
-"""Packages whose loops serve until the process ends, as the beginnings of module names."""
+"""The first characters of module names of servers whose loops run until the process ends."""
 A_CENTURY: Final = 100 * 365 * 86_400.0
 
 known: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
-"""Loops that are known to live on, by `module_sdk.lifespan` or by what was found below."""
+"""Loops that are known to outlive a call, from `module_sdk.lifespan` or `lives_on`."""
 open_lifespans: Final[list[object]] = []
-"""What `module_sdk.lifespan` returned, while it is entered."""
+"""The `Lifespan` objects that are entered and not yet left."""
 
 
 def lives_on(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether this loop, which runs the calling code, is known to outlive that code."""
+    """Return whether this loop, which runs the calling code, is known to outlive that code."""
     if loop in known:
         return True
-    if not any(starts_a_long_life(frame) for frame in frames_from(sys._getframe(1))):
+    if not any(runs_lasting_loop(frame) for frame in frames_from(sys._getframe(1))):
         return False
     known.add(loop)
     return True
@@ -40,8 +40,8 @@ def frames_from(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def starts_a_long_life(frame: FrameType) -> bool:
-    """Whether this is a server's own frame, or that of `run_forever` called by other than `run_until_complete`."""
+def runs_lasting_loop(frame: FrameType) -> bool:
+    """Return whether the frame is one of a server, or one of `run_forever` not called by `run_until_complete`."""
     module = str(frame.f_globals.get("__name__"))
     if module == "asyncio.base_events":
         caller = frame.f_back
@@ -52,9 +52,9 @@ def starts_a_long_life(frame: FrameType) -> bool:
 
 
 def loop_of_the_main_thread() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs on the main thread just now, as its frames show, for code of other threads."""
+    """Return the loop that currently runs on the main thread, or `None`. Other threads find it in its frames."""
     for frame in frames_from(sys._current_frames().get(threading.main_thread().ident or 0)):
-        # A loop in compiled code has no frame of its own, but `asyncio.Runner.run`, which started it, has one.
+        # A compiled loop has no frame of its own, but `asyncio.Runner.run`, which started it, has one.
         found = frame.f_locals.get({"run_forever": "self", "run": "task"}.get(frame.f_code.co_name, ""))
         loop = found.get_loop() if isinstance(found, asyncio.Task) else found
         if isinstance(loop, asyncio.AbstractEventLoop) and loop.is_running():
@@ -63,14 +63,17 @@ def loop_of_the_main_thread() -> asyncio.AbstractEventLoop | None:
 
 
 class Guard:
-    """Referred to by nothing but a timer, and so freed when the loop drops its timers, which closing it does."""
+    """An object that only a timer refers to. Closing the loop drops its timers, which frees the object."""
 
     def __call__(self) -> None:
-        """A century is over."""
+        """Do nothing after a century."""
 
 
 def when_closed(loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *arguments: Any) -> None:
-    """Call it when the loop is closed: neither asyncio nor uvloop has a hook for that. Called on the loop's thread."""
+    """Arrange that `callback(*arguments)` is called when the loop is closed. Must be called on the loop's thread.
+
+    Neither asyncio nor uvloop has a hook for this.
+    """
     guard = Guard()
     loop.call_later(A_CENTURY, guard)
     weakref.finalize(guard, callback, *arguments).atexit = False

@@ -1,4 +1,4 @@
-"""Recording as interrupted what is left when its process or its configuration ends."""
+"""Recording runs as interrupted when their process or their configuration ends."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from module_sdk.runner.outcome import SHUTDOWN
 from module_sdk.runner.run import Run
 from module_sdk.store.manager import TaskManager
 
-# With the five seconds that running work gets, less than the ten after which `docker stop` kills.
+# Together with the five seconds for running work, this is less than the ten after which `docker stop` kills.
 RECORD_SECONDS: Final = 3.0
-# 10,000 tasks one after the other took 27 s. More writers than these wait for each other's locks on MariaDB.
+# One writer needed 27 s for 10,000 tasks. More than 8 writers wait for each other's locks on MariaDB.
 WRITERS: Final = 8
 BATCH: Final = 100
-MAXIMUM_NAMED: Final = 10
+MAXIMUM_IDS_IN_LOG: Final = 10
 
 
 class Interrupting:
-    """Records these runs as interrupted, many at a time, until all are or the deadline is over."""
+    """Records runs as interrupted, in batches, until all are recorded or the deadline has passed."""
 
     def __init__(self, manager: TaskManager, runs: Iterable[Run]) -> None:
         self.manager = manager
@@ -41,7 +41,7 @@ class Interrupting:
         self.store_is_away = False
 
     def record(self) -> None:
-        """Returns soon after the deadline, whatever the store does. What could not be recorded is logged."""
+        """Record the runs and log those that could not be recorded. Return soon after the deadline in any case."""
         writers = min(WRITERS, math.ceil(len(self.left) / BATCH))
         threads = ThreadPool(WRITERS)
         try:
@@ -54,9 +54,9 @@ class Interrupting:
             self.store_is_away = True
             unrecorded = list(self.unrecorded)
         if unrecorded:
-            named = ", ".join(unrecorded[:MAXIMUM_NAMED])
+            ids = ", ".join(unrecorded[:MAXIMUM_IDS_IN_LOG])
             message = "%d tasks could not be recorded as interrupted and stay active: %s"
-            report(logging.ERROR, message, len(unrecorded), named)
+            report(logging.ERROR, message, len(unrecorded), ids)
 
     def write(self) -> None:
         while not self.store_is_away:
@@ -74,16 +74,16 @@ class Interrupting:
         return self.deadline - time.monotonic()
 
     def write_batch(self, batch: list[Run]) -> bool:
-        """Whether all of them are recorded by this one call."""
+        """Record a batch in one call, and return whether that recorded all of it."""
         if not isinstance(self.manager, TaskManager) or somebody_listens():
             return False
         try:
             changed = self.manager.interrupt_all(
                 [run.id for run in batch], SHUTDOWN, timeout_seconds=self.seconds_left()
             )
-        except Exception as error:  # one by one, so that a record which cannot be written holds up no other
+        except Exception as error:  # the caller then writes one by one, so that a bad record does not block the others
             self.store_is_away = self.store_is_away or isinstance(error, TaskBackendUnavailableError)
-            message = "%d tasks could not be recorded as interrupted at once: %s"
+            message = "%d tasks could not be recorded as interrupted in one call: %s"
             report(logging.WARNING, message, len(batch), error_text(error))
             return False
         if changed < len(batch):  # some have ended by themselves
@@ -97,9 +97,9 @@ class Interrupting:
         try:
             update_task(self.manager, run.id, ANY, status=INTERRUPTED, error=SHUTDOWN, **options)
         except IllegalTransitionError:
-            pass  # it ended by itself in the last moment
-        except Exception as error:  # a manager that is not ours may raise anything
-            # One wait for a store that is away is enough: the process wants to end.
+            pass  # it ended by itself at the last moment
+        except Exception as error:  # an injected manager may raise anything
+            # Wait only once for a store that is away, because the process is ending.
             self.store_is_away = self.store_is_away or isinstance(error, TaskBackendUnavailableError)
             report(logging.WARNING, "task %s could not be recorded as interrupted", run.id, error=error)
             return

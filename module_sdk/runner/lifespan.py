@@ -1,4 +1,4 @@
-"""The life of an application that runs work: how the loop and the end of its host are made known."""
+"""The lifespan of an application: it tells the runner which loop lasts and when the application ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ lock: Final = threading.Lock()
 
 
 class Lifespan:
-    """Made by `lifespan`; `with` and `async with` open it, once each."""
+    """A context manager, as `lifespan` returns it. `with` and `async with` can enter it, each once."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self.timeout_seconds = check_timeout(timeout_seconds)
@@ -44,7 +44,7 @@ class Lifespan:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.is_last():
-            # On a thread: work that runs on this loop must be able to end.
+            # On a thread, because work on this loop must be able to end meanwhile.
             await asyncio.to_thread(shutdown, self.timeout_seconds)
         if self.loop is not None:
             host_loops.known.discard(self.loop)
@@ -57,19 +57,19 @@ class Lifespan:
 
 
 def lifespan(app: object = None, *, timeout_seconds: float = CLOSE_SECONDS) -> Lifespan:
-    """Return a context manager for the life of an application. When it is left, running work ends.
+    """Return a context manager for the lifespan of an application. Running work ends when the block is left.
 
-    Work that is submitted on the event loop of an `async with` block runs on that loop. `with` is for a main thread
+    Work that is submitted on the event loop of an `async with` block runs on that loop. Use `with` on a main thread
     without a loop.
 
     Example:
         app = FastAPI(lifespan=module_sdk.lifespan)
 
     Args:
-        app: What frameworks pass. It is not used.
+        app: The application, which frameworks pass. It is not used.
         timeout_seconds: How long running work may take to end. The rest is recorded as `interrupted`.
 
     Raises:
-        InvalidInputError: `timeout_seconds` is negative or no number.
+        InvalidInputError: `timeout_seconds` is negative or not a number.
     """
     return Lifespan(timeout_seconds)

@@ -1,4 +1,4 @@
-"""The local runner: coroutines on an event loop, functions on threads, all in this process (DESIGN.md)."""
+"""The local runner: it runs coroutines on an event loop and functions on threads, all in this process."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from module_sdk.runner.run import Run, running
 from module_sdk.runner.submission import record
 from module_sdk.store.manager import TaskManager
 
-# How long stopped coroutines get to unwind before their loop ends.
+# How long stopped coroutines may take to end before their loop is stopped.
 UNWIND_SECONDS: Final = 1.0
 
 
 class LocalRunner:
-    """Starts recorded work and records how it ended. `runs` holds it from the one moment to the other."""
+    """Starts recorded work and records how it ended. `runs` contains it in between."""
 
     def __init__(self, manager: TaskManager, max_running_tasks: int, threads: ThreadPool) -> None:
         self.manager = manager
@@ -68,10 +68,10 @@ class LocalRunner:
             weakref.WeakKeyDictionary()
         )
 
-    # --- Submitting -------------------------------------------------------------------------------------------------
+    # --- Submitting ---------------------------------------------------------------------------------------------------
 
     def submit(self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]) -> TaskId:
-        """Record and start; the task's id, or the id of the active task that holds the key."""
+        """Record and start a task and return its id, or return the id of the active task that has the key."""
         task_id, run = self.record(coro_or_name, label, task_key, kwargs)
         if run is not None:
             self.start(run, self.loop_thread.loop if run.is_async else None)
@@ -80,9 +80,9 @@ class LocalRunner:
     async def submit_async(
         self, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any], call_seconds: float
     ) -> TaskId:
-        """`submit`, with coroutines on the caller's own loop if that is known to outlive the call.
+        """Do what `submit` does, and run a coroutine on the caller's own loop if that is known to outlive the call.
 
-        What is not being recorded after so long never is.
+        If the recording has not begun after `call_seconds`, the task is not recorded.
         """
         loop = asyncio.get_running_loop()
         find_loop = (lambda: loop) if host_loops.lives_on(loop) else self.loop_thread.loop
@@ -98,7 +98,7 @@ class LocalRunner:
             if recording.cancelled():
                 close_coroutine(coro_or_name)
             else:
-                # The record may be written all the same, even after this loop has ended, and nobody would ever run it.
+                # The record may be written nevertheless, even after this loop has ended, and its work would never run.
                 recording.add_done_callback(self.abandon)
             raise
         if run is not None:
@@ -128,7 +128,7 @@ class LocalRunner:
 
     @contextlib.contextmanager
     def submitting(self) -> Iterator[None]:
-        """A shutdown waits for what is inside, or a task could be recorded that nobody runs or interrupts."""
+        """Make a shutdown wait for the block. Otherwise a task could be recorded that is never run or interrupted."""
         with self.lock:
             if self.is_stopping:
                 raise ConfigurationError(SHUTTING_DOWN)
@@ -150,10 +150,10 @@ class LocalRunner:
         run.drop_work()
         self.recorder.end(run, Outcome(INTERRUPTED, error=reason))
 
-    # --- Running ----------------------------------------------------------------------------------------------------
+    # --- Running ------------------------------------------------------------------------------------------------------
 
     def start(self, run: Run, find_loop: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
-        """Begin the work, with the submitter's context; a function waits for a free thread."""
+        """Start the work in the submitter's context. A function waits for a free thread."""
         context = contextvars.copy_context()
         context.run(running.set, run)
         context.run(keep_session)
@@ -166,8 +166,8 @@ class LocalRunner:
                 loop.call_soon_threadsafe(self.start_coroutine, run, loop, context)
             else:
                 self.start_coroutine(run, loop, context)
-        except Exception as error:  # no thread, or a loop that has ended meanwhile
-            # It is recorded, so it must end: nothing else would ever end it.
+        except Exception as error:  # no thread, or a loop that has ended in the meantime
+            # The task is already recorded as active, and nothing else would ever end it.
             run.drop_work()
             self.recorder.end(run, raised(error, run))
 
@@ -188,13 +188,13 @@ class LocalRunner:
                     self.go_on_with(run, result)
                     return
                 outcome = completed(without_generator(result))
-            except BaseException as error:  # whatever work raises is its outcome
+            except BaseException as error:  # any exception that the work raises is its outcome
                 run.drop_work()
                 outcome = raised(error, run)
             self.recorder.end(run, outcome)
 
     def go_on_with(self, run: Run, result: Any) -> None:
-        """Await what a function returned, on a loop of our own: the thread is free for other work meanwhile."""
+        """Await the result of a function on the background loop, so that the thread is free for other work."""
         run.work = as_coroutine(result)
         loop = self.loop_thread.loop()
         loop.call_soon_threadsafe(self.start_coroutine, run, loop, contextvars.copy_context())
@@ -206,24 +206,24 @@ class LocalRunner:
             if not run.has_begun and not await run_on(self.threads, lambda: self.begin(run)):
                 return
             if run.cancelled.is_set():
-                # While a thread handed it over to this loop, where there was nothing yet to cancel.
+                # It was cancelled while a thread passed it to this loop, when there was no asyncio task to cancel.
                 raise asyncio.CancelledError
             outcome = completed(await awaited(run.work))
-        except BaseException as error:  # whatever work raises is its outcome
+        except BaseException as error:  # any exception that the work raises is its outcome
             if is_a(GeneratorExit, error) and not is_current(task):
-                # The loop is gone, and Python closes what was left on it: nothing can be awaited any more.
+                # The loop has ended and Python is closing its remaining coroutines, so nothing more can be awaited.
                 raise
             outcome = raised_by_coroutine(error, run, task)
             if is_a(KeyboardInterrupt, error) or is_a(SystemExit, error):
                 interrupt = error
         run.is_ending = True
         if interrupt is not None and asyncio.get_running_loop() is not self.loop_thread.started:
-            # It ends the host's loop, as it would in any task there: nothing can be awaited any more.
+            # The interrupt ends the host's loop, as in any asyncio task there, so nothing more can be awaited.
             self.off_loop(lambda: self.recorder.end(run, outcome))
             raise interrupt
         try:
             await run_on(self.threads, lambda: self.recorder.end(run, outcome), cancellable=False)
-        except ModuleSDKError:  # no thread can be had: better to hold up the loop than to lose the end
+        except ModuleSDKError:  # no thread can be started: blocking the loop is better than losing the end
             self.recorder.end(run, outcome)
 
     def off_loop(self, call: Callable[[], object]) -> None:
@@ -233,24 +233,27 @@ class LocalRunner:
             call()
 
     def begin(self, run: Run) -> bool:
-        """Whether the work is to be done: not if it was cancelled meanwhile, or the store would not say so."""
+        """Record that the work begins, and return whether it must run.
+
+        It must not if it was cancelled in the meantime, or if the store could not record its beginning.
+        """
         try:
-            # What was stopped while it waited is recorded already, and at exit its manager may be closed.
+            # The end of a run that was stopped while it waited is recorded already, and its manager may be closed.
             if not run.cancelled.is_set() and self.recorder.begin(run):
                 run.has_begun = True
                 return True
             run.drop_work()
             self.forget(run)
-        except BaseException as error:  # a manager that is not ours may raise anything
+        except BaseException as error:  # an injected manager may raise anything
             run.drop_work()
             self.recorder.end(run, raised(error, run))
         return False
 
     def coroutine_done(self, run: Run, task: asyncio.Task[None]) -> None:
-        """For a coroutine whose loop ended before it could begin or before it could say how it ended."""
+        """Record the end of a coroutine whose loop ended before it could begin or before it could record its end."""
         run.drop_work()
         if not task.cancelled():
-            # Looked at, or asyncio would log once more what is in the log and in the record.
+            # Retrieve the exception. Otherwise asyncio would log it, though it is logged and recorded already.
             task.exception()
         self.end_lost(run)
 
@@ -259,7 +262,7 @@ class LocalRunner:
             self.end_lost(run)
 
     def end_lost(self, run: Run) -> None:
-        """Record the end of a coroutine whose loop has ended without it."""
+        """Record the end of a coroutine whose loop has ended before it."""
         if run.id in self.runs and not run.is_ending:
             run.is_ending = True
             reason = CANCELLED if run.cancelled.is_set() else LOOP_ENDED
@@ -274,18 +277,18 @@ class LocalRunner:
                 self.changed.notify_all()
         run.end()
 
-    # --- Stopping ---------------------------------------------------------------------------------------------------
+    # --- Stopping -----------------------------------------------------------------------------------------------------
 
     def stop(self, task_id: str) -> None:
-        """Stop the work of a task whose record says that it was cancelled; of another process's task, nothing."""
+        """Stop the work of a task that was recorded as cancelled. Do nothing if this process does not run it."""
         run = self.runs.get(task_id)
         if run is not None:
             run.stop()
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """Wait so long for what runs, then record the rest as interrupted and stop it.
+        """Wait for running work to end, then record the rest as interrupted and stop it.
 
-        A second caller waits for the first, and a shorter time of its own counts for both.
+        A second caller waits for the first. If the second timeout ends earlier, it applies to both.
         """
         while not self.is_shut_down:
             with self.lock:
@@ -321,7 +324,7 @@ class LocalRunner:
 
 
 def is_current(task: asyncio.Task[Any] | None) -> bool:
-    """Whether the calling code runs in this asyncio task, and not because a coroutine is being closed."""
+    """Return whether the calling code runs in this asyncio task, and not because a coroutine is being closed."""
     try:
         return asyncio.current_task() is task
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""The event loop of work that synchronous code submits."""
+"""The background event loop, which runs work that synchronous code submits."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from module_sdk.errors import TaskBackendUnavailableError
 
 
 class LoopThread:
-    """One loop on one daemon thread, started when it is first needed."""
+    """One event loop on one daemon thread, started when it is first needed."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.started: asyncio.AbstractEventLoop | None = None
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, which runs. Raises `TaskBackendUnavailableError` if no thread can be started for it."""
+        """Return the loop, started if need be.
+
+        Raises `TaskBackendUnavailableError` if no thread can be started for it.
+        """
         with self.lock:
             if self.started is None:
-                # With a factory, the runner leaves the calling thread's own loop alone.
+                # With a factory, the runner does not change the event loop of the calling thread.
                 runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
                 loop = runner.get_loop()
                 try:
@@ -33,14 +36,14 @@ class LoopThread:
             return self.started
 
     def run(self, runner: asyncio.Runner) -> None:
-        # Leaving the runner cancels what is left on the loop and waits until it has unwound.
+        # Leaving the `with` block cancels the remaining tasks of the loop and waits until they have ended.
         with runner:
             loop = runner.get_loop()
             asyncio.set_event_loop(loop)
             while True:
                 try:
                     loop.run_forever()
-                except BaseException as error:  # SystemExit of one piece of work must not end all the others
+                except BaseException as error:  # a SystemExit raised by one task must not end the others
                     report(logging.ERROR, "work on the background loop tried to end it", error=error)
                 else:
                     return

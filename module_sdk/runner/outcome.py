@@ -1,4 +1,4 @@
-"""How work ended, as it is recorded."""
+"""The outcome of work, as it is recorded."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from module_sdk.runner.run import Run
 CANCELLED: Final = "cancelled"
 SHUTDOWN: Final = "shutdown"
 LOOP_ENDED: Final = "stopped: the event loop that it ran on has ended"
-NOT_BY_US: Final = "stopped: its asyncio task was cancelled, by the end of its event loop or by code of the host"
-UNASKED: Final = (LOOP_ENDED, NOT_BY_US)
+CANCELLED_BY_HOST: Final = (
+    "stopped: its asyncio task was cancelled, by the end of its event loop or by code of the host"
+)
+UNREQUESTED: Final = (LOOP_ENDED, CANCELLED_BY_HOST)
 
 
 class Outcome(NamedTuple):
-    """The final status with the result or the error text."""
+    """The final status of a task with its result or its error text."""
 
     status: str
     result: Any = None
     error: str | None = None
     cause: BaseException | None = None
-    """What the work raised. It is logged after the end is recorded, since logging runs code of the host."""
+    """The exception that the work raised. It is logged after the end is recorded, because logging runs host code."""
 
     def fields(self) -> dict[str, Any]:
-        """What to update."""
+        """Return the fields to update."""
         if self.status == COMPLETED:
             return {"status": COMPLETED, "result": self.result}
         return {"status": self.status, "error": self.error}
@@ -37,8 +39,8 @@ def completed(result: Any) -> Outcome:
 
 
 def raised(error: BaseException, run: Run) -> Outcome:
-    """The outcome of work that raised."""
-    # Work that was told to stop may meet a store that is closed by now: that is no failure of its own.
+    """Return the outcome of work that raised."""
+    # Work that was told to stop may find its store closed already. That does not count as a failure of the work.
     was_stopped = run.cancelled.is_set() and is_a(ModuleSDKError, error)
     if was_stopped or is_a(TaskCancelledError, error):
         return Outcome(INTERRUPTED, error=CANCELLED)

@@ -1,4 +1,4 @@
-"""The end of the process: the work that is left is recorded as interrupted."""
+"""The end of the process: remaining work is recorded as interrupted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from module_sdk.facade.runtime import shutdown
 
 SHUTTING_DOWN: Final = "background work is shutting down"
 ending_process: list[bool] = []
-"""Not empty once the process ends."""
+"""Not empty once the process has begun to end."""
 
 
 def refuse_when_ending() -> None:
-    """Raise `ConfigurationError` once the process ends: work that began now would stay active for ever."""
+    """Raise `ConfigurationError` if the process is ending: a task that began now would stay active forever."""
     if ending_process:
         raise ConfigurationError(SHUTTING_DOWN)
 
 
 def end_with_process() -> None:
-    """`shutdown`, after which no work begins in this process."""
+    """Call `shutdown`, and let no more work begin in this process."""
     ending_process.append(True)
     shutdown()
 
@@ -38,14 +38,14 @@ def shut_down_at_exit() -> None:
     atexit.register(at_exit)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
-        # Such a child may leave by `os._exit`, which skips `atexit` but not what is registered here.
-        from multiprocessing.util import Finalize  # noqa: PLC0415  # loaded already
+        # A child of `multiprocessing` may exit with `os._exit`, which skips `atexit` but not this finalizer.
+        from multiprocessing.util import Finalize  # noqa: PLC0415  # already loaded
 
         Finalize(None, at_exit, exitpriority=0)
 
 
 def after_fork() -> None:
-    """In a child: it has begun no work, and the parent's handler of SIGTERM would end work that is not the child's."""
+    """Reset a forked child. It has no work yet, and the parent's SIGTERM handler would end the work of the parent."""
     ending_process.clear()
     handling = sys.modules.get("module_sdk.runner.sigterm")
     if handling is not None:

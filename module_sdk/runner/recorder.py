@@ -1,4 +1,4 @@
-"""Recording that work begins and how it ended, through outages of the store."""
+"""Recording the beginnings and ends of tasks, in spite of outages of the store."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from module_sdk.errors import (
     TaskBackendUnavailableError,
 )
 from module_sdk.facade.announced_writes import update_task
-from module_sdk.runner.outcome import UNASKED, Outcome
+from module_sdk.runner.outcome import UNREQUESTED, Outcome
 from module_sdk.runner.run import Run
 from module_sdk.store.manager import TaskManager
 
 BEGIN_SECONDS: Final = 5.0
 LONGEST_PAUSE_SECONDS: Final = 5.0
-# A store that was emptied may be restored, and then the task has to hear how its work ended (SEE-10).
-MENDABLE: Final = (TaskBackendError, SchemaMissingError)
+# A store that was emptied may be restored, and then the end of the task must be recorded there (SEE-10).
+RETRIED_ERRORS: Final = (TaskBackendError, SchemaMissingError)
 
 
 class Recorder:
-    """Writes beginnings and ends. An end that the store cannot take now is retried, with backoff, until it can."""
+    """Writes beginnings and ends. An end that the store cannot record now is retried, with backoff, until it can."""
 
     def __init__(self, manager: TaskManager, ended: Callable[[Run], None]) -> None:
         self.manager = manager
@@ -45,39 +45,39 @@ class Recorder:
         self.is_retrying = False
 
     def begin(self, run: Run) -> bool:
-        """Move the task to running; false if it was ended (or pruned) before it began. Raises what the store raises."""
+        """Move the task to running. Return false if it had ended or was pruned. Raise the errors of the store."""
         try:
             move = self.retrying(TaskBackendUnavailableError, BEGIN_SECONDS)
             return move(update_task, self.manager, run.id, ANY, status=RUNNING) is not None
         except IllegalTransitionError as error:
-            # Nobody else begins it: it runs because the reply to an earlier attempt was lost.
+            # No other process begins this task. If it is running, the reply to an earlier attempt was lost.
             return error.status == RUNNING
 
     def end(self, run: Run, outcome: Outcome) -> None:
-        """Record the end, then log it. Never raises: what the store cannot take now is retried on a thread."""
+        """Record the end, then log it. Never raise: an end that the store cannot record now is retried on a thread."""
         run.is_ending = True
-        # After `stop` the shutdown has recorded it, or said that it could not; the manager may be closed by now.
-        problem = None if run.is_recorded else self.attempt(run, outcome)
+        # After `stop`, the shutdown has recorded the end or logged that it could not. The manager may be closed by now.
+        failure = None if run.is_recorded else self.attempt(run, outcome)
         if outcome.cause is not None:
             report(logging.ERROR, "task %s failed", run.id, error=outcome.cause)
-        elif outcome.error in UNASKED:
+        elif outcome.error in UNREQUESTED:
             report(logging.WARNING, "task %s was %s", run.id, outcome.error)
-        if problem is not None and not self.stopped.is_set() and is_a(MENDABLE, problem):
-            report(logging.WARNING, "the end of task %s waits for the store: %s", run.id, error_text(problem))
+        if failure is not None and not self.stopped.is_set() and is_a(RETRIED_ERRORS, failure):
+            report(logging.WARNING, "the end of task %s waits for the store: %s", run.id, error_text(failure))
             self.retry_later(run, outcome._replace(cause=None))
         else:
-            self.conclude(run, None if self.stopped.is_set() else problem)
+            self.conclude(run, None if self.stopped.is_set() else failure)
 
     def attempt(self, run: Run, outcome: Outcome) -> BaseException | None:
-        """Record it once; what kept the store from it, if anything did."""
+        """Try once to record the end. Return `None`, or the exception if it could not be recorded."""
         try:
             self.record(run, outcome)
-        except BaseException as error:  # of a manager that is not ours, or of the result's own code as it is written
+        except BaseException as error:  # from an injected manager, or from the result's own code while it is encoded
             if outcome.result is not None and not is_a(ModuleSDKError, error):
-                problem = self.attempt(run, Outcome(FAILED, error=error_text(error)))
+                failure = self.attempt(run, Outcome(FAILED, error=error_text(error)))
                 report(logging.ERROR, "the result of task %s cannot be stored", run.id, error=error)
-                return problem
-            # What is no `Exception` interrupts a call, and says nothing of the next one.
+                return failure
+            # An error that is not an `Exception` only interrupted this call, so the next one may succeed.
             return error if is_a(Exception, error) else TaskBackendError(f"interrupted by {error_text(error)}")
         return None
 
@@ -89,14 +89,14 @@ class Recorder:
                 self.withdraw_question(run)
                 self.record(run, outcome)
                 return
-            # Somebody else ended it first, or the reply to our own earlier attempt was lost.
+            # Another caller ended the task first, or the reply to our own earlier attempt was lost.
             report(logging.DEBUG, "task %s has ended as %s already", run.id, error.status)
         except PayloadError as error:
             self.record(run, Outcome(FAILED, error=error_text(error)))
         except TaskBackendUnavailableError:
             raise
         except TaskBackendError as error:
-            # It may be the result that the store cannot take: its disk is nearly full, or its packets are smaller.
+            # The result may be too large for the store: its disk may be nearly full, or its packets limited.
             if outcome.result is None or self.stopped.is_set():
                 raise
             self.record(run, Outcome(FAILED, error=error_text(error)))
@@ -106,7 +106,7 @@ class Recorder:
                 report(logging.WARNING, "task %s is gone from the store", run.id)
 
     def withdraw_question(self, run: Run) -> None:
-        """For work that went on without the response it had asked for: only a running task can complete."""
+        """Move a task back to running whose work did not wait for its response: only a running task can complete."""
         with contextlib.suppress(IllegalTransitionError):
             update_task(self.manager, run.id, ANY, status=RUNNING)
 
@@ -117,7 +117,7 @@ class Recorder:
                 return
             try:
                 threading.Thread(target=self.retry, name="module-sdk-late-ends", daemon=True).start()
-            except RuntimeError as error:  # no thread can be started just now: the next late end tries again
+            except RuntimeError as error:  # no thread can be started now, so the next late end tries again
                 report(logging.ERROR, "the end of task %s cannot be retried yet", run.id, error=error)
             else:
                 self.is_retrying = True
@@ -125,9 +125,9 @@ class Recorder:
     def retry(self) -> None:
         while True:
             try:
-                self.retrying(MENDABLE, None)(self.record_late_ends)
-            except MENDABLE:
-                # After `stop` only: the shutdown has recorded them, or said that it could not.
+                self.retrying(RETRIED_ERRORS, None)(self.record_late_ends)
+            except RETRIED_ERRORS:
+                # Only after `stop`: the shutdown has recorded the ends or logged that it could not.
                 while not self.late_ends.empty():
                     self.conclude(self.late_ends.get()[0], None)
             with self.lock:
@@ -136,34 +136,34 @@ class Recorder:
                     return
 
     def record_late_ends(self) -> None:
-        """Try each once: one that the store refuses holds up no other. Raises the last failure."""
-        failure: Exception | None = None
+        """Try each end once, so that one that the store refuses does not block the others. Raise the last failure."""
+        last_failure: Exception | None = None
         for _ in range(self.late_ends.qsize()):
             run, outcome = self.late_ends.get()
-            problem = self.attempt(run, outcome)
-            if not isinstance(problem, MENDABLE):
-                self.conclude(run, problem)
+            failure = self.attempt(run, outcome)
+            if not isinstance(failure, RETRIED_ERRORS):
+                self.conclude(run, failure)
                 continue
             self.late_ends.put((run, outcome))
-            failure = problem
-            if isinstance(problem, TaskBackendUnavailableError | SchemaMissingError):
+            last_failure = failure
+            if isinstance(failure, TaskBackendUnavailableError | SchemaMissingError):
                 break
-        if failure is not None:
-            raise failure
+        if last_failure is not None:
+            raise last_failure
 
-    def conclude(self, run: Run, problem: BaseException | None) -> None:
-        """Nothing more will be tried."""
-        if problem is not None:
-            report(logging.ERROR, "the end of task %s could not be recorded", run.id, error=problem)
+    def conclude(self, run: Run, failure: BaseException | None) -> None:
+        """End the run without another attempt. Log the failure, if there is one."""
+        if failure is not None:
+            report(logging.ERROR, "the end of task %s could not be recorded", run.id, error=failure)
         try:
             self.ended(run)
-        except BaseException as error:  # what waits for the end may be code of the host
+        except BaseException as error:  # callbacks that wait for the end may be host code
             report(logging.ERROR, "the end of task %s could not be announced", run.id, error=error)
 
     def retrying(
         self, kind: type[Exception] | tuple[type[Exception], ...], seconds: float | None
     ) -> Callable[..., Any]:
-        """Calls again after an error of this kind, with backoff: for so many seconds, or until `stop`."""
+        """Return a caller that retries after an error of this kind, with backoff, until `seconds` or until `stop`."""
         stop = tenacity.stop_when_event_set(self.stopped)
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(kind),
@@ -174,5 +174,5 @@ class Recorder:
         )
 
     def stop(self) -> None:
-        """Retry no longer: the process ends."""
+        """End all retries, because the process ends."""
         self.stopped.set()

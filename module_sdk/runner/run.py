@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 running: contextvars.ContextVar[Run | None] = contextvars.ContextVar("module_sdk_run", default=None)
 live_runs: weakref.WeakValueDictionary[str, Run] = weakref.WeakValueDictionary()
-"""Every run whose code may still be going on, also after a shutdown has recorded it as interrupted."""
+"""Every run whose code may still be running, even after a shutdown has recorded it as interrupted."""
 
 
 class Run:
-    """From the moment the task is recorded to the moment its end is."""
+    """One execution of a task in this process, from the recording of the task to the recording of its end."""
 
     def __init__(self, task: Task, work: Coroutine[Any, Any, Any] | Callable[[], Any]) -> None:
         self.task = task
@@ -32,14 +32,14 @@ class Run:
         self.name: str = task.function or str(getattr(work, "__qualname__", task.id))
         self.cancelled = threading.Event()
         self.ended: Future[None] = Future()
-        # Running, so that nobody who stops waiting for it can cancel it for the others.
+        # Marked as running, so that a waiter that gives up cannot cancel it for the others.
         self.ended.set_running_or_notify_cancel()
         self.has_begun = False
         self.is_ending = False
         self.is_recorded = False
         """Whether a shutdown has recorded its end."""
         self.lock = threading.Lock()
-        # Held while a question or an answer is being written, so that none of them overtakes another.
+        # Acquired while a question or an answer is written, so that they are written in order.
         self.asking = threading.Lock()
         self.confirmation: Future[dict[str, Any]] | None = None
         """The response to the question that was asked last, unless that has been answered or withdrawn."""
@@ -55,22 +55,25 @@ class Run:
         return not callable(self.work)
 
     def drop_work(self) -> None:
-        """Close a coroutine that never ran, which Python would otherwise warn of; one that ran does not mind."""
+        """Close the coroutine of the work, so that Python does not warn of one that never ran.
+
+        Closing a coroutine that has finished does nothing.
+        """
         if callable(self.work):
             return
         try:
             self.work.close()
-        except BaseException as error:  # one that ran may do anything when it is closed
+        except BaseException as error:  # the code of a coroutine that has begun may raise anything when it is closed
             report(logging.WARNING, "the coroutine of task %s could not be closed", self.id, error=error)
 
     def settle(self, error: TaskCancelledError) -> None:
-        """End the wait for a confirmation, if there is one."""
+        """End the wait for a confirmation with this error, if the task waits for one."""
         waiting = self.confirmation
         if waiting is not None and self.take(waiting):
             settle(waiting, error)
 
     def take(self, waiting: Future[dict[str, Any]]) -> bool:
-        """Whether the caller is the one to settle this response: of several callers, the first."""
+        """Return whether this caller must settle the response. Only the first of several callers gets true."""
         with self.lock:
             is_taken = self.confirmation is waiting
             if is_taken:
@@ -78,14 +81,14 @@ class Run:
         return is_taken
 
     def end(self) -> None:
-        """What is to be recorded of it has been; a second call does nothing."""
+        """Mark the run as ended once its end is recorded. A second call does nothing."""
         self.settle(TaskCancelledError(f"task {self.id} has ended"))
         with self.lock:
             if not self.ended.done():
                 self.ended.set_result(None)
 
     def stop(self) -> None:
-        """Tell the work to stop, as well as that can be done: a thread has to look."""
+        """Tell the work to stop. A coroutine is cancelled; a function on a thread must check `cancelled` itself."""
         self.cancelled.set()
         self.settle(TaskCancelledError(f"task {self.id} was cancelled"))
         if self.asyncio_task is not None:
@@ -94,7 +97,7 @@ class Run:
 
 
 def settle(waiting: Future[dict[str, Any]], response: dict[str, Any] | TaskCancelledError) -> bool:
-    """Whether the asker receives it: not if the asker gave up before."""
+    """Settle the response, and return whether the asker receives it. It does not if it gave up before."""
     if not waiting.set_running_or_notify_cancel():
         return False
     if isinstance(response, TaskCancelledError):

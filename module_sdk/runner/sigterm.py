@@ -1,7 +1,7 @@
-"""SIGTERM: work ends as `interrupted`, and then the process dies of the signal as it would have (DESIGN.md).
+"""The handler of SIGTERM: it ends work as `interrupted`, then lets the signal end the process as usual.
 
-The handler returns at once and a thread does the rest. The main thread must go on meanwhile: it may hold a lock that
-the rest needs, or run the loop on which work is to end.
+The handler returns at once, and a thread ends the work. The main thread must continue meanwhile, because it may hold a
+lock that the ending needs, or run the loop on which work must end.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from typing import Any, Final
 from module_sdk.domain.reports import report
 from module_sdk.runner.host_loops import loop_of_the_main_thread, open_lifespans
 
-# Longer than a shutdown takes, and less than the ten seconds after which `docker stop` kills.
+# Longer than a shutdown takes, but less than the ten seconds after which `docker stop` kills.
 END_SECONDS: Final = 9.5
-# How long the main thread has to receive the signal again; code that is not Python may keep it from that.
+# How long the main thread may take to receive the signal again. Running native code can prevent it from doing so.
 PASS_ON_SECONDS: Final = 2.0
 
 
 class SigtermHandler:
-    """At most one in a process, in place once work has been submitted from the main thread."""
+    """The handler of this process, installed once work has been submitted from the main thread."""
 
     def __init__(self) -> None:
         self.end_work: Callable[[], object] = lambda: None
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew, as if nothing had been installed."""
+        """Reset the state, as if nothing had been installed."""
         self.previous: Any = None
         self.is_ending = False
         self.has_ended = False
         self.has_warned = False
         self.passed_on = threading.Event()
 
-    # --- Installing -------------------------------------------------------------------------------------------------
+    # --- Installing ---------------------------------------------------------------------------------------------------
 
     def watch(self, end_work: Callable[[], object]) -> bool:
-        """Install the handler where the host has left the default; whether that is settled.
+        """Install the handler unless the host has its own. Return whether no later call needs to try again.
 
-        Only the main thread can. From another thread it is passed to the loop that the main thread runs, if any.
+        Only the main thread can install it. A call on another thread passes it to the loop of the main thread, if any.
         """
         self.end_work = end_work
         if threading.current_thread() is threading.main_thread():
@@ -61,8 +61,8 @@ class SigtermHandler:
             self.has_warned = True
             report(
                 logging.WARNING,
-                "SIGTERM would leave this process's tasks active: its handler is installed by the main thread alone, "
-                "which has submitted no work and runs no event loop; enter module_sdk.lifespan() there",
+                "SIGTERM would leave the tasks of this process active: only the main thread can install its handler, "
+                "and that thread has submitted no work and runs no event loop; enter module_sdk.lifespan() there",
             )
         return False
 
@@ -70,25 +70,25 @@ class SigtermHandler:
         found = signal.getsignal(signal.SIGTERM)
         if is_default(found):
             self.previous = found
-            with contextlib.suppress(ValueError):  # an interpreter inside a server leaves signals to that server
+            with contextlib.suppress(ValueError):  # an interpreter embedded in a server must not handle signals
                 signal.signal(signal.SIGTERM, self.handle)
 
     def uninstall(self) -> None:
-        """In a child that was forked: it answers for no work yet."""
+        """Remove the handler in a forked child, which has no work yet."""
         if signal.getsignal(signal.SIGTERM) == self.handle:
             signal.signal(signal.SIGTERM, self.previous)
         self.forget()
 
-    # --- Ending -----------------------------------------------------------------------------------------------------
+    # --- Ending -------------------------------------------------------------------------------------------------------
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         if self.has_ended:
             self.pass_on()
         elif not self.is_ending:
-            # Supervisors often send it twice, to the process and to its group: the second changes nothing.
+            # Supervisors often send the signal twice, to the process and to its group. Ignore the second.
             self.is_ending = True
             try:
-                # Not `threading.Thread`: starting one takes a lock, and the main thread may hold it below this frame.
+                # Not `threading.Thread`: its `start` takes a lock, which the code that was interrupted may hold.
                 _thread.start_new_thread(self.end, ())
             except RuntimeError:  # the system has no more threads
                 self.pass_on()
@@ -100,7 +100,7 @@ class SigtermHandler:
             ending.join(END_SECONDS)
             if ending.is_alive():
                 report(logging.ERROR, "work could not be ended within %g s of SIGTERM", END_SECONDS)
-        except Exception as error:  # whatever happens, the process must die
+        except Exception as error:  # the process must end in any case
             report(logging.ERROR, "work could not be ended at SIGTERM", error=error)
         self.has_ended = True
         is_ours = signal.getsignal(signal.SIGTERM) == self.handle
@@ -109,26 +109,26 @@ class SigtermHandler:
             os._exit(128 + signal.SIGTERM)
 
     def finish(self) -> None:
-        """At the end of the main thread: die of a signal that came before, rather than with its own exit code."""
+        """End the process by a SIGTERM that arrived before the main thread ended, not with its own exit code."""
         if self.is_ending and not self.passed_on.is_set():
             self.previous = signal.SIG_DFL
             self.pass_on()
 
     def pass_on(self) -> None:
-        """Let the signal do what it would have done."""
+        """Restore the previous handler and raise the signal for it."""
         self.passed_on.set()
         signal.signal(signal.SIGTERM, self.previous)
         signal.raise_signal(signal.SIGTERM)
         if self.previous is signal.SIG_DFL:
-            # Only the first process of a container gets here: the kernel spares it.
+            # Only process 1 of a container reaches this: for it, the kernel ignores the default action.
             os._exit(128 + signal.SIGTERM)
 
 
 def is_default(handler: Any) -> bool:
-    """Whether the host left what SIGTERM does by default.
+    """Return whether the host has left the default handler of SIGTERM.
 
-    The handler of uvicorn stops the server and then raises the signal again for the default, past `atexit`. Without a
-    `lifespan` it is therefore replaced like the default, and it receives the signal after the work has ended.
+    The handler of uvicorn counts as the default if no `lifespan` is entered. It stops the server and raises the signal
+    again for the default action, which skips `atexit`. So it is replaced, and it gets the signal after the work ended.
     """
     if handler is signal.SIG_DFL:
         return True

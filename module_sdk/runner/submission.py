@@ -1,4 +1,4 @@
-"""From the arguments of `run_background` to a recorded task and its work."""
+"""The submission of work: from the arguments of `run_background` to a recorded task and its work."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ Work = Coroutine[Any, Any, Any] | Callable[[], Any]
 def record(
     manager: TaskManager, coro_or_name: object, label: str, task_key: str | None, kwargs: dict[str, Any]
 ) -> tuple[TaskId, Run | None]:
-    """The task's id, and the work to start; no work if an active task holds the key, whose id it then is (DEDUP-01).
+    """Record a task, and return its id and the run to start.
 
-    Raises `SessionRequiredError` without a session's user, `InvalidInputError` for arguments that no task can have or
-    an unknown name, `TaskBackendError` when the store fails. The coroutine of a second submission is closed.
+    If an active task has the key (DEDUP-01), return its id and no run, and close the coroutine that was passed.
+
+    Raises `SessionRequiredError` without a session's user, `InvalidInputError` for an unknown name or arguments that no
+    task can have, and `TaskBackendError` if the store fails.
     """
     make_work, arguments = checked_work(coro_or_name, kwargs, maximum_payload_bytes(manager))
     session = current_session()
@@ -55,8 +57,11 @@ def record(
 def checked_work(
     coro_or_name: object, kwargs: dict[str, Any], maximum: int
 ) -> tuple[Callable[[], Work], dict[str, Any]]:
-    """What makes the work once the task is recorded, and the arguments of its function. Raises `InvalidInputError`."""
-    # Not only those of Python itself: compilers have coroutines of their own.
+    """Return a function that makes the work once the task is recorded, and the arguments of the registered function.
+
+    Raises `InvalidInputError`.
+    """
+    # The abstract class, because compilers such as Cython have their own coroutine types.
     if isinstance(coro_or_name, Coroutine):
         if kwargs:
             raise InvalidInputError("keyword arguments go to registered functions, not to a coroutine", field="kwargs")
@@ -68,7 +73,7 @@ def checked_work(
             field="coro_or_name",
         )
     function = registered(coro_or_name)
-    # As stored and read again: a function gets the same arguments here as it would on another machine.
+    # Encoded and decoded, so that a function gets the same arguments here as on another machine.
     arguments: dict[str, Any] = decode_payload(encode_payload(kwargs, "kwargs", maximum))  # type: ignore[assignment]  # a dict went in
     call = functools.partial(function, **arguments)
     try:
@@ -80,5 +85,5 @@ def checked_work(
 
 
 async def called(call: Callable[[], Any]) -> Any:
-    """The call as a coroutine, so that nothing of it can fail before it runs."""
+    """Make the call inside a coroutine, so that no part of it can fail before the work runs."""
     return call()

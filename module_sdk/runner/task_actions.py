@@ -1,4 +1,4 @@
-"""Progress and cancellation: what may be said of a task once it is recorded."""
+"""Progress and cancellation of recorded tasks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from module_sdk.runner.run import live_runs
 
 
 def scope_of(runtime: Runtime, task_id: AnyTaskId) -> Identifier | Anything | None:
-    """The session's scope; without a session, any for a task of this process: progress comes from any thread."""
+    """Return the session's scope, or, without a session, `ANY` for a task of this process.
+
+    Threads of the host, which do not inherit the session, may report the progress of such a task.
+    """
     if current_session() is None and local_run(runtime, task_id) is not None:
         return ANY
     return session_scope()
 
 
 def refuse_stopped(task_id: AnyTaskId) -> None:
-    """Raise `TaskCancelledError` for work of this process that was told to stop; its store may be closed by now."""
+    """Raise `TaskCancelledError` for work of this process that was told to stop. Its store may be closed by now."""
     run = live_runs.get(task_id_text(task_id))
     if run is None or not run.cancelled.is_set():
         return
@@ -39,23 +42,23 @@ def refuse_stopped(task_id: AnyTaskId) -> None:
         raise TaskCancelledError(f"task {task_id} was cancelled")
 
 
-# Beyond what sums of floats overshoot by.
-CLEARLY_MORE_THAN_ALL: Final = 1.01
-# Functions, or tasks that another process runs, whose progress has been warned of; no more than this many.
+# Larger than 1 by more than the rounding errors of sums of floats.
+WARNING_THRESHOLD: Final = 1.01
+# The functions, or the tasks of other processes, that a warning has named.
 warned_of: Final[set[str]] = set()
 MAXIMUM_WARNINGS: Final = 1_000
 
 
 def warn_of_percent(task_id: AnyTaskId, progress: object) -> None:
-    """Say once for each function that progress is a fraction: what is too large is stored as 1, without an error."""
-    if not isinstance(progress, int | float) or not progress > CLEARLY_MORE_THAN_ALL:
+    """Warn once per function that progress is a fraction. A progress above 1 is stored as 1 without an error."""
+    if not isinstance(progress, int | float) or not progress > WARNING_THRESHOLD:
         return
     run = live_runs.get(task_id_text(task_id))
     name = f"task {task_id}" if run is None else run.name
     if name in warned_of or len(warned_of) >= MAXIMUM_WARNINGS:
         return
     warned_of.add(name)
-    # An integer may be too large for a float, or for a text.
+    # An integer may be too large to convert to a float or to text.
     shown = float(min(progress, 1e12))
     report(logging.WARNING, "%s reported progress %g, which counts as 1: it is a fraction, from 0 to 1", name, shown)
 
@@ -87,7 +90,7 @@ def emit_progress(task_id: AnyTaskId, progress: float | None, label: str | None,
     if run is not None and scope in (ANY, run.task.organization_id):
         task: Task | None = run.task
     else:
-        # Also for work of this process that is another organization's: it must cost what an unknown id costs.
+        # Also for work of this process in another organization: the call must take as long as for an unknown id.
         task = manager.get(task_id, organization_id=scope)
     if task is None:
         return
@@ -108,7 +111,7 @@ def cancel(task_id: AnyTaskId) -> bool:
     try:
         found = moved = update_task(runtime.manager(), task_id, scope, status=INTERRUPTED, error=CANCELLED) is not None
     except IllegalTransitionError as error:
-        # Interrupted by another process, or by a call whose reply was lost: the work here must stop all the same.
+        # Another process interrupted the task, or the reply to an earlier call was lost. The work here must stop too.
         found, moved = error.status == INTERRUPTED, False
     runner = started_runner(runtime)
     if found and runner is not None:

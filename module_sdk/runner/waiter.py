@@ -17,12 +17,12 @@ from module_sdk.store.deadlines import limited
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.5
-# A look gets so much time at least, also where the caller does not want to wait at all.
+# The minimum time for one read of the store, even if the caller's timeout is 0.
 SHORTEST_LOOK_SECONDS: Final = 0.25
 
 
 class Waiting:
-    """Looks at the store now and then; `run_ended` is done at once when a task of this process ends."""
+    """Polls the store for the end of a task. `run_ended` is done as soon as a task of this process ends."""
 
     def __init__(self, task_id: AnyTaskId, timeout_seconds: float) -> None:
         self.task_id = task_id
@@ -33,15 +33,15 @@ class Waiting:
         self.run_ended: futures.Future[None] | None = None
 
     def look_deadline(self) -> float:
-        """By when a look that begins now must end."""
+        """Return the deadline of a look that begins now."""
         return max(self.deadline, time.monotonic() + SHORTEST_LOOK_SECONDS)
 
     def look(self) -> TaskView | None:
-        """The task's view, if it has ended; otherwise wait for `pause` seconds at most and look again.
+        """Return the task's view if it has ended. On `None`, the caller waits at most `pause` seconds and looks again.
 
-        Raises `TimeoutError` after the deadline, `TaskNotFoundError`, and what the store raises.
+        Raises `TimeoutError` after the deadline, `TaskNotFoundError`, and the errors of the store.
         """
-        # The one it began with: in another store, chosen meanwhile, the task would only seem not to exist.
+        # Keep the first configuration: a store that was chosen in the meantime does not contain the task.
         runtime = self.runtime = self.runtime or get_runtime()
         task = runtime.manager().get(self.task_id, organization_id=session_scope())
         if task is None:
@@ -59,7 +59,7 @@ class Waiting:
 
 
 def wait(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
-    """Wait in this thread."""
+    """Wait in this thread for the end of a task, and return its view."""
     waiting = Waiting(task_id, timeout_seconds)
     while (view := limited(waiting.look, waiting.look_deadline())) is None:
         if waiting.run_ended is None:
@@ -70,7 +70,10 @@ def wait(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
 
 
 async def await_end(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
-    """Wait in this coroutine. It holds no thread meanwhile, since the work may need one to end."""
+    """Wait in this coroutine for the end of a task, and return its view.
+
+    No thread is occupied between two looks, because the work may need one to end.
+    """
     import asyncio  # noqa: PLC0415  # as in async_calls.py
 
     waiting = Waiting(task_id, timeout_seconds)

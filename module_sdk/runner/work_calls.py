@@ -1,6 +1,6 @@
-"""The calls of `module_sdk.tasks` that run work, report on it, question it and end it (DESIGN.md, "running work").
+"""The calls of `module_sdk.tasks` that run work, report its progress, ask for confirmations and end it.
 
-An asynchronous call and its synchronous form share one body: the runner's, on a thread of ours where it blocks.
+The async version of a call runs the code of the synchronous one, on a thread where that blocks.
 """
 
 from __future__ import annotations
@@ -62,18 +62,18 @@ async def run_background(
 
     Args:
         coro_or_name: A coroutine object, or the name of a function that `register` has named.
-        label: What people read; at most 1,024 bytes of UTF-8.
-        task_key: Says which work this is. An organization has at most one active task per key. `""` is no key.
+        label: The text that people read; at most 1,024 bytes of UTF-8.
+        task_key: The key of the work. An organization has at most one active task per key. `""` means no key.
         **kwargs: The arguments of the registered function. It receives them as JSON returns them: a date as text, a
-            tuple as a list. A coroutine object takes none.
+            tuple as a list. They are not allowed with a coroutine object.
 
     Returns:
-        The task's id, a `str` with one more attribute. If an active task has the key, nothing starts, the id is that
-        task's and `.created` is false.
+        The task's id, a `str` with the attribute `.created`. If an active task has the key, nothing starts, this is the
+        id of that task, and `.created` is false.
 
     Raises:
         SessionRequiredError: No session with a user is bound.
-        InvalidInputError: The name is unknown, or an argument is one that no task can have. `PayloadError` is one.
+        InvalidInputError: The name is unknown, or no task can have one of the arguments (also as `PayloadError`).
         ConfigurationError: There is no manager, or the process is shutting down.
         TaskBackendError: The store failed.
     """
@@ -102,7 +102,7 @@ def run_background_sync(
     Example:
         task_id = tasks.run_background_sync("reports.monthly", "Monthly report", month="2026-01")
 
-    Args, returns and raises: see `run_background`.
+    Args, returns and raises are those of `run_background`.
     """
     try:
         runner = executor_of(get_runtime()).runner()
@@ -119,23 +119,24 @@ def run_background_sync(
 async def update_progress(
     task_id: AnyTaskId, progress: float, checkpoint: object = None, label: str | None = None
 ) -> None:
-    """Store how far a task is. An unknown id is passed over. A call that is never awaited is logged as an error.
+    """Store the progress of a task. An unknown id is ignored. A call that is never awaited is logged as an error.
 
-    Works without a session for the tasks that this process runs.
+    The call works without a session for the tasks that this process runs.
 
     Example:
         await tasks.update_progress(task_id, 3 / 8, checkpoint={"row": 300})
 
     Args:
         task_id: The task's id.
-        progress: A fraction, from 0 to 1. A number outside is stored as the nearer of the two. It may go down.
-        checkpoint: JSON to store with it; `None` leaves the stored one.
-        label: A new label; `None` leaves the stored one.
+        progress: A fraction from 0 to 1. A number below 0 is stored as 0, and one above 1 as 1. It may decrease.
+        checkpoint: JSON to store with it. `None` does not change the stored one.
+        label: A new label. `None` does not change the stored one.
 
     Raises:
         TaskCancelledError: The task was cancelled, so its work should stop.
         IllegalTransitionError: The task has ended in another way.
-        InvalidInputError: The progress is NaN, infinite or no number, the label too long, or the checkpoint no JSON.
+        InvalidInputError: The progress is NaN, infinite or not a number, the label is too long, or the checkpoint is
+            not JSON.
         SessionRequiredError: No session is bound, and this process does not run the task.
         ConfigurationError: There is no manager.
         TaskBackendError: The store failed.
@@ -146,7 +147,7 @@ async def update_progress(
 def update_progress_sync(
     task_id: AnyTaskId, progress: float, checkpoint: object = None, label: str | None = None
 ) -> None:
-    """Do what `update_progress` does, for synchronous code. Args and raises: see there."""
+    """Do what `update_progress` does, for synchronous code. Args, returns and raises are the same."""
     task_actions.update_progress(task_id, progress, checkpoint, label)
 
 
@@ -154,19 +155,19 @@ def update_progress_sync(
 async def emit_progress(
     task_id: AnyTaskId, progress: float | None = None, label: str | None = None, checkpoint: object = None
 ) -> None:
-    """Send a `ProgressEvent` to the subscribers in this process, and store nothing. An unknown id is passed over.
+    """Send a `ProgressEvent` to the subscribers in this process, and store nothing. An unknown id is ignored.
 
     Args:
         task_id: The task's id.
-        progress: A fraction, from 0 to 1.
+        progress: A fraction from 0 to 1.
         label: Text to show.
         checkpoint: Any JSON.
 
     Raises:
-        InvalidInputError: An argument is one that no task can have.
+        InvalidInputError: No task can have one of the arguments.
         SessionRequiredError: No session is bound, and this process does not run the task.
         ConfigurationError: There is no manager.
-        TaskBackendError: The store, which is asked about tasks of other processes, failed.
+        TaskBackendError: The store failed. It is read for tasks of other processes.
     """
     await async_calls.in_thread(emit_progress_sync, task_id, progress, label, checkpoint)
 
@@ -174,7 +175,7 @@ async def emit_progress(
 def emit_progress_sync(
     task_id: AnyTaskId, progress: float | None = None, label: str | None = None, checkpoint: object = None
 ) -> None:
-    """Do what `emit_progress` does, for synchronous code. Args and raises: see there."""
+    """Do what `emit_progress` does, for synchronous code. Args, returns and raises are the same."""
     task_actions.emit_progress(task_id, progress, label, checkpoint)
 
 
@@ -192,17 +193,17 @@ async def request_confirmation(task_id: AnyTaskId, builder: object) -> dict[str,
 
     Args:
         task_id: The id of a task that this process runs.
-        builder: What to show: a `ui.Builder`, another object with `to_dict()`, or any JSON but `None`.
+        builder: The question to show: a `ui.Builder`, another object with `to_dict()`, or any JSON except `None`.
 
     Returns:
         The `dict` that was passed to `respond_confirmation`, as JSON returns it.
 
     Raises:
         TaskNotFoundError: There is no such task.
-        TaskCancelledError: The task was cancelled, before or meanwhile.
-        IllegalTransitionError: The task does not run, or waits for another confirmation.
+        TaskCancelledError: The task was cancelled before or during the call.
+        IllegalTransitionError: The task is not running, or it waits for another confirmation.
         CapabilityError: The task runs in another process.
-        PayloadError: What to show is not JSON.
+        PayloadError: The question is not JSON.
         SessionRequiredError: No session is bound, and this process does not run the task.
         ConfigurationError: There is no manager.
         TaskBackendError: The store failed.
@@ -211,20 +212,20 @@ async def request_confirmation(task_id: AnyTaskId, builder: object) -> dict[str,
 
 
 def request_confirmation_sync(task_id: AnyTaskId, builder: object) -> dict[str, Json]:
-    """Do what `request_confirmation` does, for synchronous code. Args, returns and raises: see there."""
+    """Do what `request_confirmation` does, for synchronous code. Args, returns and raises are the same."""
     return confirmations.wait_for_response(task_id, builder)
 
 
 def respond_confirmation(task_id: AnyTaskId, response: dict[str, Json]) -> None:
-    """Answer a task that waits for a confirmation. It goes on running.
+    """Answer a task that waits for a confirmation. It continues to run.
 
     Args:
         task_id: The id of a task that this process runs.
-        response: What `request_confirmation` will return: a `dict` of JSON.
+        response: The `dict` of JSON that `request_confirmation` will return.
 
     Raises:
         TaskNotFoundError: There is no such task in the session's organization.
-        IllegalTransitionError: The task does not wait for a confirmation, or somebody else has answered it.
+        IllegalTransitionError: The task does not wait for a confirmation, or it has been answered already.
         CapabilityError: The task runs in another process.
         InvalidInputError: The response is not a `dict`, or not JSON (`PayloadError`).
         SessionRequiredError: No session is bound.
@@ -235,7 +236,7 @@ def respond_confirmation(task_id: AnyTaskId, response: dict[str, Json]) -> None:
 
 
 async def arespond_confirmation(task_id: AnyTaskId, response: dict[str, Json]) -> None:
-    """Do what `respond_confirmation` does, without blocking the event loop. Args and raises: see there."""
+    """Do what `respond_confirmation` does, without blocking the event loop. Args and raises are the same."""
     await async_calls.in_thread(respond_confirmation, task_id, response)
 
 
@@ -245,13 +246,14 @@ async def arespond_confirmation(task_id: AnyTaskId, response: dict[str, Json]) -
 def cancel(task_id: AnyTaskId) -> bool:
     """Record a task as `interrupted` with the error `cancelled`, then stop its work.
 
-    A coroutine is cancelled. A function has to look at `current().cancelled`, or report its progress.
+    A coroutine is cancelled. A function must check `current().cancelled` or report its progress, which then raises.
 
     Args:
         task_id: The task's id.
 
     Returns:
-        Whether this call ended the task. False if it had ended before, or is unknown to the session's organization.
+        Whether this call ended the task. False if it had ended before, or if the session's organization has no such
+        task.
 
     Raises:
         SessionRequiredError: No session is bound.
@@ -262,7 +264,7 @@ def cancel(task_id: AnyTaskId) -> bool:
 
 
 async def acancel(task_id: AnyTaskId) -> bool:
-    """Do what `cancel` does, without blocking the event loop. Args, returns and raises: see there."""
+    """Do what `cancel` does, without blocking the event loop. Args, returns and raises are the same."""
     return await async_calls.in_thread(cancel, task_id)
 
 
@@ -276,7 +278,7 @@ def wait_task(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
 
     Args:
         task_id: The task's id.
-        timeout_seconds: 0 looks once; `math.inf` waits without end.
+        timeout_seconds: How long to wait. 0 reads the task once; `math.inf` waits without limit.
 
     Returns:
         The task as `models.background_tasks.view` returns it.
@@ -284,7 +286,7 @@ def wait_task(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
     Raises:
         TimeoutError: The task is still active.
         TaskNotFoundError: There is no such task in the session's organization.
-        InvalidInputError: `timeout_seconds` is negative or no number.
+        InvalidInputError: `timeout_seconds` is negative or not a number.
         SessionRequiredError: No session is bound.
         ConfigurationError: There is no manager.
         TaskBackendError: The store failed.
@@ -293,23 +295,23 @@ def wait_task(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
 
 
 async def await_task(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
-    """Wait until a task has ended, without blocking the event loop. Args, returns and raises: see `wait_task`."""
+    """Do what `wait_task` does, without blocking the event loop. Args, returns and raises are the same."""
     return await waiter.await_end(task_id, timeout_seconds)
 
 
 async def ashutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
-    """Do what `shutdown` does, without blocking the event loop. Args and raises: see there."""
+    """Do what `shutdown` does, without blocking the event loop. Args, returns and raises are the same."""
     import asyncio  # noqa: PLC0415  # as in async_calls.py
 
-    # Not on the threads of the other calls: the work that is waited for may need one to end.
+    # Not on the threads of other async calls, because the work that this waits for may need one to end.
     await asyncio.to_thread(shutdown, timeout_seconds)
 
 
 # --- Other names of the same calls ----------------------------------------------------------------------------------
 
-# Of the earlier name no asynchronous form can be made by an `a` in front: that is Python's own word.
+# The earlier name of `wait_task`. Its async version cannot be called `await`, which is a keyword of Python.
 wait = wait_task
-# Every call that waits for the store can be awaited under a name that begins with `a`.
+# Every call that waits for the store has an async version whose name begins with `a`.
 arun_background = run_background
 aupdate_progress = update_progress
 aemit_progress = emit_progress

@@ -1,1 +1,1 @@
-"""What a store is: the class that a backend extends, how it is opened, and how its calls end in time."""
+"""The class that a backend extends, and what it needs to open a store and to return from calls in time."""

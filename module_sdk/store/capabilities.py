@@ -1,4 +1,4 @@
-"""What an opened manager can do beyond the core contract (DESIGN.md, "Capabilities")."""
+"""The abilities of an open manager beyond the core contract."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Capabilities:
-    """Fixed once a manager is open; a clause that needs an absent one is *not applicable*."""
+    """The capabilities that a manager declares. They must not change once it is open.
+
+    A clause that needs an absent capability is *not applicable*.
+    """
 
     shared: bool = False
-    """Several processes see one store."""
+    """Several processes can use the same store."""
     durable: bool = False
-    """What was acknowledged survives SIGKILL of client and server."""
+    """Acknowledged writes survive SIGKILL of client and server."""
     server: bool = False
-    """A network server stands behind it, so connecting can hang."""
+    """The store is a network server, so connecting can hang."""
     explain: bool = False
-    """`explain` tells how a lookup is served."""
+    """`explain` returns how a lookup is served."""
     bounded: bool = False
-    """Every call ends by the deadline it is given, so it may run in the caller's thread."""
+    """Every call ends by its deadline, so it may run in the caller's thread."""
     leases: bool = False
     """Active tasks can expire by the store's clock."""
     events: bool = False
     """Changes reach subscribers in other processes."""
 
     def names(self) -> list[str]:
-        """The declared ones, in the order of DESIGN.md."""
+        """Return the names of the declared capabilities, in the order above."""
         return [field.name for field in dataclasses.fields(self) if getattr(self, field.name)]

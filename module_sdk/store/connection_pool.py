@@ -1,7 +1,7 @@
-"""A bounded pool of connections that waits by the deadline of each call, and that no interrupt uses up.
+"""A bounded pool of connections. It respects the deadline of each call, and interrupts cannot exhaust it.
 
-The connection of a call that was interrupted is not used again as it is: an answer may still be on its way, and would
-be taken for that of the next call.
+After an interrupted call its connection must not be reused unchanged: the reply may still be in transit, and the next
+call would take it for its own.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ Result = TypeVar("Result")
 
 
 class Connection(Protocol):
-    """What a pool asks of a connection."""
+    """The interface that a pool requires of a connection."""
 
     was_used: bool
-    """Whether it has served a call before, so that the server may have gone since."""
+    """Whether the connection has served a call before. If so, the server may have gone away since."""
 
     def is_current(self) -> bool:
-        """Whether an idle connection still leads to the store, as far as that can be told without a trip there."""
+        """Return whether an idle connection still leads to the store, as far as this is known without a round trip."""
 
     def recover(self, error: BaseException | None) -> bool:
-        """Undo what is open after `error`; whether the connection can serve another call.
+        """Roll back what is open after `error`. Return whether the connection can serve another call.
 
-        `None` stands for an interrupt that came where nothing could be noticed: nothing is known of the connection.
+        `None` means an interrupt that could not be observed: the state of the connection is unknown.
         """
 
     def close(self) -> None:
-        """Give the connection back to the operating system. Never raises an error, and may be called again."""
+        """Release the connection. This must never raise, and may be called again."""
 
 
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
 
 class ConnectionPool(Generic[AnyConnection]):
-    """At most so many connections, each of which belongs to a slot; the one used last is handed out first.
+    """At most `number` connections, one per slot. The connection used last is reused first.
 
-    `with pool.connection(deadline) as connection:` is how to use one. A call that is made very often writes out
-    what that does:
+    Use one in `with pool.connection(deadline) as connection:`. A very frequent call contains the steps of that block
+    itself:
 
         slot = pool.take(deadline)
         try:
@@ -56,8 +56,9 @@ class ConnectionPool(Generic[AnyConnection]):
             pool.given()
             del slot
 
-    There the slot comes back by a single call of C, so that no interrupt can come before it. And an exception that is
-    kept keeps its frames, but not the slot: otherwise nobody would see that a later call has lost it.
+    There a single call of a C function returns the slot, so that no interrupt can come before it. The `del` matters: an
+    exception that is stored keeps its frames alive, and a slot in such a frame would not be destroyed if a later call
+    lost it, so the pool would not find out.
     """
 
     def __init__(self, number: int, connect: Callable[[float], AnyConnection]) -> None:
@@ -67,16 +68,16 @@ class ConnectionPool(Generic[AnyConnection]):
         self.renew_slots()
 
     def renew_slots(self) -> None:
-        """Begin with no connection at all; also in a forked child."""
+        """Start with no connection. A forked child needs this too."""
         self.slots: SlotPool[AnyConnection] = SlotPool(self.number)
 
     @property
     def members(self) -> list[AnyConnection]:
-        """All open connections, idle or in use."""
+        """All open connections, idle and in use."""
         return self.slots.items
 
     def take(self, deadline: float) -> Slot[AnyConnection]:
-        """A slot with a connection that is ready. Raises what connecting raises, and `TaskBackendUnavailableError`."""
+        """Return a slot with a ready connection. Raise `TaskBackendUnavailableError`, or the error of connecting."""
         slot = self.slots.take(deadline)
         if slot is None:
             raise TaskBackendUnavailableError(f"all {self.number} connections were busy until the deadline")
@@ -92,7 +93,7 @@ class ConnectionPool(Generic[AnyConnection]):
             raise
 
     def prepare(self, slot: Slot[AnyConnection], deadline: float) -> None:
-        """Bring the slot a connection: its own if that can be saved, else a new one."""
+        """Give the slot a usable connection: its own if that can be recovered, else a new one."""
         connection = slot.item
         if connection is not None and (slot.is_settled or not connection.recover(None) or not connection.is_current()):
             slot.is_settled = False
@@ -104,13 +105,13 @@ class ConnectionPool(Generic[AnyConnection]):
             slot.back = self.slots.stock.append
 
     def given(self) -> None:
-        """After a slot has come back: wake a thread that waits for it, and close its connection if the pool is."""
+        """Wake a thread that waits for the returned slot. If the pool is closed, close its connection."""
         self.slots.given()
         if self.is_closed:
             self.close_idle()
 
     def failed(self, slot: Slot[AnyConnection], error: BaseException) -> bool:
-        """After a call has raised `error`: whether its connection stays."""
+        """Recover or close the connection of a call that raised `error`. Return whether it was kept."""
         connection = slot.item
         if connection is None:
             return False
@@ -122,17 +123,17 @@ class ConnectionPool(Generic[AnyConnection]):
 
     def drop(self, slot: Slot[AnyConnection]) -> None:
         """Close the connection of a slot."""
-        # Taken last from now on: other slots may still have one.
+        # From now on this slot is taken last, because other slots may have a connection.
         slot.back = self.slots.stock.appendleft
         if slot.item is not None:
             slot.item.close()
             slot.keep(None)
 
     def run(self, work: Callable[[AnyConnection], Result], deadline: float) -> Result:
-        """What `work` returns for a connection."""
+        """Return the result of `work`, called with a connection."""
         slot = self.take(deadline)
         try:
-            connection: AnyConnection = slot.item  # type: ignore[assignment]  # `take` has brought one
+            connection: AnyConnection = slot.item  # type: ignore[assignment]  # `take` has set it
             result = work(connection)
             connection.was_used = slot.is_settled = True
             return result
@@ -145,18 +146,18 @@ class ConnectionPool(Generic[AnyConnection]):
             del slot
 
     def connection(self, deadline: float) -> Checkout[AnyConnection]:
-        """A connection, for the body of a `with`."""
+        """Return a context manager whose value is a connection."""
         return Checkout(self, deadline)
 
     def close(self) -> None:
-        """Close what is idle now; what is in use is closed when it comes back."""
+        """Close the idle connections now, and each other one when its slot is returned."""
         self.is_closed = True
         self.close_idle()
 
     def close_idle(self) -> None:
         for _ in range(len(self.slots.stock)):
             slot = self.slots.take_free()
-            if slot is None:  # another thread has taken the rest
+            if slot is None:  # other threads have taken the rest
                 break
             try:
                 self.drop(slot)
@@ -166,7 +167,7 @@ class ConnectionPool(Generic[AnyConnection]):
 
 
 class Checkout(Generic[AnyConnection]):
-    """A connection, from the beginning of a `with` to its end."""
+    """The context manager for one use of a connection."""
 
     __slots__ = ("deadline", "pool", "slot")
 

@@ -1,4 +1,4 @@
-"""Connecting to a server on a thread, so that nobody waits for it longer than the deadline."""
+"""Connects to a server on a thread, so that no caller waits longer than its deadline."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from module_sdk.store.connection_pool import AnyConnection
 from module_sdk.store.latch import Latch
 from module_sdk.store.slots import SlotPool
 
-# Resolving a name heeds no deadline, nor does libpq below two seconds: so many threads at most may hang there.
+# The maximum number of threads that may hang while they connect. Resolving a name ignores every deadline, and libpq
+# ignores deadlines of less than two seconds.
 MAXIMUM_OVERDUE: Final = 4
 
 
 class Connector(Generic[AnyConnection]):
-    """One caller at a time connects. Who comes while an attempt hangs waits for it, until its own deadline has passed.
+    """Makes the connections of a pool. Only one caller at a time connects.
 
-    Then nothing can come of it, even if the server is back by now, so another is begun; and what fails for the caller
-    who has left is tried again for the one who waits.
+    Callers share the attempt in progress. Once that attempt's deadline has passed it cannot succeed, even if the server
+    is back, so the next caller starts a new one. If an attempt fails whose caller has left, the waiting caller retries.
     """
 
     def __init__(self, connect: Callable[[float], AnyConnection]) -> None:
@@ -31,16 +32,16 @@ class Connector(Generic[AnyConnection]):
         self.last_error: Exception | None = None
 
     def connect(self, deadline: float) -> AnyConnection:
-        """A new connection. Raises what connecting raised, or `TaskBackendUnavailableError` when late."""
-        place = self.turn.take(deadline)
-        if place is None:
-            raise TaskBackendUnavailableError("others wait for a connection too: no answer in time")
+        """Return a new connection. Raise the error of connecting, or `TaskBackendUnavailableError` at the deadline."""
+        slot = self.turn.take(deadline)
+        if slot is None:
+            raise TaskBackendUnavailableError("other callers are waiting for a connection too: no answer in time")
         try:
             own: Attempt[AnyConnection] | None = None
             while True:
                 attempt = self.attempt
                 if attempt is None or not attempt.has_begun():
-                    # Known before it begins: an interrupt must not leave a connection that nobody knows of.
+                    # Stored before it begins: an interrupt must not leave a connection that nothing refers to.
                     attempt = own = self.attempt = Attempt(deadline)
                     attempt.begin(self.connect_now)
                 if attempt.done.wait(remaining(min(deadline, attempt.deadline))):
@@ -58,12 +59,12 @@ class Connector(Generic[AnyConnection]):
                 else:
                     self.leave(attempt, deadline)
         finally:
-            place.back(place)
+            slot.back(slot)
             self.turn.given()
-            del place
+            del slot
 
     def leave(self, attempt: Attempt[AnyConnection], deadline: float) -> None:
-        """Give up an attempt that is overdue; while too many hang, wait for it instead."""
+        """Abandon an overdue attempt. If too many attempts hang already, wait for this one instead."""
         self.forget_ended()
         if len(self.overdue) < MAXIMUM_OVERDUE:
             self.overdue.append(attempt)
@@ -72,15 +73,15 @@ class Connector(Generic[AnyConnection]):
             attempt.done.wait(remaining(deadline))
 
     def forget_ended(self) -> None:
-        """Of attempts that were overdue, what the driver said stays, as the cause of a later failure in time."""
-        for one in [one for one in self.overdue if one.done.is_set]:
-            self.overdue.remove(one)
-            self.last_error = one.error or self.last_error
-            one.close()
+        """Remove ended overdue attempts, and keep the driver's error as the cause of a later timeout."""
+        for attempt in [attempt for attempt in self.overdue if attempt.done.is_set]:
+            self.overdue.remove(attempt)
+            self.last_error = attempt.error or self.last_error
+            attempt.close()
 
 
 class Attempt(Generic[AnyConnection]):
-    """One run of connecting, for a caller who may be gone when it ends."""
+    """One attempt to connect. Its caller may have left before it ends."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -94,25 +95,25 @@ class Attempt(Generic[AnyConnection]):
         self.thread.start()
 
     def has_begun(self) -> bool:
-        """False if no thread could be started, or an interrupt came before."""
+        """Return whether the thread runs or has ended. False if starting it failed or was interrupted."""
         return self.done.is_set or (self.thread is not None and self.thread.is_alive())
 
     def run(self, connect: Callable[[float], AnyConnection]) -> None:
         try:
             self.connection = connect(self.deadline)
-        except Exception as error:  # raised by whoever waits
+        except Exception as error:  # raised by the waiting caller
             self.error = error
         self.done.set()
 
     def take(self) -> AnyConnection | None:
-        """The connection, once it is done; `None` if there is none, or if it has been lost since."""
+        """Return the connection of an attempt that is done, or `None` if it failed or was lost since."""
         if self.connection is not None and self.connection.is_current():
             return self.connection
         self.close()
         return None
 
     def close(self) -> None:
-        """Give up the connection, if it is done and has one."""
+        """Close the connection if the attempt is done and has one."""
         if self.done.is_set and self.connection is not None:
             self.connection.close()
             self.connection = None

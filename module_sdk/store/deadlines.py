@@ -1,4 +1,4 @@
-"""The deadline of a call that makes several calls of a manager, or that waited before it could begin."""
+"""One deadline for several calls of a manager, and for calls that had to wait before they began."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Limit:
-    """By when everything inside a call must end. Copies of its context outlive the call, so it says when it is over."""
+    """The deadline for everything inside a call. `is_over` ends it, because copies of the context outlive the call."""
 
     __slots__ = ("deadline", "is_over")
 
@@ -23,7 +23,7 @@ in_force: contextvars.ContextVar[Limit | None] = contextvars.ContextVar("module_
 
 
 def limited(call: Callable[[], Result], deadline: float) -> Result:
-    """What the call returns; calls of a manager that it makes without a timeout of their own end by the deadline."""
+    """Return what `call` returns. Manager calls inside it that have no timeout of their own end by the deadline."""
     limit = Limit(earliest(deadline))
     token = in_force.set(limit)
     try:
@@ -34,6 +34,6 @@ def limited(call: Callable[[], Result], deadline: float) -> Result:
 
 
 def earliest(deadline: float) -> float:
-    """The deadline, or that of the call which makes this one, if it comes first."""
+    """Return the deadline, or the deadline of the surrounding `limited` call if that is earlier."""
     limit = in_force.get()
     return deadline if limit is None or limit.is_over else min(deadline, limit.deadline)

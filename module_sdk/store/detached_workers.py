@@ -1,7 +1,7 @@
-"""Threads for calls that may not come back in time, or that must not be interrupted.
+"""Threads for calls that may not return in time, or that must not be interrupted.
 
-The caller hands a call over, waits for the answer and leaves at its deadline. The handler of a signal runs on the main
-thread alone, so no signal can stop such a call between any two of its steps; a driver that takes locks needs this.
+The caller passes a call to a thread, waits for the result, and leaves at its deadline. Signal handlers run only on the
+main thread, so no signal can stop such a call between two of its steps. A driver that takes locks needs this.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from module_sdk.store.slots import Slot, SlotPool
 
 Result = TypeVar("Result")
 
-# A call that is so late will hardly come back: the drivers end theirs at the deadline.
+# A call this far past its deadline will probably never return, since drivers end their calls at the deadline.
 STUCK_SECONDS: Final = 1.0
 
 
 class Job:
-    """One call, and what has become of it."""
+    """One call, with its result or error once it has returned."""
 
     __slots__ = ("call", "deadline", "done", "error", "result", "slot")
 
@@ -40,27 +40,31 @@ Jobs = queue.SimpleQueue["Job | None"]
 
 
 class LateError(TaskBackendUnavailableError):
-    """The call was made and has not come back by the deadline."""
+    """The call was started and has not returned by its deadline."""
 
 
 class Workers:
-    """At most so many threads, started when they are needed; a call that hangs keeps its thread, and its slot."""
+    """At most `number` threads, started when needed. A call that hangs keeps its thread and its slot."""
 
     def __init__(self, number: int, name: str, *, grace_seconds: float = 0) -> None:
-        """`grace_seconds` is for calls that end themselves at the deadline, so that what they say of it is heard."""
+        """Prepare the threads; none is started yet.
+
+        For calls that end themselves at the deadline, `grace_seconds` makes the caller wait a little longer, so that it
+        gets their error instead of `LateError`.
+        """
         self.number = number
         self.name = name
         self.grace_seconds = grace_seconds
         self.slots: SlotPool[Jobs] = SlotPool(number)
         self.under_way: set[Job] = set()
-        """The calls that have been made and have not come back."""
+        """The calls that have been started and have not returned."""
         self.abandoned: dict[int, Job] = {}
-        """The calls that were interrupted, by the thread that made them."""
+        """The calls whose caller was interrupted while it waited, by the identifier of its thread."""
 
     def run(self, call: Callable[[], Result], deadline: float, *, patient: bool = True) -> Result:
-        """What the call returns or raises. Raises `LateError` at the deadline.
+        """Return what the call returns, or raise what it raises. Raise `LateError` at the deadline.
 
-        Raises `TaskBackendUnavailableError` when all threads are busy: until the deadline or, if not `patient`, now.
+        Raises `TaskBackendUnavailableError` if all threads are busy: at the deadline or, if not `patient`, at once.
         """
         job = Job(call, deadline)
         caller = threading.get_ident()
@@ -68,15 +72,15 @@ class Workers:
             self.wait_for_abandoned(caller, deadline)
         slot = self.slots.take(deadline) if patient else self.slots.take_free()
         if slot is None:
-            raise TaskBackendUnavailableError(f"{self.number} earlier calls have not come back yet")
+            raise TaskBackendUnavailableError(f"{self.number} earlier calls have not returned yet")
         if slot.item is None:
             self.begin(slot)
         job.slot = slot
-        # From here on the thread has the slot. There is no step before this in which an interrupt could lose it.
-        slot.item.put(job)  # type: ignore[union-attr]  # `begin` has brought one
+        # From this call on the thread owns the slot. An interrupt cannot lose the slot between the two owners.
+        slot.item.put(job)  # type: ignore[union-attr]  # `begin` has set it
         del slot
         try:
-            in_time = job.done.wait(self.left(deadline))
+            in_time = job.done.wait(self.remaining(deadline))
         except BaseException:
             self.abandoned[caller] = job
             raise
@@ -87,17 +91,17 @@ class Workers:
             try:
                 raise error
             finally:
-                # Or the exception would keep itself alive, through its traceback and this frame.
+                # Otherwise the exception would keep itself alive through its traceback and this frame.
                 del error
         return job.result  # type: ignore[no-any-return]  # the result of `call`
 
-    def left(self, deadline: float) -> float:
+    def remaining(self, deadline: float) -> float:
         return max(0.0, deadline - time.monotonic()) + self.grace_seconds
 
     def wait_for_abandoned(self, caller: int, deadline: float) -> None:
-        """What a thread writes must not be overtaken by what it wrote before, in a call that was interrupted."""
-        if not self.abandoned[caller].done.wait(self.left(deadline)):
-            raise LateError("an earlier call of this thread, which was interrupted, has not come back yet")
+        """Wait for an interrupted call of this thread: it must not write after the thread's next call."""
+        if not self.abandoned[caller].done.wait(self.remaining(deadline)):
+            raise LateError("an earlier call of this thread, which was interrupted, has not returned yet")
         self.abandoned.pop(caller, None)
 
     def begin(self, slot: Slot[Jobs]) -> None:
@@ -108,17 +112,17 @@ class Workers:
         except BaseException as error:
             self.slots.give(slot)
             if isinstance(error, RuntimeError):
-                raise TaskBackendUnavailableError(f"the call has no thread to run on: {error}") from error
+                raise TaskBackendUnavailableError(f"no thread could be started for the call: {error}") from error
             raise
         slot.keep(jobs)
 
     def are_stuck(self) -> bool:
-        """Whether a call has not come back long after its deadline."""
+        """Return whether some call has not returned long after its deadline."""
         now = time.monotonic()
         return any(job.deadline + STUCK_SECONDS < now for job in list(self.under_way))
 
     def close(self) -> None:
-        """Let the threads end when they have done what they were given."""
+        """Make each thread end once it has finished the calls that it was given."""
         for jobs in self.slots.items:
             jobs.put(None)
 
@@ -131,10 +135,10 @@ def work(jobs: Jobs, slots: SlotPool[Jobs], under_way: set[Job]) -> None:
         except BaseException as error:  # raised in the thread of the caller
             job.error = error
         under_way.discard(job)
-        # In this order: a caller that has its answer finds a free slot.
+        # The slot must be returned first, so that a caller that has its answer finds it free.
         slot, job.slot = job.slot, None
         if slot is not None:
             slots.give(slot)
         job.done.set()
-        # Not kept while the thread waits for more work.
+        # The waiting thread must not keep these alive.
         del job, slot

@@ -1,27 +1,43 @@
-"""What a store tells about itself: how a lookup is served, and how it is set up."""
+"""The reports of a store on itself: how it serves a lookup, and how it is configured."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
+
+MAXIMUM_CLOCK_DIFFERENCE_SECONDS: Final = 1.0
+"""The clocks of hosts must agree to a second, since pages show times that different hosts have recorded."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Explanation:
-    """How one lookup was served."""
+    """How the store served one lookup."""
 
     plan: str
-    """The store's own words, for a person."""
+    """The query plan in the store's own format, for people."""
     rows_examined: int
-    """Index entries and records touched to answer; with every row of the answer counted once or twice."""
+    """The number of index entries and records read. Each row of the answer counts once or twice."""
     fields: tuple[str, ...]
-    """The stored fields that the store was asked to send."""
+    """The stored fields that the query requested."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What `module-sdk doctor` prints."""
+    """The facts and warnings that `module-sdk doctor` prints."""
 
     facts: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Versions of server and driver, the schema's version, settings that decide durability."""
+    """The versions of server, driver and schema, and the settings that decide durability."""
     warnings: list[str] = dataclasses.field(default_factory=list)
-    """A sentence for each setting that weakens a promise."""
+    """One sentence per setting that weakens a promise of the contract."""
+    clock_difference_seconds: float | None = None
+    """How far the server's clock is ahead of this host's. The manager adds the fact, and a warning if it is too far."""
+
+    def with_clock(self) -> Diagnosis:
+        """Return the same report with the fact and the warning about the server's clock, if there is one."""
+        seconds = self.clock_difference_seconds
+        if seconds is None:
+            return self
+        text = f"{seconds:+.3f} s"
+        too_far = abs(seconds) > MAXIMUM_CLOCK_DIFFERENCE_SECONDS
+        warnings = [f"the server's clock differs from this host's by {text}"] if too_far else []
+        return Diagnosis({**self.facts, "clock difference": text}, [*self.warnings, *warnings])

@@ -1,7 +1,7 @@
 """A one-way event that a signal cannot break.
 
-`threading.Event` runs Python code while it holds its lock. An exception that a signal's handler raises there leaves the
-lock held, and every later `set` and `wait` then blocks for ever, deadline or not.
+`threading.Event` runs Python code while its lock is locked. If a signal handler raises an exception there, the lock
+stays locked, and every later `set` and `wait` blocks forever, with or without a timeout.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import threading
 import time
 from typing import Final
 
-# The bell may be lost to an interrupt between its two steps, so each waiter looks by itself this often.
+# An interrupt between the two steps of `wait` may lose the bell, so each waiter also looks by itself this often.
 LOOK_SECONDS: Final = 0.1
 
 
 class Latch:
-    """Starts unset; once set, it stays set."""
+    """An event that is not set at first, and that stays set once it is."""
 
     __slots__ = ("bell", "is_set")
 
@@ -25,25 +25,25 @@ class Latch:
         self.bell.acquire()
 
     def set(self) -> None:
-        """Let every thread that waits go on."""
+        """Set the latch and wake every waiting thread."""
         self.is_set = True
         ring(self.bell)
 
     def wait(self, seconds: float) -> bool:
-        """Return whether it is set, after so many seconds at most."""
+        """Wait until the latch is set, at most this many seconds. Return whether it is set."""
         deadline = time.monotonic() + seconds
         while not self.is_set:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
                 return False
-            if self.bell.acquire(timeout=min(left, LOOK_SECONDS)):
-                # The next thread that waits must hear it too.
+            if self.bell.acquire(timeout=min(remaining, LOOK_SECONDS)):
+                # Wake the next waiting thread as well.
                 ring(self.bell)
         return True
 
 
 def ring(bell: threading.Lock) -> None:
-    """Release a lock that is used as a bell; one that rings already goes on ringing."""
+    """Release a lock that serves as a bell. Do nothing if it is already ringing."""
     try:
         bell.release()
     except RuntimeError:

@@ -1,8 +1,8 @@
-"""The abstract `TaskManager`: every rule of the contract, written once for all stores.
+"""The abstract `TaskManager`, which contains every rule of the contract once for all stores.
 
-The public methods are concrete: they check arguments, apply the maximums, decide which moves are legal and build rows.
-Those that read are in `manager_reads.py`. A backend subclasses `TaskManager` and writes the `store_…` methods of
-`primitives.py`; `module_sdk_contract` proves it.
+Its public methods are concrete: they check arguments, enforce the maximums, decide which moves are legal, and build
+rows. The methods that read are in `manager_reads.py`. A backend subclasses `TaskManager` and writes the `store_…`
+methods of `primitives.py`; the suite `module_sdk_contract` tests it.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ from module_sdk.store.urls import StoreURL
 
 MAXIMUM_BATCH: Final = 10_000
 IMPORT_BATCH: Final = 500
-# A guarded statement can lose to another writer and find, on looking, that the move has become legal again.
-ATTEMPTS: Final = 10
+# An update can lose to another writer, and the check that follows can find that the move is legal again.
+MAXIMUM_UPDATE_ATTEMPTS: Final = 10
 
 
 class TaskManager(ManagerReads):
-    """Task state in one store. Raises for failures; only the facade is soft.
+    """The tasks of one store. Its methods raise on failure; only the lookups of the facade never do.
 
-    Safe from many threads, and in a forked child. Every public method takes `timeout_seconds`, how long it may take
-    (default: `options.timeout_seconds`), and raises `TaskBackendUnavailableError` when the store cannot be reached or
-    does not answer in time, `TaskBackendError` for its other failures and after `close`, `InvalidInputError` for
-    arguments of a wrong type, and `ConfigurationError` when first use finds no usable schema.
+    A manager may be used by many threads and in a forked child. Every public method has an argument `timeout_seconds`,
+    the longest time it may take (default: `options.timeout_seconds`). It raises `TaskBackendUnavailableError` if the
+    store cannot be reached or does not answer in time, `TaskBackendError` for other failures and after `close`,
+    `InvalidInputError` for arguments of a wrong type, and `ConfigurationError` if first use finds no usable schema.
     """
 
     def __init_subclass__(cls, **keywords: Any) -> None:
-        """Raise `TypeError` for a method that hides one of this class by accident."""
+        """Raise `TypeError` if the subclass hides a method of this class by accident."""
         super().__init_subclass__(**keywords)
         check_overrides(cls, TaskManager)
 
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
-        """Check the URL and the options. Must touch no network: connecting is `store_open`'s work.
+        """Check the URL and the options. An override must not touch the network: `store_open` connects.
 
         Args:
-            url: Of the store; its passwords are never shown.
-            options: What `open_manager` was given. The default: no options.
+            url: The URL of the store. Its passwords are never shown.
+            options: The options that were passed to `open_manager`; by default none.
 
         Raises:
             ConfigurationError: The URL cannot be read.
@@ -77,10 +77,10 @@ class TaskManager(ManagerReads):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url} namespace={self.options.namespace}>"
 
-    # --- Life -------------------------------------------------------------------------------------------------------
+    # --- Opening, checking and closing ------------------------------------------------------------------------------
 
     def setup(self, *, timeout_seconds: float | None = None) -> None:
-        """Create or upgrade the schema. May be repeated, and called by several processes at once (DISC-04).
+        """Create or upgrade the schema. Safe to repeat and to call from several processes at once (DISC-04).
 
         Args:
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
@@ -90,11 +90,11 @@ class TaskManager(ManagerReads):
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         self.opening.open_now(
-            lambda deadline: self.call(self.store_open, True, deadline), self.deadline(timeout_seconds), again=True
+            lambda deadline: self.call(self.open_or_explain, True, deadline), self.deadline(timeout_seconds), again=True
         )
 
     def ping(self, *, timeout_seconds: float | None = None) -> None:
-        """Ask the store for an answer, and return when it comes (DISC-07).
+        """Make one round trip to the store (DISC-07).
 
         Args:
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
@@ -110,7 +110,7 @@ class TaskManager(ManagerReads):
             self.call(self.store_close)
 
     def diagnose(self, *, timeout_seconds: float | None = None) -> Diagnosis:
-        """Return what `module-sdk doctor` shows: versions, schema, durability, and warnings about the store's settings.
+        """Return the report of `module-sdk doctor`: versions, schema, durability, and warnings about settings.
 
         Args:
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
@@ -118,28 +118,27 @@ class TaskManager(ManagerReads):
         Raises:
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
-        return self.call_open(self.store_diagnose, self.deadline(timeout_seconds))
+        return self.call_open(self.store_diagnose, self.deadline(timeout_seconds)).with_clock()
 
     # --- Writes -----------------------------------------------------------------------------------------------------
 
     def create(self, task: Task, *, timeout_seconds: float | None = None) -> tuple[Task, bool]:
-        """Record a task, unless its organization has an active task of the same key.
+        """Record a task, unless its organization has an active task with the same key.
 
-        Atomic across threads, processes and hosts (DEDUP). A call whose reply was lost may be repeated: it returns the
-        recorded task and `True`.
+        This is atomic across threads, processes and hosts (DEDUP). A call whose reply was lost may be repeated: it then
+        returns the recorded task and `True`.
 
         Args:
             task: The task to record.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:
-            The task and `True`, or the active task of that key and `False`. The times of a recorded task are those
-            that the store chose: later than every earlier task of its key (ORDER-10), close to the server's clock
-            (ORDER-12).
+            The task and `True`, or the holder of the key and `False`. The recorded task has the times that the store
+            chose: later than every earlier task of its key (ORDER-10), and close to the server's clock (ORDER-12).
 
         Raises:
-            PayloadError: The arguments, checkpoint or result are not JSON, or too large.
-            TaskConflictError: The id is another task's.
+            PayloadError: The arguments, checkpoint or result are not JSON or are too large.
+            TaskConflictError: Another task has the id.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         record = task.to_record(self.options.maximum_payload_bytes)
@@ -149,25 +148,25 @@ class TaskManager(ManagerReads):
         holder = Task.from_record(stored)
         if holder.id != task.id:
             return holder, False
-        # Not created_at: the store may have moved it.
+        # `created_at` is not compared: the store may have moved it.
         fixed = ("user_id", "organization_id", "task_key", "module")
         if any(getattr(holder, field) != getattr(task, field) for field in fixed):
             raise TaskConflictError(f"the id {task.id} belongs to another task")
         return holder, True
 
     def import_tasks(self, tasks: Iterable[Task], *, timeout_seconds: float | None = None) -> int:
-        """Write tasks exactly as they are, and skip the ids that exist. May be repeated.
+        """Write tasks exactly as they are, and skip ids that exist. Safe to repeat.
 
         Args:
-            tasks: Any number of them: memory does not grow with it.
+            tasks: Any number of tasks, which are read in batches, so that memory does not grow.
             timeout_seconds: How long a batch of 500 may take; default: `options.timeout_seconds`.
 
         Returns:
-            How many were written.
+            The number of tasks that were written.
 
         Raises:
-            TaskConflictError: Another active task has the key of an active one. Those before it stay (DEDUP-09).
-            PayloadError: A payload is not JSON, or too large.
+            TaskConflictError: An active task has a key that has another holder. The tasks before it stay (DEDUP-09).
+            PayloadError: A payload is not JSON or is too large.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         written = 0
@@ -190,29 +189,29 @@ class TaskManager(ManagerReads):
         confirmation: object = UNSET,
         timeout_seconds: float | None = None,
     ) -> TaskRow | None:
-        """Change the named fields and nothing else (LIFE-08), in one atomic step.
+        """Change the given fields and nothing else, in one atomic step (LIFE-08).
 
         Example:
             manager.update(task_id, status="completed", result={"rows": 2})
 
         Args:
             task_id: The task's id.
-            organization_id: Only a task of exactly this organization. `ANY`, the default, is every organization.
+            organization_id: Only a task of exactly this organization. `ANY`, the default, means every organization.
             status: The status to move to; `statuses.LEGAL_MOVES` lists the moves.
-            progress: A fraction, from 0 to 1. `completed` makes it 1.
+            progress: A fraction from 0 to 1. The status `completed` sets it to 1.
             label: At most 1,024 bytes of UTF-8.
             checkpoint: JSON.
             result: JSON.
-            error: Text; what is longer than 64 KiB is cut.
-            confirmation: JSON. It is removed by every other move.
+            error: Text; it is cut at 64 KiB.
+            confirmation: JSON. Every move to a status other than `waiting_confirmation` removes it.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:
-            The row after the change; `None` for an unknown id.
+            The row after the change, or `None` for an unknown id.
 
         Raises:
             IllegalTransitionError: The task has ended, or its status does not allow the move.
-            InvalidInputError: A value is one that no task can have (`PayloadError`: no JSON), or no field is named.
+            InvalidInputError: No task can have a value (`PayloadError`: it is not JSON), or no field is given.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         change = plan_change(
@@ -227,12 +226,12 @@ class TaskManager(ManagerReads):
             confirmation=confirmation,
         )
         scope = optional_scope(organization_id)
-        # An exact text from here on: drivers need not know what else may be an id.
+        # From here on an exact `str`: drivers may not know other types of ids.
         task_id = task_id_text(task_id)
         if not is_task_id(task_id) or not scope_is_possible(scope):
             return None
         deadline = self.deadline(timeout_seconds)
-        for _ in range(ATTEMPTS):
+        for _ in range(MAXIMUM_UPDATE_ATTEMPTS):
             stored = self.call_open(self.store_update, task_id, scope, change, deadline) if change.allowed else None
             if stored is not None:
                 return self.call(row_from_stored, stored)
@@ -241,18 +240,18 @@ class TaskManager(ManagerReads):
                 return None
             if current.status not in change.allowed:
                 raise IllegalTransitionError(task_id, status=current.status, wanted=change.fields.get("status"))
-        raise TaskBackendError(f"task {task_id} was changed by others {ATTEMPTS} times in a row")
+        raise TaskBackendError(f"other writers changed task {task_id} {MAXIMUM_UPDATE_ATTEMPTS} times in a row")
 
     def interrupt_all(self, task_ids: Iterable[str], error: str, *, timeout_seconds: float | None = None) -> int:
-        """End those of these tasks that are active as `interrupted`, in every organization (LIFE-11).
+        """End those of the given tasks that are active, in every organization, as `interrupted` (LIFE-11).
 
         Args:
-            task_ids: Their ids; unknown ones are passed over.
-            error: Why, for people to read.
+            task_ids: The ids of the tasks. Unknown ids are ignored.
+            error: The reason, for people to read.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:
-            How many tasks this call ended.
+            The number of tasks that this call ended.
 
         Raises:
             TaskBackendError: The store failed, or could not be reached. Any of the tasks may have ended.
@@ -282,20 +281,20 @@ class TaskManager(ManagerReads):
         batch_size: int = 1_000,
         timeout_seconds: float | None = None,
     ) -> int:
-        """Remove tasks that have ended and were last changed long ago, in batches (KEEP).
+        """Remove ended tasks that have not changed for some time, in batches (KEEP).
 
         Args:
-            older_than_seconds: How long ago that was at least, by this manager's clock.
-            organization_id: Only tasks of exactly this organization. `ANY`, the default, is every organization.
-            user_id: Only tasks of this user. `ANY`, the default, is every user.
-            batch_size: The largest number of tasks to remove in one step, 1 to 10,000.
+            older_than_seconds: The minimum time since the last change, by this manager's clock.
+            organization_id: Only tasks of exactly this organization. `ANY`, the default, means every organization.
+            user_id: Only tasks of this user. `ANY`, the default, means every user.
+            batch_size: The maximum number of tasks to remove in one step, 1 to 10,000.
             timeout_seconds: How long a batch may take; default: `options.timeout_seconds`.
 
         Returns:
-            How many tasks were removed.
+            The number of tasks that were removed.
 
         Raises:
-            InvalidInputError: An argument is of a wrong type or out of its bounds.
+            InvalidInputError: An argument has a wrong type or is out of range.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         if isinstance(older_than_seconds, bool) or not isinstance(older_than_seconds, int | float):

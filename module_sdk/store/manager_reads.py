@@ -1,4 +1,4 @@
-"""The methods of `TaskManager` that read, concrete for all stores."""
+"""The methods of `TaskManager` that read, the same for all stores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from module_sdk.store.store_calls import StoreCalls
 
 
 class ManagerReads(StoreCalls):
-    """See `TaskManager`, which promises the same of all its methods."""
+    """The methods that read. `TaskManager` documents what all its methods have in common."""
 
     # --- Reads ------------------------------------------------------------------------------------------------------
 
@@ -42,17 +42,17 @@ class ManagerReads(StoreCalls):
 
         Args:
             task_id: The task's id.
-            organization_id: Only a task of exactly this organization. `ANY`, the default, is every organization.
+            organization_id: Only a task of exactly this organization. `ANY`, the default, means every organization.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:
-            The task; `None` if the organization has none of that id.
+            The task, or `None` if the organization has no task with that id.
 
         Raises:
             TaskBackendError: The store failed, or the stored task cannot be read.
         """
         scope = optional_scope(organization_id)
-        # An exact text from here on: drivers need not know what else may be an id.
+        # From here on an exact `str`: drivers may not know other types of ids.
         task_id = task_id_text(task_id)
         if not is_task_id(task_id) or not scope_is_possible(scope):
             return None
@@ -72,14 +72,14 @@ class ManagerReads(StoreCalls):
         Args:
             user_id: An integer, text or a UUID.
             organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
-            limit: The largest number of rows; the newest stay. `None` means all of them.
+            limit: The maximum number of rows; the newest are returned. `None` means all of them.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:
-            The rows, newest `created_at` first, ties by id. Its `.skipped` counts records that cannot be read.
+            The rows, newest `created_at` first, ties by id. `.skipped` is the number of records that cannot be read.
 
         Raises:
-            InvalidInputError: An argument is of a wrong type.
+            InvalidInputError: An argument has a wrong type.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         user, organization = identifier_text(user_id, "user_id"), organization_text(organization_id)
@@ -100,14 +100,14 @@ class ManagerReads(StoreCalls):
         Args:
             task_key: Compared by its bytes. No task has the empty key.
             organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
-            limit: The largest number of rows; the newest stay. `None` means all of them.
+            limit: The maximum number of rows; the newest are returned. `None` means all of them.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:
-            The rows, newest `created_at` first, ties by id. Its `.skipped` counts records that cannot be read.
+            The rows, newest `created_at` first, ties by id. `.skipped` is the number of records that cannot be read.
 
         Raises:
-            InvalidInputError: An argument is of a wrong type.
+            InvalidInputError: An argument has a wrong type.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         key, organization = plain_text(task_key, "task_key"), organization_text(organization_id)
@@ -126,16 +126,16 @@ class ManagerReads(StoreCalls):
         """Return the tasks whose key starts with this text (PREFIX, SCOPE, ORDER).
 
         Args:
-            prefix: Compared by its bytes. `""` is every task with a key.
+            prefix: Compared by its bytes. `""` matches every task with a key.
             organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
-            limit: The largest number of rows; the newest stay. `None` means all of them.
+            limit: The maximum number of rows; the newest are returned. `None` means all of them.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:
-            The rows, newest `created_at` first, ties by id. Its `.skipped` counts records that cannot be read.
+            The rows, newest `created_at` first, ties by id. `.skipped` is the number of records that cannot be read.
 
         Raises:
-            InvalidInputError: An argument is of a wrong type.
+            InvalidInputError: An argument has a wrong type.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         start, organization = plain_text(prefix, "prefix"), organization_text(organization_id)
@@ -158,9 +158,9 @@ class ManagerReads(StoreCalls):
         Args:
             filters: A task must pass all of them.
             sort: `"label"`, `"-updated_at"`, or `{"field": "label", "direction": "asc"}`; default: `"-updated_at"`.
-            offset: How many rows to pass over.
-            limit: The largest number of rows, 1 to 1,000.
-            organization_id: Only tasks of exactly this organization. `ANY`, the default, is every organization.
+            offset: The number of rows to skip.
+            limit: The maximum number of rows, 1 to 1,000.
+            organization_id: Only tasks of exactly this organization. `ANY`, the default, means every organization.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Raises:
@@ -183,11 +183,11 @@ class ManagerReads(StoreCalls):
         organization_id: Identifier | Anything | None = ANY,
         timeout_seconds: float | None = None,
     ) -> int:
-        """Return how many tasks pass every filter (MODEL-07).
+        """Return the number of tasks that pass every filter (MODEL-07).
 
         Args:
             filters: As for `page`.
-            organization_id: Only tasks of exactly this organization. `ANY`, the default, is every organization.
+            organization_id: Only tasks of exactly this organization. `ANY`, the default, means every organization.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Raises:
@@ -219,7 +219,7 @@ class ManagerReads(StoreCalls):
 
         Raises:
             CapabilityError: The manager does not declare `explain`.
-            InvalidInputError: An argument is of a wrong type.
+            InvalidInputError: An argument has a wrong type.
             TaskBackendError: The store failed, or could not be reached (`TaskBackendUnavailableError`).
         """
         if not self.capabilities.explain:
@@ -245,7 +245,7 @@ class ManagerReads(StoreCalls):
         limit: int | None,
         timeout_seconds: float | None,
     ) -> LookupResult:
-        """Run a find, and ask for more rows where unreadable records used up the limit (FAIL-10)."""
+        """Return the rows of a find. If unreadable records use up the limit, find again with a larger one (FAIL-10)."""
         if limit is not None:
             check_count(limit, "limit", 0, MAXIMUM_OFFSET)
         if limit == 0 or not fits(arguments[0] or "", MAXIMUM_IDENTIFIER_BYTES):
@@ -260,7 +260,7 @@ class ManagerReads(StoreCalls):
             wanted = 2 * wanted + rows.skipped
 
     def nothing(self, organization: str, limit: int | None) -> LookupResult:
-        """The real, empty answer to a question that no task can fit; a wrong `limit` is still refused."""
+        """Return the empty answer to a question that no task can match. A wrong `limit` is still refused."""
         if limit is not None:
             check_count(limit, "limit", 0, MAXIMUM_OFFSET)
         return LookupResult()

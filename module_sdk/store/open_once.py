@@ -1,4 +1,4 @@
-"""OpenOnce a store: once, at first need, never longer than the caller may wait (DESIGN.md, "Deadlines")."""
+"""Opens a store once, when it is first used. No caller waits for that longer than its deadline."""
 
 from __future__ import annotations
 
@@ -11,35 +11,39 @@ from module_sdk.store.latch import Latch
 from module_sdk.store.slots import SlotPool
 
 seen_places: set[Hashable] = set()
-"""The stores whose schema this process has seen, through any of its managers; only `module_sdk.reset` forgets them.
+"""The stores whose schema this process has seen, through any of its managers. Only `module_sdk.reset` clears this.
 
-A process never creates a schema that it has seen before: somebody may be restoring a backup at that moment (SEE-10).
+A process must never create a schema that it has seen before: a backup may be being restored at that moment (SEE-10).
 """
 
 
 class OpenOnce:
     """Runs `open_store(deadline)` until it has succeeded once.
 
-    A store behind a network opens on a thread of its own, since drivers' connect timeouts are not to be trusted; the
-    caller waits no longer than its deadline, and a later caller finds the attempt under way or done.
+    A store behind a network is opened on a separate thread, because the connect timeouts of drivers are unreliable. A
+    caller waits no longer than its deadline; a later caller joins the attempt in progress or uses its result.
     """
 
     def __init__(
         self, open_store: Callable[[float], None], *, place: Hashable, on_thread: bool, attempt_seconds: float
     ) -> None:
-        """`place` is equal for two managers of one store; of a store that ends with its manager, for no other."""
+        """Prepare to open the store.
+
+        `place` must be equal for two managers of one store, and unique for a store that ends with its manager.
+        """
         self.open_store = open_store
         self.place = place
         self.on_thread = on_thread
         self.attempt_seconds = attempt_seconds
         self.is_open = False
         self.is_closed = False
-        # One thread opens at a time. No lock: an interrupt would leave it held, and a handler would wait for itself.
+        # One thread opens at a time. Not a lock: an interrupt could leave it locked, and a signal handler that makes a
+        # call would wait for the thread that it interrupts.
         self.turn: SlotPool[None] = SlotPool(1)
         self.attempt: Attempt | None = None
 
     def ensure(self, deadline: float) -> None:
-        """Return once the store is open. Raises what opening raised, or `TaskBackendUnavailableError` when late."""
+        """Wait until the store is open. Raise the error of opening, at the deadline `TaskBackendUnavailableError`."""
         if not self.on_thread:
             self.open_now(self.open_store, deadline)
             return
@@ -48,7 +52,7 @@ class OpenOnce:
             return
         attempt = self.attempt
         if attempt is None or not attempt.has_begun():
-            # Two threads may begin one each; then the second of them finds the store open.
+            # Two threads may begin an attempt each. Then the second attempt finds the store open.
             attempt = self.attempt = Attempt()
             attempt.begin(self.run)
         if not attempt.done.wait(max(0.0, deadline - time.monotonic())):
@@ -57,28 +61,28 @@ class OpenOnce:
             raise attempt.error
 
     def open_now(self, open_store: Callable[[float], None], deadline: float, *, again: bool = False) -> None:
-        """Open in the calling thread, one at a time; with `again`, even if it is open."""
+        """Open in the calling thread, one thread at a time. With `again`, do so even if the store is open."""
         self.refuse_closed()
-        place = self.turn.take(deadline)
-        if place is None:
+        slot = self.turn.take(deadline)
+        if slot is None:
             raise TaskBackendUnavailableError("the store is still being opened: no answer in time")
         try:
             if again or not self.is_open:
                 open_store(deadline)
                 seen_places.add(self.place)
                 self.is_open = True
-                if self.is_closed:  # in between, and `close` could not see it open
+                if self.is_closed:  # `close` ran meanwhile, before `is_open` was set
                     self.is_open = False
                     self.refuse_closed()
         finally:
-            place.back(place)
+            slot.back(slot)
             self.turn.given()
-            del place
+            del slot
 
     def run(self, attempt: Attempt) -> None:
         try:
             self.open_now(self.open_store, time.monotonic() + self.attempt_seconds)
-        except Exception as error:  # raised by every caller that waits
+        except Exception as error:  # raised by every waiting caller
             attempt.error = error
         if self.attempt is attempt:
             self.attempt = None
@@ -94,17 +98,17 @@ class OpenOnce:
         return self.place in seen_places
 
     def lose_schema(self) -> None:
-        """The schema is gone: each later call looks for it again, until it is found or `setup` has created it."""
+        """Note that the schema is gone. Each later call looks for it, until it is back or `setup` has created it."""
         self.is_open = False
 
     def close(self) -> bool:
-        """Refuse all further use; true for the first call."""
-        first, self.is_closed, self.is_open = not self.is_closed, True, False
-        return first
+        """Refuse all further use. Return whether this is the first call."""
+        is_first_call, self.is_closed, self.is_open = not self.is_closed, True, False
+        return is_first_call
 
 
 class Attempt:
-    """One run of opening, shared by all callers who wait for it."""
+    """One attempt to open the store, shared by all waiting callers."""
 
     def __init__(self) -> None:
         self.done = Latch()
@@ -116,8 +120,8 @@ class Attempt:
         try:
             self.thread.start()
         except RuntimeError as error:
-            raise TaskBackendUnavailableError(f"the store cannot be connected to: {error}") from error
+            raise TaskBackendUnavailableError(f"no thread could be started to connect to the store: {error}") from error
 
     def has_begun(self) -> bool:
-        """False if no thread could be started, or an interrupt came before."""
+        """Return whether the thread runs or has ended. False if starting it failed or was interrupted."""
         return self.done.is_set or (self.thread is not None and self.thread.is_alive())

@@ -1,4 +1,4 @@
-"""What a manager is opened with, besides its URL."""
+"""The options with which a manager is opened, besides its URL."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from module_sdk.errors import ConfigurationError
 from module_sdk.store.redaction import SECRET_NAMES
 from module_sdk.store.urls import check_namespace
 
-# A day: Python's locks and sockets refuse endless and far longer waits.
+# One day. Python's locks and sockets refuse infinite and much longer timeouts.
 LONGEST_SECONDS: Final = 86_400
 
 
 class CommonOptions(TypedDict, total=False):
-    """The options that `configure` and `open_manager` share; `ManagerOptions` says what they mean."""
+    """The options of both `configure` and `open_manager`. `ManagerOptions` documents them."""
 
     namespace: str
     auto_setup: bool
@@ -34,7 +34,7 @@ class OpenOptions(CommonOptions, total=False):
 
 
 class UnknownOptionError(ConfigurationError):
-    """An option that the backend does not know; `known` are those that only it knows."""
+    """The backend does not know an option. `known` are the options that are specific to this backend."""
 
     def __init__(self, name: str, known: Collection[str]) -> None:
         offered = f"; this backend knows {', '.join(sorted(known))}" if known else ""
@@ -45,20 +45,23 @@ class UnknownOptionError(ConfigurationError):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerOptions:
-    """Handed to a backend's `module_sdk_open_task_manager` hook. Raises `ConfigurationError` for a bad value."""
+    """The options that a backend's hook `module_sdk_open_task_manager` receives.
+
+    Raises `ConfigurationError` for a bad value.
+    """
 
     namespace: str = "module_sdk"
     """Separates applications on one server."""
     clock: Clock = system_clock
-    """Time now in integer microseconds; tests set it."""
+    """Returns the time in integer microseconds since 1970 UTC. Tests replace it."""
     auto_setup: bool = True
     """Whether first use creates or upgrades the schema."""
     timeout_seconds: float = 10.0
-    """How long a call may take that is given no deadline of its own: writes, the read model, connecting."""
+    """The longest time for a call without a timeout of its own: writes, the read model, connecting."""
     max_connections: int = 16
     maximum_payload_bytes: int = DEFAULT_MAXIMUM_BYTES
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
-    """Options that only the backend knows; a password may be among them."""
+    """The options that only the backend knows. They may include a password."""
 
     def __post_init__(self) -> None:
         check_namespace(self.namespace)
@@ -71,11 +74,11 @@ class ManagerOptions:
         check_whole("maximum_payload_bytes", self.maximum_payload_bytes, most=HIGHEST_MAXIMUM_BYTES)
 
     def secrets(self) -> list[str]:
-        """The options that are secrets, by their names."""
+        """Return the values of extra options whose names say that they are secret."""
         return [str(value) for name, value in self.extra.items() if value and SECRET_NAMES.search(name)]
 
     def refuse_unknown(self, known: Collection[str] = ()) -> None:
-        """For backends: raise `ConfigurationError` for an `extra` option that is not `known`."""
+        """Raise `ConfigurationError` for an `extra` option that is not in `known`. For backends."""
         for name in self.extra:
             if name not in known:
                 raise UnknownOptionError(name, known)
@@ -84,17 +87,17 @@ class ManagerOptions:
 def check_with_driver(
     ask: Callable[[], object], options: Mapping[str, Any], refusals: type[Exception] | tuple[type[Exception], ...]
 ) -> None:
-    """For backends: let the driver look at the options of a URL, before there is a server to connect to.
+    """Let the driver check the options of a URL without connecting to a server. For backends.
 
-    `ask` hands the options to the driver; one of `refusals` becomes `ConfigurationError`. The driver's own text may
-    quote a value, which may be a secret, so the error only names the options in that text.
+    `ask` must pass the options to the driver. If it raises one of `refusals`, this raises `ConfigurationError`. The
+    driver's error may quote a secret value, so the new error only names the options that occur in its text.
     """
     refused: Exception | None = None
     try:
         ask()
     except refusals as error:
         refused = error
-    # Outside of the handler, so that the driver's error, which may repeat a value, is not the context of ours.
+    # Raised outside the handler: the driver's error may quote a value and must not become the context of this one.
     if refused is not None:
         shown, text = nameable(options), str(refused).lower()
         named = [name for name in shown if re.search(rf"\b{re.escape(name.lower())}\b", text)]
@@ -103,7 +106,7 @@ def check_with_driver(
 
 
 def nameable(options: Mapping[str, Any]) -> list[str]:
-    """The names of options that an error may show; none if behind an unescaped "?" may be the rest of a password."""
+    """Return the option names that an error may show: none if a password with an unescaped "?" may be among them."""
     if any("@" in f"{name}{value}" for name, value in options.items()):
         return []
     return sorted(name for name in options if re.fullmatch("[A-Za-z_]+", name))

@@ -1,4 +1,4 @@
-"""What a subclass of `TaskManager` may define: the primitives, and nothing that breaks the base class unseen."""
+"""Checks that a subclass of `TaskManager` defines nothing that would break the base class unnoticed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import inspect
 from typing import Any, Final
 
 INSTANCE_ATTRIBUTES: Final = ("clock", "opening", "options", "url")
-"""`TaskManager` assigns them to each manager, so a method of that name could never be called."""
-CLOSEST: Final = 0.8
+"""Attributes that `TaskManager` assigns on each manager, so that a method of that name could never be called."""
+MINIMUM_SIMILARITY: Final = 0.8
 
 
 def check_overrides(subclass: type, base: type) -> None:
-    """Raise `TypeError` for what a subclass defines by accident.
+    """Raise `TypeError` for methods that a subclass seems to define by accident.
 
-    That is a method which hides one of `base` without taking its arguments (an own `find`, `call` or `get`), and a
-    `store_…` method whose name is close to an optional primitive's and is none.
+    These are a method that hides one of `base` without taking its arguments (its own `find`, `call` or `get`), and a
+    `store_…` method that is not a primitive but has a name close to that of an optional primitive.
     """
     for name in INSTANCE_ATTRIBUTES:
         if callable(inspect.getattr_static(subclass, name, None)):
@@ -32,11 +32,11 @@ def check_overrides(subclass: type, base: type) -> None:
     primitives = {name for name in dir(base) if name.startswith("store_")}
     for name in sorted(set(dir(subclass)) - primitives):
         if name.startswith("store_") and (meant := closest(name, primitives - defined_below(subclass, base))):
-            raise TypeError(f"{subclass.__name__}.{name} is no primitive of TaskManager: did you mean {meant}?")
+            raise TypeError(f"{subclass.__name__}.{name} is not a primitive of TaskManager: did you mean {meant}?")
 
 
 def methods_of(base: type) -> dict[str, Any]:
-    """The methods that `TaskManager` and the classes above it define."""
+    """Return the methods that `base` and its base classes define, by name."""
     found = {name: inspect.getattr_static(base, name) for name in dir(base) if not name.startswith("__")}
     return {name: method for name, method in found.items() if inspect.isfunction(method)}
 
@@ -46,7 +46,7 @@ def arguments_of(method: Any) -> list[str]:
 
 
 def takes_the_arguments_of(found: object, original: Any) -> bool:
-    """Whether a call that fits the original fits the override as well."""
+    """Return whether every call that fits the original also fits the override."""
     return callable(found) and fits(inspect.signature(found), inspect.signature(original))
 
 
@@ -65,11 +65,11 @@ def fits(override: inspect.Signature, original: inspect.Signature) -> bool:
 
 
 def defined_below(subclass: type, base: type) -> set[str]:
-    """The names that the subclass, or a class beside `base`, defines itself."""
+    """Return the names that the subclass, or another class that `base` does not inherit from, defines."""
     return {name for kind in subclass.__mro__ if kind not in base.__mro__ for name in vars(kind)}
 
 
 def closest(name: str, names: set[str]) -> str | None:
-    import difflib  # noqa: PLC0415  # for a wrong name only: each new process would load it before its first lookup
+    import difflib  # noqa: PLC0415  # only a wrong name needs it; at the top, every process would import it
 
-    return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=CLOSEST)), None)
+    return next(iter(difflib.get_close_matches(name, sorted(names), n=1, cutoff=MINIMUM_SIMILARITY)), None)

@@ -1,4 +1,4 @@
-"""Keeps secrets out of texts and out of chains of exceptions (clauses DISC-03, DISC-08)."""
+"""Removes secrets from texts and from chains of exceptions (clauses DISC-03, DISC-08)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ AnyError = TypeVar("AnyError", bound=BaseException)
 
 MASK: Final = "***"
 SECRET_NAMES: Final = re.compile("pass|pwd|secret|token|credential|key|auth$", re.IGNORECASE)
-"""What the name of an option contains whose value is never shown."""
-# The letters of a short word are part of other words too: it is masked only where it stands by itself.
+"""An option whose name matches this is secret: its value must never be shown."""
+# A shorter secret may also be part of ordinary words, so it is masked only where it is a whole word.
 SHORTEST_PART: Final = 6
 
 
 def forms_of(values: Iterable[str]) -> tuple[str, ...]:
-    """The secrets as they may occur in a text: as written, decoded, encoded, within a `repr`; longest first."""
+    """Return the forms of the secrets in texts: as written, decoded, encoded and as in a `repr`, longest first."""
     written = {form for value in values for form in (value, unquote(value), unquote_plus(value))}
     forms = (
         written
@@ -41,46 +41,46 @@ def pattern_of(secrets: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def scrub(text: str, secrets: tuple[str, ...]) -> str:
-    """The text with each of these `forms_of` secrets masked."""
+    """Return the text with each of these secrets, in the forms of `forms_of`, masked."""
     return pattern_of(secrets).sub(MASK, text) if secrets else text
 
 
 def seal(error: AnyError, secrets: tuple[str, ...]) -> AnyError:
-    """The same error, whose text and whose chain of causes and contexts contain no secret.
+    """Remove the secrets from the error and from its chain of causes and contexts, and return the same error.
 
-    A link of the chain that contains one is cut off, since a traceback, or the host's own log, prints the whole chain.
-    To be raised outside of an `except` block: there Python would make the handled error the context again.
+    An error of the chain that contains a secret is cut off, because a traceback or the host's log prints the whole
+    chain. Raise the result outside an `except` block: inside, Python would set the handled error as its context again.
     """
     if not secrets:
         return error
     error.args = tuple(scrub(each, secrets) if isinstance(each, str) else each for each in error.args)
-    for link in list(chain_of(error)):
+    for member in list(chain_of(error)):
         for name in ("__cause__", "__context__"):
-            after = getattr(link, name)
-            if after is not None and has_secret(after, secrets):
-                setattr(link, name, None)
+            earlier = getattr(member, name)
+            if earlier is not None and has_secret(earlier, secrets):
+                setattr(member, name, None)
     return error
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """The error, and each error that a traceback may print before it."""
+    """Yield the error and each error that a traceback of it may print."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
-        link = waiting.pop()
-        if link is None or id(link) in seen:
+        member = waiting.pop()
+        if member is None or id(member) in seen:
             continue
-        seen.add(id(link))
-        yield link
-        waiting += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
+        seen.add(id(member))
+        yield member
+        waiting += [member.__cause__, member.__context__, *getattr(member, "exceptions", ())]
 
 
 def has_secret(error: BaseException, secrets: tuple[str, ...]) -> bool:
-    """Whether this link shows a secret, by itself or in the errors of its group."""
+    """Return whether the text of this error, or of the errors in its group, contains a secret."""
     try:
         texts = [
             f"{each} {each!r} {getattr(each, '__notes__', '')}" for each in (error, *getattr(error, "exceptions", ()))
         ]
-    except Exception:  # an error that cannot be shown is not shown
+    except Exception:  # an error without a readable text must not be shown
         return True
     return any(scrub(text, secrets) != text for text in texts)

@@ -1,11 +1,12 @@
-"""A bounded number of slots that cannot be lost, for pools of connections and for a caller that must write alone.
+"""A bounded number of slots that cannot be lost, for pools of connections and for exclusive sections.
 
-An exception may be raised between any two steps of a call: by the handler of a signal (Ctrl-C, a time limit), or by
-another thread. So slots are not counted. Each is an object: a slot is in use for as long as its object lives outside
-the stock, and when the object dies without having been given back, its slot is found again.
+A signal handler (Ctrl-C, a time limit) or another thread may raise an exception between any two steps of a call.
+Therefore slots are not counted. Each slot is an object, and it is in use while that object lives outside the stock. If
+the object is destroyed without having been returned, the pool finds out and makes a new one.
 
-No step holds a lock, so a handler that interrupts a call may make another one. What must not be interrupted is a single
-call of C (`deque.append`, `deque.pop`, `set.remove`): signals and other threads come in only between two of those.
+No step takes a lock, so that a handler that interrupts a call may make another call. A step that must not be
+interrupted is a single call of a C function (`deque.append`, `deque.pop`, `set.remove`): signals and other threads
+come in only between two of those.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ from module_sdk.store.latch import ring
 
 Thing = TypeVar("Thing")
 
-# How long the first in line lets others pass, and how often it looks meanwhile.
+# How long the first in line lets other threads take slots, and how often it tries to take one meanwhile.
 PATIENCE_SECONDS: Final = 0.002
 LOOK_SECONDS: Final = 0.0005
-# An interrupt may keep a slot that was given back from being announced, so each waiter looks by itself this often.
+# An interrupt may prevent the announcement of a returned slot, so each waiter also looks by itself this often.
 LONGEST_SLEEP_SECONDS: Final = 0.1
-# A turn that is so late belongs to a call that was interrupted, and that an exception keeps alive.
+# A turn this far past its deadline belongs to a call that was interrupted and that an exception keeps alive.
 OVERDUE_SECONDS: Final = 1.0
 
 
 class Slot(Generic[Thing]):
-    """One slot, and what belongs to it: a connection, for instance."""
+    """The right to use one item of a pool, such as a connection."""
 
     __slots__ = ("__weakref__", "back", "entry", "is_settled", "item")
 
@@ -40,24 +41,24 @@ class Slot(Generic[Thing]):
         self.entry: Entry
         self.item: Thing | None = None
         self.back = back
-        """Gives the slot back: `slot.back(slot)` is a single call of C, so that no interrupt can come before it."""
+        """Returns the slot: `slot.back(slot)` is a single call of a C function, so no interrupt can come before it."""
         self.is_settled = True
-        """Whether the last call came to a known end; otherwise the state of `item` is unknown."""
+        """Whether the last use came to a known end. If not, the state of `item` is unknown."""
 
     def keep(self, item: Thing | None) -> None:
-        """Let `item` belong to the slot; it stays known even if the slot is lost."""
+        """Assign an item to the slot. The pool keeps it even if the slot is lost."""
         self.item = self.entry.item = item
 
 
 class Entry(weakref.ref[Slot[Any]]):
-    """What is remembered of a slot, whether it lives or not."""
+    """The pool's record of a slot, which outlives the slot."""
 
     __slots__ = ("item",)
     item: Any
 
 
 class Turn:
-    """A thread that waits for a slot."""
+    """One wait of a thread for a slot."""
 
     __slots__ = ("__weakref__", "bell", "deadline")
 
@@ -68,22 +69,22 @@ class Turn:
 
 
 class SlotPool(Generic[Thing]):
-    """Like a semaphore, but nobody starves, and a thread that runs may pass those who wait, for a moment.
+    """A semaphore that is fair, except that a running thread may pass the waiting ones for a moment.
 
-    Handing each slot to a thread that has to wake up first takes longer than most calls do. So a free slot is
-    anybody's; only when the first in line has waited for `PATIENCE_SECONDS`, the next one is kept for it.
+    Handing each slot to a thread that must first wake up takes longer than most calls. Therefore any thread may take a
+    free slot. Only once the first in line has waited for `PATIENCE_SECONDS` is the next slot kept for it.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.stock: collections.deque[Slot[Thing]] = collections.deque()
-        """The slots that nobody has; the last one is taken next."""
+        """The free slots. The last one is taken next."""
         self.taking = iter(self.stock.pop, None)
-        """Takes one: an interrupt comes after each call, but not between an iterator's step and the next."""
+        """Takes a slot per step. An interrupt may come after a call, but not between a step of `for` and its body."""
         self.entries: set[Entry] = set()
         self.lost: collections.deque[Entry] = collections.deque()
-        # Weak, since an interrupt may keep a thread from leaving. `kept` holds the first in line once it may have the
-        # next slot: while there is one, nobody takes a slot in passing.
+        # Weak references, since an interrupt may prevent a thread from leaving the line. `kept` contains the first in
+        # line once the next slot is kept for it. While it is not empty, no other thread may take a slot.
         self.line: collections.deque[weakref.ref[Turn]] = collections.deque()
         self.kept: collections.deque[weakref.ref[Turn]] = collections.deque()
         for _ in range(number):
@@ -91,16 +92,16 @@ class SlotPool(Generic[Thing]):
 
     @property
     def free(self) -> int:
-        """How many slots no living call has."""
+        """The number of slots that no call uses; a slot that was lost counts as free."""
         return self.number - sum(entry() is not None for entry in list(self.entries)) + len(self.stock)
 
     @property
     def items(self) -> list[Thing]:
-        """What belongs to the slots, those in use and those that were lost included."""
+        """The items of all slots, including slots that are in use or lost."""
         return [entry.item for entry in list(self.entries) if entry.item is not None]
 
     def take_free(self) -> Slot[Thing] | None:
-        """Take a slot if one is free and nobody has waited too long for it."""
+        """Return a slot if one is free and not kept for a waiting thread, else `None`."""
         if self.lost:
             self.find_lost()
         return None if self.kept else self.pop()
@@ -114,17 +115,17 @@ class SlotPool(Generic[Thing]):
         return None
 
     def take(self, deadline: float) -> Slot[Thing] | None:
-        """A slot, or `None` if there was none by the deadline, on the clock of `time.monotonic()`."""
+        """Return a slot, or `None` if none became free by the deadline, on the clock of `time.monotonic()`."""
         slot = self.take_free()
         return self.wait(deadline) if slot is None else slot
 
     def give(self, slot: Slot[Thing]) -> None:
-        """Give a slot back."""
+        """Return a slot to the pool."""
         slot.back(slot)
         self.given()
 
     def given(self) -> None:
-        """After `slot.back(slot)`: wake the thread that waits for it."""
+        """Wake the thread for which the next slot is kept. Call this after `slot.back(slot)`."""
         if self.kept:
             self.call_first()
 
@@ -170,7 +171,7 @@ class SlotPool(Generic[Thing]):
         self.call_first()
 
     def first(self) -> weakref.ref[Turn] | None:
-        """The first in line, when those who are gone have been removed."""
+        """Remove turns that are gone from the head of the line, and return the first one that is left."""
         while True:
             try:
                 first = self.line[0]
@@ -194,30 +195,30 @@ class SlotPool(Generic[Thing]):
         if turn is not None:
             ring(turn.bell)
 
-    # --- What was lost ----------------------------------------------------------------------------------------------
+    # --- Lost slots -------------------------------------------------------------------------------------------------
 
     def find_lost(self) -> None:
-        """Make a new slot for each that died in use; what belonged to it belongs to the new one, and is unsettled."""
+        """Make a new slot for each one that was destroyed in use. It gets the old item, whose state is unknown."""
         noticed = list(self.lost)
         for entry in list(self.entries):
             if entry() is None:
                 try:
                     self.entries.remove(entry)
-                except KeyError:  # another thread has found it
+                except KeyError:  # another thread has already replaced it
                     continue
                 self.add(entry.item)
-        # Two threads may have added one for the same, since only each step of theirs is whole.
+        # Two threads may both have added a slot, since only their single steps are atomic.
         while len(self.entries) > self.number and (slot := self.pop()) is not None:
             self.entries.discard(slot.entry)
         while len(self.entries) < self.number:
             self.add(None)
-        # At the end: after an interrupt in between the next call must search again.
+        # This must come last: if an interrupt prevents it, the next call searches again.
         for entry in noticed:
             with contextlib.suppress(ValueError):
                 self.lost.remove(entry)
 
     def add(self, item: Thing | None) -> None:
-        if len(self.entries) >= self.number:  # another thread has found the same
+        if len(self.entries) >= self.number:  # another thread has already added one
             return
         slot: Slot[Thing] = Slot(self.stock.append if item is not None else self.stock.appendleft)
         entry = slot.entry = Entry(slot, self.lost.append)
@@ -226,7 +227,7 @@ class SlotPool(Generic[Thing]):
         try:
             self.entries.add(entry)
         finally:
-            # Also when an interrupt comes in between, since this frame may live as long as an exception that is kept.
+            # Even after an interrupt: a stored exception may keep this frame, and with it the slot, alive.
             slot.back(slot)
 
 

@@ -1,4 +1,4 @@
-"""How a manager calls its primitives: the deadline, the open store, the one place where errors become ours."""
+"""How a manager calls its primitives: with a deadline, on an open store, and with errors of module-sdk only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from module_sdk.errors import ModuleSDKError, SchemaMissingError
+from module_sdk.errors import ConfigurationError, ModuleSDKError, SchemaMissingError
 from module_sdk.store.deadlines import earliest
 from module_sdk.store.open_once import OpenOnce
 from module_sdk.store.primitives import StorePrimitives
@@ -26,7 +26,7 @@ class StoreCalls(StorePrimitives):
     """The machinery between `TaskManager`'s public methods and a backend's primitives."""
 
     source = "open_manager(…)"
-    """In words, where the URL came from."""
+    """Where the URL came from, for log messages."""
 
     def deadline(self, timeout_seconds: float | None) -> float:
         if timeout_seconds is None:
@@ -34,9 +34,10 @@ class StoreCalls(StorePrimitives):
         return time.monotonic() + timeout_seconds
 
     def call(self, primitive: Callable[..., Result], *args: Any) -> Result:
-        """The one error seam: whatever a primitive raises leaves as one of ours, with the original as its cause.
+        """Call a primitive. Raise every failure as an error of module-sdk, with the original as its cause.
 
-        A cause that contains a secret of the URL or the options is left out (DISC-08).
+        A cause that contains a secret of the URL or the options is omitted (DISC-08). Every primitive must be called
+        through this method.
         """
         try:
             return primitive(*args)
@@ -53,23 +54,23 @@ class StoreCalls(StorePrimitives):
         if isinstance(failure, SchemaMissingError):
             self.opening.lose_schema()
         try:
-            # Outside of the handler: there Python would make the driver's error the context again.
+            # Outside the handler: inside, Python would set the driver's error as the context again.
             raise self.url.seal(failure)
         finally:
-            # Its traceback refers to this frame.
+            # Avoids a cycle: the traceback of the error refers to this frame.
             del failure
 
     def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
-        """`call`, on an open store. The last argument is the deadline."""
+        """Open the store if necessary, then `call`. The last argument is the deadline."""
         if not self.opening.is_open:
             self.call(self.opening.ensure, args[-1])
         return self.call(primitive, *args)
 
     @functools.cached_property
-    def place(self) -> int:
-        """Equal for two managers that are opened on one store; a number, since a password may be part of the URL."""
+    def identity(self) -> int:
+        """A number that is equal for managers of the same store. Not a text, since the URL may contain a password."""
         try:
-            folder = os.getcwd()  # noqa: PTH109  # a text is all that is compared
+            folder = os.getcwd()  # noqa: PTH109  # only compared as text
         except FileNotFoundError:  # the folder was removed
             folder = ""
         # A relative path depends on the working folder.
@@ -77,31 +78,46 @@ class StoreCalls(StorePrimitives):
 
     def new_opening(self) -> OpenOnce:
         def open_store(deadline: float) -> None:
-            self.call(self.store_open, self.options.auto_setup and not self.opening.was_open, deadline)
+            self.call(self.open_or_explain, self.options.auto_setup and not self.opening.was_open, deadline)
             logger.info("opened the store %s (from %s), namespace %s", self.url, self.source, self.options.namespace)
 
         can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
         return OpenOnce(
             open_store,
-            place=self.place if can_outlive_the_manager else object(),
+            place=self.identity if can_outlive_the_manager else object(),
             on_thread=self.capabilities.server,
             attempt_seconds=self.options.timeout_seconds,
         )
 
+    def open_or_explain(self, create: bool, deadline: float) -> None:
+        """Open the store. Raise `ConfigurationError` for a fault that the operator must correct."""
+        try:
+            self.store_open(create, deadline)
+        except Exception as error:
+            fault = self.setup_fault(error)
+            # A schema that was there before has been dropped: no right or setting is wrong.
+            was_dropped = self.opening.was_open and not create and self.is_missing_schema(error)
+            if fault is None or was_dropped:
+                raise
+            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+
     def reopen_after_fork(self) -> None:
-        """In a child: the parent's locks may be held by threads that are not here, and its connections are not ours."""
+        """Reset the manager in a forked child.
+
+        The threads that may have locked its locks do not exist there, and its connections belong to the parent.
+        """
         earlier, self.opening = self.opening, self.new_opening()
         self.opening.is_closed = earlier.is_closed
         self.store_after_fork()
 
 
 def clear_frames(error: BaseException | None) -> None:
-    """Let an exception that its caller keeps keep nothing of the call: no place of a pool, connection or payload.
+    """Clear the frames of the error, so that a stored exception keeps no slot, connection or payload of the call alive.
 
-    A place that is lost to an interrupt is found again when its object dies (`slots.py`).
+    A slot that an interrupt has lost is only found once its object is destroyed (`slots.py`).
     """
     seen: set[int] = set()
-    # The cause of an error may have that same error as its context.
+    # The chain may contain a cycle: the cause of an error may have that error as its context.
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         traceback.clear_frames(error.__traceback__)

@@ -1,7 +1,7 @@
-"""Store URLs: their one grammar, our own options in their query, and what of them may be shown (clause DISC-03).
+"""Store URLs: their grammar, the option `namespace` in their query, and the parts that may be shown (clause DISC-03).
 
-`scheme://user:password@host:port/path?name=value`. A URL whose parts could be cut in two ways is refused before any
-driver sees it, and no part of it is repeated: what looks like a host or a port may be the rest of a password.
+The grammar is `scheme://user:password@host:port/path?name=value`. An ambiguous URL is refused before any driver sees
+it. The error must repeat no part of it, because the apparent host or port may be the rest of a password.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ HALF_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%25[\w.-]+)?\]|[^\[\]:]*)(?::(\d{0,9}))?", re.ASCII)
 ENCODE: Final = (
     "in a user name, a password or an option write '@' as %40, ':' as %3A, '/' as %2F, '?' as %3F, '#' as %23, "
-    "'%' as %25, a blank as %20"
+    "'%' as %25, a space as %20"
 )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoreURL:
-    """`text` contains the secrets; `str()` and `repr()` do not."""
+    """A parsed store URL. `text` contains the secrets; `str()` and `repr()` do not."""
 
     text: str = dataclasses.field(repr=False)
     scheme: str
-    """The entry point's name: the URL's scheme without `+driver`."""
+    """The name of the entry point: the scheme of the URL without `+driver`."""
     namespace: str | None
-    """From the query; it is not part of `text`."""
+    """The namespace from the query, from which `text` omits it."""
     further_secrets: tuple[str, ...] = dataclasses.field(default=(), repr=False)
-    """Secrets that came beside the URL, as options."""
+    """Secrets that were passed as options besides the URL."""
 
     @classmethod
     def parse(cls, url: object) -> StoreURL:
-        """Raises `ConfigurationError`, which never repeats more of the URL than its scheme."""
+        """Return the parsed URL. Raise `ConfigurationError`, which must not repeat more of the URL than its scheme."""
         if not isinstance(url, str):
             raise ConfigurationError("the store URL must be text, such as sqlite:///tasks.db")
         if not url.strip():
@@ -73,13 +73,13 @@ class StoreURL:
         return cls(f"{text}{mark}{query}", match[1].lower(), namespace)
 
     def hiding(self, secrets: Iterable[str]) -> StoreURL:
-        """The same URL, whose `scrub` and `seal` mask these secrets as well."""
+        """Return a copy whose `scrub` and `seal` mask these secrets as well."""
         return dataclasses.replace(self, further_secrets=tuple(secrets))
 
     def refuse_query(self) -> None:
-        """For backends whose URLs have no parameters: raise `ConfigurationError` if this one has some.
+        """Raise `ConfigurationError` if the URL has parameters. For backends whose URLs have none.
 
-        It does not name them: behind an unescaped "?" may stand the rest of a password.
+        The error does not name them: the text after an unescaped "?" may be the rest of a password.
         """
         if "?" in self.text:
             raise ConfigurationError(
@@ -87,32 +87,32 @@ class StoreURL:
             )
 
     def shown_option(self, name: str) -> str:
-        """For backends: how an error may call a parameter of the query, which can be the rest of a secret."""
+        """Return how an error may refer to a parameter, whose name may be the rest of a secret. For backends."""
         shown = shown_query(self.text.partition("?")[2])
         return (
             repr(name) if f"&{name}=" in f"&{shown}" else "whose name is not shown, since it may be part of a secret,"
         )
 
     def unreadable(self, reason: str) -> ConfigurationError:
-        """For backends whose driver refuses the URL: the error to raise, without a word of the driver's."""
+        """Return the error to raise if the driver refuses the URL, without the driver's text. For backends."""
         return ConfigurationError(f"the store URL of {self.scheme}:// cannot be read: {reason}; {ENCODE}")
 
     def secrets(self) -> list[str]:
-        """The secrets of the URL, and those beside it, as written, decoded and encoded, longest first."""
+        """Return the secrets of the URL and the options: as written, decoded and encoded, longest first."""
         return list(secrets_of(self))
 
     def scrub(self, text: str) -> str:
-        """The text with every secret of this URL masked."""
+        """Return the text with every secret of this URL masked."""
         return redaction.scrub(text, secrets_of(self))
 
     def seal(self, error: AnyError) -> AnyError:
-        """The error, whose text and whose causes contain no secret of this URL (`redaction.seal`)."""
+        """Remove every secret of this URL from the text and causes of the error, and return it (`redaction.seal`)."""
         return redaction.seal(error, secrets_of(self))
 
     def __str__(self) -> str:
         scheme, mark, rest = self.text.partition("://")
-        place, question, query = rest.partition("?")
-        authority, slash, path = place.partition("/")
+        location, question, query = rest.partition("?")
+        authority, slash, path = location.partition("/")
         user, at, hosts = authority.rpartition("@")
         name, colon, password = user.partition(":")
         # A user name without a password may be a token.
@@ -122,16 +122,17 @@ class StoreURL:
 
 @functools.lru_cache(maxsize=64)
 def secrets_of(url: StoreURL) -> tuple[str, ...]:
-    place, _, query = url.text.partition("://")[2].partition("?")
-    user, at, _ = place.partition("/")[0].rpartition("@")
-    # Without a password a user name may be a token; but only in a URL, since a server's errors must name the user.
+    location, _, query = url.text.partition("://")[2].partition("?")
+    user, at, _ = location.partition("/")[0].rpartition("@")
+    # A user name without a password may be a token. It is masked only with its "@", as in a URL: a server's errors must
+    # be able to name the user.
     password = user.partition(":")[2] if ":" in user else f"{user}{at}"
     values = [pair.partition("=")[2] for pair in query.split("&") if is_secret_pair(pair)]
     return redaction.forms_of([password, *values, *url.further_secrets])
 
 
 def is_secret_pair(pair: str) -> bool:
-    """Whether the value of `name=value` may be a secret, or contains one, such as a proxy's URL does."""
+    """Return whether the value of `name=value` may be a secret or contain one, as the URL of a proxy does."""
     name, _, value = pair.partition("=")
     return (
         SECRET_NAMES.search(unquote(name)) is not None
@@ -141,7 +142,7 @@ def is_secret_pair(pair: str) -> bool:
 
 
 def shown_query(query: str) -> str:
-    """Name and value of each parameter, up to the first secret; what follows that may be its rest, after a raw "&"."""
+    """Return the parameters up to the first secret. The rest is masked: it may belong to a secret with an "&"."""
     shown = []
     pairs = query.split("&")
     for pair in pairs:
@@ -157,38 +158,38 @@ def shown_query(query: str) -> str:
 
 
 def check_parts(url: str, start: int) -> None:
-    """Raise `ConfigurationError` unless the URL, whose authority begins at `start`, has one reading."""
+    """Raise `ConfigurationError` if the URL, whose authority begins at `start`, is ambiguous."""
     rest = url[start:]
     if url != url.strip() or any(character <= LAST_CONTROL_CHARACTER or character == DELETE for character in url):
         raise ConfigurationError(
-            "the store URL contains a line break or another control character, or ends with a blank"
+            "the store URL contains a line break or another control character, or ends with a space"
         )
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     path, _, query = rest[len(authority) :].partition("?")
     if authority.count("@") > 1:
         raise ConfigurationError(f"the store URL has more than one '@' before its host: {ENCODE}")
-    # A file's name may contain these; but not in an order that would make it a user and a password.
-    doubtful = path.rpartition("@")[0].partition(":")[2] or (authority and ("@" in path or "#" in path))
-    if doubtful or "@" in query or "#" in query:
-        raise ConfigurationError(f"the store URL has an '@' or a '#' behind its host: {ENCODE}")
+    # The name of a file may contain ":" and "@", but not in the order of a user, a password and a host.
+    is_ambiguous = path.rpartition("@")[0].partition(":")[2] or (authority and ("@" in path or "#" in path))
+    if is_ambiguous or "@" in query or "#" in query:
+        raise ConfigurationError(f"the store URL has an '@' or a '#' after its host: {ENCODE}")
     if not authority:
         return
     if " " in authority or HALF_ESCAPE.search(authority + query):
-        raise ConfigurationError(f"the store URL has a blank or a '%' without two hexadecimal digits: {ENCODE}")
+        raise ConfigurationError(f"the store URL has a space or a '%' without two hexadecimal digits: {ENCODE}")
     for host in authority.rpartition("@")[2].split(","):
         match = HOST.fullmatch(host)
         if match is None or int(match[1] or 0) > HIGHEST_PORT:
             raise ConfigurationError(
                 f"the port in the store URL is not a number up to {HIGHEST_PORT:,}: {ENCODE}; "
-                "an IPv6 address stands in brackets"
+                "an IPv6 address must be in brackets"
             )
 
 
 def check_namespace(namespace: object) -> str:
-    """1 to 24 of `[a-z0-9_]`, beginning with a letter, no `__`, no `_` at the end (DESIGN.md, "Configuration")."""
+    """Return a valid namespace. Raise `ConfigurationError` for any other value."""
     if not isinstance(namespace, str) or len(namespace) > MAXIMUM_NAMESPACE or not NAMESPACE.fullmatch(namespace):
         raise ConfigurationError(
-            f"namespace must be 1 to {MAXIMUM_NAMESPACE} of [a-z0-9_], begin with a letter, have no '__' "
+            f"namespace must be 1 to {MAXIMUM_NAMESPACE} characters of [a-z0-9_], begin with a letter, have no '__' "
             "and no '_' at the end"
         )
     return namespace

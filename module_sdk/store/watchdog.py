@@ -1,7 +1,7 @@
-"""Ends calls to a server at their deadline by shutting their sockets.
+"""Ends calls to a server at their deadline by shutting their sockets down.
 
-Drivers' timeouts are not enough: they count for each read, so a server that drips bytes is never late, and some drivers
-have none.
+The timeouts of drivers are not enough: they apply per read, so a server that sends a few bytes at a time never exceeds
+them, and some drivers have none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Final
 
-# How late a socket may be shut.
+# The longest time from a deadline to the shutdown of the socket.
 TICK_SECONDS: Final = 0.05
 
 
@@ -23,11 +23,11 @@ NEVER: Final = math.inf
 
 
 class Watch:
-    """One socket, and by when the call under way on it must end.
+    """One socket, and the deadline of the call in progress on it.
 
-    It has a lock of its own, for which only the watchdog ever contends: threads that queue for one lock at each call
-    would do little else. A call that has come back sets `deadline = NEVER` itself, since no interrupt comes before an
-    assignment, and then takes the lock once: after that nothing is shut.
+    Each watch has its own lock, for which only the watchdog contends: one lock shared by all calls would become the
+    bottleneck. A call that has returned first sets `deadline = NEVER`, since no interrupt can come before an
+    assignment. Then it takes the lock once; after that the socket is not shut any more.
     """
 
     __slots__ = ("__weakref__", "deadline", "descriptor", "lock", "was_shut")
@@ -47,49 +47,50 @@ class Watch:
 
 
 class Watchdog:
-    """One thread looks at all sockets, and sleeps while there is no call under way.
+    """A thread that checks all watched sockets, and sleeps while no call is in progress.
 
-    The sides that a signal may interrupt hold no lock of it: the watches are one set, and the bell is a queue.
+    A signal may interrupt a caller, so callers take no shared lock: the watches are a set, and the bell is a queue.
     """
 
     def __init__(self) -> None:
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Also in a forked child, where the thread is not."""
+        """Start empty. A forked child needs this too, because the thread does not exist there."""
         self.watches: set[Watch] = set()
         self.is_awake = False
         self.bell: queue.SimpleQueue[None] | None = None
         self.thread: threading.Thread | None = None
 
     def watch(self, descriptor: int) -> Watch:
-        """From here to `forget` it is looked at."""
+        """Watch a socket until `forget` is called. Raise `RuntimeError` if the watchdog thread cannot be started."""
         watch = Watch(descriptor)
         if self.thread is None or not self.thread.is_alive():
-            # Raises where no more threads can be had: then nobody is left unwatched, and the next call tries again.
-            # Of two that start at once the one that is not `self.thread` ends at once.
+            # If no thread can be started this raises before the socket is registered, so no call runs unwatched and
+            # the next one retries. If two threads start at the same time, the one whose bell was replaced ends.
             self.bell = queue.SimpleQueue()
-            self.thread = threading.Thread(target=self.run, args=(self.bell,), name="module-sdk-watchdog", daemon=True)
+            thread = threading.Thread(target=self.run, args=(self.bell,), name="module-sdk-watchdog", daemon=True)
+            self.thread = thread
             self.is_awake = False
-            self.thread.start()
+            thread.start()
         self.watches.add(watch)
         return watch
 
     def forget(self, watch: Watch) -> None:
-        """Before the socket is closed, since its number may soon belong to another file."""
+        """Stop watching. Call this before the socket is closed, since its number may soon belong to another file."""
         self.watches.discard(watch)
 
     def begin(self, watch: Watch, deadline: float) -> None:
-        """A call begins: its socket is shut when the deadline has passed."""
+        """Shut the socket once the deadline has passed. Called at the beginning of a call."""
         watch.deadline = deadline
-        # In this order: before the thread goes to sleep it looks once more.
+        # The deadline must be set first: the thread clears `is_awake` and then looks once more before it sleeps.
         if not self.is_awake and self.bell is not None:
             self.bell.put(None)
 
     def end(self, watch: Watch) -> None:
-        """The call has come back; from here on nothing is shut."""
+        """Stop the deadline of a call that has returned. The socket is not shut after this."""
         watch.deadline = NEVER
-        with watch.lock:  # the socket may be shut at this very moment
+        with watch.lock:  # waits if the watchdog is just shutting the socket
             pass
 
     def run(self, bell: queue.SimpleQueue[None]) -> None:
@@ -102,18 +103,18 @@ class Watchdog:
             time.sleep(TICK_SECONDS)
 
     def look(self) -> bool:
-        """Shut what is late; whether any call is under way."""
+        """Shut the sockets of late calls. Return whether any call is in progress."""
         now = time.monotonic()
-        under_way = False
+        in_progress = False
         for watch in list(self.watches):
             if watch.deadline != NEVER:
-                under_way = True
+                in_progress = True
                 watch.shut_if_late(now)
-        return under_way
+        return in_progress
 
 
 def shut(descriptor: int) -> None:
-    """End both directions of a socket, so that whoever reads from it sees its end; it stays open."""
+    """Shut both directions of a socket, so that a reader sees its end. The descriptor stays open."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
         copy.shutdown(socket.SHUT_RDWR)
 

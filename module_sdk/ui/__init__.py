@@ -1,4 +1,4 @@
-"""Components that a page is built of."""
+"""The components of a page."""
 
 from __future__ import annotations
 

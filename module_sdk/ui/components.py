@@ -1,4 +1,4 @@
-"""Components and their `to_dict()`, which is what a front end receives (DESIGN.md, `module_sdk.ui`).
+"""Components and their `to_dict()`, whose result a front end receives.
 
 A handler is any JSON value: the name of an action, or the specification of one.
 """
@@ -19,7 +19,7 @@ class Component:
     """A dataclass that describes itself as JSON."""
 
     def to_dict(self) -> dict[str, Json]:
-        """Return the class's name as `type`, and every field that is not `None`, as plain JSON.
+        """Return the component as plain JSON: the class name as `type`, and every field that is not `None`.
 
         Raises:
             PayloadError: A handler is not JSON.
@@ -45,7 +45,7 @@ class Button(Component):
 
 @dataclasses.dataclass
 class BackgroundTask(Component):
-    """The card of one task: it shows progress, and calls the handlers as the task goes on."""
+    """A card that shows the progress of one task, and calls the handlers as the task advances."""
 
     id: str
     task_id: str
@@ -59,7 +59,7 @@ class BackgroundTask(Component):
 
 
 class Describable(Protocol):
-    """A component, ours or one of your own."""
+    """An object that can describe itself as JSON: a component of module-sdk or of the application."""
 
     def to_dict(self) -> Mapping[str, object]:
         """Return plain JSON."""
@@ -67,13 +67,13 @@ class Describable(Protocol):
 
 
 class Builder:
-    """A page, or a part of one: components in order."""
+    """An ordered list of components: a page or a part of one."""
 
     def __init__(self) -> None:
         self.children: list[Describable] = []
 
     def add(self, component: Describable) -> Self:
-        """Append a component, and return the builder, so that calls chain.
+        """Append a component and return the builder, so that calls can be chained.
 
         Raises:
             InvalidInputError: The component has no `to_dict()`.

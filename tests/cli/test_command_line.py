@@ -17,7 +17,7 @@ def command_line(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def test_the_installed_command_tells_its_version() -> None:
+def test_the_installed_command_prints_its_version() -> None:
     command = Path(sys.executable).with_name("module-sdk")
 
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
@@ -67,7 +67,7 @@ def test_a_corrupt_file_is_one_clear_line(command_line: CommandLine, command: li
     assert "the file is not a SQLite database" in line
 
 
-def test_the_environment_chooses_the_store_and_the_option_goes_before_it(command_line: CommandLine) -> None:
+def test_the_environment_chooses_the_store_unless_the_option_does(command_line: CommandLine) -> None:
     command_line.succeed("setup", MODULE_SDK_TASKS_URL="sqlite:///environment.db")
     command_line.succeed("--url", "sqlite:///option.db", "setup", MODULE_SDK_TASKS_URL="sqlite:///other.db")
 
@@ -77,18 +77,18 @@ def test_the_environment_chooses_the_store_and_the_option_goes_before_it(command
     assert not command_line.default_file.exists()
 
 
-def test_namespaces_are_apart(command_line: CommandLine) -> None:
-    with_task = ("--url", "sqlite:///tasks.db", "--namespace", "first")
-    command_line.succeed(*with_task, "setup")
+def test_namespaces_are_separate(command_line: CommandLine) -> None:
+    first = ("--url", "sqlite:///tasks.db", "--namespace", "first")
+    command_line.succeed(*first, "setup")
     manager = module_sdk.open_manager(f"sqlite:///{command_line.home / 'tasks.db'}", namespace="first")
     manager.create(module_sdk.Task.new(user_id=7, module="tests"))
     manager.close()
 
-    assert command_line.read(*with_task, "tasks", "list")["total_rows"] == 1
+    assert command_line.read(*first, "tasks", "list")["total_rows"] == 1
     assert command_line.read("--url", "sqlite:///tasks.db", "tasks", "list")["total_rows"] == 0
 
 
-def test_setup_says_what_it_made_and_may_be_repeated(command_line: CommandLine) -> None:
+def test_setup_reports_the_schema_and_may_be_repeated(command_line: CommandLine) -> None:
     store = {"MODULE_SDK_TASKS_AUTO_SETUP": "false"}
     assert "run 'module-sdk setup'" in command_line.fail("tasks", "list", **store)
 
@@ -99,7 +99,7 @@ def test_setup_says_what_it_made_and_may_be_repeated(command_line: CommandLine) 
     assert command_line.read("tasks", "list", **store)["rows"] == []
 
 
-def test_where_the_terminal_has_no_unicode_the_output_is_escaped(command_line: CommandLine) -> None:
+def test_the_output_is_escaped_on_a_terminal_without_unicode(command_line: CommandLine) -> None:
     manager = command_line.default_manager()
     manager.create(module_sdk.Task.new(user_id=7, module="tests", label="Größe"))
     manager.close()

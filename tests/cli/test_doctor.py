@@ -1,4 +1,4 @@
-"""`module-sdk doctor`: what it tells of a good store, and of one that is in trouble."""
+"""`module-sdk doctor`: its report on a good store, and on stores in trouble."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command_line(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def test_a_good_store(command_line: CommandLine) -> None:
+def test_a_good_store_is_reported_as_good(command_line: CommandLine) -> None:
     report = command_line.read("doctor")
 
     assert report["ok"] is True
@@ -43,7 +43,7 @@ def test_it_leaves_nothing_behind(command_line: CommandLine) -> None:
     manager.close()
 
 
-def test_for_a_person_it_says_the_same(command_line: CommandLine) -> None:
+def test_the_text_report_says_the_same(command_line: CommandLine) -> None:
     out = command_line.succeed("--url", "sqlite:///tasks.db", "doctor")
 
     for words in ("sqlite:///tasks.db", "the option --url", "SQLite 3.", "schema version", "shared, durable", "ms"):
@@ -65,7 +65,7 @@ def test_it_says_where_the_url_came_from(command_line: CommandLine, source: str)
     assert "MODULE_SDK_TASKS_URL" in from_environment["from"]
 
 
-def test_a_store_in_memory_is_fine_but_warned_of(command_line: CommandLine) -> None:
+def test_a_store_in_memory_is_good_with_warnings(command_line: CommandLine) -> None:
     report = command_line.read("--url", "memory://", "doctor")
 
     assert report["ok"] is True
@@ -75,7 +75,7 @@ def test_a_store_in_memory_is_fine_but_warned_of(command_line: CommandLine) -> N
     ]
 
 
-def test_a_corrupt_file_is_trouble(command_line: CommandLine) -> None:
+def test_a_corrupt_file_is_reported_as_trouble(command_line: CommandLine) -> None:
     (command_line.home / "corrupt.db").write_bytes(b"this is no database" * 100)
 
     done = command_line.run("--url", "sqlite:///corrupt.db", "doctor", "--json")
@@ -87,7 +87,7 @@ def test_a_corrupt_file_is_trouble(command_line: CommandLine) -> None:
     assert "the file is not a SQLite database" in report["trouble"][0]
 
 
-def test_a_url_that_cannot_be_read_is_trouble_without_its_password(command_line: CommandLine) -> None:
+def test_an_invalid_url_is_reported_as_trouble_without_its_password(command_line: CommandLine) -> None:
     done = command_line.run("--url", "nosuch://user:s3cret@host/", "doctor", "--json")
 
     assert done.returncode == 1
@@ -95,9 +95,9 @@ def test_a_url_that_cannot_be_read_is_trouble_without_its_password(command_line:
     assert "s3cret" not in done.stdout + done.stderr
 
 
-def test_a_file_that_can_only_be_read_is_trouble(command_line: CommandLine) -> None:
+def test_a_read_only_file_is_reported_as_trouble(command_line: CommandLine) -> None:
     command_line.succeed("--url", "sqlite:///tasks.db", "setup")
-    # A folder in the place of the log: SQLite can then open the file for reading only, whoever asks.
+    # With a folder where the log should be, SQLite opens the file for reading only, even for root.
     (command_line.home / "tasks.db-wal").mkdir()
 
     line = command_line.fail("--url", "sqlite:///tasks.db", "doctor")

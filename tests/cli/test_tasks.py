@@ -1,4 +1,4 @@
-"""`module-sdk tasks …`: what an operator sees and does, in processes of their own."""
+"""`module-sdk tasks …`: every command of an operator, run in a new process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def command_line(tmp_path: Path) -> CommandLine:
 
 @pytest.fixture
 def manager(command_line: CommandLine) -> Iterator[TaskManager]:
-    """The store of the commands, open in this process too."""
+    """Yield the store of the commands, opened in this process too."""
     opened = command_line.default_manager()
     yield opened
     opened.close()
@@ -54,7 +54,7 @@ def status_of(manager: TaskManager, task_id: str) -> str:
 # --- list and show --------------------------------------------------------------------------------------------------
 
 
-def test_list_filters(command_line: CommandLine, manager: TaskManager) -> None:
+def test_list_applies_each_filter(command_line: CommandLine, manager: TaskManager) -> None:
     ids = {
         "a": submit(manager, "running", task_key="reports.q1", module="reports"),
         "b": submit(manager, "running", "completed", task_key="reports.q2", module="reports"),
@@ -103,9 +103,7 @@ def test_in_a_pipe_a_task_is_one_whole_line(command_line: CommandLine, manager: 
     assert "k" * 1_000 in lines[0]
 
 
-def test_a_task_that_cannot_be_read_is_told_of_and_hides_no_other(
-    command_line: CommandLine, manager: TaskManager
-) -> None:
+def test_an_unreadable_task_is_reported_and_hides_no_other(command_line: CommandLine, manager: TaskManager) -> None:
     broken, whole = submit(manager), submit(manager)
     with contextlib.closing(sqlite3.connect(command_line.default_file)) as connection, connection:
         connection.execute("UPDATE module_sdk__tasks SET status = 'lost' WHERE id = ?", [broken])
@@ -117,7 +115,7 @@ def test_a_task_that_cannot_be_read_is_told_of_and_hides_no_other(
     assert done.stderr == f"error: skipped the unreadable task {broken}: 'lost' is not a status\n"
 
 
-def test_labels_cannot_steer_the_terminal(command_line: CommandLine, manager: TaskManager) -> None:
+def test_labels_cannot_control_the_terminal(command_line: CommandLine, manager: TaskManager) -> None:
     task_id = submit(manager, label="red \x1b[31m [bold]x[/bold]\n\x9b2J")
 
     listed = command_line.succeed("tasks", "list")
@@ -127,7 +125,7 @@ def test_labels_cannot_steer_the_terminal(command_line: CommandLine, manager: Ta
         assert "red \\x1b[31m [bold]x[/bold]\\n\\x9b2J" in out
 
 
-def test_show_gives_the_whole_task(command_line: CommandLine, manager: TaskManager) -> None:
+def test_show_prints_the_whole_task(command_line: CommandLine, manager: TaskManager) -> None:
     task_id = submit(manager, "running", task_key="reports.q1")
     manager.update(task_id, progress=0.5, checkpoint={"page": 7})
     manager.update(task_id, status="failed", error="ValueError: no page 8")
@@ -166,11 +164,11 @@ def test_watch_follows_until_all_have_ended(command_line: CommandLine, manager: 
 
 def test_watch_on_a_terminal_draws_a_table(command_line: CommandLine, manager: TaskManager) -> None:
     task_id = submit(manager, "running", "completed", task_key="w.1")
-    terminal, side = pty.openpty()
+    terminal, other_end = pty.openpty()
 
-    watching = command_line.start("tasks", "watch", task_id, stdout=side)
+    watching = command_line.start("tasks", "watch", task_id, stdout=other_end)
     _, errors = watching.communicate(timeout=SECONDS)
-    os.close(side)
+    os.close(other_end)
     drawn = os.read(terminal, 65_536).decode()
     os.close(terminal)
 
@@ -180,7 +178,7 @@ def test_watch_on_a_terminal_draws_a_table(command_line: CommandLine, manager: T
     assert "1 task, all ended" in drawn
 
 
-def test_watch_ends_at_once_where_there_is_nothing(command_line: CommandLine) -> None:
+def test_watch_ends_at_once_if_no_task_matches(command_line: CommandLine) -> None:
     assert command_line.succeed("tasks", "watch", "--user", "nobody") == "no such tasks\n"
 
 
@@ -202,21 +200,21 @@ def test_interrupting_watch_leaves_the_work_alone(command_line: CommandLine, man
 
 
 def test_interrupt_frees_the_key_of_a_dead_process(command_line: CommandLine, manager: TaskManager) -> None:
-    dead = submit(manager, "running", task_key="held")
+    orphaned = submit(manager, "running", task_key="held")
     ended = submit(manager, "running", "completed")
 
-    done = command_line.read("tasks", "interrupt", dead, ended)
+    done = command_line.read("tasks", "interrupt", orphaned, ended)
 
-    assert done == {"interrupted": [dead], "ended_before": [ended], "unknown": []}
-    task = manager.get(dead)
+    assert done == {"interrupted": [orphaned], "ended_before": [ended], "unknown": []}
+    task = manager.get(orphaned)
     assert task is not None
     assert (task.status, task.error) == ("interrupted", "interrupted by an operator")
     assert status_of(manager, submit(manager, task_key="held")) == "pending"
     with pytest.raises(IllegalTransitionError):
-        manager.update(dead, progress=1.0)
+        manager.update(orphaned, progress=1.0)
 
 
-def test_interrupt_tells_of_ids_that_do_not_exist(command_line: CommandLine, manager: TaskManager) -> None:
+def test_interrupt_reports_ids_that_do_not_exist(command_line: CommandLine, manager: TaskManager) -> None:
     task_id = submit(manager)
 
     line = command_line.fail("tasks", "interrupt", UNKNOWN_ID, task_id)
@@ -225,7 +223,7 @@ def test_interrupt_tells_of_ids_that_do_not_exist(command_line: CommandLine, man
     assert status_of(manager, task_id) == "interrupted"
 
 
-def test_interrupt_all_active(command_line: CommandLine, manager: TaskManager) -> None:
+def test_interrupt_all_active_interrupts_every_active_task(command_line: CommandLine, manager: TaskManager) -> None:
     active = [
         submit(manager, organization_id=None),
         submit(manager, "running", organization_id="other"),
@@ -240,7 +238,9 @@ def test_interrupt_all_active(command_line: CommandLine, manager: TaskManager) -
     assert status_of(manager, completed) == "completed"
 
 
-def test_interrupt_all_active_of_a_selection(command_line: CommandLine, manager: TaskManager) -> None:
+def test_interrupt_all_active_with_filters_interrupts_only_the_selection(
+    command_line: CommandLine, manager: TaskManager
+) -> None:
     chosen = submit(manager, task_key="demo.1")
     others = [submit(manager, task_key="demo"), submit(manager, task_key="demo.1", organization_id=4), submit(manager)]
 
@@ -253,13 +253,13 @@ def test_interrupt_all_active_of_a_selection(command_line: CommandLine, manager:
 
 def test_interrupt_all_active_asks_first(command_line: CommandLine, manager: TaskManager) -> None:
     task_id = submit(manager)
-    terminal, side = pty.openpty()
+    terminal, other_end = pty.openpty()
 
     assert "--yes" in command_line.fail("tasks", "interrupt", "--all-active")
-    asked = command_line.start("tasks", "interrupt", "--all-active", stdin=side)
+    asked = command_line.start("tasks", "interrupt", "--all-active", stdin=other_end)
     os.write(terminal, b"n\n")
     refused, _ = asked.communicate(timeout=SECONDS)
-    os.close(side)
+    os.close(other_end)
     os.close(terminal)
 
     assert (asked.returncode, refused.strip()) == (1, "")
@@ -267,14 +267,14 @@ def test_interrupt_all_active_asks_first(command_line: CommandLine, manager: Tas
 
 
 @pytest.mark.parametrize("arguments", [[], [UNKNOWN_ID, "--all-active"], [UNKNOWN_ID, "--user", "7"], ["--user", "7"]])
-def test_interrupt_wants_ids_or_all_active(command_line: CommandLine, arguments: list[str]) -> None:
+def test_interrupt_requires_either_ids_or_all_active(command_line: CommandLine, arguments: list[str]) -> None:
     assert "give ids, or --all-active" in command_line.fail("tasks", "interrupt", *arguments)
 
 
 # --- prune ----------------------------------------------------------------------------------------------------------
 
 
-def test_prune_removes_what_ended_long_ago(command_line: CommandLine, manager: TaskManager) -> None:
+def test_prune_removes_tasks_that_ended_long_ago(command_line: CommandLine, manager: TaskManager) -> None:
     def imported(days: int, **fields: Any) -> str:
         now = manager.clock() - days * 86_400_000_000
         task = Task.new(user_id=7, organization_id=3, module="tests", now=now)
@@ -303,11 +303,11 @@ def test_prune_removes_what_ended_long_ago(command_line: CommandLine, manager: T
 
 def test_prune_shows_its_progress_on_a_terminal(command_line: CommandLine, manager: TaskManager) -> None:
     submit(manager, "running", "completed")
-    terminal, side = pty.openpty()
+    terminal, other_end = pty.openpty()
 
-    pruning = command_line.start("tasks", "prune", "--older-than", "0s", stderr=side)
+    pruning = command_line.start("tasks", "prune", "--older-than", "0s", stderr=other_end)
     out, _ = pruning.communicate(timeout=SECONDS)
-    os.close(side)
+    os.close(other_end)
     drawn = os.read(terminal, 65_536).decode()
     os.close(terminal)
 
@@ -316,7 +316,7 @@ def test_prune_shows_its_progress_on_a_terminal(command_line: CommandLine, manag
     assert "1/1" in drawn
 
 
-def test_a_closed_pipe_is_no_error(command_line: CommandLine, manager: TaskManager) -> None:
+def test_a_closed_pipe_prints_no_traceback(command_line: CommandLine, manager: TaskManager) -> None:
     for number in range(50):
         submit(manager, label="x" * 1_000, task_key=f"k.{number}")
 
@@ -330,7 +330,7 @@ def test_a_closed_pipe_is_no_error(command_line: CommandLine, manager: TaskManag
     assert "Traceback" not in errors
 
 
-def test_an_output_that_cannot_be_written_is_one_clear_line(command_line: CommandLine) -> None:
+def test_an_output_that_cannot_be_written_is_reported_in_one_line(command_line: CommandLine) -> None:
     with Path("/dev/full").open("w") as full, command_line.start("tasks", "list", stdout=full) as listing:
         _, errors = listing.communicate(timeout=SECONDS)
 

@@ -1,4 +1,4 @@
-"""Canaries: a suite whose tests do not look at the manager is not judged, however green it is."""
+"""Canaries: a suite whose tests do not look at the manager is not judged, even if all of them pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.contract_runs import FOLDING, run_suite
 CODE_POINTS = "code_points"
 
 
-def test_each_canary_has_a_test_of_its_clause_to_notice_it() -> None:
+def test_the_tests_of_a_canary_decide_its_clauses() -> None:
     tests = dict(deciding_tests(TaskManagerContract))
 
     for canary in CANARIES:
@@ -22,7 +22,7 @@ def test_each_canary_has_a_test_of_its_clause_to_notice_it() -> None:
             assert probe.clause in clauses_of_function(tests[probe.test])
 
 
-def test_a_good_suite_notices_every_canary_whatever_is_selected(tmp_path: Path) -> None:
+def test_a_good_suite_notices_every_canary_for_any_selection(tmp_path: Path) -> None:
     status, output, report = run_suite(tmp_path, CODE_POINTS)
 
     assert status == 0, output
@@ -68,7 +68,7 @@ def test_a_suite_that_compares_nothing_is_not_judged(tmp_path: Path) -> None:
     assert "silent: the run is not judged" in report["gaps"]["CORE"][0]
 
 
-def test_a_suite_that_skips_what_must_notice_is_not_judged(tmp_path: Path) -> None:
+def test_a_suite_that_skips_the_tests_that_must_notice_is_not_judged(tmp_path: Path) -> None:
     status, output, report = run_suite(tmp_path, CODE_POINTS, body=SKIPPING)
 
     results = {name: canary["result"] for name, canary in report["canaries"]["results"].items()}
@@ -86,7 +86,7 @@ def test_replacing_a_test_is_refused(tmp_path: Path) -> None:
     assert "TestIt replaces test_keys_are_equal_by_code_points" in output
 
 
-def test_a_canary_whose_clause_is_a_deviation_proves_nothing(tmp_path: Path) -> None:
+def test_a_canary_whose_clause_is_a_deviation_is_excused(tmp_path: Path) -> None:
     far = "Deviation('ORDER-03', 'no ids', datetime.date(2999, 1, 1))"
 
     status, output, report = run_suite(tmp_path, CODE_POINTS, opener=FOLDING, deviations=[far])
@@ -97,8 +97,8 @@ def test_a_canary_whose_clause_is_a_deviation_proves_nothing(tmp_path: Path) -> 
     assert "canaries: 5 of 7 noticed; swaps ties excused; folds case not run" in output
 
 
-def test_a_store_that_fails_by_itself_makes_no_canary_sing(tmp_path: Path) -> None:
-    """An empty skeleton fails every test, spoilt or not."""
+def test_no_canary_counts_as_noticed_if_the_store_fails_without_sabotage(tmp_path: Path) -> None:
+    """An empty skeleton fails every test, with and without sabotage."""
     (tmp_path / "unwritten.py").write_text(UNWRITTEN)
 
     _, output, report = run_suite(tmp_path, CODE_POINTS, opener="unwritten:open_manager")

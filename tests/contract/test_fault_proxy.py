@@ -1,4 +1,4 @@
-"""The proxy that the fault clauses stand on does what it says."""
+"""The TCP proxy of the fault clauses does what its fault kinds say."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from module_sdk_contract.faults.fault_proxy import FaultProxy, Kind
 
 @pytest.fixture
 def proxy() -> Iterator[FaultProxy]:
-    """In front of a server that sends everything back."""
+    """Yield a proxy in front of a server that echoes everything."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def echo(connection: socket.socket) -> None:
@@ -28,8 +28,8 @@ def proxy() -> Iterator[FaultProxy]:
                 threading.Thread(target=echo, args=(listener.accept()[0],), daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
-    with FaultProxy("127.0.0.1", listener.getsockname()[1]) as made:
-        yield made
+    with FaultProxy("127.0.0.1", listener.getsockname()[1]) as proxy:
+        yield proxy
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
 
@@ -50,7 +50,7 @@ def read(connection: socket.socket, size: int) -> bytes:
         return data
 
 
-def silent(connection: socket.socket) -> bool:
+def is_silent(connection: socket.socket) -> bool:
     connection.settimeout(0.2)
     try:
         connection.recv(1)
@@ -61,7 +61,7 @@ def silent(connection: socket.socket) -> bool:
     return False
 
 
-def test_refuse_and_recover_on_the_same_port(proxy: FaultProxy) -> None:
+def test_refuse_resets_and_refuses_until_the_same_port_recovers(proxy: FaultProxy) -> None:
     with client(proxy) as connection:
         proxy.set(Kind.REFUSE)
         with pytest.raises(ConnectionResetError):
@@ -80,30 +80,30 @@ def connect_and_read(proxy: FaultProxy) -> bytes:
         return connection.recv(1)
 
 
-def test_reset(proxy: FaultProxy) -> None:
+def test_reset_resets_new_connections(proxy: FaultProxy) -> None:
     proxy.set(Kind.RESET)
 
-    # It may reach the client as early as the call that connects.
+    # The reset may reach the client during `create_connection`.
     with pytest.raises(ConnectionResetError):
         connect_and_read(proxy)
 
 
-def test_black_hole_holds_what_it_was_given(proxy: FaultProxy) -> None:
+def test_black_hole_delivers_everything_after_it_ends(proxy: FaultProxy) -> None:
     with client(proxy) as connection:
         proxy.set(Kind.BLACK_HOLE)
         connection.sendall(b"later")
-        assert silent(connection)
+        assert is_silent(connection)
 
         proxy.set(Kind.NONE)
 
         assert read(connection, 5) == b"later"
 
 
-def test_swallow_loses_replies_but_not_requests(proxy: FaultProxy) -> None:
+def test_swallow_loses_replies_until_it_ends(proxy: FaultProxy) -> None:
     with client(proxy) as connection:
         proxy.set(Kind.SWALLOW)
         connection.sendall(b"lost")
-        assert silent(connection)
+        assert is_silent(connection)
 
         proxy.set(Kind.NONE)
         connection.sendall(b"found")
@@ -136,16 +136,16 @@ def test_a_fault_that_happens_once_spares_the_next_connection(proxy: FaultProxy,
 
 def test_drop_loses_requests(proxy: FaultProxy) -> None:
     with client(proxy) as connection:
-        requested = proxy.replied
+        replied = proxy.replied
         proxy.set(Kind.DROP)
         connection.sendall(b"lost")
 
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(5) == b""
-        assert proxy.replied == requested
+        assert proxy.replied == replied
 
 
-def test_drip_and_delay_pass_everything_on_in_the_end(proxy: FaultProxy) -> None:
+def test_drip_and_delay_deliver_everything_late(proxy: FaultProxy) -> None:
     for kind in (Kind.DRIP, Kind.DELAY):
         with client(proxy) as connection:
             proxy.set(kind, seconds=0.1)

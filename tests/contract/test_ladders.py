@@ -1,4 +1,4 @@
-"""The values of each field must show each usual wrong order and comparison: a test on them must be able to fail."""
+"""The values of each field reveal each usual wrong order and comparison, so tests that use them are able to fail."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def ladder() -> list[Fields]:
 
 
 @pytest.mark.parametrize(("field", "rank"), CASES)
-def test_a_usual_wrong_order_of_a_field_shows(field: str, rank: Rank) -> None:
+def test_the_values_reveal_a_usual_wrong_order_of_a_field(field: str, rank: Rank) -> None:
     def wrong(task: Fields) -> Any:
-        is_there, value, task_id = order_key(task, field)
-        return (is_there, rank(value) if is_there else 0, task_id)
+        is_present, value, task_id = order_key(task, field)
+        return (is_present, rank(value) if is_present else 0, task_id)
 
     tasks = [task for task in ladder() if task[field] is not None]
 
@@ -69,7 +69,7 @@ def test_a_usual_wrong_order_of_a_field_shows(field: str, rank: Rank) -> None:
 
 
 @pytest.mark.parametrize("field", ["created_at", "module", "label", "task_key", "user_id", "status", "progress"])
-def test_an_order_by_another_field_shows(field: str) -> None:
+def test_the_values_reveal_an_order_by_another_field(field: str) -> None:
     tasks = ladder()
     right = sorted(tasks, key=lambda task: order_key(task, field))
 
@@ -78,7 +78,7 @@ def test_an_order_by_another_field_shows(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["task_key", "organization_id"])
-def test_absent_values_are_several(field: str) -> None:
+def test_a_field_is_absent_in_several_tasks(field: str) -> None:
     assert sum(task[field] is None for task in ladder()) > 1
 
 
@@ -87,7 +87,7 @@ def test_the_tasks_can_be_imported() -> None:
 
 
 @pytest.mark.parametrize("field", ["module", "label", "task_key", "user_id", "organization_id", "status"])
-def test_every_value_of_a_field_is_there(field: str) -> None:
+def test_every_value_of_a_field_is_in_a_task(field: str) -> None:
     present = {task[field] for task in ladder()}
 
     assert present == set(values_of(field))

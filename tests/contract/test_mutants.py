@@ -1,4 +1,4 @@
-"""The contract catches every seeded bug, by the clause that names it, and no store that is right."""
+"""The contract catches every seeded bug by the clause that the mutant names, and passes the stores without a bug."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.mutants.selection import Ends
 
 @pytest.fixture(scope="module")
 def ends() -> Ends:
-    """How the tests of each mutant and control ended, by store and clause: one run of pytest for all."""
+    """Return the outcomes of the tests of all mutants and controls, by store and clause, from one run of pytest."""
     return run_mutants()
 
 
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
-def test_a_seeded_bug_is_caught_by_the_clause_that_names_it(mutant: Mutant, ends: Ends) -> None:
+def test_a_seeded_bug_is_caught_by_the_clause_that_its_mutant_names(mutant: Mutant, ends: Ends) -> None:
     outcomes = ends.get(mutant.placed.name, {}).get(mutant.clause, [])
 
-    assert is_killed(mutant, ends), f"bug {mutant.number}, {mutant.name}, goes through {mutant.clause}: {outcomes}"
+    assert is_killed(mutant, ends), f"bug {mutant.number}, {mutant.name}, passes {mutant.clause}: {outcomes}"
 
 
 @pytest.mark.timeout(1_200)

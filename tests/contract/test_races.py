@@ -1,4 +1,4 @@
-"""The races of the contract go on until calls have met, and say so where they have not."""
+"""The races of the contract repeat until enough calls have overlapped, and report when too few have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from module_sdk_contract.processes.races import NotEnoughOverlaps, Rounds, have_
 from tests.support.contract_runs import run_suite
 
 
-def test_calls_have_met_if_a_second_began_before_the_first_was_done() -> None:
+def test_calls_have_met_if_a_second_began_before_the_first_ended() -> None:
     assert have_met([(1.0, 3.0), (2.0, 4.0)])
     assert have_met([(5.0, 6.0), (1.0, 3.0), (2.9, 3.5)])
     assert not have_met([(1.0, 2.0), (2.5, 3.0), (2.6, 3.0)])
@@ -25,7 +25,7 @@ def meet(barrier: threading.Barrier) -> None:
     barrier.wait(10)
 
 
-def test_a_race_goes_on_until_enough_rounds_have_met() -> None:
+def test_a_race_repeats_until_enough_rounds_have_overlapped() -> None:
     rounds = Rounds(3)
 
     ran = []
@@ -39,7 +39,7 @@ def test_a_race_goes_on_until_enough_rounds_have_met() -> None:
     assert ran == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_race_in_which_too_few_calls_meet_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_race_with_too_few_overlaps_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(races, "PATIENCE_SECONDS", 0.2)
     rounds = Rounds(3)
 
@@ -57,16 +57,16 @@ def test_writing_ends_when_every_reader_has_met_enough_writes() -> None:
     def write(number: int) -> None:
         time.sleep(0.001)
 
-    def read(place: int) -> None:
-        reads[place] += 1
+    def read(index: int) -> None:
+        reads[index] += 1
         time.sleep(0.01)
 
-    while_writing(write, [functools.partial(read, place) for place in range(2)], overlaps=5)
+    while_writing(write, [functools.partial(read, index) for index in range(2)], overlaps=5)
 
     assert min(reads) >= 5
 
 
-def test_writing_raises_what_a_reader_raised() -> None:
+def test_while_writing_raises_the_error_of_a_reader() -> None:
     def fail() -> None:
         raise LookupError("the reader's")
 
@@ -78,7 +78,7 @@ def test_writing_raises_what_a_reader_raised() -> None:
         while_writing(wait, calls, overlaps=1_000_000)
 
 
-def test_the_report_says_that_too_few_calls_have_met(tmp_path: Path) -> None:
+def test_the_report_says_that_too_few_calls_have_overlapped(tmp_path: Path) -> None:
     body = """
     @pytest.fixture(autouse=True)
     def hasty(self, monkeypatch):

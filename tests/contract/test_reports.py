@@ -1,4 +1,4 @@
-"""What a run of the contract suite says about a store: its report, its level, and none of its secrets."""
+"""The report of a run of the contract suite: its level and files, without secrets of the store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def catalogue_text() -> str:
 def test_a_changed_rule_needs_a_new_version_of_the_contract() -> None:
     assert CONTRACT.digest == digest_of(CLAUSES.values())
     assert CONTRACT.digests.get(CONTRACT.version) == CONTRACT.digest, (
-        "ids, rules or capabilities of clauses.toml changed: give it a new version, with its digest beside the others"
+        "ids, rules or capabilities of clauses.toml changed: give it a new version, and add its digest to `digests`"
     )
 
 
@@ -55,7 +55,7 @@ def test_a_provisional_clause_that_fails_breaks_nobodys_build(tmp_path: Path) ->
 
 
 def ledger_of(verdict: str = "passed", canary: CanaryResult = "noticed", **verdicts: str) -> Ledger:
-    """A whole run: every binding clause with that verdict, but for those named as in `KEY_01`."""
+    """Return the ledger of a whole run: every binding clause has `verdict`, except those named as in `KEY_01`."""
     ledger = Ledger("test_it.py::TestIt")
     ledger.facts = {"capabilities": ["durable"]}
     ledger.expected = 1
@@ -63,7 +63,7 @@ def ledger_of(verdict: str = "passed", canary: CanaryResult = "noticed", **verdi
     by_clause |= {name.replace("_", "-"): other for name, other in verdicts.items()}
     record(
         ledger,
-        {name: given for name, given in by_clause.items() if given != "not run"},
+        {name: each for name, each in by_clause.items() if each != "not run"},
         reason="no hook" if "unknown" in by_clause.values() else "",
         hook_missing=True,
     )
@@ -72,7 +72,7 @@ def ledger_of(verdict: str = "passed", canary: CanaryResult = "noticed", **verdi
 
 
 def skipped(ledger: Ledger) -> Ledger:
-    """The same, where the unknown clauses are so since tests were skipped."""
+    """Return the ledger after changing the reason of its unknown clauses to skipped tests."""
     for decided in ledger.records.values():
         decided.hook_missing = False
     return ledger
@@ -104,7 +104,7 @@ def interrupted(ledger: Ledger) -> Ledger:
         (of_a_server(ledger_of(SEE_08="not applicable")), "deep", "FULL", "SEE-08 is not applicable"),
         (ledger_of(SEE_08="unknown"), "deep", "CORE", "SEE-08 is unknown"),
         (ledger_of(FAIL_10="unknown"), "deep", "CORE", "clauses unknown: FAIL-10"),
-        (skipped(ledger_of(FAIL_10="unknown")), "deep", "PARTIAL", "since tests were skipped: FAIL-10"),
+        (skipped(ledger_of(FAIL_10="unknown")), "deep", "PARTIAL", "because tests were skipped: FAIL-10"),
         (ledger_of(KEY_01="deviation"), "deep", "DURABLE", ""),
         (ledger_of(KEY_01="failed"), "deep", "PARTIAL", "clauses failed: KEY-01"),
         (ledger_of(KEY_01="not run"), "deep", "PARTIAL", "clauses not run: KEY-01"),
@@ -136,7 +136,7 @@ def texts_under(folder: Path) -> Iterable[str]:
     return (path.read_text(encoding="utf-8") for path in folder.rglob("*.*") if path.is_file())
 
 
-def test_the_report_says_what_was_run_on_what_and_how_to_run_it_again(tmp_path: Path) -> None:
+def test_the_report_names_the_store_the_versions_and_the_command_that_repeats_the_run(tmp_path: Path) -> None:
     arguments = ("--pyargs", "module_sdk_contract", "--task-manager-url=sqlite:///{tmp_path}/t.db")
     options = ("--contract-clause=key,MODEL-10", "--contract-seed=5", "--contract-report=report")
 
@@ -154,8 +154,8 @@ def test_the_report_says_what_was_run_on_what_and_how_to_run_it_again(tmp_path: 
     assert {"durable", "shared"} <= set(report["capabilities"])
     assert set(report["clauses"]) == set(CLAUSES)
     assert report["clauses"]["KEY-01"]["seconds"] > 0
-    same = report_in(tmp_path / "again")
-    assert verdicts(same) == verdicts(report)
+    repeated = report_in(tmp_path / "again")
+    assert verdicts(repeated) == verdicts(report)
     markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert f"# PARTIAL: contract {CONTRACT.version} of sqlite:///{{tmp_path}}/t.db" in markdown
     assert "| KEY-03 | passed |" in markdown
@@ -167,7 +167,7 @@ def verdicts(report: dict[str, Any]) -> dict[str, str]:
     return {name: clause["verdict"] for name, clause in report["clauses"].items()}
 
 
-def test_a_deviation_is_shown_with_its_reason_and_its_end(tmp_path: Path) -> None:
+def test_a_deviation_is_shown_with_its_reason_and_its_expiry(tmp_path: Path) -> None:
     declared = "Deviation('KEY-01', 'this store | folds case', datetime.date(2999, 1, 1))"
 
     _, output, report = run_suite(tmp_path, "code_points", opener=FOLDING, deviations=[declared])
@@ -186,7 +186,7 @@ def test_a_deviation_is_shown_with_its_reason_and_its_end(tmp_path: Path) -> Non
     assert "| KEY-01 | this store \\| folds case | 2999-01-01 | deviation |" in markdown
 
 
-def test_a_failure_is_told_in_the_report(tmp_path: Path) -> None:
+def test_the_report_contains_each_failure(tmp_path: Path) -> None:
     _, _, report = run_suite(tmp_path, "code_points", opener=FOLDING)
 
     (failure,) = report["clauses"]["KEY-01"]["failures"]
@@ -195,11 +195,11 @@ def test_a_failure_is_told_in_the_report(tmp_path: Path) -> None:
 
 
 def test_the_likeliest_cause_comes_first(tmp_path: Path) -> None:
-    # given a store whose counts are remembered, so that whatever counts after a prune fails too
+    # given a store that caches counts, so that clauses fail that count after a prune
     chosen = "sees_it or prune_obeys_organization_and_user"
     _, output, report = run_suite(tmp_path, chosen, opener="tests.mutants.rules.blame:CountCached.open")
 
-    # then the clause that fails after the fewest calls is named before the others
+    # then the clause that fails after the fewest calls comes before the others
     assert report["blamed"][0] == "MODEL-07"
     assert "KEEP-01" in report["blamed"]
     assert "failed: MODEL-07, KEEP-01" in output
@@ -216,7 +216,7 @@ def open_manager(url, **options):
 """
 
 
-def test_a_password_is_nowhere(tmp_path: Path) -> None:
+def test_a_password_is_neither_in_the_output_nor_in_the_report(tmp_path: Path) -> None:
     (tmp_path / "opening.py").write_text(SECRET_OPENER)
     body = "    url = 'memory://ann:tr0ub4dor%40secret@it'\n"
 
@@ -231,7 +231,7 @@ def test_a_password_is_nowhere(tmp_path: Path) -> None:
         assert "tr0ub4dor" not in text
 
 
-def test_a_store_that_does_not_open_is_given_up_early(tmp_path: Path) -> None:
+def test_a_store_that_does_not_open_is_tried_by_the_first_tests_only(tmp_path: Path) -> None:
     body = "    url = 'postgresql://ann@127.0.0.1:1/x'\n"
 
     status, output, report = run_suite(tmp_path, "code_points or test_a_prefix", body=body)

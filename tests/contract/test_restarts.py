@@ -1,4 +1,4 @@
-"""SEE-08 bites: a server that keeps nothing on disk, behind a manager that claims to be durable, is found out."""
+"""SEE-08 catches a server that writes nothing to disk if its manager declares the capability `durable`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from module_sdk.backends import ManagerOptions
 from tests.support.restarts import RestartsServer
 
 
-class ClaimsToBeDurable(RedisTaskManager):
+class DeclaresDurable(RedisTaskManager):
     def store_open(self, create: bool, deadline: float) -> None:
         super().store_open(create, deadline)
         self.capabilities = dataclasses.replace(self.capabilities, durable=True)
 
 
 def open_manager(url: str, **options: Any) -> RedisTaskManager:
-    return ClaimsToBeDurable(url, ManagerOptions(**options))
+    return DeclaresDurable(url, ManagerOptions(**options))
 
 
 class Suite(RestartsServer, TaskManagerContract):
@@ -41,7 +41,7 @@ def forgetful_url() -> Iterator[str]:
         yield server.url
 
 
-def test_a_server_that_keeps_nothing_is_found_out(forgetful_url: str, tmp_path: Path) -> None:
+def test_a_server_that_loses_its_data_breaks_see_08(forgetful_url: str, tmp_path: Path) -> None:
     suite = Suite()
     Suite.url = forgetful_url
     store = Store(suite, tmp_path, ("SEE-08",))

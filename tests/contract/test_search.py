@@ -1,4 +1,4 @@
-"""The search of the deep tier finds what is wrong, says it as a program, and does the same each time."""
+"""The search of the deep tier finds bugs, shows each as a program, and makes the same runs for the same seed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def program(violation: ContractViolation) -> str:
 
 
 @pytest.mark.parametrize("broken", [KeysFoldCase], indirect=True)
-def test_a_violation_is_told_as_a_short_program(broken: Store) -> None:
+def test_a_violation_is_shown_as_a_short_program(broken: Store) -> None:
     violation = search(broken)
 
     shown = program(violation)
@@ -64,7 +64,7 @@ def test_a_violation_is_told_as_a_short_program(broken: Store) -> None:
 
 
 @pytest.mark.parametrize("broken", [ExtraField], indirect=True)
-def test_one_seed_makes_the_same_runs(broken: Store) -> None:
+def test_the_same_seed_makes_the_same_runs(broken: Store) -> None:
     first, second = (str(search(broken, seed=7, runs=20)) for _ in range(2))
 
     assert first == second
@@ -72,12 +72,12 @@ def test_one_seed_makes_the_same_runs(broken: Store) -> None:
 
 
 @pytest.mark.parametrize("broken", [MemoryMutant], indirect=True)
-def test_a_store_that_is_right_is_found_to_be(broken: Store) -> None:
+def test_a_correct_store_passes_the_search(broken: Store) -> None:
     assert search_for_violations(broken, seed_number=3, runs=20, steps=10, budget_seconds=60) >= 20
 
 
 @pytest.mark.parametrize("broken", [MemoryMutant], indirect=True)
-def test_a_search_ends_when_its_time_is_over(broken: Store) -> None:
+def test_a_search_ends_at_its_time_limit(broken: Store) -> None:
     assert search_for_violations(broken, seed_number=0, runs=20, steps=10, budget_seconds=0) == 0
 
 

@@ -1,4 +1,4 @@
-"""Joining the contract suite without a test file: by an option of pytest, and by `module-sdk contract`."""
+"""The contract suite without a test file: with an option of pytest, and with `module-sdk contract`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command_line(tmp_path: Path) -> CommandLine:
     return CommandLine(tmp_path)
 
 
-def test_one_command_of_pytest_joins_in_any_project(tmp_path: Path) -> None:
+def test_one_command_of_pytest_runs_the_suite_in_any_project(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\npython_files = check_*.py\n")
 
     status, output = pytest_run(tmp_path, *JOIN, "--task-manager-url=memory://", "--contract-clause=KEY")
@@ -30,7 +30,7 @@ def test_one_command_of_pytest_joins_in_any_project(tmp_path: Path) -> None:
     assert "canaries: 7 of 7 noticed" in output
 
 
-def test_the_url_may_come_from_the_environment_and_another_opener(tmp_path: Path) -> None:
+def test_the_url_may_come_from_the_environment_and_the_opener_from_an_option(tmp_path: Path) -> None:
     status, output = pytest_run(
         tmp_path,
         *JOIN,
@@ -51,7 +51,7 @@ def test_the_url_may_come_from_the_environment_and_another_opener(tmp_path: Path
         (("--task-manager-url=memory://", "--contract-clause=KEY-99"), "no clause or group is called 'KEY-99'"),
     ],
 )
-def test_a_wrong_option_is_one_error(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_a_wrong_option_is_one_usage_error(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     status, output = pytest_run(tmp_path, *JOIN, *arguments)
 
     assert status == pytest.ExitCode.USAGE_ERROR
@@ -59,7 +59,7 @@ def test_a_wrong_option_is_one_error(tmp_path: Path, arguments: tuple[str, ...],
     assert "hunter2" not in output
 
 
-def test_a_tier_runs_what_the_lower_ones_do_and_more(tmp_path: Path) -> None:
+def test_a_tier_runs_all_tests_of_the_lower_ones_and_more(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "import pytest\n"
         "from module_sdk_contract.markers import clause, tier\n"
@@ -105,7 +105,7 @@ def test_the_command_judges_a_store_and_writes_the_report(command_line: CommandL
     assert (report["seed"], report["clauses"]["KEY-01"]["verdict"]) == (3, "passed")
 
 
-def test_the_command_tells_a_broken_clause_and_ends_with_1(command_line: CommandLine) -> None:
+def test_the_command_shows_a_broken_clause_and_exits_with_1(command_line: CommandLine) -> None:
     done = command_line.run("contract", "memory://", "-k", "KEY-01", "--opener", FOLDING, PYTHONPATH=str(ROOT))
 
     assert done.returncode == 1
@@ -113,7 +113,7 @@ def test_the_command_tells_a_broken_clause_and_ends_with_1(command_line: Command
     assert "failed: KEY-01" in done.stdout
 
 
-def test_the_command_ends_with_2_where_it_cannot_judge(command_line: CommandLine) -> None:
+def test_the_command_exits_with_2_if_it_cannot_judge(command_line: CommandLine) -> None:
     done = command_line.run("contract", MODULE_SDK_CONTRACT_URL="nodb://ann:hunter2@here")
 
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The contract suite itself: its catalogue, its comparison, its verdicts, and how pytest shows them."""
+"""The contract suite itself: its catalogue, its comparison, its verdicts, and their display in pytest."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_quick_tier_covers_every_group() -> None:
     assert sampled == {clause.group for clause in BINDING}
 
 
-def test_the_catalogue_is_the_contracts() -> None:
+def test_the_catalogue_has_every_clause_of_each_group() -> None:
     sizes = Counter(clause.group for clause in CLAUSES.values())
 
     assert sizes == {
@@ -80,11 +80,11 @@ def test_comparison_is_strict(expected: Any, actual: Any) -> None:
     assert difference(expected, expected) is None
 
 
-def test_comparison_says_where() -> None:
+def test_comparison_names_the_location_of_the_difference() -> None:
     assert difference({"a": [1, 2.0]}, {"a": [1, 2]}) == "at ['a'][1]: expected 2.0 (float), found 2 (int)"
 
 
-def test_the_heaviest_verdict_is_a_clauses() -> None:
+def test_a_clause_has_the_heaviest_verdict_of_its_tests() -> None:
     ledger = Ledger("test_it.py::TestIt")
     for verdict in ("passed", "not applicable", "passed"):
         record(ledger, {"KEY-01": verdict, "KEY-02": verdict})
@@ -104,7 +104,7 @@ def test_a_deviation_holds_until_it_expires() -> None:
     assert not Deviation("KEY-01", "reason", today - datetime.timedelta(days=1)).holds()
 
 
-def test_the_reference_reads_ids_as_the_design_says() -> None:
+def test_the_reference_canonicalizes_ids_and_the_empty_key() -> None:
     assert [canonical(text) for text in ("7", 7, "-7", "0", "007", "7 ", "+7", "-0", "1_0", "٧", "7.0")] == [
         7, 7, -7, 0, "007", "7 ", "+7", "-0", "1_0", "٧", "7.0",
     ]  # fmt: skip
@@ -114,7 +114,7 @@ def test_the_reference_reads_ids_as_the_design_says() -> None:
     assert reference.lookup("get_tasks_by_key_prefix", "") == []
 
 
-# --- As pytest shows it -----------------------------------------------------------------------------------------------
+# --- Output of pytest -------------------------------------------------------------------------------------------------
 
 
 def deviation(days: int, clause: str = "KEY-01") -> str:
@@ -122,7 +122,7 @@ def deviation(days: int, clause: str = "KEY-01") -> str:
     return f"Deviation('{clause}', 'this store folds case', datetime.date.fromisoformat('{expires}'))"
 
 
-def test_a_failure_tells_rule_question_and_both_answers(tmp_path: Path) -> None:
+def test_a_failure_shows_the_rule_the_call_and_both_answers(tmp_path: Path) -> None:
     status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING)
 
     assert status == 1
@@ -133,7 +133,7 @@ def test_a_failure_tells_rule_question_and_both_answers(tmp_path: Path) -> None:
     assert "failed: KEY-01" in output
 
 
-def test_a_declared_deviation_is_no_failure(tmp_path: Path) -> None:
+def test_a_declared_deviation_is_not_a_failure(tmp_path: Path) -> None:
     status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING, deviations=[deviation(days=1)])
 
     assert status == 0
@@ -149,14 +149,14 @@ def test_an_expired_deviation_is_a_failure(tmp_path: Path) -> None:
     assert "ERROR: KEY-01 fails, and its deviation expired on" in output
 
 
-def test_a_deviation_from_what_does_not_apply_is_told_to_have_no_effect(tmp_path: Path) -> None:
+def test_a_deviation_from_a_clause_that_does_not_apply_is_shown_as_without_effect(tmp_path: Path) -> None:
     status, output, _ = run_suite(tmp_path, "second_manager", deviations=[deviation(days=1, clause="SEE-02")])
 
     assert status == 0
     assert "without effect here: not applicable" in output
 
 
-def test_a_deviation_that_passes_is_an_error(tmp_path: Path) -> None:
+def test_a_deviation_whose_clause_passes_is_an_error(tmp_path: Path) -> None:
     status, output, _ = run_suite(
         tmp_path, "", "--contract-clause=ROW-01", deviations=[deviation(days=1, clause="ROW-01")]
     )
@@ -165,14 +165,14 @@ def test_a_deviation_that_passes_is_an_error(tmp_path: Path) -> None:
     assert "ERROR: ROW-01 passes, and is declared as a deviation" in output
 
 
-def test_a_deviation_that_passes_in_some_of_its_tests_only_is_none(tmp_path: Path) -> None:
+def test_a_deviation_is_no_error_if_only_some_tests_of_its_clause_ran(tmp_path: Path) -> None:
     status, output, report = run_suite(tmp_path, "code_points", deviations=[deviation(days=1)])
 
     assert status == 0, output
     assert report["clauses"]["KEY-01"]["verdict"] == "passed"
 
 
-def test_what_does_not_apply_is_not_passed(tmp_path: Path) -> None:
+def test_a_clause_that_does_not_apply_has_not_passed(tmp_path: Path) -> None:
     status, output, _ = run_suite(tmp_path, "second_manager or unreadable_record")
 
     assert status == 0
@@ -185,11 +185,11 @@ def test_what_does_not_apply_is_not_passed(tmp_path: Path) -> None:
     ("declared", "message"),
     [
         ("Deviation('KEY-01', '', datetime.date(2999, 1, 1)),", "the deviation of KEY-01 needs a reason"),
-        ("Deviation('KEY-01', 'x', '2999-01-01'),", "expires on a datetime.date, not '2999-01-01'"),
+        ("Deviation('KEY-01', 'x', '2999-01-01'),", "needs a datetime.date for `expires`, not '2999-01-01'"),
         ("'KEY-01',", "deviations must be a list or tuple of Deviation"),
     ],
 )
-def test_a_deviation_that_is_none_is_refused(tmp_path: Path, declared: str, message: str) -> None:
+def test_an_invalid_deviation_is_refused(tmp_path: Path, declared: str, message: str) -> None:
     status, output, _ = run_suite(tmp_path, "code_points", body=f"    deviations = ({declared})\n")
 
     assert status == pytest.ExitCode.INTERRUPTED
@@ -205,7 +205,7 @@ def test_an_unknown_clause_is_refused(tmp_path: Path) -> None:
     assert "the contract has no clause 'KEY-99'" in output
 
 
-def test_a_project_that_does_not_ask_for_the_suite_loads_nothing_of_it(tmp_path: Path) -> None:
+def test_a_project_without_the_plugin_loads_nothing_of_the_suite(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text(
         "import sys\n"
         "def test_nothing_is_loaded():\n"
@@ -219,7 +219,7 @@ def test_a_project_that_does_not_ask_for_the_suite_loads_nothing_of_it(tmp_path:
     assert "--contract-" not in options
 
 
-def test_a_suite_without_the_plugin_says_how_to_load_it(tmp_path: Path) -> None:
+def test_a_suite_without_the_plugin_is_an_error_that_says_how_to_load_it(tmp_path: Path) -> None:
     write_suite(tmp_path)
 
     status, output = pytest_run(tmp_path, loaded=())
@@ -229,7 +229,7 @@ def test_a_suite_without_the_plugin_says_how_to_load_it(tmp_path: Path) -> None:
     assert "Traceback" not in output
 
 
-def test_a_test_file_that_cannot_be_imported_is_shown_without_tracebacks_too(tmp_path: Path) -> None:
+def test_an_import_error_of_a_test_file_is_shown_even_without_tracebacks(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("from module_sdk_contract import TaskManagerContrakt\n")
 
     status, output = pytest_run(tmp_path, "--tb=no")
@@ -238,7 +238,7 @@ def test_a_test_file_that_cannot_be_imported_is_shown_without_tracebacks_too(tmp
     assert "has no attribute 'TaskManagerContrakt'" in output or "cannot import name" in output
 
 
-def test_an_opener_without_the_joining_suite_is_refused(tmp_path: Path) -> None:
+def test_the_opener_option_is_refused_for_test_files(tmp_path: Path) -> None:
     write_suite(tmp_path)
 
     status, output = pytest_run(tmp_path, "--task-manager-opener=mine:open_manager")
@@ -247,7 +247,7 @@ def test_an_opener_without_the_joining_suite_is_refused(tmp_path: Path) -> None:
     assert "in a class of tests set `opener`" in output
 
 
-def test_the_plugin_loads_little_until_a_test_decides_a_clause(tmp_path: Path) -> None:
+def test_the_plugin_loads_only_its_markers_until_a_test_decides_a_clause(tmp_path: Path) -> None:
     (tmp_path / "test_other.py").write_text(
         "import sys\n"
         "def test_nothing_is_loaded():\n"

@@ -1,4 +1,4 @@
-"""`module-sdk contract --watch`: the clauses that failed run again when a file is saved, then all of them."""
+"""`module-sdk contract --watch`: when a file is saved, the clauses that failed run again, then all of them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Mine(MemoryTaskManager):
 def open_manager(url, **options):
     return Mine(url, ManagerOptions(**options))
 """
-SECONDS = 90
+WAIT_SECONDS = 90
 
 
-def test_what_failed_runs_again_when_a_file_is_saved_and_then_all_clauses(tmp_path: Path) -> None:
+def test_after_a_save_the_failed_clauses_run_again_and_then_all(tmp_path: Path) -> None:
     # given a store whose lookup by key returns nothing
     store = tmp_path / "mine.py"
     store.write_text(STORE.format(bug="[:0]"))
@@ -46,18 +46,18 @@ def test_what_failed_runs_again_when_a_file_is_saved_and_then_all_clauses(tmp_pa
         wait_for(lines, "waiting for a change", 1)
         first = "".join(lines)
 
-        # when its bug is mended and the file is saved
+        # when its bug is fixed and the file is saved
         store.write_text(STORE.format(bug=""))
 
         wait_for(lines, "waiting for a change", 2)
     finally:
         os.killpg(watching.pid, signal.SIGINT)
-        watching.wait(SECONDS)
-        reader.join(SECONDS)
+        watching.wait(WAIT_SECONDS)
+        reader.join(WAIT_SECONDS)
         watching.stdout.close()  # type: ignore[union-attr]  # it is a pipe
     second = "".join(lines)[len(first) :]
 
-    # then the failed clauses ran, and after them those of the command line
+    # then the failed clauses run, and after them those of the command line
     assert sorted(names_after("failed: ", first)) == ["KEY-01", "KEY-04"]
     assert "failed clauses again" in first
     assert "PREFIX-01" not in second.partition("level:")[0]
@@ -66,13 +66,13 @@ def test_what_failed_runs_again_when_a_file_is_saved_and_then_all_clauses(tmp_pa
 
 
 def wait_for(lines: list[str], text: str, times: int) -> None:
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + WAIT_SECONDS
     while sum(text in line for line in lines) < times:
         assert time.monotonic() < until, "".join(lines)
         time.sleep(0.05)
 
 
 def names_after(start: str, report: str) -> list[str]:
-    """The clauses of the line that begins so. The likeliest cause comes first."""
+    """Return the clauses on the line with that beginning, in the order of the report: the likeliest cause first."""
     (line,) = [line for line in report.splitlines() if line.startswith(start)]
     return line.removeprefix(start).split(", ")

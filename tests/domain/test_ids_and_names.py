@@ -1,4 +1,4 @@
-"""UUIDs as ids, what `run_background` returns, and functions of a file that is loaded twice."""
+"""UUIDs as ids, the ids that `run_background` returns, and registered names (of files loaded twice, in warnings)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from module_sdk.errors import InvalidInputError
 from module_sdk.models import background_tasks
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import World
-from tests.support.managers import ForeignManager, a_row
+from tests.support.managers import InjectedManager, a_row
 from tests.support.sample_work import Gate, Submit, add, each_submission
 
 USER_ID = uuid.UUID("0190F5D2-7C8A-7DEF-8123-456789ABCDEF")
@@ -34,21 +34,20 @@ TEXTS = (str(USER_ID), str(ORGANIZATION_ID))
 # --- UUIDs ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_uuid_is_its_text_wherever_an_id_is_asked_for(store: TaskManager) -> None:
+def test_every_call_accepts_a_uuid_as_an_id_and_returns_its_text(store: TaskManager) -> None:
     with module_sdk.session(user={"id": USER_ID, "organization_id": ORGANIZATION_ID}) as opened:
         assert (opened.user_id, opened.organization_id) == TEXTS
 
-        # given
         task_id = tasks.run_background_sync(add(1, 2), task_key="k")
         as_uuid = uuid.UUID(task_id)
 
-        # then calls by task id take one as well
+        # then calls by task id accept a UUID as well
         assert tasks.wait(as_uuid, 10)["id"] == task_id
         assert background_tasks.view(as_uuid) == background_tasks.view(task_id)
         assert not tasks.cancel(as_uuid)
         assert background_tasks.count({"id": as_uuid, "user_id": USER_ID, "organization_id": [ORGANIZATION_ID]}) == 1
 
-    # and lookups of either form
+    # and lookups with UUIDs and with their texts find the task
     for user, organization in ((USER_ID, ORGANIZATION_ID), TEXTS):
         organization_id: Any = organization
         for rows in (
@@ -64,50 +63,47 @@ def test_a_uuid_is_its_text_wherever_an_id_is_asked_for(store: TaskManager) -> N
     assert tasks.list_user_tasks(USER_ID) == []
 
 
-def test_progress_and_confirmations_take_a_uuid_as_the_id_of_a_task(store: TaskManager) -> None:
+def test_progress_and_cancellation_accept_a_uuid_as_task_id(store: TaskManager) -> None:
     gate = Gate()
     task_id: Any = uuid.UUID(gate.submit("function"))
-    heard: list[Any] = []
-    with tasks.subscribe(heard.append, task_id=task_id):
+    events: list[Any] = []
+    with tasks.subscribe(events.append, task_id=task_id):
         tasks.update_progress_sync(task_id, 0.25)
         tasks.emit_progress_sync(task_id, 0.5)
-    assert [event["task_id"] for event in heard] == [str(task_id)] * 2
+    assert [event["task_id"] for event in events] == [str(task_id)] * 2
     assert tasks.cancel(task_id)
     gate.opened.set()
 
 
-def test_a_task_of_uuids_comes_back_with_their_texts(store: TaskManager) -> None:
+def test_a_store_returns_the_uuids_of_a_task_as_text(store: TaskManager) -> None:
     organization_id: Any = ORGANIZATION_ID
     task, _ = store.create(Task.new(user_id=USER_ID, organization_id=organization_id, module="m"))
     assert (task.user_id, task.organization_id) == TEXTS
     assert store.get(task.id) == task
 
 
-def test_a_manager_that_is_not_ours_gets_the_text() -> None:
-    manager = ForeignManager(lambda *_: [a_row()])
+def test_an_injected_manager_receives_the_text_of_a_uuid() -> None:
+    manager = InjectedManager(lambda *_: [a_row()])
     module_sdk.configure(manager=manager)
     organization_id: Any = ORGANIZATION_ID
     assert tasks.list_user_tasks(USER_ID, organization_id).error is None
     assert manager.calls == [("list_user_tasks", *TEXTS, None)]
 
 
-# --- What a submission returns ----------------------------------------------------------------------------------------
+# --- The id that a submission returns ---------------------------------------------------------------------------------
 
 
 @each_submission
-def test_a_submission_says_whether_it_created_the_task(store: TaskManager, submit: Submit) -> None:
-    # given
+def test_the_id_of_a_submission_says_whether_the_call_created_the_task(store: TaskManager, submit: Submit) -> None:
     gate = Gate()
     first: Any = gate.submit("function", task_key="k")
 
-    # when
-    async def again() -> Any:
+    async def submit_again() -> Any:
         return await tasks.run_background(add(1, 2), task_key="k")
 
     second: Any = tasks.run_background_sync(add(1, 2), task_key="k") if submit is tasks.run_background_sync else None
-    second = second or asyncio.run(again())
+    second = second or asyncio.run(submit_again())
 
-    # then
     assert (first.created, second.created) == (True, False)
     assert first == second == str(first)
     gate.opened.set()
@@ -117,7 +113,7 @@ def test_a_submission_says_whether_it_created_the_task(store: TaskManager, submi
     assert third != first
 
 
-def test_what_a_submission_returns_is_a_text_in_every_way(memory: World) -> None:
+def test_the_id_that_a_submission_returns_behaves_like_a_str(memory: World) -> None:
     task_id = tasks.run_background_sync(add(1, 2))
     text = str(task_id)
     assert type(task_id) is tasks.TaskId
@@ -129,10 +125,10 @@ def test_what_a_submission_returns_is_a_text_in_every_way(memory: World) -> None
     assert repr(task_id) == repr(text)
     assert f"{task_id}" == text
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        again = pickle.loads(pickle.dumps(task_id, protocol))
-        assert (again, again.created, type(again)) == (text, True, tasks.TaskId)
-    for again in (copy.copy(task_id), copy.deepcopy(task_id)):
-        assert (again, again.created) == (text, True)
+        loaded = pickle.loads(pickle.dumps(task_id, protocol))
+        assert (loaded, loaded.created, type(loaded)) == (text, True, tasks.TaskId)
+    for copied in (copy.copy(task_id), copy.deepcopy(task_id)):
+        assert (copied, copied.created) == (text, True)
     tasks.wait(task_id, 10)
 
 
@@ -177,7 +173,9 @@ STARTS = {
 
 
 @pytest.mark.parametrize("case", STARTS)
-def test_a_program_may_be_run_as_a_script_and_imported_as_a_module(case: str, tmp_path: Path) -> None:
+def test_a_file_that_registers_functions_can_run_as_a_script_and_be_imported_as_a_module(
+    case: str, tmp_path: Path
+) -> None:
     (tmp_path / "main.py").write_text(PROGRAM + STARTS[case])
     command = [sys.executable, "main.py"]
     if case == "the module, then main":
@@ -187,7 +185,7 @@ def test_a_program_may_be_run_as_a_script_and_imported_as_a_module(case: str, tm
     assert (done.stdout.split(), done.stderr) == (["4", "8", "3"], "")
 
 
-def test_another_function_of_that_name_is_still_refused(tmp_path: Path) -> None:
+def test_a_second_function_with_a_registered_name_is_refused(tmp_path: Path) -> None:
     other = "import module_sdk.tasks as tasks\n@tasks.register('main.double')\ndef double(number): return 0\n"
     (tmp_path / "other.py").write_text(other)
     (tmp_path / "main.py").write_text(PROGRAM + "import other\n")
@@ -195,7 +193,7 @@ def test_another_function_of_that_name_is_still_refused(tmp_path: Path) -> None:
     assert "the name 'main.double' is taken by __main__.double" in done.stderr
 
 
-def test_objects_and_partials_that_differ_are_refused() -> None:
+def test_a_partial_with_other_arguments_and_a_registered_name_is_refused() -> None:
     import functools  # noqa: PLC0415
 
     tasks.register("differ")(functools.partial(add, b=2))
@@ -208,10 +206,9 @@ def test_objects_and_partials_that_differ_are_refused() -> None:
 
 
 @each_submission
-def test_progress_in_percent_is_warned_of_once(
+def test_progress_in_percent_logs_one_warning_per_function(
     store: TaskManager, submit: Submit, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given
     name = f"percent.{submit.__name__}.{id(store)}"
 
     @tasks.register(name)
@@ -221,17 +218,17 @@ def test_progress_in_percent_is_warned_of_once(
             task.update_progress(progress)
         tasks.emit_progress_sync(task.id, 80)
 
-    # when
     with caplog.at_level(logging.WARNING, "module_sdk.tasks"):
         views = [tasks.wait(submit(name), 10) for _ in range(2)]
 
-    # then
-    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warned == [f"{name} reported progress 50, which counts as 1: it is a fraction, from 0 to 1"]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == [f"{name} reported progress 50, which counts as 1: it is a fraction, from 0 to 1"]
     assert [view["status"] for view in views] == ["completed"] * 2
 
 
-def test_a_coroutine_and_a_live_event_are_warned_of_as_well(memory: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_in_percent_from_a_coroutine_or_an_emitted_event_logs_a_warning(
+    memory: World, caplog: pytest.LogCaptureFixture
+) -> None:
     async def in_percent() -> None:
         await tasks.emit_progress(tasks.current().id, 20)
         await tasks.current().update_progress(30)

@@ -1,4 +1,4 @@
-"""A record with a value that no task can have is unreadable, on every store, and never shown (clause FAIL-10)."""
+"""A record with a value that no task can have is unreadable and never returned, on every store (clause FAIL-10)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.corruption import HELD_BY_EVERY_STORE, IMPOSSIBLE, OF_OTHER_T
 
 STORES: Final = ("memory", "sqlite", "postgresql", "mariadb", "valkey", "mongodb")
 FIELDS: Final = ("module", "label", "status", "progress", "created_at", "updated_at")
-"""Those that no question is about."""
+"""The fields by which no lookup selects."""
 
 
 @pytest.fixture(params=STORES)
@@ -38,9 +38,9 @@ def manager(
 
 
 def impossible_values(manager: TaskManager) -> Iterator[tuple[str, Any]]:
-    """Those that the store can hold, as far as that is known beforehand."""
+    """Yield the field and value of each case that this store may be able to contain."""
     for field, value in IMPOSSIBLE:
-        # In Redis the empty text stands for no key.
+        # In Redis the empty text means no key.
         if not (isinstance(manager, RedisTaskManager) and (field, value) == ("task_key", "")):
             yield field, value
     if isinstance(manager, MemoryTaskManager | MongoTaskManager):
@@ -51,32 +51,33 @@ def impossible_values(manager: TaskManager) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.timeout(300)
-def test_no_impossible_value_is_shown(manager: TaskManager) -> None:
-    seen = []
+def test_no_call_returns_an_impossible_value(manager: TaskManager) -> None:
+    spoilt = []
     for organization, (field, value) in enumerate(impossible_values(manager), 1):
-        # given an organization with a task that can be read
+        # given an organization with two readable tasks
         fields: dict[str, Any] = {"user_id": 7, "organization_id": organization, "module": "tests"}
         good, bad = (manager.create(Task.new(**fields, task_key=key))[0] for key in ("job.good", "job.bad"))
-        # when somebody else writes an impossible value into another one, which the store may refuse
+        # when another program writes an impossible value into one of them, which the store may refuse
         if not is_spoilt(manager, bad, field, value):
             continue
-        seen.append((field, value))
-        # then
-        then_only_the_good_one_is_shown(manager, organization, good, field)
-        then_it_is_no_answer_by_id(manager, bad, field)
-    assert seen[:HELD_BY_EVERY_STORE] == list(IMPOSSIBLE[:HELD_BY_EVERY_STORE])
+        spoilt.append((field, value))
+
+        then_only_the_good_task_is_returned(manager, organization, good, field)
+        then_no_call_by_id_returns_the_bad_task(manager, bad, field)
+    assert spoilt[:HELD_BY_EVERY_STORE] == list(IMPOSSIBLE[:HELD_BY_EVERY_STORE])
 
 
 def is_spoilt(manager: TaskManager, bad: Task, field: str, value: Any) -> bool:
+    """Write the value into the stored task. Return whether the store accepted it."""
     try:
         spoil(manager, bad.id, field, value)
-    except Exception:  # each driver has its own
+    except Exception:  # each driver raises its own type
         return False
     return True
 
 
-def then_only_the_good_one_is_shown(manager: TaskManager, organization: int, good: Task, field: str) -> None:
-    """In plain JSON; and what was left out is counted where the question is about it."""
+def then_only_the_good_task_is_returned(manager: TaskManager, organization: int, good: Task, field: str) -> None:
+    """Assert that lookups and pages return the good task as plain JSON, and count the bad one if they select it."""
     for rows in (
         manager.list_user_tasks(7, organization),
         manager.get_tasks_by_key_prefix("job.", organization),
@@ -84,7 +85,7 @@ def then_only_the_good_one_is_shown(manager: TaskManager, organization: int, goo
         manager.page(organization_id=organization),
     ):
         assert [row["id"] for row in rows] == [good.id]
-        # A record whose user or key is another now is in no index of the old one.
+        # A record whose user or key was changed is not in an index under the old value any more.
         assert rows.skipped == 1 or (rows.skipped == 0 and field in ("user_id", "task_key"))
         json.dumps(rows, allow_nan=False)
     for sort in ("progress", "-created_at", "status"):
@@ -97,8 +98,8 @@ def then_only_the_good_one_is_shown(manager: TaskManager, organization: int, goo
         assert rows.skipped == 0
 
 
-def then_it_is_no_answer_by_id(manager: TaskManager, bad: Task, field: str) -> None:
-    """A record whose id is another now is not found; any other raises, unless an update has made it right again."""
+def then_no_call_by_id_returns_the_bad_task(manager: TaskManager, bad: Task, field: str) -> None:
+    """Assert that a bad record is not found if its id was changed; else calls raise or an update repairs it."""
     with contextlib.suppress(TaskBackendError):
         assert manager.get(bad.id) is None
         assert field == "id"
@@ -111,7 +112,7 @@ def then_it_is_no_answer_by_id(manager: TaskManager, bad: Task, field: str) -> N
     json.dumps(row, allow_nan=False)
 
 
-# --- The rules themselves ---------------------------------------------------------------------------------------------
+# --- The rules for records --------------------------------------------------------------------------------------------
 
 
 def a_record(**changes: Any) -> TaskRecord:
@@ -132,7 +133,7 @@ def test_rows_and_tasks_refuse_the_same_values(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("field", ["user_id", "organization_id", "id", "task_key", *FIELDS])
 @pytest.mark.parametrize("value", [True, False, b"bytes", ["text"], {"a": 1}, Decimal(1), math.nan], ids=repr)
-def test_a_value_of_another_type_is_unreadable(field: str, value: Any) -> None:
+def test_a_field_of_a_wrong_type_makes_a_record_unreadable(field: str, value: Any) -> None:
     assert rows_from_stored([a_record(**{field: value}).row()]).skipped == 1
 
 
@@ -157,7 +158,7 @@ def test_a_value_of_another_type_is_unreadable(field: str, value: Any) -> None:
     ],
     ids=repr,
 )
-def test_what_a_task_can_have_is_readable(changes: dict[str, Any]) -> None:
+def test_every_value_that_a_task_can_have_is_readable(changes: dict[str, Any]) -> None:
     record = a_record(**changes)
 
     row = row_from_stored(record.row())
@@ -167,12 +168,12 @@ def test_what_a_task_can_have_is_readable(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a":-Infinity}', "1e999", "[" * 100_000, "", "{", b"1", 5])
-def test_a_payload_that_is_not_json_is_unreadable(text: Any) -> None:
+def test_a_stored_payload_that_is_not_json_makes_a_task_unreadable(text: Any) -> None:
     for field in ("checkpoint", "result", "confirmation", "arguments"):
         with pytest.raises(TaskBackendError, match="cannot be read"):
             Task.from_record(a_record(**{field: text}))
 
 
 @pytest.mark.parametrize("number", [0.1, 1e308, -0.0, 5e-324, 10**400])
-def test_numbers_of_a_payload_are_kept(number: float) -> None:
+def test_a_payload_keeps_its_numbers_exactly(number: float) -> None:
     assert repr(decode_payload(encode_payload([number], "result"))) == repr([number])

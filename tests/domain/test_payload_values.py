@@ -1,4 +1,4 @@
-"""What may be in a result, a checkpoint, arguments or a confirmation beside plain JSON, and what may not (ROW-10)."""
+"""Values other than plain JSON in results, checkpoints, arguments and confirmations: converted or refused (ROW-10)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Line:
 NOON = datetime.datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=UTC)
 VALUES: dict[str, tuple[Any, Any]] = {
     "aware datetime": (NOON, "2024-02-29T12:00:00.000001Z"),
-    "naive datetime": (datetime.datetime(2024, 2, 29, 12), "2024-02-29T12:00:00"),  # noqa: DTZ001  # it may be naive
+    "naive datetime": (datetime.datetime(2024, 2, 29, 12), "2024-02-29T12:00:00"),  # noqa: DTZ001  # naive on purpose
     "date": ({"at": NOON.date()}, {"at": "2024-02-29"}),
     "time": (datetime.time(1, 2, 3), "01:02:03"),
     "timedelta": (datetime.timedelta(days=1, seconds=3.5), "P1DT3.5S"),
@@ -112,10 +112,11 @@ VALUES: dict[str, tuple[Any, Any]] = {
     ),
     "lone surrogate beside a date": (["\ud800\0", NOON.date()], ["\ud800\0", "2024-02-29"]),
 }
-"""The value, and the JSON that comes back; a model stands for what its own `model_dump` says."""
+"""Each value and the JSON that is returned for it. An expected model means its own `model_dump`."""
 
 
 def dumped(value: Any) -> Any:
+    """Return the value with each model replaced by its `model_dump`."""
     if isinstance(value, pydantic.BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, dict):
@@ -124,22 +125,19 @@ def dumped(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_a_result_comes_back_as_pydantic_writes_it(store: TaskManager, case: str) -> None:
-    # given
+def test_a_result_is_returned_as_pydantic_writes_it(store: TaskManager, case: str) -> None:
     value, expected = VALUES[case]
     gate = Gate(value)
     gate.opened.set()
 
-    # when
     view = tasks.wait(gate.submit("coroutine"), 10)
 
-    # then
     assert (view["status"], view["error"]) == ("completed", None)
     assert json.dumps(view["result"]) == json.dumps(dumped(expected))
 
 
 def test_every_other_payload_is_converted_as_well(store: TaskManager) -> None:
-    # given work that sees its arguments, reports a checkpoint and asks
+    # given work that records its arguments, reports a checkpoint and requests a confirmation
     seen: list[Any] = []
     answers: list[Any] = []
 
@@ -157,11 +155,10 @@ def test_every_other_payload_is_converted_as_well(store: TaskManager) -> None:
         tasks.emit_progress_sync(task_id, 0.6, checkpoint=Level.HIGH)
         asked = store.get(task_id)
 
-    # when
     tasks.respond_confirmation(task_id, {"at": NOON.date()})
     tasks.wait(task_id, 10)
 
-    # then the function got the arguments as JSON returns them, which is what is stored
+    # then the function received the arguments as they are stored: decoded from JSON
     card: dict[str, Any] = {"at": "2024-02-29T12:00:00.000001Z", "tags": [], "inner": None}
     arguments = {"day": "2024-02-29", "ids": [str(UUID)], "card": card}
     assert seen == [arguments]
@@ -172,14 +169,11 @@ def test_every_other_payload_is_converted_as_well(store: TaskManager) -> None:
     assert events[-1]["checkpoint"] == 3
 
 
-def test_a_task_that_is_created_comes_back_as_it_is_stored(store: TaskManager) -> None:
-    # given
+def test_create_returns_the_task_as_it_is_stored(store: TaskManager) -> None:
     task = Task.new(user_id=7, organization_id=3, module="m", arguments={"at": NOON.date(), "pair": (1, 2)})
 
-    # when
     created, is_new = store.create(task)
 
-    # then
     assert is_new
     assert created == store.get(task.id)
     assert created.arguments == {"at": "2024-02-29", "pair": [1, 2]}
@@ -187,12 +181,12 @@ def test_a_task_that_is_created_comes_back_as_it_is_stored(store: TaskManager) -
     assert json.dumps(task.to_dict())
 
 
-def test_handlers_of_components_are_plain_json() -> None:
+def test_handlers_of_components_are_converted_to_plain_json() -> None:
     button = ui.Button("Go", on_click={"after": NOON.date(), "ids": {UUID}}).to_dict()
     assert button["on_click"] == {"after": "2024-02-29", "ids": [str(UUID)]}
 
 
-# --- What is refused --------------------------------------------------------------------------------------------------
+# --- Refused values ---------------------------------------------------------------------------------------------------
 
 
 class EvilDict(dict[str, Any]):
@@ -201,9 +195,9 @@ class EvilDict(dict[str, Any]):
 
 
 def cycle() -> list[Any]:
-    made: list[Any] = [{}]
-    made[0]["again"] = made
-    return made
+    value: list[Any] = [{}]
+    value[0]["again"] = value
+    return value
 
 
 def nested(depth: int) -> Any:
@@ -247,7 +241,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_json_is_refused_with_its_path(case: str) -> None:
+def test_a_value_that_is_not_json_is_refused_with_its_path(case: str) -> None:
     make, message = REFUSED[case]
     with pytest.raises(PayloadError) as refused:
         encode_payload(make(), "result")
@@ -255,8 +249,7 @@ def test_what_is_no_json_is_refused_with_its_path(case: str) -> None:
     assert refused.value.field == "result"
 
 
-def test_every_payload_names_its_path(store: TaskManager) -> None:
-    # given
+def test_the_error_of_every_payload_names_the_path(store: TaskManager) -> None:
     value: dict[str, Any] = {"rows": [1, {"at": object()}]}
     task = Task.new(user_id=7, organization_id=3, module="m")
     store.create(task)
@@ -273,7 +266,6 @@ def test_every_payload_names_its_path(store: TaskManager) -> None:
         "result": lambda: store.update(task.id, result=value),
     }
     for field, call in calls.items():
-        # then
         with pytest.raises(InvalidInputError) as refused:
             call()
         assert (refused.value.field, str(refused.value)) == (field, f"{field}.rows[1].at must be JSON: object is not")
@@ -281,7 +273,7 @@ def test_every_payload_names_its_path(store: TaskManager) -> None:
     assert tasks.wait(task_id, 10)["status"] == "completed"
 
 
-def test_plain_json_loads_no_pydantic_and_other_values_no_more_of_it_than_they_need() -> None:
+def test_plain_json_does_not_import_pydantic_and_other_values_import_only_its_core() -> None:
     code = (
         "import sys, module_sdk; module_sdk.configure(url='memory://')\n"
         "from module_sdk import tasks\n"
@@ -296,7 +288,7 @@ def test_plain_json_loads_no_pydantic_and_other_values_no_more_of_it_than_they_n
     assert printed.split() == ["False", "True", "False"]
 
 
-def test_a_payload_that_shares_its_parts_is_no_cycle(memory: World) -> None:
+def test_a_payload_that_contains_one_object_twice_is_not_a_cycle(memory: World) -> None:
     part = [NOON.date()]
     assert encode_payload({"a": part, "b": [part, part]}, "result") == (
         '{"a":["2024-02-29"],"b":[["2024-02-29"],["2024-02-29"]]}'

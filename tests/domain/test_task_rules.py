@@ -1,4 +1,4 @@
-"""Rules of text, ids, times and payloads, for any value there is (DESIGN.md, "Task record" and "Maximums")."""
+"""Property tests of the rules for texts, ids, times and payloads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from module_sdk.domain.text_rules import (
 from module_sdk.domain.timestamps import FIRST, LAST, format_time, parse_time
 from module_sdk.errors import InvalidInputError, PayloadError
 
-# The same examples in every run, and nothing about how long one takes.
+# Every run has the same examples, and an example has no time limit.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=200)
 settings.load_profile("repeatable")
 
@@ -45,7 +45,7 @@ TIMES = st.integers(FIRST, LAST)
 
 @st.composite
 def tasks(draw: st.DrawFn) -> Task:
-    """A task with any values that one may have."""
+    """Draw a task with any values that a task can have."""
     created_at, updated_at = sorted(draw(st.tuples(TIMES, TIMES)))
     moments = st.none() | st.integers(created_at, LAST)
     return Task(
@@ -71,15 +71,15 @@ def tasks(draw: st.DrawFn) -> Task:
 
 
 @given(tasks())
-def test_a_task_as_a_dict_is_plain_json_and_loses_nothing(task: Task) -> None:
+def test_to_dict_is_plain_json_that_from_dict_turns_into_an_equal_task(task: Task) -> None:
     assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
 
 
 @given(tasks())
-def test_a_view_gives_the_task_without_its_function(task: Task) -> None:
-    again = Task.from_dict(task.to_view())
-    assert again.to_view() == task.to_view()
-    assert (again.function, again.arguments) == (None, None)
+def test_a_view_contains_every_field_but_the_function_and_its_arguments(task: Task) -> None:
+    restored = Task.from_dict(task.to_view())
+    assert restored.to_view() == task.to_view()
+    assert (restored.function, restored.arguments) == (None, None)
     assert task.to_view().keys() - task.to_row().keys() == {
         "checkpoint",
         "result",
@@ -92,7 +92,7 @@ def test_a_view_gives_the_task_without_its_function(task: Task) -> None:
 
 
 @given(tasks())
-def test_the_stored_form_gives_the_same_task(task: Task) -> None:
+def test_a_record_is_decoded_to_an_equal_task(task: Task) -> None:
     assert Task.from_record(task.to_record(4_194_304)) == task
 
 
@@ -113,7 +113,7 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("wrong", "field"), WRONG_FIELDS, ids=str)
-def test_a_dict_that_is_no_task_is_refused_by_field(wrong: dict[str, Any], field: str) -> None:
+def test_from_dict_names_the_field_that_it_refuses(wrong: dict[str, Any], field: str) -> None:
     good: dict[str, Any] = {**Task.new(user_id=7, module="m").to_dict()}
     with pytest.raises(InvalidInputError, match=field) as refused:
         Task.from_dict(good | wrong)
@@ -127,7 +127,7 @@ def test_a_dict_that_is_no_task_is_refused_by_field(wrong: dict[str, Any], field
 
 
 @given(IDENTIFIERS)
-def test_an_id_is_one_with_its_text_and_comes_back_canonical(identifier: int | str) -> None:
+def test_an_id_and_its_text_have_the_same_canonical_form(identifier: int | str) -> None:
     canonical = check_identifier(identifier, "user_id")
     assert check_identifier(str(canonical), "user_id") == canonical
     assert identifiers[identifier_text(identifier, "user_id")] == canonical
@@ -135,7 +135,7 @@ def test_an_id_is_one_with_its_text_and_comes_back_canonical(identifier: int | s
 
 
 def int_of(text: str) -> int | None:
-    """The integer whose canonical form this is."""
+    """Return the integer of which the text is the canonical form, or `None`."""
     try:
         number = int(text)
     except ValueError:
@@ -144,7 +144,9 @@ def int_of(text: str) -> int | None:
 
 
 @given(TEXTS, TEXTS, TEXTS)
-def test_the_range_of_a_prefix_holds_exactly_what_starts_with_it(prefix: str, rest: str, other: str) -> None:
+def test_the_range_of_a_prefix_contains_exactly_the_texts_that_start_with_it(
+    prefix: str, rest: str, other: str
+) -> None:
     end = prefix_end(prefix)
     for key in (prefix, prefix + rest, other, prefix[:-1] + other, prefix + "\U0010ffff" + rest):
         by_bytes = key.encode() >= prefix.encode() and (end is None or key.encode() < end.encode())
@@ -152,13 +154,13 @@ def test_the_range_of_a_prefix_holds_exactly_what_starts_with_it(prefix: str, re
 
 
 @given(st.text(max_size=50), st.integers(0, 3_000))
-def test_any_error_can_be_stored(text: str, times: int) -> None:
+def test_any_error_text_becomes_storable_and_is_unchanged_if_it_was(text: str, times: int) -> None:
     stored = storable_error(text * times)
     assert fits(stored, MAXIMUM_ERROR_BYTES)
     assert fits(text * times, MAXIMUM_ERROR_BYTES) == (stored == text * times)
 
 
-def test_ids_of_tasks_rise_within_a_process() -> None:
+def test_task_ids_rise_within_a_process() -> None:
     ids = [new_task_id() for _ in range(10_000)]
     assert ids == sorted(set(ids))
     assert {uuid.UUID(task_id).version for task_id in ids} == {7}
@@ -168,7 +170,7 @@ def test_ids_of_tasks_rise_within_a_process() -> None:
 
 
 @given(TIMES, TIMES)
-def test_times_sort_as_their_texts_do_and_come_back(one: int, other: int) -> None:
+def test_texts_of_times_sort_as_the_times_do_and_can_be_parsed_back(one: int, other: int) -> None:
     texts = format_time(one), format_time(other)
     assert [len(text) for text in texts] == [32, 32]
     assert (texts[0] < texts[1], texts[0] == texts[1]) == (one < other, one == other)
@@ -177,7 +179,7 @@ def test_times_sort_as_their_texts_do_and_come_back(one: int, other: int) -> Non
 
 
 @given(st.floats() | st.integers())
-def test_progress_is_a_number_from_0_to_1_or_refused(value: float) -> None:
+def test_progress_is_clamped_to_0_and_1_and_refused_if_not_finite(value: float) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         with pytest.raises(InvalidInputError, match="progress must be a finite number"):
             check_progress(value)
@@ -187,17 +189,17 @@ def test_progress_is_a_number_from_0_to_1_or_refused(value: float) -> None:
 
 
 @given(PAYLOADS)
-def test_a_payload_comes_back_as_json_has_it(value: Any) -> None:
+def test_a_payload_is_decoded_as_json_decodes_it(value: Any) -> None:
     text = encode_payload(value, "result")
     assert (text is None) == (value is None)
     assert text is None or text.isascii()
-    again = decode_payload(text)
-    assert again == value
-    assert json.dumps(again) == json.dumps(value)
+    decoded = decode_payload(text)
+    assert decoded == value
+    assert json.dumps(decoded) == json.dumps(value)
 
 
 @given(PAYLOADS, st.integers(1, 50))
-def test_a_payload_is_refused_exactly_above_its_maximum(value: Any, maximum: int) -> None:
+def test_a_payload_is_refused_if_and_only_if_it_exceeds_the_maximum(value: Any, maximum: int) -> None:
     size = 0 if value is None else len(json.dumps(value, separators=(",", ":")))
     if size <= maximum:
         encode_payload(value, "result", maximum)

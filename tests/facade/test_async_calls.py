@@ -1,4 +1,4 @@
-"""The async twins behave like their originals and never block the event loop (clause FAIL-12)."""
+"""Async versions behave like the synchronous calls and never block the event loop (clause FAIL-12)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from module_sdk.errors import (
 )
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import World
-from tests.support.managers import ForeignManager, a_row, raising
+from tests.support.managers import InjectedManager, a_row, raising
 from tests.support.sample_work import Gate
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
@@ -45,22 +45,22 @@ PAIRS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_a_twin_takes_the_same_arguments(name: str) -> None:
-    original, twin = PAIRS[name]
-    assert inspect.iscoroutinefunction(twin)
-    assert not inspect.iscoroutinefunction(original)
-    assert inspect.signature(original).parameters == inspect.signature(twin).parameters
+def test_an_async_version_takes_the_same_arguments(name: str) -> None:
+    call, acall = PAIRS[name]
+    assert inspect.iscoroutinefunction(acall)
+    assert not inspect.iscoroutinefunction(call)
+    assert inspect.signature(call).parameters == inspect.signature(acall).parameters
 
 
-def test_every_call_that_touches_the_store_has_both_forms() -> None:
+def test_every_call_that_uses_the_store_has_both_versions() -> None:
     paired = {call for pair in PAIRS.values() for call in pair}
     public = {name: getattr(tasks, name) for name in tasks.__all__ if inspect.isfunction(getattr(tasks, name))}
-    alone = {name for name, call in public.items() if call not in paired}
-    assert alone == {"current", "lookup_failures", "register", "subscribe"}
+    unpaired = {name for name, call in public.items() if call not in paired}
+    assert unpaired == {"current", "lookup_failures", "register", "subscribe"}
 
 
-class Slow(ForeignManager):
-    """Every call holds its thread for a while."""
+class Slow(InjectedManager):
+    """A manager whose calls each block their thread for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(lambda *_: time.sleep(seconds) or [a_row()])  # type: ignore[func-returns-value]
@@ -78,8 +78,8 @@ class Slow(ForeignManager):
         return len(self.look_up("count", None, None, None))
 
 
-def test_the_loop_goes_on_while_the_store_is_slow() -> None:
-    # given a store that takes a second a call, and every kind of call on it
+def test_the_loop_runs_on_while_the_store_is_slow() -> None:
+    # given a store whose calls take a second each, and async calls of every kind
     module_sdk.configure(manager=Slow(1))
 
     async def longest_pause() -> float:
@@ -100,15 +100,14 @@ def test_the_loop_goes_on_while_the_store_is_slow() -> None:
         await together
         return longest
 
-    # then
     with module_sdk.session(user={"id": 1}):
         assert asyncio.run(longest_pause()) < 0.8
 
 
-def test_twins_run_side_by_side() -> None:
-    # given a store whose calls return only when ten of them are there at once
+def test_async_calls_run_concurrently() -> None:
+    # given a store whose calls return only once ten of them are running
     barrier = threading.Barrier(10)
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()] if barrier.wait(10) >= 0 else []))
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()] if barrier.wait(10) >= 0 else []))
 
     async def ten() -> list[Any]:
         return await asyncio.gather(*(tasks.aget_tasks_by_key("k") for _ in range(10)))
@@ -116,33 +115,31 @@ def test_twins_run_side_by_side() -> None:
     assert [len(result) for result in asyncio.run(ten())] == [1] * 10
 
 
-def test_waiting_for_a_thread_is_part_of_the_deadline() -> None:
-    # given one thread, which another call holds
+def test_the_wait_for_a_thread_counts_towards_the_deadline() -> None:
+    # given a single thread, which another call occupies
     module_sdk.configure(url="memory://", async_threads=1, lookup_timeout_seconds=0.1)
-    release, held = threading.Event(), threading.Event()
+    release, is_occupied = threading.Event(), threading.Event()
 
     async def queue_behind() -> Any:
-        holding: Any = Holding(label="x")
-        holder = asyncio.ensure_future(models.background_tasks.acount(holding))
-        await asyncio.to_thread(held.wait, 10)
+        filters: Any = BlockingFilters(label="x")
+        blocking = asyncio.ensure_future(models.background_tasks.acount(filters))
+        await asyncio.to_thread(is_occupied.wait, 10)
         began = time.monotonic()
         result = await tasks.alist_user_tasks(1)
         waited = time.monotonic() - began
         release.set()
-        assert await holder == 0
+        assert await blocking == 0
         return result, waited
 
-    class Holding(dict[str, Any]):
+    class BlockingFilters(dict[str, Any]):
         def items(self) -> Any:
-            held.set()
+            is_occupied.set()
             release.wait(30)
             return super().items()
 
-    # when
     with module_sdk.session(user={"id": 1}):
         result, waited = asyncio.run(queue_behind())
 
-    # then
     assert result == []
     assert isinstance(result.error, TaskBackendUnavailableError)
     assert waited < 5
@@ -150,7 +147,7 @@ def test_waiting_for_a_thread_is_part_of_the_deadline() -> None:
 
 
 def test_any_number_may_wait_for_work_that_itself_needs_a_thread(store: TaskManager) -> None:
-    # given a single thread for all twins, and work that reports and ends through it
+    # given a single thread for all async calls, and work that needs it to report progress and to end
     module_sdk.configure(manager=store, async_threads=1)
 
     async def reporting(number: int) -> int:
@@ -161,12 +158,11 @@ def test_any_number_may_wait_for_work_that_itself_needs_a_thread(store: TaskMana
         ids = [await tasks.run_background(reporting(number)) for number in range(40)]
         return [view["result"] for view in await asyncio.gather(*(tasks.await_task(task_id, 30) for task_id in ids))]
 
-    # then
     assert asyncio.run(wait_for_all()) == list(range(40))
 
 
-def test_whoever_stops_waiting_leaves_the_others_to_it(store: TaskManager) -> None:
-    # given three who wait for one task
+def test_a_waiter_that_stops_does_not_stop_the_others(store: TaskManager) -> None:
+    # given three waiters for one task
     gate = Gate("done")
     task_id = gate.submit("coroutine")
 
@@ -179,25 +175,20 @@ def test_whoever_stops_waiting_leaves_the_others_to_it(store: TaskManager) -> No
         gate.opened.set()
         return await asyncio.gather(*waiting, return_exceptions=True)
 
-    # when
     cancelled, *views = asyncio.run(wait_together())
 
-    # then
     assert isinstance(cancelled, asyncio.CancelledError)
     assert [view["result"] for view in views] == ["done", "done"]
 
 
-def test_a_shutdown_in_a_coroutine_lets_work_end_that_needs_a_thread(store: TaskManager) -> None:
-    # given
+def test_an_async_shutdown_does_not_block_work_that_needs_a_thread_to_end(store: TaskManager) -> None:
     module_sdk.configure(manager=store, async_threads=1)
     gate = Gate("done")
     task_id = gate.submit("coroutine")
     threading.Timer(0.1, gate.opened.set).start()
 
-    # when
     asyncio.run(tasks.ashutdown(timeout_seconds=30))
 
-    # then
     assert tasks.wait(task_id, 10)["result"] == "done"
 
 
@@ -211,7 +202,7 @@ def test_a_cancelled_lookup_ends_at_once_and_the_next_works() -> None:
             release.wait(30)
         return [a_row()]
 
-    module_sdk.configure(manager=ForeignManager(answer))
+    module_sdk.configure(manager=InjectedManager(answer))
 
     async def cancel() -> Any:
         first = asyncio.ensure_future(tasks.alist_user_tasks(1))
@@ -221,17 +212,14 @@ def test_a_cancelled_lookup_ends_at_once_and_the_next_works() -> None:
             await first
         return await tasks.alist_user_tasks(1)
 
-    # when
     result = asyncio.run(cancel())
 
-    # then
     assert len(result) == 1
     assert tasks.lookup_failures() == {}
     release.set()
 
 
 def test_a_loop_that_ends_before_the_answer_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
-    # given
     release, asked = threading.Event(), threading.Event()
 
     def answer(*_: Any) -> Any:
@@ -239,30 +227,28 @@ def test_a_loop_that_ends_before_the_answer_does_no_harm(caplog: pytest.LogCaptu
         release.wait(30)
         return []
 
-    module_sdk.configure(manager=ForeignManager(answer))
+    module_sdk.configure(manager=InjectedManager(answer))
 
     async def leave() -> None:
         asyncio.ensure_future(tasks.alist_user_tasks(1))  # noqa: RUF006  # left behind on purpose
         await asyncio.to_thread(asked.wait, 10)
 
-    # when
     asyncio.run(leave())
     release.set()
 
-    # then
     module_sdk.configure(url="memory://")
     assert asyncio.run(tasks.alist_user_tasks(1)).error is None
     assert caplog.text == ""
 
 
 def raised_by(call: Coroutine[Any, Any, Any]) -> Exception:
-    with pytest.raises(Exception) as caught:  # noqa: PT011  # the caller looks at it
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # the caller checks it
         asyncio.run(call)
     assert isinstance(caught.value, Exception)
     return caught.value
 
 
-def test_twins_raise_what_their_originals_raise(memory: World) -> None:
+def test_async_versions_raise_the_same_errors(memory: World) -> None:
     wrong: Any = {"colour": 1}
     assert isinstance(raised_by(models.background_tasks.alist(page=-1)), InvalidInputError)
     assert isinstance(raised_by(models.background_tasks.acount(wrong)), ValueError)
@@ -273,50 +259,43 @@ def test_twins_raise_what_their_originals_raise(memory: World) -> None:
     assert isinstance(raised_by(models.background_tasks.alist()), ConfigurationError)
 
 
-def test_a_twin_without_a_session_is_refused() -> None:
+def test_an_async_call_without_a_session_is_refused() -> None:
     module_sdk.configure(url="memory://")
     assert isinstance(raised_by(tasks.acancel(UNKNOWN)), SessionRequiredError)
 
 
-def test_stop_iteration_of_a_store_does_not_hang_a_twin() -> None:
-    # given a foreign manager whose count raises what no future can carry
-    manager = ForeignManager(raising(OSError("x")))
+def test_stop_iteration_of_a_store_does_not_hang_an_async_call() -> None:
+    # given an injected manager whose count raises an exception that no future can carry
+    manager = InjectedManager(raising(OSError("x")))
     manager.count = lambda **_: next(iter([]))  # type: ignore[attr-defined]
     module_sdk.configure(manager=manager)
 
-    # then
     with module_sdk.session(user={"id": 1}):
         error = raised_by(asyncio.wait_for(models.background_tasks.acount(), 10))
     assert isinstance(error, RuntimeError)
     assert isinstance(error.__cause__, StopIteration)
 
 
-def test_the_twins_of_one_configuration_use_a_bounded_number_of_threads(store: TaskManager) -> None:
-    # given
+def test_the_async_calls_of_one_configuration_use_a_bounded_number_of_threads(store: TaskManager) -> None:
     module_sdk.configure(manager=store, async_threads=4)
 
     async def many() -> None:
         await asyncio.gather(*(tasks.alist_user_tasks(number) for number in range(200)))
 
-    # when
     asyncio.run(many())
 
-    # then
     assert len([thread for thread in threading.enumerate() if thread.name == "module-sdk-async"]) <= 4
 
 
 def test_the_threads_end_with_the_configuration() -> None:
-    # given
-    # An earlier test may have left the watchdog, of which a process has one for all configurations.
+    # An earlier test may have left the watchdog running: a process has one for all configurations.
     earlier = set(threading.enumerate())
     module_sdk.configure(url="memory://")
     asyncio.run(tasks.alist_user_tasks(1))
     started = [thread for thread in threading.enumerate() if thread not in earlier]
 
-    # when
     module_sdk.reset()
 
-    # then
     assert "module-sdk-async" in [thread.name for thread in started]
     for thread in started:
         thread.join(30)

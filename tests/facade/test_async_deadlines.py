@@ -1,6 +1,6 @@
-"""The time that a call of an async twin may take begins when it is made, not when a thread is free for it.
+"""The timeout of an async call begins when the call is made, not when a thread is free for it.
 
-On the old code 100 callers of a store that hangs for half a second waited for twelve seconds, and every write was done.
+Earlier versions let 100 callers of a store that hangs for half a second wait for twelve seconds, and made every write.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.support.sample_work import add
 
 CALLERS: Final = 100
 TIMEOUT_SECONDS: Final = 0.5
-# One call under way for the timeout, and room for a slow machine; all of them in turn take 12 s.
+# One call that runs for the timeout, and a margin for slow machines. All calls one after another would take 12 s.
 LONGEST_SECONDS: Final = 5.0
 
 
 class HangingStore(MemoryTaskManager):
-    """Ends every call at its deadline, as a server does that has stopped, once it is told to hang."""
+    """A store that, while `hangs` is true, lets every call fail at its deadline, as a stopped server does."""
 
     hangs = False
 
@@ -94,13 +94,13 @@ def test_no_caller_waits_longer_than_its_timeout(hanging: HangingStore, name: st
         outcomes = asyncio.run(ask_at_once())
     hanging.hangs = False
 
-    # then each hears in time that the store is away
+    # then each gets the error in time that the store is away
     assert {type(outcome) for outcome, _ in outcomes} == {TaskBackendUnavailableError}
     assert max(seconds for _, seconds in outcomes) < LONGEST_SECONDS
 
 
-def test_a_write_that_had_no_thread_in_time_is_not_done(hanging: HangingStore) -> None:
-    # given all threads busy
+def test_a_write_that_gets_no_thread_in_time_is_not_made(hanging: HangingStore) -> None:
+    # given that all threads are busy
     created = [hanging.create(a_task())[0] for _ in range(CALLERS)]
     busy, _ = hanging.create(a_task())
     hanging.hangs = True
@@ -113,19 +113,19 @@ def test_a_write_that_had_no_thread_in_time_is_not_done(hanging: HangingStore) -
         await asyncio.gather(*blocking, return_exceptions=True)
         return list(outcomes)
 
-    # when tasks are cancelled meanwhile, and the store is back long after
+    # when tasks are cancelled meanwhile, and the store comes back after all deadlines
     with module_sdk.session(user={"id": 7, "organization_id": 3}):
         outcomes = asyncio.run(cancel_all())
         hanging.hangs = False
         time.sleep(TIMEOUT_SECONDS)
-        statuses = [tasks_view(task.id) for task in created]
+        statuses = [status_of(task.id) for task in created]
 
-    # then what failed was not done
+    # then the writes that failed were not made
     assert all(isinstance(outcome, TaskBackendUnavailableError) for outcome in outcomes)
     assert statuses == ["pending"] * CALLERS
 
 
-def tasks_view(task_id: str) -> str:
+def status_of(task_id: str) -> str:
     view = models.background_tasks.view(task_id)
     assert view is not None
     return str(view["status"])

@@ -1,4 +1,4 @@
-"""What a front end receives (DESIGN.md, `module_sdk.ui`)."""
+"""The JSON that a front end receives from the components of `module_sdk.ui`."""
 
 from __future__ import annotations
 
@@ -24,18 +24,16 @@ def test_a_card_has_the_handlers_that_were_given_and_no_other(handler: str, valu
     assert json.loads(json.dumps(described)) == described
 
 
-def test_handlers_may_be_given_in_the_documented_order() -> None:
+def test_handlers_may_be_passed_in_the_documented_order() -> None:
     described = BackgroundTask("card", "0190", *HANDLERS).to_dict()
 
     assert described == {"type": "BackgroundTask", "id": "card", "task_id": "0190"} | {name: name for name in HANDLERS}
 
 
-def test_a_builder_holds_components_in_order_other_builders_included() -> None:
-    # when calls are chained
+def test_a_builder_contains_components_and_other_builders_in_order() -> None:
     inner = Builder().add(Button("Yes", on_click="confirm"))
     page = Builder().add(Text("Sure?", id="question")).add(inner).add(BackgroundTask("card", "0190"))
 
-    # then
     assert page.to_dict() == {
         "type": "Builder",
         "children": [
@@ -47,7 +45,7 @@ def test_a_builder_holds_components_in_order_other_builders_included() -> None:
     assert Builder().to_dict() == {"type": "Builder", "children": []}
 
 
-def test_a_component_of_ones_own_is_as_good() -> None:
+def test_a_builder_accepts_components_of_the_application() -> None:
     class Chart:
         def to_dict(self) -> dict[str, Any]:
             return {"type": "Chart"}
@@ -62,7 +60,7 @@ def test_a_handler_that_is_not_json_is_refused(handler: Any) -> None:
 
 
 @pytest.mark.parametrize("child", [None, "text", {"type": "Text"}, Text], ids=repr)
-def test_what_is_no_component_is_refused_when_it_is_added(child: Any) -> None:
+def test_an_object_that_is_not_a_component_is_refused_when_it_is_added(child: Any) -> None:
     with pytest.raises(module_sdk.InvalidInputError, match="component") as refused:
         Builder().add(child)
     assert refused.value.field == "component"

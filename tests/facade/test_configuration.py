@@ -1,4 +1,4 @@
-"""Where settings come from, and what bad ones get (DESIGN.md, "Configuration")."""
+"""The sources of settings, and the errors for bad settings (docs/configuration.md)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import ConfigurationError, TaskBackendError
 from module_sdk.facade.runtime import get_runtime
-from tests.support.managers import ForeignManager, a_row
+from tests.support.managers import InjectedManager, a_row
 
 OPTIONS = ("configure", "environment", "module_sdk.toml", "pyproject.toml")
 
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: no files, no environment, and the user's data folder inside it."""
+    """Return the working folder, which is empty. The user's data folder is inside it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return tmp_path
 
 
 def set_in(source: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Set one text setting in one source; what is to be given to `configure`."""
+    """Set one text setting in one source, and return the arguments for `configure`."""
     match source:
         case "configure":
             return {name: value}
@@ -42,8 +42,8 @@ def set_in(source: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("strongest", range(4), ids=OPTIONS)
 @pytest.mark.parametrize("name", ["url", "namespace"])
-def test_each_source_is_above_the_next(name: str, strongest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given the setting in a source and in all that are weaker
+def test_each_source_takes_precedence_over_the_next(name: str, strongest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given the setting in one source and in all sources of lower precedence
     given: dict[str, Any] = {}
     for number in range(strongest, 4):
         value = f"memory://source{number}" if name == "url" else f"source{number}"
@@ -51,33 +51,28 @@ def test_each_source_is_above_the_next(name: str, strongest: int, monkeypatch: p
     if name == "namespace" and strongest:
         given["url"] = "memory://"
 
-    # when
     module_sdk.configure(**given)
 
-    # then
     manager = get_runtime().manager()
     found = str(manager.url) if name == "url" else manager.options.namespace
     assert found.endswith(f"source{strongest}")
 
 
 def test_settings_come_from_different_sources_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # given
     Path("pyproject.toml").write_text(
         '[project]\nname = "x"\n\n[tool.module-sdk]\nbreaker = false\ntimeout_seconds = 3\n'
     )
     Path("module_sdk.toml").write_text("timeout_seconds = 4.5\nauto_setup = false\n")
     monkeypatch.setenv("MODULE_SDK_TASKS_MAX_RUNNING_TASKS", "5")
 
-    # when
     module_sdk.configure(url="memory://", lookup_timeout_seconds=1)
 
-    # then
     settings = get_runtime().settings
     assert (settings.breaker, settings.timeout_seconds, settings.auto_setup) == (False, 4.5, False)
     assert (settings.max_running_tasks, settings.lookup_timeout_seconds) == (5, 1)
 
 
-def test_without_configure_the_environment_is_used_at_first_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_configure_the_environment_is_read_at_the_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODULE_SDK_TASKS_URL", "memory://from_environment")
     assert tasks.list_user_tasks(1).error is None
     assert str(get_runtime().manager().url) == "memory://from_environment"
@@ -89,7 +84,6 @@ def test_the_default_is_a_sqlite_file_in_the_users_data_folder(empty_folder: Pat
         task_id = tasks.run_background_sync(answer_one())
         tasks.wait(task_id, 10)
 
-    # then
     (file,) = (empty_folder / "data").rglob("tasks.db")
     assert file.parent.name == "module-sdk"
     module_sdk.reset()
@@ -106,34 +100,30 @@ def test_a_pyproject_without_our_table_changes_nothing() -> None:
     assert tasks.list_user_tasks(1).error is None
 
 
-# --- What fails ----------------------------------------------------------------------------------------------------
+# --- Bad settings ---------------------------------------------------------------------------------------------------
 
 BAD_URLS = ["", "tasks.db", "nope://x", "://x", "sqlite", "memory", " memory://", "/tmp/tasks.db", 5, b"memory://", []]
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_a_bad_url_is_refused_and_the_earlier_configuration_stays(url: Any) -> None:
-    # given
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]))
+def test_a_bad_url_is_refused_and_the_earlier_configuration_remains(url: Any) -> None:
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]))
 
-    # when
     with pytest.raises(ConfigurationError) as refused:
         module_sdk.configure(url=url)
 
-    # then
     assert isinstance(refused.value, RuntimeError)
     assert len(tasks.list_user_tasks(1)) == 1
 
 
 @pytest.mark.parametrize("source", OPTIONS[1:])
 @pytest.mark.parametrize("url", ["nope://host", "tasks.db", ""])
-def test_a_bad_url_from_outside_fails_writes_and_is_the_error_of_lookups(
+def test_a_bad_url_in_the_environment_or_a_file_fails_writes_and_is_the_error_of_lookups(
     source: str, url: str, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given
     set_in(source, "url", url, monkeypatch)
 
-    # then the lookups are soft, everything else raises, and no other store is used instead
+    # then lookups are empty, all other calls raise, and no other store is used instead
     for result in (tasks.list_user_tasks(1), tasks.get_tasks_by_key("k"), asyncio.run(tasks.aget_tasks_by_key("k"))):
         assert result == []
         assert isinstance(result.error, ConfigurationError)
@@ -160,16 +150,15 @@ def every_write() -> list[Callable[[], object]]:
     ]
 
 
-def test_an_unknown_scheme_names_what_is_installed() -> None:
+def test_the_error_of_an_unknown_scheme_names_the_installed_ones() -> None:
     with pytest.raises(ConfigurationError, match=r"nope://.*installed: .*memory.*sqlite"):
         module_sdk.configure(url="nope://host")
 
 
 def test_no_url_means_no_manager() -> None:
-    # given
     module_sdk.configure(url=None)
 
-    # then FAIL-01
+    # as FAIL-01 promises
     assert isinstance(tasks.get_tasks_by_key("k", 3).error, ConfigurationError)
     assert isinstance(asyncio.run(tasks.aget_tasks_by_key_prefix("k", 3)).error, RuntimeError)
     with module_sdk.session(user={"id": 1}):
@@ -194,28 +183,23 @@ BAD_OPTIONS = [{name: value} for name, values in BAD_VALUES.items() for value in
 
 
 @pytest.mark.parametrize("option", BAD_OPTIONS, ids=str)
-def test_a_bad_option_is_refused_by_name_and_the_earlier_configuration_stays(option: dict[str, Any]) -> None:
-    # given
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]))
+def test_a_bad_option_is_refused_by_name_and_the_earlier_configuration_remains(option: dict[str, Any]) -> None:
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]))
 
-    # when
     with pytest.raises(ConfigurationError, match=next(iter(option))):
         module_sdk.configure(url="memory://", **option)
 
-    # then
     assert len(tasks.list_user_tasks(1)) == 1
 
 
 @pytest.mark.parametrize("namespace", ["a", "a1", "a_b", "shop_2024_eu", "a" * 24])
 def test_a_good_namespace_separates_the_tasks_of_one_store(namespace: str) -> None:
-    # given one store, and two namespaces, one of them in the query of the URL
+    # given one store with two namespaces, one of which is in the query of the URL
     mine = module_sdk.open_manager(f"memory://shared_{namespace}?namespace={namespace}")
     other = module_sdk.open_manager(f"memory://shared_{namespace}")
 
-    # when
     mine.create(module_sdk.Task.new(user_id=1, module="m"))
 
-    # then
     assert mine.options.namespace == namespace
     assert len(mine.list_user_tasks(1)) == 1
     assert other.list_user_tasks(1) == []
@@ -234,7 +218,7 @@ BAD_FILES = {
     "a wrong type": ('breaker = "perhaps"\n', "breaker"),
     "a number out of bounds": ("max_running_tasks = 0\n", "max_running_tasks must be an integer between 1 and 10,000"),
 }
-"""What is in the file, and what the error says of it."""
+"""The content of the file, and a pattern that the error must match."""
 
 
 @pytest.mark.parametrize(("content", "reason"), BAD_FILES.values(), ids=BAD_FILES)
@@ -242,11 +226,9 @@ BAD_FILES = {
 def test_a_file_that_cannot_be_read_is_a_configuration_error(
     file: str, content: str | bytes, reason: str, empty_folder: Path
 ) -> None:
-    # given
     table = b"[tool.module-sdk]\n" if file == "pyproject.toml" else b""
     Path(file).write_bytes(table + (content if isinstance(content, bytes) else content.encode()))
 
-    # then
     assert isinstance(tasks.list_user_tasks(1).error, ConfigurationError)
     with pytest.raises(ConfigurationError, match=reason) as refused:
         module_sdk.configure(url="memory://")
@@ -254,16 +236,13 @@ def test_a_file_that_cannot_be_read_is_a_configuration_error(
     assert not (empty_folder / "data").exists()
 
 
-def test_a_file_that_becomes_readable_counts_after_a_reset() -> None:
-    # given
+def test_a_corrected_file_is_read_after_a_reset() -> None:
     Path("module_sdk.toml").write_text("url = \n")
     assert tasks.list_user_tasks(1).error is not None
 
-    # when
     Path("module_sdk.toml").write_text('url = "memory://"\n')
     module_sdk.reset()
 
-    # then
     assert tasks.list_user_tasks(1).error is None
 
 
@@ -271,27 +250,24 @@ def test_a_file_that_becomes_readable_counts_after_a_reset() -> None:
 
 
 @pytest.mark.parametrize("url", ["memory://", None])
-def test_a_url_beside_a_manager_is_refused(url: str | None) -> None:
-    with pytest.raises(ConfigurationError, match="either url or manager"):
-        module_sdk.configure(url=url, manager=ForeignManager(lambda *_: []))  # type: ignore[call-overload]  # what is refused
+def test_a_url_together_with_a_manager_is_refused(url: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="only one of url, manager and url_file"):
+        module_sdk.configure(url=url, manager=InjectedManager(lambda *_: []))  # type: ignore[call-overload]  # wrong on purpose
 
 
-def test_an_option_of_a_backend_beside_a_manager_is_refused() -> None:
+def test_an_option_of_a_backend_together_with_a_manager_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="colour"):
-        module_sdk.configure(manager=ForeignManager(lambda *_: []), colour="blue")  # type: ignore[call-overload]  # the same
+        module_sdk.configure(manager=InjectedManager(lambda *_: []), colour="blue")  # type: ignore[call-overload]  # wrong on purpose
 
 
 def test_a_manager_from_a_url_is_closed_when_it_is_replaced_and_an_injected_one_is_not() -> None:
-    # given
     module_sdk.configure(url="memory://")
     opened = get_runtime().manager()
     injected = module_sdk.open_manager("memory://")
 
-    # when
     module_sdk.configure(manager=injected)
     module_sdk.configure(url="memory://")
 
-    # then
     with pytest.raises(TaskBackendError, match="closed"):
         opened.ping()
     injected.ping()
@@ -300,32 +276,26 @@ def test_a_manager_from_a_url_is_closed_when_it_is_replaced_and_an_injected_one_
 def test_a_manager_that_cannot_be_closed_does_not_stop_the_next_configuration(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given
     module_sdk.configure(url="memory://")
     earlier = get_runtime().manager()
     monkeypatch.setattr(earlier, "store_close", lambda: 1 / 0)
 
-    # when
     module_sdk.configure(url="memory://next")
 
-    # then
     assert str(get_runtime().manager().url) == "memory://next"
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_memory_is_fresh_for_each_manager_and_a_named_one_is_shared() -> None:
-    # given
+def test_a_memory_store_is_new_for_each_manager_unless_it_has_a_name() -> None:
     task = module_sdk.Task.new(user_id=1, module="m")
     for url in ("memory://", "memory://test_memory_is_fresh"):
         module_sdk.open_manager(url).create(task)
 
-    # then
     assert module_sdk.open_manager("memory://").list_user_tasks(1) == []
     assert len(module_sdk.open_manager("memory://test_memory_is_fresh").list_user_tasks(1)) == 1
 
 
-def test_reset_forgets_manager_observers_subscribers_and_counters() -> None:
-    # given
+def test_reset_discards_manager_observers_subscribers_and_counters() -> None:
     seen: list[Any] = []
 
     class Observer:
@@ -339,10 +309,8 @@ def test_reset_forgets_manager_observers_subscribers_and_counters() -> None:
     tasks.list_user_tasks(1)
     assert (seen, tasks.lookup_failures()) == (["list_user_tasks"], {"list_user_tasks": 1})
 
-    # when
     module_sdk.reset()
 
-    # then
     assert tasks.lookup_failures() == {}
     module_sdk.configure(url="memory://")
     with module_sdk.session(user={"id": 1}):
@@ -351,7 +319,7 @@ def test_reset_forgets_manager_observers_subscribers_and_counters() -> None:
     assert seen == ["list_user_tasks"]
 
 
-def test_the_url_may_be_of_any_case_and_name_a_driver() -> None:
+def test_the_scheme_of_a_url_may_have_any_case_and_name_a_driver() -> None:
     for url in ("MEMORY://", "Memory://", "memory+python://"):
         module_sdk.configure(url=url)
         assert tasks.list_user_tasks(1).error is None

@@ -1,4 +1,4 @@
-"""Options of a URL that no driver takes are refused when they are configured, not at first use."""
+"""Options of a URL that its driver does not accept are refused when they are configured, not at the first use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from module_sdk.backends import ConfigurationError, TaskBackendUnavailableError
 
 Opener = Callable[..., TaskManager]
 
-# Nobody listens there.
+# No server listens on this port.
 POSTGRESQL: Final = "postgresql://user:zQ7@127.0.0.1:1/db"
 PYMYSQL: Final = "mysql+pymysql://user:zQ7@127.0.0.1:1/db"
 MYSQLCLIENT: Final = "mysql+mysqldb://user:zQ7@127.0.0.1:1/db"
@@ -133,10 +133,10 @@ def fresh() -> Iterator[None]:
 
 @pytest.mark.filterwarnings("default:Unknown option")
 @pytest.mark.parametrize("url", urls(REFUSED))
-def test_what_no_driver_takes_is_refused_when_it_is_configured(url: str) -> None:
+def test_an_option_that_the_driver_does_not_accept_is_refused_when_it_is_configured(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         module_sdk.configure(url=url)
-    # It names the option, and shows no value, neither of a secret nor of another.
+    # The error names the option and shows no value, whether secret or not.
     name, _, value = url.partition("?")[2].rpartition("=")
     assert name.partition("=")[0] in str(raised.value) or "cannot be read" in str(raised.value)
     assert "zQ7" not in str(raised.value)
@@ -147,27 +147,27 @@ def test_what_no_driver_takes_is_refused_when_it_is_configured(url: str) -> None
 
 
 @pytest.mark.parametrize("url", urls(ACCEPTED))
-def test_what_a_driver_takes_reaches_for_the_server(url: str, opened: Opener) -> None:
+def test_an_accepted_option_lets_the_manager_connect_to_the_server(url: str, opened: Opener) -> None:
     with pytest.raises(TaskBackendUnavailableError):
         opened(url, timeout_seconds=0.5).ping()
 
 
 @pytest.mark.parametrize("query", ACCEPTED[POSTGRESQL])
-def test_postgresql_is_served_with_each_of_them(
+def test_postgresql_works_with_each_accepted_option(
     query: str, postgresql_url: str, opened: Opener, namespace: str
 ) -> None:
     assert opened(f"{postgresql_url}?{query}", namespace=namespace).count() == 0
 
 
 @pytest.mark.parametrize(("url", "query"), [(url, query) for url in (PYMYSQL, MYSQLCLIENT) for query in ACCEPTED[url]])
-def test_mariadb_is_served_with_each_of_them(
+def test_mariadb_works_with_each_accepted_option(
     url: str, query: str, mariadb_url: str, opened: Opener, namespace: str
 ) -> None:
     driver = url.partition(":")[0].partition("+")[2]
     if driver == "mysqldb":
         pytest.importorskip("MySQLdb", reason="mysqlclient needs a compiler")
-    served = mariadb_url.replace("mariadb:", f"mariadb+{driver}:")
-    assert opened(f"{served}?{query}", namespace=namespace).count() == 0
+    url_of_server = mariadb_url.replace("mariadb:", f"mariadb+{driver}:")
+    assert opened(f"{url_of_server}?{query}", namespace=namespace).count() == 0
 
 
 @pytest.mark.parametrize(
@@ -182,14 +182,16 @@ def test_mariadb_is_served_with_each_of_them(
         (REDIS_OVER_TLS, {"ssl_cert_reqs": "perhaps"}),
     ],
 )
-def test_an_option_of_the_manager_is_looked_at_as_early(url: str, options: dict[str, Any]) -> None:
+def test_a_bad_option_of_the_manager_is_refused_when_it_is_opened(url: str, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as raised:
         open_manager(url, **options)
     assert next(iter(options)) in str(raised.value)
     assert "zQ7" not in str(raised.value)
 
 
-def test_nothing_is_prepared_where_the_url_says_so(postgresql_url: str, opened: Opener, namespace: str) -> None:
+def test_prepare_threshold_none_in_the_url_turns_prepared_statements_off(
+    postgresql_url: str, opened: Opener, namespace: str
+) -> None:
     for value, is_prepared in (("none", False), ("0", True)):
         manager: Any = opened(f"{postgresql_url}?prepare_threshold={value}", namespace=namespace)
         for _ in range(5):
@@ -198,7 +200,7 @@ def test_nothing_is_prepared_where_the_url_says_so(postgresql_url: str, opened: 
         assert bool(manager.pool.fetch(query, (), manager.deadline(None))) is is_prepared
 
 
-def test_the_rest_of_a_password_behind_a_question_mark_is_not_named() -> None:
+def test_the_part_of_a_password_after_a_question_mark_is_not_shown_as_an_option_name() -> None:
     with pytest.raises(ConfigurationError) as raised:
         open_manager("mongodb://user:12?zQ7=x@host/db")
     assert "zQ7" not in str(raised.value)

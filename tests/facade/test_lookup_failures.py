@@ -1,4 +1,4 @@
-"""Managers that raise, answer garbage or hang: a soft failure each, in time (clauses FAIL-02 to 06)."""
+"""A manager that raises, returns garbage or hangs: the lookup returns an empty list in time (FAIL-02 to FAIL-06)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from module_sdk import tasks
 from module_sdk.domain.record import ROW_FIELDS
 from module_sdk.domain.rows import LookupResult
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
-from module_sdk.facade.lookups import MAXIMUM_FOREIGN_CALLS
+from module_sdk.facade.lookups import MAXIMUM_UNBOUNDED_CALLS
 from module_sdk.store.capabilities import Capabilities
 from tests.support.lookups import SYNC, Lookup, each_lookup, real_empty
-from tests.support.managers import ForeignManager, a_row, raising
+from tests.support.managers import InjectedManager, a_row, raising
 
 ERRORS = [OSError("down"), RecursionError(), StopIteration(5), StopAsyncIteration(), TimeoutError("slow"), Warning("w")]
 ERRORS += [TaskBackendError("refused"), TaskBackendUnavailableError("away")]
@@ -25,8 +25,8 @@ ERRORS += [TaskBackendError("refused"), TaskBackendUnavailableError("away")]
 
 @each_lookup
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_whatever_a_manager_raises_is_the_error_of_an_empty_answer(name: str, lookup: Lookup, error: Exception) -> None:
-    module_sdk.configure(manager=ForeignManager(raising(error)))
+def test_an_exception_of_the_manager_is_the_error_of_an_empty_list(name: str, lookup: Lookup, error: Exception) -> None:
+    module_sdk.configure(manager=InjectedManager(raising(error)))
     result = lookup("k", 3)
     assert result == []
     assert result.error is error
@@ -35,8 +35,8 @@ def test_whatever_a_manager_raises_is_the_error_of_an_empty_answer(name: str, lo
 
 @each_lookup
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_interrupts_pass_through(name: str, lookup: Lookup, interrupt: type[BaseException]) -> None:
-    module_sdk.configure(manager=ForeignManager(raising(interrupt())))
+def test_interrupts_are_raised(name: str, lookup: Lookup, interrupt: type[BaseException]) -> None:
+    module_sdk.configure(manager=InjectedManager(raising(interrupt())))
     with pytest.raises(interrupt):
         lookup("k", 3)
     assert tasks.lookup_failures() == {}
@@ -74,8 +74,8 @@ GARBAGE: dict[str, Any] = {
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 @pytest.mark.parametrize("name", SYNC)
-def test_garbage_is_a_failure_as_a_whole(name: str, garbage: str) -> None:
-    module_sdk.configure(manager=ForeignManager(lambda *_: GARBAGE[garbage]))
+def test_an_answer_with_any_garbage_is_a_failure(name: str, garbage: str) -> None:
+    module_sdk.configure(manager=InjectedManager(lambda *_: GARBAGE[garbage]))
     result = SYNC[name]("k", 3)
     assert result == []
     assert isinstance(result.error, Exception)
@@ -83,32 +83,32 @@ def test_garbage_is_a_failure_as_a_whole(name: str, garbage: str) -> None:
 
 
 def test_a_manager_without_the_method_is_a_failure_too() -> None:
-    module_sdk.configure(manager=object())  # type: ignore[call-overload]  # what is tested
+    module_sdk.configure(manager=object())  # type: ignore[call-overload]  # wrong on purpose
     assert isinstance(tasks.list_user_tasks(1).error, AttributeError)
 
 
-def test_a_failed_result_of_another_facade_stays_failed() -> None:
-    module_sdk.configure(manager=ForeignManager(lambda *_: LookupResult(error=OSError("inner"))))
+def test_a_failed_lookup_result_of_the_manager_is_a_failure() -> None:
+    module_sdk.configure(manager=InjectedManager(lambda *_: LookupResult(error=OSError("inner"))))
     assert isinstance(tasks.list_user_tasks(1).error, OSError)
 
 
 @pytest.mark.parametrize("operation", ["list_user_tasks", "get_tasks_by_key"])
-def test_a_foreign_manager_gets_the_arguments_as_they_were_given(operation: str) -> None:
-    manager = ForeignManager(lambda *_: [])
+def test_an_injected_manager_gets_the_arguments_unchanged(operation: str) -> None:
+    manager = InjectedManager(lambda *_: [])
     module_sdk.configure(manager=manager)
     assert real_empty(SYNC[operation]("x", "y", limit=3))
     assert manager.calls == [(operation, "x", "y", 3)]
 
 
-# --- Deadlines -------------------------------------------------------------------------------------------------------
+# --- Deadlines ------------------------------------------------------------------------------------------------------
 
 
 class Hanging:
-    """Lookups that hang until `release` is set, and then answer after all."""
+    """An injected manager whose lookups hang until `release` is set, and then answer."""
 
     def __init__(self) -> None:
         self.release = threading.Event()
-        self.manager = ForeignManager(self.hang)
+        self.manager = InjectedManager(self.hang)
 
     def hang(self, *_: Any) -> Any:
         self.release.wait(30)
@@ -117,22 +117,19 @@ class Hanging:
 
 @each_lookup
 def test_no_answer_in_time_is_a_failure(name: str, lookup: Lookup) -> None:
-    # given
     hanging = Hanging()
     module_sdk.configure(manager=hanging.manager, lookup_timeout_seconds=0.05)
 
-    # when
     began = time.monotonic()
     result = lookup("k")
 
-    # then
     assert isinstance(result.error, TaskBackendUnavailableError)
     assert time.monotonic() - began < 5
     hanging.release.set()
 
 
 def test_a_late_answer_is_a_failure_and_the_next_in_time_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    # given a manager of our own base class that answers after the deadline
+    # given a `TaskManager` that answers after the deadline
     manager = module_sdk.open_manager("memory://")
     slow = manager.store_find_by_user
     module_sdk.configure(manager=manager, lookup_timeout_seconds=0.05)
@@ -141,41 +138,38 @@ def test_a_late_answer_is_a_failure_and_the_next_in_time_is_not(monkeypatch: pyt
         time.sleep(0.1)
         return slow(*arguments)
 
-    # then
     monkeypatch.setattr(manager, "store_find_by_user", late)
     assert isinstance(tasks.list_user_tasks(1).error, TaskBackendUnavailableError)
     monkeypatch.undo()
     assert real_empty(tasks.list_user_tasks(1))
 
 
-def test_when_many_calls_hang_the_next_fails_at_once_and_it_recovers() -> None:
-    # given as many hanging calls as are let through
+def test_when_many_calls_hang_the_next_fails_at_once_until_they_return() -> None:
+    # given as many hanging calls as are allowed
     hanging = Hanging()
     module_sdk.configure(manager=hanging.manager, lookup_timeout_seconds=20, breaker=False)
-    callers = [threading.Thread(target=tasks.list_user_tasks, args=(1,)) for _ in range(MAXIMUM_FOREIGN_CALLS)]
+    callers = [threading.Thread(target=tasks.list_user_tasks, args=(1,)) for _ in range(MAXIMUM_UNBOUNDED_CALLS)]
     for caller in callers:
         caller.start()
-    while len(hanging.manager.calls) < MAXIMUM_FOREIGN_CALLS:
+    while len(hanging.manager.calls) < MAXIMUM_UNBOUNDED_CALLS:
         time.sleep(0.001)
 
-    # when
     began = time.monotonic()
     result = tasks.list_user_tasks(1)
 
-    # then
     assert isinstance(result.error, TaskBackendUnavailableError)
     assert time.monotonic() - began < 5
-    assert len(hanging.manager.calls) == MAXIMUM_FOREIGN_CALLS
+    assert len(hanging.manager.calls) == MAXIMUM_UNBOUNDED_CALLS
     hanging.release.set()
     for caller in callers:
         caller.join()
     assert len(tasks.list_user_tasks(1)) == 1
 
 
-def test_a_store_that_is_being_opened_by_somebody_else_keeps_no_lookup_too_long(
+def test_a_lookup_waits_no_longer_than_its_deadline_while_another_caller_opens_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # given an embedded store whose opening takes long, begun by another caller with more patience
+    # given an embedded store that another caller with a longer deadline is opening slowly
     manager = module_sdk.open_manager("memory://")
     opening, release = threading.Event(), threading.Event()
 
@@ -189,11 +183,9 @@ def test_a_store_that_is_being_opened_by_somebody_else_keeps_no_lookup_too_long(
     patient.start()
     opening.wait(10)
 
-    # when
     began = time.monotonic()
     result = tasks.list_user_tasks(1)
 
-    # then
     assert isinstance(result.error, TaskBackendUnavailableError)
     assert time.monotonic() - began < 5
     release.set()
@@ -201,34 +193,32 @@ def test_a_store_that_is_being_opened_by_somebody_else_keeps_no_lookup_too_long(
     assert real_empty(tasks.list_user_tasks(1))
 
 
-# --- Where a lookup runs ---------------------------------------------------------------------------------------------
+# --- The thread of a lookup -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bounded", [True, False])
-def test_only_a_manager_that_keeps_deadlines_is_asked_in_the_callers_thread(bounded: bool) -> None:
-    # given
-    asked: list[tuple[threading.Thread, float]] = []
+def test_only_a_bounded_manager_is_called_in_the_callers_thread(bounded: bool) -> None:
+    calls: list[tuple[threading.Thread, float]] = []
 
-    class Watched(MemoryTaskManager):
+    class RecordingManager(MemoryTaskManager):
         capabilities = Capabilities(bounded=bounded)
 
         def store_find_by_user(self, *arguments: Any) -> Any:
-            asked.append((threading.current_thread(), arguments[-1] - time.monotonic()))
+            calls.append((threading.current_thread(), arguments[-1] - time.monotonic()))
             return super().store_find_by_user(*arguments)
 
-    module_sdk.configure(manager=Watched("memory://"), lookup_timeout_seconds=1.5)
+    module_sdk.configure(manager=RecordingManager("memory://"), lookup_timeout_seconds=1.5)
 
-    # when
     assert real_empty(tasks.list_user_tasks(1))
 
-    # then, with what is left of the caller's time where the manager is to keep it
-    ((thread, seconds),) = asked
+    # then a bounded manager gets the rest of the caller's timeout
+    ((thread, seconds),) = calls
     assert (thread is threading.current_thread()) is bounded
     assert not bounded or 0 < seconds <= 1.5
 
 
-def test_connecting_to_a_server_is_waited_for_no_longer_than_the_deadline_and_goes_on() -> None:
-    # given a server that takes its time to accept
+def test_a_lookup_waits_for_a_connection_until_its_deadline_and_the_attempt_continues() -> None:
+    # given a server that is slow to accept connections
     release = threading.Event()
     attempts: list[str] = []
 
@@ -242,10 +232,10 @@ def test_connecting_to_a_server_is_waited_for_no_longer_than_the_deadline_and_go
 
     module_sdk.configure(manager=Server("memory://"), lookup_timeout_seconds=0.05, breaker=False)
 
-    # when lookups come and go meanwhile
+    # when lookups are made meanwhile and fail
     results = [tasks.list_user_tasks(1) for _ in range(3)]
 
-    # then one attempt serves them all
+    # then they all shared one attempt
     assert {type(result.error) for result in results} == {TaskBackendUnavailableError}
     release.set()
     with module_sdk.session(user={"id": 1}):

@@ -1,4 +1,4 @@
-"""No part of a secret is shown of a URL that was mistyped, whatever the scheme, and wherever something is shown."""
+"""No part of a secret in a mistyped URL is shown in any error, log or command, whatever its scheme."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.command_line import CommandLine
 
 SCHEMES = registry.schemes()
 DRIVERS = ["postgresql+psycopg", "mysql+pymysql", "mongodb+srv", "redis+sentinel"]
-# Three letters in a row of these occur in no word that an error may have.
+# No word of an error contains three of these letters in a row.
 LETTERS = "QXZJKVWqxzjkvw"
 AWKWARD = "@:/#?% &=+;,[]!$'()*~\"\\|<>{}^`"
 SHORTEST_FRAGMENT = 3
 
 
 def secrets(seed: int) -> Iterator[str]:
-    """Passwords that hold each awkward character between letters, and some that hold many."""
+    """Yield passwords that contain each awkward character between letters, and some that contain many."""
     chance = random.Random(seed)
 
     def word() -> str:
@@ -49,14 +49,14 @@ def secrets(seed: int) -> Iterator[str]:
 
 
 def urls(scheme: str, secret: str) -> Iterator[str]:
-    """The URL with the secret at each place, as written and encoded, and with each of the usual slips."""
+    """Yield URLs with the secret in each position, plain and encoded, and with each of the usual mistakes."""
     encoded = quote(secret, safe="")
     half = encoded.replace("%40", "@").replace("%3A", ":")
     for written in dict.fromkeys((secret, encoded, half, encoded.lower() if encoded.islower() else encoded)):
         userinfo = f"app:{written}"
         yield f"{scheme}://{userinfo}@127.0.0.1:1/0"
         yield f"{scheme}://:{written}@127.0.0.1:1/0"
-        if ":" not in written:  # with it, its first part is the name of a user
+        if ":" not in written:  # with a colon, the part before it would be the name of a user
             yield f"{scheme}://{written}@127.0.0.1:1/0"
         yield f"{scheme}://{userinfo}@127.0.0.1:1,127.0.0.1:2/db"
         yield f"{scheme}://app@127.0.0.1:1/0?password={written}"
@@ -70,7 +70,7 @@ def urls(scheme: str, secret: str) -> Iterator[str]:
         yield f" {scheme}://{userinfo}@127.0.0.1/0"
         yield f"{scheme}://{userinfo}@127.0.0.1:1/0\n"
         yield f"{scheme}://{userinfo}@127.0.0.1:{written}/0"
-        if "@" not in written and not written[0].isdigit():  # with them, it is the good URL of a host of that name
+        if "@" not in written and not written[0].isdigit():  # otherwise it would be a correct URL
             yield f"{scheme}://{userinfo}"
             yield f"{scheme}://{userinfo}/0"
         yield f"{scheme}://{userinfo}@"
@@ -80,18 +80,18 @@ def urls(scheme: str, secret: str) -> Iterator[str]:
 
 
 def fragments(secret: str) -> set[str]:
-    """All that must not be shown: each part of the secret, as written and encoded."""
+    """Return the texts that must not be shown: each part of the secret, plain and encoded."""
     forms = (secret, quote(secret, safe=""))
     parts = {
         form[start : start + SHORTEST_FRAGMENT] for form in forms for start in range(len(form) - SHORTEST_FRAGMENT + 1)
     }
-    # What an error says of its own: the address, and what to encode.
+    # Parts of the error's own text: the address, and the characters to encode.
     own = "127.0.0.1:1/0 http:// @127 '@' '?' ', ' %40 %3A %2F %3F %23 %25 %20 *** @*** :///"
     return {part for part in parts if part not in own and any(letter in LETTERS for letter in part)}
 
 
 def texts_of(error: BaseException) -> Iterator[str]:
-    """What an error shows: itself, all that led to it, suppressed or not, and what a log would make of it."""
+    """Yield the texts of an error, of all its causes and contexts, suppressed or not, and of its traceback."""
     seen: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -101,7 +101,7 @@ def texts_of(error: BaseException) -> Iterator[str]:
         seen.append(one)
         yield from (str(one), repr(one), *map(str, one.args), *getattr(one, "__notes__", ()))
         waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
-    # Lines of source are no values; those of this test hold none either.
+    # A traceback contains lines of source but no values, and the lines of this test contain no secret.
     yield from traceback.format_exception(error)
 
 
@@ -113,7 +113,7 @@ def assert_hidden(texts: Iterator[str], secret: str, url: str) -> None:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Everything that anybody logs, with tracebacks."""
+    """Return everything that any logger logs, with tracebacks."""
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)
     root = logging.getLogger()
@@ -125,7 +125,7 @@ def log() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # pymongo's, of options that it does not know
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pymongo warns of unknown options
 @pytest.mark.parametrize("scheme", [*SCHEMES, *DRIVERS, "nosuchdb", "postgres1ql"])
 def test_no_part_of_a_secret_is_shown_of_any_url(
     scheme: str, log: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,7 +148,7 @@ def test_no_part_of_a_secret_is_shown_of_any_url(
             shown = [repr(manager), str(manager), repr(manager.url), str(manager.url), repr(manager.options)]
             shown += [repr(runtime.settings), runtime.source, *(f"{value!r}" for value in vars(manager).values())]
             assert_hidden(iter(shown), secret, url)
-            if accepted % 7 == 1:  # the driver gets its say, now and then, since connecting takes its time
+            if accepted % 7 == 1:  # connect only for some URLs, because connecting is slow
                 found = tasks.list_user_tasks(1)
                 if found.error is not None:
                     assert_hidden(texts_of(found.error), secret, url)
@@ -165,11 +165,11 @@ def test_no_part_of_a_secret_is_shown_of_any_url(
         ("postgresql:/u:PW@h/db", "a colon and two slashes"),
         ("postgresql:u:PW@h", "a colon and two slashes"),
         ("mysql://u:p@ss@h/db", "more than one '@'.*%40"),
-        ("redis://u:p/ss@h/0", "'@' or a '#' behind its host.*'/' as %2F"),
+        ("redis://u:p/ss@h/0", "'@' or a '#' after its host.*'/' as %2F"),
         ("redis://u:p#ss@h/0", "'#' as %23"),
         ("mongodb://u:p?ss@h/0", r"'\?' as %3F"),
         ("postgres://u:p%ss@h/0", "'%' without two hexadecimal digits.*'%' as %25"),
-        ("mariadb://u:p ss@h/0", "a blank"),
+        ("mariadb://u:p ss@h/0", "a space"),
         ("valkey://u:pass", "the port in the store URL is not a number"),
         ("rediss://h:pass/0", "the port in the store URL is not a number.*':' as %3A"),
         ("postgresql://u:pw@h:70000/0", "the port"),
@@ -179,7 +179,7 @@ def test_no_part_of_a_secret_is_shown_of_any_url(
         ("redis://u:pw@h/name", "the number of a database"),
     ],
 )
-def test_a_mistyped_url_is_told_what_is_wrong_and_what_to_encode(url: str, reason: str) -> None:
+def test_the_error_of_a_mistyped_url_says_what_is_wrong_and_what_to_encode(url: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         module_sdk.open_manager(url)
 
@@ -208,7 +208,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(("url", "shown"), GOOD.items())
-def test_a_good_url_is_shown_with_all_but_its_secrets(url: str, shown: str) -> None:
+def test_a_correct_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert str(module_sdk.backends.StoreURL.parse(url)) == shown
 
 
@@ -220,7 +220,7 @@ def test_a_short_password_is_not_masked_within_words() -> None:
     )
 
 
-# --- Options, environment, files -------------------------------------------------------------------------------------
+# --- Options, environment, files ------------------------------------------------------------------------------------
 
 SECRET = "ZqXj@kVw/QxZ"
 
@@ -311,7 +311,7 @@ def test_no_part_of_a_line_of_a_file_is_shown(
     assert_hidden(iter([log.getvalue(), *(texts_of(error) if error else ())]), SECRET, line)
 
 
-# --- Commands --------------------------------------------------------------------------------------------------------
+# --- Commands -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql", "redis", "mongodb", "sqlite", "memory"])

@@ -1,4 +1,4 @@
-"""A misspelt setting is an error that says the right one, and never silently the default store."""
+"""A misspelt setting is an error that suggests the right name. It never silently selects the default store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORE = "postgresql://app:zQ7xK9wV@127.0.0.1:1/db"
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working folder and the user's data folder, and no variable of ours."""
+    """Return an empty working folder, which contains the user's data folder, and unset our variables."""
     for name in [name for name in os.environ if name.upper().startswith("MODULE_SDK")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -33,7 +33,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 def refusal() -> str:
-    """What lookups, writes and `configure` say; all three, and all the same."""
+    """Return the error text of lookups, writes and `configure`, after asserting that it is the same for all three."""
     error = tasks.list_user_tasks(1).error
     assert isinstance(error, ConfigurationError)
     with module_sdk.session(user={"id": 1}), pytest.raises(ConfigurationError) as raised:
@@ -88,19 +88,19 @@ MISSPELT = {
 
 
 @pytest.mark.parametrize(("name", "right"), MISSPELT.items())
-def test_a_variable_that_is_nearly_ours_is_an_error_that_says_the_right_one(
+def test_a_misspelt_variable_is_an_error_that_suggests_the_right_one(
     name: str, right: str, monkeypatch: pytest.MonkeyPatch, empty_folder: Path
 ) -> None:
     monkeypatch.setenv(name, STORE)
 
     error = refusal()
 
-    assert f"{name} is none of module-sdk's" in error
+    assert f"{name} is not a setting of module-sdk" in error
     assert error.endswith(f"did you mean {right}?")
     assert not (empty_folder / "data").exists()
 
 
-OF_OTHERS = {
+VARIABLES_OF_OTHERS = {
     "MODULE_SDK_TASKS_SERVICE_HOST": "10.0.0.1",
     "MODULE_SDK_TASKS_SERVICE_PORT": "80",
     "MODULE_SDK_TASKS_SERVICE_PORT_HTTP": "80",
@@ -124,10 +124,8 @@ OF_OTHERS = {
 }
 
 
-def test_what_belongs_to_others_is_passed_over(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    for name, value in OF_OTHERS.items():
+def test_variables_of_others_are_ignored(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    for name, value in VARIABLES_OF_OTHERS.items():
         monkeypatch.setenv(name, value)
 
     module_sdk.configure(url="memory://")
@@ -136,7 +134,7 @@ def test_what_belongs_to_others_is_passed_over(
     assert caplog.messages == []
 
 
-def test_other_names_with_our_beginning_are_one_warning(
+def test_unknown_names_with_our_prefix_are_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("MODULE_SDK_TASKS_COLOUR", "MODULE_SDK_DEBUG", "MODULESDK_HOME"):
@@ -151,7 +149,7 @@ def test_other_names_with_our_beginning_are_one_warning(
     assert "zQ7xK9wV" not in message
 
 
-# --- Files -----------------------------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------------------------
 
 LINE = f'url = "{STORE}"\n'
 FILES: dict[str, tuple[str, str, str]] = {
@@ -159,7 +157,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "no hyphen": ("pyproject.toml", f"[tool.modulesdk]\n{LINE}", r"\[tool.module-sdk\]"),
     "capitals": ("pyproject.toml", f"[tool.Module-SDK]\n{LINE}", r"\[tool.module-sdk\]"),
     "the name of the distribution": ("pyproject.toml", f"[tool.module-sdk-tasks]\n{LINE}", r"\[tool.module-sdk\]"),
-    "a letter short": ("pyproject.toml", f"[tool.module-sd]\n{LINE}", r"\[tool.module-sdk\]"),
+    "a missing letter": ("pyproject.toml", f"[tool.module-sd]\n{LINE}", r"\[tool.module-sdk\]"),
     "not a tool": ("pyproject.toml", f"[module-sdk]\n{LINE}", r"\[tool.module-sdk\]"),
     "a table below ours": ("pyproject.toml", f"[tool.module-sdk.tasks]\n{LINE}", "one level higher"),
     "a table in our file": ("module_sdk.toml", f"[module-sdk]\n{LINE}", "the top of the file"),
@@ -167,22 +165,22 @@ FILES: dict[str, tuple[str, str, str]] = {
     "any table": ("module_sdk.toml", f"[tasks]\n{LINE}", "one level higher"),
     "a misspelt key": ("module_sdk.toml", f'uri = "{STORE}"\n', "did you mean 'url'"),
     "a guess": ("pyproject.toml", f'[tool.module-sdk]\ndatabase_url = "{STORE}"\n', "did you mean 'url'"),
-    "a short one": ("module_sdk.toml", "lookup_timeout = 3\n", "did you mean 'lookup_timeout_seconds'"),
+    "a shortened key": ("module_sdk.toml", "lookup_timeout = 3\n", "did you mean 'lookup_timeout_seconds'"),
     "capitals in a key": ("module_sdk.toml", f'URL = "{STORE}"\n', "did you mean 'url'"),
     "the name of the variable": ("module_sdk.toml", f'MODULE_SDK_TASKS_URL = "{STORE}"\n', "did you mean 'url'"),
-    "no name at all": ("module_sdk.toml", f'"{STORE}" = 1\n', "a name is no setting"),
+    "a key that is no name": ("module_sdk.toml", f'"{STORE}" = 1\n', "a name is not a setting"),
     "a hyphen": ("module-sdk.toml", LINE, "its name must be module_sdk.toml"),
     "no hyphen in a file's name": ("modulesdk.toml", LINE, "its name must be module_sdk.toml"),
     "a hidden file": (".module_sdk.toml", LINE, "its name must be module_sdk.toml"),
     "the distribution's file": ("module_sdk_tasks.toml", LINE, "its name must be module_sdk.toml"),
-    "a letter long": ("modules_sdk.toml", LINE, "its name must be module_sdk.toml"),
-    "a short extension": ("module_sdk.tml", LINE, "its name must be module_sdk.toml"),
+    "an extra letter": ("modules_sdk.toml", LINE, "its name must be module_sdk.toml"),
+    "a misspelt extension": ("module_sdk.tml", LINE, "its name must be module_sdk.toml"),
     "capitals in a file's name": ("Module-SDK.toml", LINE, "its name must be module_sdk.toml"),
 }
 
 
 @pytest.mark.parametrize(("name", "content", "reason"), FILES.values(), ids=FILES)
-def test_a_file_that_is_nearly_read_is_an_error_that_says_what_to_write(name: str, content: str, reason: str) -> None:
+def test_a_misspelt_file_table_or_key_is_an_error_that_says_what_to_write(name: str, content: str, reason: str) -> None:
     Path(name).write_text(content)
     error = refusal()
     assert name in error
@@ -199,18 +197,18 @@ def test_a_file_that_is_nearly_read_is_an_error_that_says_what_to_write(name: st
         ("module_sdk.py", "x = 1\n"),
     ],
 )
-def test_files_of_others_are_passed_over(name: str, content: str) -> None:
+def test_files_of_others_are_ignored(name: str, content: str) -> None:
     Path(name).write_text(content)
     module_sdk.configure(url="memory://")
     assert tasks.list_user_tasks(1).error is None
 
 
-def test_a_folder_of_that_name_is_passed_over() -> None:
+def test_a_folder_with_a_misspelt_name_is_ignored() -> None:
     Path("module-sdk.toml").mkdir()
     module_sdk.configure(url="memory://")
 
 
-# --- Options ---------------------------------------------------------------------------------------------------------
+# --- Options --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -232,7 +230,7 @@ def test_a_misspelt_option_is_refused_with_the_right_one(name: str, right: str, 
     assert "zQ7xK9wV" not in str(refused.value)
 
 
-# --- Empty values, require_url, and what the log says ----------------------------------------------------------------
+# --- Empty values, require_url, and the log -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["URL", "URL_FILE", "NAMESPACE", "BREAKER", "TIMEOUT_SECONDS", "REQUIRE_URL"])
@@ -289,7 +287,7 @@ def test_a_process_that_uses_the_default_store_is_warned_and_a_command_is_not(
     CommandLine(tmp_path).succeed("tasks", "list")
 
 
-def test_a_misspelt_variable_is_trouble_in_every_command(tmp_path: Path) -> None:
+def test_a_misspelt_variable_is_an_error_of_every_command(tmp_path: Path) -> None:
     command_line = CommandLine(tmp_path)
     for arguments in (("doctor",), ("setup",), ("tasks", "list"), ("tasks", "prune", "--older-than", "1d")):
         assert "did you mean MODULE_SDK_TASKS_URL?" in command_line.fail(*arguments, MODULE_SDK_URL=STORE)

@@ -1,4 +1,4 @@
-"""Passwords of a URL stay out of sight (clause DISC-03)."""
+"""The password of a URL is never shown (clause DISC-03)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from module_sdk.store.options import ManagerOptions
 from module_sdk.store.urls import StoreURL
 from tests.support.distributions import install
 
-# Each holds one part that nothing else in a message contains.
+# Each password contains a part that occurs nowhere else in a message.
 PASSWORDS = [
     "zQ7plain",
     "zQ7@rX9",
@@ -58,12 +58,11 @@ def assert_clean(text: str) -> None:
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_what_is_shown_of_a_url_has_no_password(url: str) -> None:
-    # given
+def test_the_shown_form_of_a_url_has_no_password(url: str) -> None:
     parsed = StoreURL.parse(url)
     manager = MemoryTaskManager(url)
 
-    # then, though the backend gets it
+    # The backend does get the password.
     assert "zQ7" in parsed.text
     for shown in (str(parsed), repr(parsed), f"{parsed}", repr(manager), repr(manager.url)):
         assert_clean(shown)
@@ -73,7 +72,7 @@ def test_what_is_shown_of_a_url_has_no_password(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql://postgres:postgres@host/tasks", "redis://:redis@host"])
-def test_a_password_that_is_in_the_scheme_too_leaves_the_scheme_readable(url: str) -> None:
+def test_a_password_that_is_also_in_the_scheme_does_not_mask_the_scheme(url: str) -> None:
     shown = str(StoreURL.parse(url))
     assert shown.startswith(f"{url.partition('://')[0]}://")
     assert ":***@host" in shown
@@ -99,7 +98,7 @@ def module_sdk_open_task_manager(url, options):
 
 @pytest.fixture
 def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backend whose driver repeats the URL in every error."""
+    """Install a backend whose driver repeats the URL in every error."""
     install(tmp_path, monkeypatch, "leaky", {"leaky_backend": LEAKY}, {GROUP: {"leaky": "leaky_backend"}})
 
 
@@ -118,15 +117,12 @@ def test_an_error_of_opening_has_no_password_in_its_traceback(password: str, fai
 @pytest.mark.usefixtures("leaky")
 def test_the_log_and_the_error_of_a_lookup_have_no_password(password: str, caplog: pytest.LogCaptureFixture) -> None:
     for url in urls(password):
-        # given
         module_sdk.reset()
         module_sdk.configure(url=url)
 
-        # when
         with caplog.at_level(logging.DEBUG):
             result = tasks.list_user_tasks(1)
 
-        # then
         assert isinstance(result.error, TaskBackendError)
         assert_clean(str(result.error) + repr(result.error) + caplog.text)
 
@@ -159,14 +155,11 @@ UNREADABLE_FILES = {
 def test_a_file_that_cannot_be_read_is_not_repeated(
     content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given
     monkeypatch.chdir(tmp_path)
     Path("module_sdk.toml").write_text(content)
 
-    # when
     error = tasks.list_user_tasks(1).error
 
-    # then
     assert isinstance(error, ConfigurationError)
     assert_clean("".join(traceback.format_exception(error)))
 

@@ -1,4 +1,4 @@
-"""Who is asking: what a session carries, and where it ends (DESIGN.md, "Session"; clause SCOPE-10)."""
+"""Sessions: their content, the calls that they confine, and the code that inherits them (clause SCOPE-10)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEXTS = ["007", "7 ", "-0", "+7", "1e3", "٧", "auth0|x", "None", "é" * 127]
 
 
 @pytest.mark.parametrize(("given", "canonical"), [*INTEGERS, *zip(TEXTS, TEXTS, strict=True)])
-def test_ids_come_back_canonical(given: Any, canonical: Any) -> None:
+def test_the_ids_of_a_session_are_canonical(given: Any, canonical: Any) -> None:
     with module_sdk.session(user={"id": given, "organization_id": given}) as opened:
         assert (opened.user_id, opened.organization_id) == (canonical, canonical)
         assert type(opened.user_id) is type(canonical)
@@ -91,7 +91,7 @@ def test_a_user_may_be_an_object_and_have_no_organization() -> None:
         assert (opened.user_id, opened.organization_id, opened.module) == ("u", None, "crm")
 
 
-def test_a_session_without_a_user_must_be_an_operators() -> None:
+def test_a_session_without_a_user_needs_all_organizations() -> None:
     with pytest.raises(SessionRequiredError), module_sdk.session():
         pass
 
@@ -104,11 +104,11 @@ def test_sessions_nest_and_end_with_their_block() -> None:
     assert current_session() is None
 
 
-# --- Confinement -----------------------------------------------------------------------------------------------------
+# --- Confinement ----------------------------------------------------------------------------------------------------
 
 
 def observe(task_id: str) -> list[Any]:
-    """What every call by id says of a task, with its id left out."""
+    """Return the result or error of every call by task id, with the id replaced."""
     model = module_sdk.models.background_tasks
     calls: list[Callable[[], Any]] = [
         lambda: model.view(task_id),
@@ -141,17 +141,14 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 def test_a_task_of_another_organization_looks_like_an_unknown_one(
     store: TaskManager, organization: Any, status: Any
 ) -> None:
-    # given
     theirs = a_task(organization_id=organization)
     store.create(theirs)
     for step in {"running": ["running"], "pending": []}.get(status, ["running", status]):
         store.update(theirs.id, status=step)
     before = store.get(theirs.id)
 
-    # when
     seen = observe(theirs.id)
 
-    # then
     assert seen == observe(UNKNOWN)
     assert seen[:6] == [None, None, [], 0, False, False]
     assert seen[6:8] == [None, None]
@@ -166,14 +163,12 @@ def test_a_task_that_runs_here_for_another_organization_looks_unknown_too(store:
         subscription = tasks.subscribe(events.append)
         theirs = tasks.run_background_sync(asking())
         until_status(store, theirs, "waiting_confirmation")
-        # The event follows the record.
+        # The event arrives after the record is written.
         until(lambda: any(event.get("change") == "waiting_confirmation" for event in events))
     events.clear()
 
-    # when
     seen = observe(theirs)
 
-    # then
     assert seen == observe(UNKNOWN)
     assert events == []
     task = store.get(theirs)
@@ -190,34 +185,30 @@ async def asking() -> dict[str, Any]:
 
 
 def test_without_a_session_every_call_by_id_is_refused(store: TaskManager) -> None:
-    # given a task that exists, of this organization and of none
+    # given an existing task of this organization, and one of none
     for organization in (3, None):
         task = a_task(organization_id=organization)
         store.create(task)
 
-        # when a thread started by hand asks, which carries no session
+        # when a thread that the test started calls, which has no session
         seen: list[Any] = []
         thread = threading.Thread(target=lambda: seen.extend(observe(task.id)))  # noqa: B023  # joined in the loop
         thread.start()
         thread.join()
 
-        # then
         assert {kind for kind, _ in seen} == {SessionRequiredError}
         assert store.get(task.id) == task
 
 
 def test_an_operator_reaches_every_organization(store: TaskManager) -> None:
-    # given
     theirs = [a_task(organization_id=organization) for organization in (3, 4, None)]
     for task in theirs:
         store.create(task)
 
-    # when
     with module_sdk.session(all_organizations=True):
         rows = module_sdk.models.background_tasks.list()["rows"]
         cancelled = [tasks.cancel(task.id) for task in theirs]
 
-    # then
     assert {row["id"] for row in rows} == {task.id for task in theirs}
     assert cancelled == [True, True, True]
 
@@ -227,12 +218,10 @@ def test_an_operator_without_a_user_cannot_submit(store: TaskManager) -> None:
         tasks.run_background_sync(asking())
 
 
-def test_lookups_take_the_organization_literally_inside_a_session(store: TaskManager) -> None:
-    # given
+def test_lookups_use_exactly_the_organization_that_is_passed_even_inside_a_session(store: TaskManager) -> None:
     for organization in (3, 4, None):
         store.create(a_task(organization_id=organization, task_key="k"))
 
-    # then
     for organization in (3, 4, None):
         for rows in (
             tasks.list_user_tasks(7, organization),
@@ -242,12 +231,11 @@ def test_lookups_take_the_organization_literally_inside_a_session(store: TaskMan
             assert [row["organization_id"] for row in rows] == [organization]
 
 
-# --- Where it is carried ---------------------------------------------------------------------------------------------
+# --- Code that inherits the session ---------------------------------------------------------------------------------
 
 
-def test_work_and_async_calls_carry_the_session(store: TaskManager) -> None:
-    # given
-    @tasks.register("carry.sync")
+def test_work_and_async_calls_inherit_the_session(store: TaskManager) -> None:
+    @tasks.register("inherit.sync")
     def sync_work() -> str:
         return describe()
 
@@ -263,15 +251,13 @@ def test_work_and_async_calls_carry_the_session(store: TaskManager) -> None:
         return f"{opened.user_id} {opened.organization_id} {opened.module}"
 
     async def submit() -> list[tasks.TaskId]:
-        ids = [await tasks.run_background("carry.sync"), await tasks.run_background(async_work())]
+        ids = [await tasks.run_background("inherit.sync"), await tasks.run_background(async_work())]
         for task_id in ids:
             await tasks.await_task(task_id, 10)
         return ids
 
-    # when
-    ids = [tasks.run_background_sync("carry.sync"), tasks.run_background_sync(async_work()), *asyncio.run(submit())]
+    ids = [tasks.run_background_sync("inherit.sync"), tasks.run_background_sync(async_work()), *asyncio.run(submit())]
 
-    # then
     for task_id, expected in zip(ids, ["7 3 tests", ["7 3 tests"] * 3] * 2, strict=True):
         view = tasks.wait(task_id, 10)
         assert (view["result"], view["user_id"], view["organization_id"]) == (expected, 7, 3)
@@ -282,7 +268,6 @@ USER = {"id": 8, "organization_id": 5}
 
 @pytest.mark.parametrize("session", [{"user": USER}, types.SimpleNamespace(user=types.SimpleNamespace(**USER))])
 def test_a_bound_object_acts_inside_its_session(store: TaskManager, session: Any) -> None:
-    # given
     sdk = module_sdk.bind(session, "crm")
 
     async def submit_async() -> str:
@@ -294,10 +279,8 @@ def test_a_bound_object_acts_inside_its_session(store: TaskManager, session: Any
         assert view["result"] == {"yes": 1}
         return task_id
 
-    # when
     task_id = asyncio.run(submit_async())
 
-    # then
     view = sdk.models.background_tasks.view(task_id)
     assert view
     assert (view["user_id"], view["organization_id"], view["module"]) == (8, 5, "crm")
@@ -309,8 +292,11 @@ def test_a_bound_object_acts_inside_its_session(store: TaskManager, session: Any
     assert sdk.tasks.LookupResult is tasks.LookupResult
 
 
-def keys_found(sdk: module_sdk.BoundSDK, *organization: Any) -> list[list[str | None]]:
-    """What the three lookups of the object find, and their asynchronous forms, with this organization or with none."""
+def labels_found(sdk: module_sdk.BoundSDK, *organization: Any) -> list[list[str | None]]:
+    """Return the labels that each of the three lookups finds, with this organization or without the argument.
+
+    Also assert that the async versions and the keyword form find the same.
+    """
     calls: list[tuple[Any, Any]] = [
         (sdk.tasks.list_user_tasks, sdk.tasks.alist_user_tasks),
         (sdk.tasks.get_tasks_by_key, sdk.tasks.aget_tasks_by_key),
@@ -327,21 +313,19 @@ def keys_found(sdk: module_sdk.BoundSDK, *organization: Any) -> list[list[str | 
 
 
 @pytest.mark.parametrize("own", [5, "acme", None, uuid.UUID(int=7)])
-def test_lookups_of_a_bound_object_take_its_organization_unless_they_are_given_one(
-    store: TaskManager, own: Any
-) -> None:
-    # given a task per organization, named by it
+def test_lookups_of_a_bound_object_use_its_organization_unless_one_is_passed(store: TaskManager, own: Any) -> None:
+    # given one task per organization, with the organization as its label
     for organization in (3, 5, "acme", uuid.UUID(int=7), None):
         store.create(a_task(organization_id=organization, task_key="k", label=str(organization)))
     sdk = module_sdk.bind({"user": {"id": 1, "organization_id": own}}, "crm")
 
-    # then inside another session as well
-    assert keys_found(sdk) == [[str(own)]] * 3
+    # then they do so although another session is bound
+    assert labels_found(sdk) == [[str(own)]] * 3
     for given in (3, 5, "acme", uuid.UUID(int=7), None):
-        assert keys_found(sdk, given) == [[str(given)]] * 3
-    assert keys_found(sdk, 99) == [[]] * 3
+        assert labels_found(sdk, given) == [[str(given)]] * 3
+    assert labels_found(sdk, 99) == [[]] * 3
 
-    # and the functions of the module still take none to be none
+    # and the lookups of the module without an argument find only tasks of no organization
     assert [row["label"] for row in tasks.get_tasks_by_key("k")] == ["None"]
 
 

@@ -1,4 +1,4 @@
-"""`module_sdk.testing`, as module authors use it (DESIGN.md, "For module authors' own tests")."""
+"""`module_sdk.testing`, as authors of modules use it in their own tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_work(module_sdk_world):
     view = tasks.wait(task_id, timeout_seconds=10)
     assert (view["status"], view["checkpoint"]) == ("completed", {"page": 1})
 
-def test_nothing_is_left_of_another_test(module_sdk_world):
+def test_the_world_of_another_test_is_gone(module_sdk_world):
     assert tasks.get_tasks_by_key_prefix("", 3) == []
     assert tasks.lookup_failures() == {}
 """
@@ -43,16 +43,14 @@ with module_sdk.testing.world() as made:
 """
 
 
-def test_the_fixture_serves_tests_of_another_project(tmp_path: Path) -> None:
-    # given a project that names our plugin
+def test_tests_of_another_project_can_use_the_fixture(tmp_path: Path) -> None:
+    # given a project that loads our plugin
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["module_sdk.testing"]\n')
     (tmp_path / "test_module.py").write_text(AUTHORS_TEST)
 
-    # when
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir"]
     done = subprocess.run([*command, str(tmp_path), str(tmp_path)], check=False, capture_output=True, text=True)
 
-    # then
     assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
@@ -60,12 +58,10 @@ def test_other_test_frameworks_need_no_pytest() -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_PYTEST], check=True)
 
 
-def test_the_clock_stands_still_until_it_is_set_or_moved() -> None:
+def test_the_clock_does_not_advance_until_it_is_set_or_moved() -> None:
     with world() as made:
-        # given
         first = made.clock()
 
-        # then
         assert made.clock() == first
         made.clock.advance(seconds=1.5)
         assert made.clock() == first + 1_500_000
@@ -75,7 +71,7 @@ def test_the_clock_stands_still_until_it_is_set_or_moved() -> None:
             made.clock.set("yesterday")
 
 
-def test_the_session_is_that_of_the_given_user_and_ends_with_the_world() -> None:
+def test_the_session_has_the_user_that_was_passed_and_ends_with_the_world() -> None:
     with world(user={"id": "ada", "organization_id": "north"}, module="crm") as made:
         assert current_session() == made.session
         task_id = tasks.run_background_sync(nothing())

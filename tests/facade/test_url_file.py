@@ -1,4 +1,4 @@
-"""`url_file`: the URL of the store from a file, as orchestrators mount secrets."""
+"""The setting `url_file`: the URL of the store is read from a file, such as a secret mounted by an orchestrator."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from module_sdk.facade.runtime import get_runtime
 from tests.support.command_line import CommandLine
 
 SOURCES = ("configure", "environment", "module_sdk.toml", "pyproject.toml")
-"""The stronger first."""
+"""In falling precedence."""
 
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder: no files, no environment, and the user's data folder inside it."""
+    """Return the working folder, which is empty. The user's data folder is inside it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return tmp_path
 
 
 def put(source: str, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Give a source these settings; what is left to hand to `configure`."""
+    """Put settings into a source, and return the arguments for `configure`."""
     if source == "configure":
         return dict(settings)
     if source == "environment":
@@ -55,7 +55,7 @@ def test_a_url_is_read_from_a_file(source: str, ending: str, monkeypatch: pytest
 
 @pytest.mark.parametrize(("stronger", "weaker"), [(a, b) for a in range(4) for b in range(a + 1, 4)])
 @pytest.mark.parametrize("name", ["url", "url_file"])
-def test_either_setting_of_a_stronger_source_replaces_both_of_a_weaker_one(
+def test_either_setting_of_a_source_replaces_both_settings_of_a_source_of_lower_precedence(
     stronger: int, weaker: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("strong").write_text("memory://strong")
@@ -80,10 +80,10 @@ def test_both_in_one_source_are_an_error_that_names_both(source: str, monkeypatc
         assert isinstance(tasks.list_user_tasks(1).error, ConfigurationError)
 
 
-@pytest.mark.parametrize("beside", [{"url": None}, {"manager": object()}])
-def test_a_file_beside_no_manager_or_an_injected_one_is_an_error(beside: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="url_file with neither"):
-        module_sdk.configure(url_file="secret", **beside)
+@pytest.mark.parametrize("options", [{"url": None}, {"manager": object()}])
+def test_a_file_together_with_no_manager_or_an_injected_one_is_an_error(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="only one of url, manager and url_file"):
+        module_sdk.configure(url_file="secret", **options)
 
 
 def test_a_manager_that_is_injected_needs_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def make_files() -> None:
     Path("long").write_text("memory://zQ7xK9wV" + "a" * 70_000)
     Path("folder").mkdir()
     os.mkfifo("pipe")
-    Path("broken link").symlink_to("nowhere")
+    Path("broken symlink").symlink_to("nowhere")
     Path("below a file").touch()
 
 
@@ -113,9 +113,9 @@ BAD_FILES = {
     "blank": "is empty",
     "two lines": "more than one line",
     "not text": "not UTF-8",
-    "folder": "no regular file",
-    "pipe": "no regular file",
-    "broken link": "No such file",
+    "folder": "not a regular file",
+    "pipe": "not a regular file",
+    "broken symlink": "No such file",
     "below a file/file": "Not a directory",
     "x" * 300: "too long",
     "/proc/self/mem": "cannot be read",
@@ -147,24 +147,24 @@ def test_a_bad_url_in_a_file_is_not_repeated(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", b"secret", 5, None, [], "postgresql://u:zQ7xK9wV@h/db", "u:zQ7xK9wV@h", "a\0b"])
-def test_what_is_no_name_of_a_file_is_refused_without_repeating_it(name: Any) -> None:
+def test_a_value_that_is_not_a_file_name_is_refused_without_repeating_it(name: Any) -> None:
     with pytest.raises(ConfigurationError, match="url_file") as refused:
         module_sdk.configure(url_file=name)
     assert "zQ7xK9wV" not in str(refused.value)
 
 
-def test_a_path_is_a_name() -> None:
+def test_the_file_may_be_a_path_object() -> None:
     Path("secret").write_text("memory://")
     module_sdk.configure(url_file=Path("secret"))
     assert tasks.list_user_tasks(1).error is None
 
 
-def test_doctor_says_which_file_and_who_named_it(tmp_path: Path) -> None:
+def test_doctor_shows_the_file_and_the_source_of_its_name(tmp_path: Path) -> None:
     command_line = CommandLine(tmp_path)
     (tmp_path / "secret").write_text("sqlite:///from_a_file.db\n")
     store = command_line.read("doctor", MODULE_SDK_TASKS_URL_FILE="secret")["store"]
     assert store["url"] == "sqlite:///from_a_file.db"
     assert store["from"] == "the file secret, named by the environment variable MODULE_SDK_TASKS_URL_FILE"
-    # and a URL that a command is given is stronger, in the process that it starts as well
+    # The URL option of a command takes precedence, also in a process that the command starts.
     assert "memory" in command_line.succeed("--url", "memory://", "doctor", MODULE_SDK_TASKS_URL_FILE="secret")
     assert "No such file" in command_line.fail("tasks", "list", MODULE_SDK_TASKS_URL_FILE="missing")

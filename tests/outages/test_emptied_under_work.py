@@ -1,4 +1,4 @@
-"""Work whose store is emptied: its end is recorded once the store has been restored, or set up (SEE-10)."""
+"""Work whose store is emptied: its end is recorded once the store has been restored or set up (SEE-10)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.sample_work import Gate
 def test_an_end_is_recorded_once_the_store_is_restored(
     tmp_path: Path, form: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given work that runs, and a backup of its store
+    # given running work, and a backup of its store
     path, backup = tmp_path / "tasks.db", tmp_path / "backup.db"
     module_sdk.configure(url=f"sqlite:///{path}")
     with module_sdk.session(user=USER):
@@ -30,7 +30,7 @@ def test_an_end_is_recorded_once_the_store_is_restored(
         with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(backup)) as copy:
             source.backup(copy)
 
-        # when the store goes, and the work ends
+        # when the files of the store are deleted and the work ends
         for each in tmp_path.glob("tasks.db*"):
             each.unlink()
         with caplog.at_level(logging.WARNING, "module_sdk.tasks"):
@@ -43,7 +43,7 @@ def test_an_end_is_recorded_once_the_store_is_restored(
         with pytest.raises(SchemaMissingError):
             tasks.run_background_sync(Gate("more").coroutine())
 
-        # then the end is recorded in what is restored
+        # then the end is recorded in the restored store
         backup.rename(path)
         view = tasks.wait(task_id, 20)
     assert (view["status"], view["result"]) == ("completed", "done")

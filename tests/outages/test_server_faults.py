@@ -1,6 +1,6 @@
-"""Every server killed, stopped, restarted and reached through a bad network (clauses FAIL-05 to 09, 13; SEE-04).
+"""Servers that are killed, stopped, restarted or reached through a bad network (clauses FAIL-05 to 09, 13; SEE-04).
 
-One set of tests for all stores: nothing here knows which it talks to.
+Every store gets the same tests, so no test may depend on the kind of its server.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SERVERS: Final = {"postgresql": 5432, "mariadb": 3306, "valkey": 6379, "mongodb"
 LOOKUP_SECONDS: Final = 1.0
 WRITE_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 1.0
-BACK_SECONDS: Final = 10.0
-RECOVERY_SECONDS: Final = 1.5
+RECOVERY_SECONDS: Final = 10.0
+BREAKER_SECONDS: Final = 1.5
 
-# A server has a minute for each start, and a test may wait for two: to begin with, and after a kill.
+# A server may take a minute to start, and a test may wait for two starts: the first, and one after a kill.
 pytestmark = pytest.mark.timeout(300)
 
-HURTS: Final[dict[str, tuple[Kind, dict[str, Any]]]] = {
+FAULTS: Final[dict[str, tuple[Kind, dict[str, Any]]]] = {
     "reset": (Kind.RESET, {}),
     "refuse": (Kind.REFUSE, {}),
     "black hole": (Kind.BLACK_HOLE, {}),
@@ -52,10 +52,10 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture
 def proxy(server: Server) -> Iterator[tuple[FaultProxy, str]]:
-    """In front of the server, and the URL that leads through it."""
+    """Yield a proxy in front of the server, and the URL of the server through the proxy."""
     kind = server.title.lower()
     made, url = FaultProxy.in_front_of(server.url, SERVERS[kind])
-    # A replica set or cluster would send the client past the proxy.
+    # Without `directConnection`, a replica set or cluster would send the client past the proxy.
     with made:
         yield made, f"{url}?directConnection=true" if kind == "mongodb" else url
 
@@ -64,7 +64,7 @@ def proxy(server: Server) -> Iterator[tuple[FaultProxy, str]]:
 def managed(
     url: str, namespace: str, *, breaker: bool = True, lookup_seconds: float = LOOKUP_SECONDS
 ) -> Iterator[TaskManager]:
-    """A manager of the URL behind the facade, with short deadlines."""
+    """Open a manager of `url` and configure it for the facade, with short deadlines."""
     manager = module_sdk.open_manager(url, namespace=namespace, timeout_seconds=WRITE_SECONDS)
     manager.setup(timeout_seconds=30)
     module_sdk.configure(manager=manager, lookup_timeout_seconds=lookup_seconds, breaker=breaker)
@@ -79,13 +79,13 @@ def new_task(key: str | None) -> Task:
     return Task.new(user_id=7, organization_id=3, module="faults", task_key=key)
 
 
-def given_tasks(manager: TaskManager, count: int, key: str = "job") -> list[str]:
-    """Acknowledged tasks; their ids, newest first."""
+def create_tasks(manager: TaskManager, count: int, key: str = "job") -> list[str]:
+    """Create tasks, all acknowledged by the store, and return their ids, newest first."""
     created = [manager.create(new_task(f"{key}.{number}"))[0].id for number in range(count)]
     return created[::-1]
 
 
-def then_soft_and_in_time(call: Callable[[], Any]) -> None:
+def assert_lookup_fails_in_time(call: Callable[[], Any]) -> None:
     started = time.monotonic()
     rows = call()
     took = time.monotonic() - started
@@ -93,20 +93,20 @@ def then_soft_and_in_time(call: Callable[[], Any]) -> None:
     assert took < LOOKUP_SECONDS + GRACE_SECONDS
 
 
-def then_write_fails_in_time(manager: TaskManager, key: str) -> Task:
+def assert_write_fails_in_time(manager: TaskManager, key: str) -> Task:
     task = new_task(key)
     started = time.monotonic()
     with pytest.raises(TaskBackendUnavailableError) as raised:
         manager.create(task)
     assert time.monotonic() - started < WRITE_SECONDS + GRACE_SECONDS
-    # A wait that ended at the deadline has no error of the driver yet.
+    # If the deadline passed first, the driver has not raised an error yet.
     assert raised.value.__cause__ is not None or "no answer in time" in str(raised.value)
     return task
 
 
-def then_back(expected: list[str]) -> None:
-    """Lookups work again by themselves, and every acknowledged write is there."""
-    end = time.monotonic() + BACK_SECONDS
+def assert_recovers(expected: list[str]) -> None:
+    """Assert that lookups work again without intervention, and that they return every acknowledged write."""
+    end = time.monotonic() + RECOVERY_SECONDS
     while (rows := tasks.list_user_tasks(7, 3)).error is not None and time.monotonic() < end:
         time.sleep(0.05)
     assert rows.error is None
@@ -116,18 +116,18 @@ def then_back(expected: list[str]) -> None:
 
 def test_a_killed_server_loses_no_acknowledged_write(server: Server, namespace: str) -> None:
     with managed(server.url, namespace) as manager:
-        expected = given_tasks(manager, 30)
+        expected = create_tasks(manager, 30)
 
         server.kill()
         try:
-            then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
-            then_soft_and_in_time(lambda: tasks.get_tasks_by_key("job.1", 3))
-            then_write_fails_in_time(manager, "job.lost")
+            assert_lookup_fails_in_time(lambda: tasks.list_user_tasks(7, 3))
+            assert_lookup_fails_in_time(lambda: tasks.get_tasks_by_key("job.1", 3))
+            assert_write_fails_in_time(manager, "job.lost")
         finally:
             server.restart()
 
-        then_back(expected)
-        given_tasks(manager, 1, "after")
+        assert_recovers(expected)
+        create_tasks(manager, 1, "after")
 
 
 def test_a_kill_among_writers_loses_no_acknowledged_write(server: Server, namespace: str) -> None:
@@ -153,7 +153,7 @@ def test_a_kill_among_writers_loses_no_acknowledged_write(server: Server, namesp
             writer.join()
         server.restart()
 
-        end = time.monotonic() + BACK_SECONDS
+        end = time.monotonic() + RECOVERY_SECONDS
         while (rows := tasks.list_user_tasks(7, 3)).error is not None and time.monotonic() < end:
             time.sleep(0.05)
         found = [row["id"] for row in rows]
@@ -161,83 +161,85 @@ def test_a_kill_among_writers_loses_no_acknowledged_write(server: Server, namesp
         assert len(found) == len(set(found))
 
 
-def test_a_silent_server_is_left_in_time(server: Server, namespace: str) -> None:
+def test_calls_to_a_silent_server_fail_in_time(server: Server, namespace: str) -> None:
     with managed(server.url, namespace) as manager:
-        expected = given_tasks(manager, 5)
+        expected = create_tasks(manager, 5)
 
         server.stop()
         try:
-            then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
-            then_soft_and_in_time(lambda: tasks.get_tasks_by_key_prefix("job.", 3))
-            then_write_fails_in_time(manager, "unsure")
+            assert_lookup_fails_in_time(lambda: tasks.list_user_tasks(7, 3))
+            assert_lookup_fails_in_time(lambda: tasks.get_tasks_by_key_prefix("job.", 3))
+            assert_write_fails_in_time(manager, "unsure")
         finally:
             server.cont()
 
-        # The write that nobody answered may have happened; it has another key and the newest place.
-        end = time.monotonic() + BACK_SECONDS
+        # The unanswered write may have happened; it has another key, so the prefix must not find it.
+        end = time.monotonic() + RECOVERY_SECONDS
         while tasks.list_user_tasks(7, 3).error is not None and time.monotonic() < end:
             time.sleep(0.05)
         assert [row["id"] for row in tasks.get_tasks_by_key_prefix("job.", 3)] == expected
 
 
-def test_a_silent_server_at_the_first_connection(server: Server, namespace: str) -> None:
+def test_a_lookup_fails_in_time_if_the_server_is_silent_at_the_first_connection(server: Server, namespace: str) -> None:
     with managed(server.url, namespace) as manager:
-        expected = given_tasks(manager, 1)
+        expected = create_tasks(manager, 1)
     module_sdk.configure(url=server.url, namespace=namespace, lookup_timeout_seconds=LOOKUP_SECONDS)
 
     server.stop()
     try:
-        then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
+        assert_lookup_fails_in_time(lambda: tasks.list_user_tasks(7, 3))
     finally:
         server.cont()
 
-    then_back(expected)
+    assert_recovers(expected)
 
 
-@pytest.mark.parametrize("hurt", HURTS)
-def test_a_bad_network_is_soft_and_heals(proxy: tuple[FaultProxy, str], namespace: str, hurt: str) -> None:
-    network, url = proxy
-    kind, how = HURTS[hurt]
-    with managed(url, namespace) as manager:
-        expected = given_tasks(manager, 20)
-        assert [row["id"] for row in tasks.list_user_tasks(7, 3)] == expected
-
-        network.set(kind, **how)
-        then_soft_and_in_time(lambda: tasks.list_user_tasks(7, 3))
-        then_soft_and_in_time(lambda: tasks.get_tasks_by_key_prefix("job.", 3))
-
-        network.set(Kind.NONE)
-        then_back(expected)
-
-
-@pytest.mark.parametrize("hurt", ["swallow", "delay"])
-def test_lookups_come_back_soon_after_the_breaker_has_opened(
-    proxy: tuple[FaultProxy, str], namespace: str, hurt: str
+@pytest.mark.parametrize("fault", FAULTS)
+def test_calls_on_a_bad_network_fail_in_time_and_recover(
+    proxy: tuple[FaultProxy, str], namespace: str, fault: str
 ) -> None:
     network, url = proxy
-    kind, how = HURTS[hurt]
+    kind, options = FAULTS[fault]
+    with managed(url, namespace) as manager:
+        expected = create_tasks(manager, 20)
+        assert [row["id"] for row in tasks.list_user_tasks(7, 3)] == expected
+
+        network.set(kind, **options)
+        assert_lookup_fails_in_time(lambda: tasks.list_user_tasks(7, 3))
+        assert_lookup_fails_in_time(lambda: tasks.get_tasks_by_key_prefix("job.", 3))
+
+        network.set(Kind.NONE)
+        assert_recovers(expected)
+
+
+@pytest.mark.parametrize("fault", ["swallow", "delay"])
+def test_lookups_recover_soon_after_the_network_although_the_breaker_is_open(
+    proxy: tuple[FaultProxy, str], namespace: str, fault: str
+) -> None:
+    network, url = proxy
+    kind, options = FAULTS[fault]
     with managed(url, namespace, lookup_seconds=0.3) as manager:
-        expected = given_tasks(manager, 3)
+        expected = create_tasks(manager, 3)
         for moment in (0.1, 0.5, 0.9):
             # The breaker pings each second, and the network heals in the middle of a ping.
-            network.set(kind, **how)
+            network.set(kind, **options)
             end = time.monotonic() + 3 + moment
             while time.monotonic() < end:
                 assert tasks.list_user_tasks(7, 3).error is not None
                 time.sleep(0.01)
             network.set(Kind.NONE)
             healed = time.monotonic()
-            then_back(expected)
-            assert time.monotonic() - healed < RECOVERY_SECONDS + GRACE_SECONDS
+            assert_recovers(expected)
+            assert time.monotonic() - healed < BREAKER_SECONDS + GRACE_SECONDS
 
 
 def test_a_lost_reply_and_a_retry_leave_one_active_task(proxy: tuple[FaultProxy, str], namespace: str) -> None:
     network, url = proxy
     with managed(url, namespace) as manager:
-        given_tasks(manager, 1)
+        create_tasks(manager, 1)
 
         network.set(Kind.SWALLOW)
-        lost = then_write_fails_in_time(manager, "lost")
+        lost = assert_write_fails_in_time(manager, "lost")
         network.set(Kind.NONE)
 
         again, created = manager.create(lost)
@@ -250,9 +252,9 @@ def test_a_lost_reply_and_a_retry_leave_one_active_task(proxy: tuple[FaultProxy,
 def test_a_lost_reply_is_retried_in_a_forked_child(proxy: tuple[FaultProxy, str], namespace: str) -> None:
     network, url = proxy
     with managed(url, namespace) as manager:
-        given_tasks(manager, 1)
+        create_tasks(manager, 1)
         network.set(Kind.SWALLOW)
-        lost = then_write_fails_in_time(manager, "lost")
+        lost = assert_write_fails_in_time(manager, "lost")
         network.set(Kind.NONE)
 
         def retry_and_end() -> None:
@@ -262,20 +264,20 @@ def test_a_lost_reply_is_retried_in_a_forked_child(proxy: tuple[FaultProxy, str]
 
         in_a_child(retry_and_end)
 
-        # The parent's connections are its own still, and it sees what the child did.
+        # The parent's connections must still work, and it must see the child's writes.
         assert [row["status"] for row in tasks.get_tasks_by_key("lost", 3)] == ["failed"]
         again, created = manager.create(new_task("lost"))
         assert created
         assert [row["id"] for row in tasks.get_tasks_by_key("lost", 3)] == [again.id, lost.id]
 
 
-@pytest.mark.parametrize("turn", range(2))
-def test_an_end_and_a_create_that_both_lose_their_reply(
-    proxy: tuple[FaultProxy, str], namespace: str, turn: int
+@pytest.mark.parametrize("end_first", [False, True])
+def test_an_end_and_a_create_that_both_lose_their_reply_can_be_retried(
+    proxy: tuple[FaultProxy, str], namespace: str, end_first: bool
 ) -> None:
     network, url = proxy
     with managed(url, namespace) as manager:
-        (first,) = given_tasks(manager, 1)
+        (first,) = create_tasks(manager, 1)
         second = new_task("job.0")
         calls: list[Callable[[], object]] = [
             lambda: manager.update(first, status="failed", error="lost"),
@@ -283,13 +285,13 @@ def test_an_end_and_a_create_that_both_lose_their_reply(
         ]
         with ThreadPoolExecutor(2) as threads:
             network.set(Kind.SWALLOW)
-            racing = [threads.submit(call) for call in calls[:: 1 if turn else -1]]
+            racing = [threads.submit(call) for call in calls[:: 1 if end_first else -1]]
             errors = [type(one.exception()) for one in racing]
             network.set(Kind.NONE)
         assert errors == [TaskBackendUnavailableError] * 2
 
-        # Whichever came first or, for want of a second connection, never arrived: the retries settle it, and nobody
-        # else has the key.
+        # Either call may have been first, and one may not have been sent because there was no second connection. The
+        # retries must complete both, and no other task may have the key.
         with contextlib.suppress(module_sdk.IllegalTransitionError):
             manager.update(first, status="failed", error="lost")
         again, created = manager.create(second)
@@ -303,7 +305,7 @@ def test_an_end_and_a_create_that_both_lose_their_reply(
 def test_a_lost_reply_to_an_end_is_recorded_once(proxy: tuple[FaultProxy, str], namespace: str) -> None:
     network, url = proxy
     with managed(url, namespace) as manager:
-        (task_id,) = given_tasks(manager, 1)
+        (task_id,) = create_tasks(manager, 1)
         manager.update(task_id, status="running")
 
         network.set(Kind.SWALLOW)
@@ -317,11 +319,11 @@ def test_a_lost_reply_to_an_end_is_recorded_once(proxy: tuple[FaultProxy, str], 
         assert manager.create(new_task("job.0"))[1]
 
 
-def test_failures_leak_nothing(proxy: tuple[FaultProxy, str], namespace: str) -> None:
+def test_failures_leak_no_thread_and_no_descriptor(proxy: tuple[FaultProxy, str], namespace: str) -> None:
     network, url = proxy
-    # Some drivers wait for a server that refuses until their time is up, hence the short one.
+    # Some drivers retry a refused connection until their deadline, so the deadline is short.
     with managed(url, namespace, breaker=False, lookup_seconds=0.1) as manager:
-        expected = given_tasks(manager, 1)
+        expected = create_tasks(manager, 1)
         process = psutil.Process()
 
         def fail(times: int) -> None:
@@ -329,9 +331,9 @@ def test_failures_leak_nothing(proxy: tuple[FaultProxy, str], namespace: str) ->
             for _ in range(times):
                 assert tasks.list_user_tasks(7, 3).error is not None
             network.set(Kind.NONE)
-            then_back(expected)
+            assert_recovers(expected)
 
-        # A manager may have as many threads as connections, which it starts when a call needs one more.
+        # A manager may have one thread per connection and starts them on demand, so start all of them first.
         fail(2 * manager.options.max_connections)
         threads, descriptors = threading.active_count(), process.num_fds()
         fail(40)

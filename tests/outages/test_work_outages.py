@@ -1,4 +1,4 @@
-"""Work goes on while the store is away, and is recorded when it is back (DESIGN.md, "running work")."""
+"""Work that runs while the store is away, and is recorded when the store is back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from module_sdk.testing import USER
 from tests.support.managers import FaultyManager
 from tests.support.sample_work import Gate, add, get, until_status
 
-ends = pytest.mark.parametrize("form", ["coroutine", "function"])
+each_form = pytest.mark.parametrize("form", ["coroutine", "function"])
 
 
 @pytest.fixture
 def faulty() -> Iterator[FaultyManager]:
-    """A store that can be told to fail, with user 7 of organization 3 bound."""
+    """Yield a store that can be made to fail, with user 7 of organization 3 bound."""
     manager = FaultyManager()
     module_sdk.configure(manager=manager)
     with module_sdk.session(user=USER):
@@ -32,7 +32,7 @@ def faulty() -> Iterator[FaultyManager]:
 
 
 class Outage:
-    """The store is away for changes to one status, so many times; `after` it has done them, or instead."""
+    """A hook that raises `error` for the first `times` changes to one status."""
 
     def __init__(self, status: str, times: int, error: type[TaskBackendError] = TaskBackendUnavailableError) -> None:
         self.status = status
@@ -47,27 +47,24 @@ class Outage:
             raise self.error("the store is away")
 
 
-@ends
-@pytest.mark.parametrize("place", ["before_update", "after_update"])
+@each_form
+@pytest.mark.parametrize("hook", ["before_update", "after_update"])
 @pytest.mark.parametrize("status", ["running", "completed"])
-def test_a_beginning_and_an_end_survive_an_outage(faulty: FaultyManager, status: str, place: str, form: str) -> None:
+def test_a_start_and_an_end_survive_an_outage(faulty: FaultyManager, status: str, hook: str, form: str) -> None:
     # given a store that fails this change three times, or makes it and loses the reply
     outage = Outage(status, 3)
-    setattr(faulty, place, outage)
+    setattr(faulty, hook, outage)
     gate = Gate("done")
     gate.opened.set()
 
-    # when
     view = tasks.wait(gate.submit(form, task_key="k"), 20)
 
-    # then
     assert outage.seen.is_set()
     assert (view["status"], view["result"], view["error"]) == ("completed", "done", None)
 
 
-@ends
-def test_the_end_of_a_failure_is_retried_too(faulty: FaultyManager, form: str) -> None:
-    # given
+@each_form
+def test_the_end_of_failed_work_is_also_retried(faulty: FaultyManager, form: str) -> None:
     faulty.before_update = Outage("failed", 2)
 
     async def coroutine() -> None:
@@ -77,14 +74,12 @@ def test_the_end_of_a_failure_is_retried_too(faulty: FaultyManager, form: str) -
     def function() -> None:
         raise ValueError("bad")
 
-    # when
     view = tasks.wait(tasks.run_background_sync(coroutine() if form == "coroutine" else "failing"), 20)
 
-    # then
     assert (view["status"], view["error"]) == ("failed", "ValueError: bad")
 
 
-def test_ends_that_came_during_an_outage_are_all_recorded(faulty: FaultyManager) -> None:
+def test_ends_during_an_outage_are_all_recorded(faulty: FaultyManager) -> None:
     # given twenty tasks that end while the store is away
     away = threading.Event()
     gates = [Gate(number) for number in range(20)]
@@ -99,46 +94,39 @@ def test_ends_that_came_during_an_outage_are_all_recorded(faulty: FaultyManager)
     for gate in gates:
         gate.opened.set()
 
-    # when
     away.clear()
 
-    # then
     assert [tasks.wait(task_id, 20)["result"] for task_id in ids] == list(range(20))
 
 
-@ends
+@each_form
 def test_an_end_that_the_store_refuses_for_a_while_is_retried(faulty: FaultyManager, form: str) -> None:
-    # given a store that answers, but cannot write: its disk is full, say
+    # given a store that answers but cannot write, for example because its disk is full
     refusal = Outage("completed", 3, TaskBackendError)
     faulty.before_update = refusal
     gate = Gate(None)
     gate.opened.set()
 
-    # when
     view = tasks.wait(gate.submit(form, task_key="k"), 20)
 
-    # then
     assert refusal.seen.is_set()
     assert (view["status"], view["error"]) == ("completed", None)
 
 
-@ends
+@each_form
 def test_a_result_that_the_store_refuses_fails_the_task_with_the_reason(faulty: FaultyManager, form: str) -> None:
-    # given
     faulty.before_update = Outage("completed", 1_000, TaskBackendError)
     gate = Gate("too much for this store")
     gate.opened.set()
 
-    # when
     view = tasks.wait(gate.submit(form, task_key="k"), 20)
 
-    # then
     assert (view["status"], view["result"]) == ("failed", None)
     assert view["error"] == "TaskBackendError: the store is away"
 
 
-def test_an_end_that_the_store_always_refuses_holds_up_no_other(faulty: FaultyManager) -> None:
-    # given a store that takes no failure, and completions at the second time
+def test_an_end_that_the_store_always_refuses_does_not_block_other_ends(faulty: FaultyManager) -> None:
+    # given a store that refuses every failure and the first two completions
     outages = [Outage("failed", 1_000_000, TaskBackendError), Outage("completed", 2, TaskBackendError)]
 
     def refuse(change: Change) -> None:
@@ -150,12 +138,10 @@ def test_an_end_that_the_store_always_refuses_holds_up_no_other(faulty: FaultyMa
     async def fail() -> None:
         raise ValueError("bad")
 
-    # when
     refused = tasks.run_background_sync(fail())
     assert outages[0].seen.wait(10)
     completed = [tasks.run_background_sync(nothing()) for _ in range(2)]
 
-    # then
     assert [tasks.wait(task_id, 20)["status"] for task_id in completed] == ["completed"] * 2
     assert get(faulty, refused).status == "running"
     tasks.shutdown(timeout_seconds=0)
@@ -166,44 +152,41 @@ async def nothing() -> None:
     pass
 
 
-@ends
-def test_work_that_cannot_be_recorded_as_running_for_long_does_not_run(
+@each_form
+def test_work_that_cannot_be_recorded_as_running_in_time_does_not_run(
     faulty: FaultyManager, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a store that stays away for longer than a beginning is worth waiting for
+    # given a store that stays away for longer than the start of work is retried
     monkeypatch.setattr("module_sdk.runner.recorder.BEGIN_SECONDS", 0.2)
     faulty.before_update = Outage("running", 1_000)
     gate = Gate()
     tasks.register("unbegun")(gate.function)
     coroutine = gate.coroutine()
 
-    # when
     task_id = tasks.run_background_sync(coroutine if form == "coroutine" else "unbegun")
 
-    # then
     view = tasks.wait(task_id, 20)
     assert (view["status"], view["error"]) == ("failed", "TaskBackendUnavailableError: the store is away")
     assert not gate.begun.is_set()
     coroutine.close()
 
 
-@ends
-def test_a_store_that_raises_what_it_should_not_neither_hangs_nor_leaks_the_work(
+@each_form
+def test_a_store_that_raises_an_unexpected_error_neither_hangs_nor_leaks_the_work(
     faulty: FaultyManager, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a manager that is not ours, and raises its own errors
+    # given an injected manager that raises its own errors
     def update(*_: Any, **fields: Any) -> None:
         raise OSError("not one of ours")
 
     monkeypatch.setattr(faulty, "update", update)
     gate = Gate()
-    tasks.register("foreign")(gate.function)
+    tasks.register("unexpected")(gate.function)
     coroutine = gate.coroutine()
 
-    # when
-    tasks.run_background_sync(coroutine if form == "coroutine" else "foreign")
+    tasks.run_background_sync(coroutine if form == "coroutine" else "unexpected")
 
-    # then shutting down has nothing to wait for
+    # then a shutdown has nothing to wait for
     runner = executor_of(module_sdk.facade.runtime.get_runtime()).runner()
     for _ in range(2_000):
         if not runner.runs:
@@ -215,7 +198,6 @@ def test_a_store_that_raises_what_it_should_not_neither_hangs_nor_leaks_the_work
 
 
 def test_a_cancel_whose_reply_was_lost_stops_the_work_when_it_is_repeated(faulty: FaultyManager) -> None:
-    # given
     stopped = threading.Event()
 
     async def work() -> None:
@@ -230,17 +212,14 @@ def test_a_cancel_whose_reply_was_lost_stops_the_work_when_it_is_repeated(faulty
     with pytest.raises(TaskBackendUnavailableError):
         tasks.cancel(task_id)
 
-    # when
-    moved = tasks.cancel(task_id)
+    cancelled = tasks.cancel(task_id)
 
-    # then
-    assert not moved
+    assert not cancelled
     assert stopped.wait(10)
     assert get(faulty, task_id).error == "cancelled"
 
 
 def test_progress_that_cannot_be_stored_raises_in_the_work(faulty: FaultyManager) -> None:
-    # given
     def away(change: Change) -> None:
         if "progress" in change.fields and "status" not in change.fields:
             raise TaskBackendUnavailableError("the store is away")
@@ -251,11 +230,10 @@ def test_progress_that_cannot_be_stored_raises_in_the_work(faulty: FaultyManager
         try:
             await tasks.current().update_progress(0.5)
         except TaskBackendUnavailableError:
-            return "told"
-        return "not told"
+            return "raised"
+        return "not raised"
 
-    # then
-    assert tasks.wait(tasks.run_background_sync(work()), 10)["result"] == "told"
+    assert tasks.wait(tasks.run_background_sync(work()), 10)["result"] == "raised"
 
 
 def test_shutting_down_while_the_store_is_away_ends_in_time(
@@ -270,10 +248,9 @@ def test_shutting_down_while_the_store_is_away_ends_in_time(
 
     faulty.before_update = away
 
-    # when
     tasks.shutdown(timeout_seconds=0.05)
 
-    # then nothing is said that is not so
+    # then the tasks are still recorded as running, and the log reports it
     assert [get(faulty, task_id).status for task_id in ids] == ["running", "running"]
     assert "could not be recorded as interrupted" in caplog.text
     for gate in gates:
@@ -290,14 +267,13 @@ def test_an_outage_during_a_submission_leaves_nothing_running(faulty: FaultyMana
     with pytest.raises(TaskBackendUnavailableError):
         tasks.run_background_sync(add(1, 2))
 
-    # then other work goes on
+    # then other work can run
     assert tasks.wait(tasks.run_background_sync(add(1, 2)), 10)["result"] == 3
 
 
-def test_cancelled_work_that_reports_progress_is_told_so(faulty: FaultyManager) -> None:
-    # given
+def test_cancelled_work_that_reports_progress_gets_an_error(faulty: FaultyManager) -> None:
     gate = Gate()
-    told: list[Exception] = []
+    raised: list[Exception] = []
 
     @tasks.register("reporting")
     def work() -> None:
@@ -305,17 +281,15 @@ def test_cancelled_work_that_reports_progress_is_told_so(faulty: FaultyManager) 
         try:
             tasks.current().update_progress(0.5)
         except TaskCancelledError as error:
-            told.append(error)
+            raised.append(error)
             raise
 
     task_id = tasks.run_background_sync("reporting")
     assert gate.begun.wait(10)
 
-    # when
     assert tasks.cancel(task_id)
     gate.opened.set()
     tasks.shutdown()
 
-    # then
-    assert len(told) == 1
+    assert len(raised) == 1
     assert get(faulty, task_id).error == "cancelled"

@@ -1,4 +1,4 @@
-"""The example of a third-party backend passes the contract where only the two wheels are installed."""
+"""The example of a third-party backend passes the contract with only the two wheels installed."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def environment(built_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.timeout(900)
-def test_the_suite_is_green_on_the_installed_wheels(environment: Environment, tmp_path: Path) -> None:
-    # given the author's tests, in a folder that has nothing else, and what they import
+def test_the_example_passes_the_suite_with_the_installed_wheels(environment: Environment, tmp_path: Path) -> None:
+    # given a folder with only the author's tests, which import the installed packages
     shutil.copytree(EXAMPLE / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     files = environment.run("python", "-I", "-c", WHERE).split()
     assert all(Path(file).is_relative_to(environment.site_packages) for file in files)
 
-    # when they are run, where time is dear as the sample that the suite offers
+    # when they are run, outside CI in the quick tier
     tier = "core" if os.environ.get("CI") == "true" else "quick"
     output = environment.run(
         "pytest", "-p", "module_sdk_contract", "--tb=short", f"--contract-tier={tier}", cwd=tmp_path
     )
 
-    # then every clause is green, but for what DuckDB cannot do
+    # then every clause passes, except for the deviation of DuckDB
     assert "contract of tests/test_contract.py::TestDuckDB" in output
     assert "deviation: SEE-07" in output
     assert "failed:" not in output
     assert "unknown:" not in output
 
 
-def test_the_scheme_is_installed(environment: Environment, tmp_path: Path) -> None:
+def test_the_command_line_serves_the_scheme_of_the_example(environment: Environment, tmp_path: Path) -> None:
     environment.run("module-sdk", "--url", "duckdb:///tasks.duckdb", "setup", cwd=tmp_path)
-    found = environment.run("module-sdk", "--url", "duckdb:///tasks.duckdb", "doctor", cwd=tmp_path)
+    printed = environment.run("module-sdk", "--url", "duckdb:///tasks.duckdb", "doctor", cwd=tmp_path)
 
-    assert "DuckDB" in found
+    assert "DuckDB" in printed
     assert (tmp_path / "tasks.duckdb").is_file()

@@ -1,6 +1,6 @@
-"""`module-sdk new-backend`: what it writes, what it refuses, and what the contract says of a skeleton.
+"""`module-sdk new-backend`: the files that it writes, the names that it refuses, and the report on a skeleton.
 
-That a skeleton becomes green once its methods are written is what docs/write-a-backend.md does (`test_docs.py`).
+`test_docs.py` checks that a skeleton passes once its methods are written, by following docs/write-a-backend.md.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_it_writes_a_distribution_and_says_what_comes_next(command_line: CommandLine) -> None:
-    said = command_line.succeed("new-backend", "my-db2")
+def test_new_backend_writes_a_distribution_and_prints_the_next_step(command_line: CommandLine) -> None:
+    printed = command_line.succeed("new-backend", "my-db2")
 
     project = command_line.home / "module-sdk-my-db2"
     assert (
-        said
+        printed
         == f"{project.name} is written; what is left to do: cd {project.name} && pip install -e '.[test]' && pytest\n"
     )
     written = contents(project)
@@ -80,7 +80,7 @@ def test_the_skeleton_has_every_primitive_of_the_base_class(command_line: Comman
         ("contract", "the package module_sdk_contract is installed"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(command_line: CommandLine, name: str, words: str) -> None:
+def test_an_impossible_name_is_refused(command_line: CommandLine, name: str, words: str) -> None:
     line = command_line.fail("new-backend", name)
 
     assert "name" in line
@@ -88,7 +88,7 @@ def test_a_name_that_cannot_be_is_refused(command_line: CommandLine, name: str, 
     assert list(command_line.home.iterdir()) == []
 
 
-def test_a_folder_that_exists_stays_as_it_is(command_line: CommandLine) -> None:
+def test_an_existing_folder_is_not_changed(command_line: CommandLine) -> None:
     command_line.succeed("new-backend", LONGEST)
     before = contents(command_line.home)
 
@@ -98,7 +98,7 @@ def test_a_folder_that_exists_stays_as_it_is(command_line: CommandLine) -> None:
     assert contents(command_line.home) == before
 
 
-def test_the_folder_to_write_into_can_be_chosen_and_must_be_there(command_line: CommandLine) -> None:
+def test_the_parent_folder_can_be_chosen_and_must_exist(command_line: CommandLine) -> None:
     (command_line.home / "plugins").mkdir()
     command_line.succeed("new-backend", "mydb", "--folder", "plugins")
 
@@ -106,11 +106,11 @@ def test_the_folder_to_write_into_can_be_chosen_and_must_be_there(command_line: 
     assert "the folder nowhere does not exist" in command_line.fail("new-backend", "mydb", "--folder", "nowhere")
 
 
-def test_the_skeleton_is_as_clean_as_our_own_code(command_line: CommandLine) -> None:
+def test_the_skeleton_passes_the_checks_of_this_repository(command_line: CommandLine) -> None:
     command_line.succeed("new-backend", "mydb")
 
     for check in (
-        # An import inside a function is what keeps the driver away from those who do not use it.
+        # The skeleton imports the driver inside a function, so that users without it can load the plugin.
         ["ruff", "check", "--config", ROOT / "pyproject.toml", "--ignore", "PLC0415", "."],
         ["ruff", "format", "--config", ROOT / "pyproject.toml", "--check", "."],
         ["mypy", "--strict", "--config-file=", "module_sdk_mydb", "tests"],
@@ -126,7 +126,7 @@ def test_the_skeleton_is_as_clean_as_our_own_code(command_line: CommandLine) -> 
 
 
 @pytest.mark.timeout(300)
-def test_the_contract_of_a_skeleton_says_clause_by_clause_what_is_left(
+def test_the_report_on_a_skeleton_says_per_clause_which_method_is_missing(
     environment: Environment, tmp_path: Path
 ) -> None:
     # given a skeleton made by the installed command, installed as its author would
@@ -144,7 +144,7 @@ def test_the_contract_of_a_skeleton_says_clause_by_clause_what_is_left(
         check=False,
     )
 
-    # then it ran to its end, and every clause has a verdict
+    # then the run is complete, and the clauses have their verdicts
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     (report,) = (json.loads(path.read_text()) for path in (project / "report").rglob("report.json"))
     assert report["level"] == "PARTIAL"
@@ -153,6 +153,6 @@ def test_the_contract_of_a_skeleton_says_clause_by_clause_what_is_left(
     failed = {name: clause["failures"] for name, clause in clauses.items() if clause["verdict"] == "failed"}
     assert len(failed) > 90
     assert {name for name, failures in failed.items() if "is not written yet" not in "".join(failures)} == set()
-    # and the closing lines name the primitives and who waits for them
+    # and the summary names the missing primitives and the clauses that wait for them
     assert "not written yet: store_create; clauses that wait for it: " in done.stdout
     assert "not written yet: store_import; clauses that wait for it: " in done.stdout

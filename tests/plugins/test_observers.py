@@ -1,4 +1,4 @@
-"""Observers are told of failed lookups and changed tasks, and can break neither (clause FAIL-11)."""
+"""Observers are called for failed lookups and changed tasks, and cannot break either (clause FAIL-11)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from module_sdk.errors import ConfigurationError
 from module_sdk.plugins.observers import GROUP
 from module_sdk.testing import World
 from tests.support.distributions import install
-from tests.support.managers import ForeignManager, raising
+from tests.support.managers import InjectedManager, raising
 
 Seen = list[tuple[Any, ...]]
 
 
 class Marked:
-    """Its hooks are marked, as pluggy's documentation shows."""
+    """An observer whose hooks are marked, as pluggy's documentation shows."""
 
     def __init__(self) -> None:
         self.seen: Seen = []
@@ -34,7 +34,7 @@ class Marked:
 
 
 class Unmarked:
-    """Functions of the right names are enough, and need not take every argument."""
+    """An observer without marks: methods with the names of hooks are enough, and may omit arguments."""
 
     def __init__(self) -> None:
         self.seen: Seen = []
@@ -58,18 +58,15 @@ async def work() -> None:
     await tasks.current().update_progress(0.5)
 
 
-def test_an_observer_is_told_of_a_failed_lookup_and_of_every_stored_change(memory: World) -> None:
-    # given
+def test_an_observer_is_called_for_a_failed_lookup_and_every_stored_change(memory: World) -> None:
     marked, unmarked = Marked(), Unmarked()
     module_sdk.register_observer(marked)
     module_sdk.register_observer(unmarked)
 
-    # when
     task_id = tasks.run_background_sync(work())
     tasks.wait(task_id, 10)
     failed = tasks.list_user_tasks(True)
 
-    # then
     assert marked.seen == [
         (task_id, "created", "pending"),
         (task_id, "running", "running"),
@@ -83,17 +80,14 @@ def test_an_observer_is_told_of_a_failed_lookup_and_of_every_stored_change(memor
 def test_an_observer_that_raises_breaks_neither_the_call_nor_the_next_observer(
     memory: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given
     module_sdk.register_observer(Raising())
     after = Unmarked()
     module_sdk.register_observer(after)
 
-    # when
     view = tasks.wait(tasks.run_background_sync(work()), 10)
-    module_sdk.configure(manager=ForeignManager(raising(OSError("down"))))
+    module_sdk.configure(manager=InjectedManager(raising(OSError("down"))))
     result = tasks.get_tasks_by_key("k")
 
-    # then
     assert view["status"] == "completed"
     assert isinstance(result.error, OSError)
     assert after.seen[-1] == (result.error,)
@@ -101,31 +95,25 @@ def test_an_observer_that_raises_breaks_neither_the_call_nor_the_next_observer(
     assert "observer" in caplog.text
 
 
-def test_a_second_submission_of_a_held_key_is_no_change(memory: World) -> None:
-    # given
-    seen = Unmarked()
-    module_sdk.register_observer(seen)
+def test_a_submission_of_a_key_that_has_a_holder_is_not_a_change(memory: World) -> None:
+    observer = Unmarked()
+    module_sdk.register_observer(observer)
     holder, _ = memory.manager.create(module_sdk.Task.new(user_id=7, organization_id=3, module="m", task_key="k"))
 
-    # when
     assert tasks.run_background_sync(work(), task_key="k") == holder.id
 
-    # then
-    assert seen.seen == []
+    assert observer.seen == []
 
 
-def test_unregistering_ends_it_and_an_unknown_observer_is_passed_over(memory: World) -> None:
-    # given
+def test_an_unregistered_observer_is_not_called_and_an_unknown_one_is_ignored(memory: World) -> None:
     observer = Marked()
     module_sdk.register_observer(observer)
     module_sdk.register_observer(observer)
 
-    # when
     module_sdk.unregister_observer(observer)
     module_sdk.unregister_observer(Marked())
     tasks.list_user_tasks(True)
 
-    # then
     assert observer.seen == []
 
 
@@ -134,7 +122,7 @@ def test_unregistering_ends_it_and_an_unknown_observer_is_passed_over(memory: Wo
     [{}, {"module_sdk_lookup_fail": lambda self: None}, {"module_sdk_lookup_failed": lambda self, colour: None}],
     ids=["no hook", "unknown hook", "unknown argument"],
 )
-def test_what_is_not_an_observer_is_refused(attributes: dict[str, Any]) -> None:
+def test_an_object_without_a_valid_hook_is_refused(attributes: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="hook"):
         module_sdk.register_observer(type("Observer", (), attributes)())
 
@@ -148,7 +136,7 @@ evil = Evil()
 """
 
 
-def test_installed_observers_are_told_too_and_broken_ones_are_left_out(
+def test_installed_observers_are_called_and_broken_ones_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # given installed observers, all but one of them broken
@@ -163,11 +151,9 @@ def test_installed_observers_are_told_too_and_broken_ones_are_left_out(
     install(tmp_path, monkeypatch, "watchers", modules, {GROUP: entries})
     module_sdk.configure(url=None)
 
-    # when
     tasks.list_user_tasks(1)
     tasks.get_tasks_by_key("k")
 
-    # then
     import good_observer  # type: ignore[import-not-found]  # noqa: PLC0415  # installed by this test
 
     assert good_observer.seen == ["list_user_tasks", "get_tasks_by_key"]
@@ -175,8 +161,8 @@ def test_installed_observers_are_told_too_and_broken_ones_are_left_out(
         assert f"the observer {broken} is left out" in caplog.text
 
 
-def test_an_observer_that_looks_up_itself_does_no_harm(memory: World) -> None:
-    # given an observer that asks for more when a task changes, and whose own lookup fails
+def test_an_observer_may_make_lookups_itself_even_failing_ones(memory: World) -> None:
+    # given an observer that makes a failing lookup for every change of a task, and another one for every failure
     answers: list[Any] = []
 
     class Curious:
@@ -189,15 +175,12 @@ def test_an_observer_that_looks_up_itself_does_no_harm(memory: World) -> None:
     row_user = 7
     module_sdk.register_observer(Curious())
 
-    # when
     tasks.wait(tasks.run_background_sync(work()), 10)
 
-    # then
     assert len(answers) == 8
 
 
-def test_what_an_observer_changes_in_a_row_stays_with_it(memory: World) -> None:
-    # given
+def test_a_row_that_an_observer_changes_is_unchanged_for_the_others(memory: World) -> None:
     class Spoiling:
         def module_sdk_task_changed(self, row: dict[str, Any]) -> None:
             row.clear()
@@ -213,10 +196,8 @@ def test_what_an_observer_changes_in_a_row_stays_with_it(memory: World) -> None:
     tasks.subscribe(spoil)
     tasks.subscribe(events.append)
 
-    # when
     task_id = tasks.run_background_sync(work())
     tasks.wait(task_id, 10)
 
-    # then
     assert len(after.seen) == 4
     assert {event["row"]["id"] for event in events} == {task_id}

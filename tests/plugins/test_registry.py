@@ -1,4 +1,4 @@
-"""Backends come in through entry points, each by itself (clauses DISC-01, 02)."""
+"""Backends are found through entry points and loaded one at a time (clauses DISC-01, 02)."""
 
 from __future__ import annotations
 
@@ -47,23 +47,19 @@ def test_an_installed_backend_serves_its_scheme(
     scheme = name.replace("_", "-")
     install(tmp_path, monkeypatch, "served", {name: source}, {GROUP: {scheme: f"{name}{attribute}"}})
 
-    # when
     module_sdk.configure(url=f"{scheme}://somewhere", timeout_seconds=3)
 
-    # then
     assert tasks.list_user_tasks(1).error is None
 
 
-def test_only_the_entry_of_the_scheme_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_backend_of_the_scheme_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given two installed backends, one of which cannot be imported
     modules = {"wanted_backend": GOOD, "broken_backend": "raise OSError('no such device')"}
     entries = {"wanted": "wanted_backend", "broken": "broken_backend"}
     install(tmp_path, monkeypatch, "pair", modules, {GROUP: entries})
 
-    # when
     module_sdk.configure(url="wanted://")
 
-    # then
     assert "wanted_backend" in sys.modules
     assert "broken_backend" not in sys.modules
     with pytest.raises(ConfigurationError, match="broken_backend, cannot be loaded: OSError: no such device"):
@@ -71,20 +67,18 @@ def test_only_the_entry_of_the_scheme_is_imported(tmp_path: Path, monkeypatch: p
     assert tasks.list_user_tasks(1).error is None
 
 
-def test_one_scheme_claimed_twice_is_refused_by_both_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given
+def test_the_error_for_a_scheme_of_two_backends_names_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("first", "second"):
         install(
             tmp_path / name, monkeypatch, f"{name}-dist", {f"{name}_claim": GOOD}, {GROUP: {"twice": f"{name}_claim"}}
         )
 
-    # then
     with pytest.raises(ConfigurationError, match=r"first_claim of first-dist and second_claim of second-dist"):
         module_sdk.configure(url="twice://")
     assert not {"first_claim", "second_claim"} & set(sys.modules)
 
 
-def test_one_module_claimed_by_two_distributions_is_refused_too(
+def test_a_scheme_that_two_distributions_map_to_one_module_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("fork", "original"):
@@ -93,28 +87,24 @@ def test_one_module_claimed_by_two_distributions_is_refused_too(
         module_sdk.configure(url="same-module://")
 
 
-def test_a_distribution_listed_twice_is_no_conflict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_distribution_that_is_listed_twice_is_not_a_conflict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # given an editable install beside a wheel of the same distribution
     for folder in ("wheel", "editable"):
         install(
             tmp_path / folder, monkeypatch, "listed", {"listed_backend": GOOD}, {GROUP: {"listed": "listed_backend"}}
         )
 
-    # then
     module_sdk.configure(url="listed://")
     assert tasks.list_user_tasks(1).error is None
 
 
-def test_a_plugin_of_two_schemes_is_one_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given
+def test_a_plugin_of_two_schemes_is_registered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = {"schemea": "both_backend", "schemeb": "both_backend"}
     install(tmp_path, monkeypatch, "both", {"both_backend": GOOD}, {GROUP: entries})
     registry = Registry()
 
-    # when
     managers = [registry.open_manager(f"{scheme}://", {}) for scheme in entries]
 
-    # then
     assert [str(manager.url) for manager in managers] == ["schemea://", "schemeb://"]
     assert registry.hooks_for("schemea") is registry.hooks_for("schemeb")
 
@@ -137,29 +127,31 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_plugin_is_named_with_what_is_wrong(
+def test_the_error_for_a_broken_plugin_names_it_and_the_reason(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given
     source, reason = BROKEN[case]
     name = f"broken_{case.replace(' ', '_')}"
     scheme = name.replace("_", "-")
     install(tmp_path, monkeypatch, name, {name: source}, {GROUP: {scheme: name}})
 
-    # then
     with pytest.raises(ConfigurationError, match=reason) as refused:
         module_sdk.configure(url=f"{scheme}://host")
     assert scheme in str(refused.value)
     module_sdk.configure(url="memory://")
 
 
-def test_an_entry_that_names_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point_of_a_module_that_does_not_exist_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(tmp_path, monkeypatch, "absent", {}, {GROUP: {"absent": "no_such_module:thing"}})
     with pytest.raises(ConfigurationError, match="no_such_module:thing, cannot be loaded"):
         module_sdk.configure(url="absent://")
 
 
-def test_the_driver_of_a_known_store_is_asked_for_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_backend_without_its_driver_reaches_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given a backend whose hook finds that its driver is not installed
     source = """
     from module_sdk.backends import ConfigurationError
@@ -169,7 +161,7 @@ def test_the_driver_of_a_known_store_is_asked_for_by_its_extra(tmp_path: Path, m
     """
     install(tmp_path, monkeypatch, "driverless", {"driverless": source}, {GROUP: {"driverless": "driverless"}})
 
-    # then the hook's own words reach the caller, in a lookup too
+    # then the message of the hook reaches the caller, even of a lookup
     monkeypatch.setenv("MODULE_SDK_TASKS_URL", "driverless://host")
     assert "module-sdk[postgres]" in str(tasks.list_user_tasks(1).error)
 
@@ -180,7 +172,7 @@ DRIVERS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "redis": (("redis",), ["redis", "rediss", "valkey", "valkeys"]),
     "mongo": (("pymongo",), ["mongodb", "mongodb+srv"]),
 }
-"""The modules and the schemes of each extra."""
+"""The driver modules and the URL schemes of each extra."""
 
 WITHOUT_DRIVER = """
 import sys
@@ -202,38 +194,36 @@ assert module_sdk.tasks.list_user_tasks(7, 3).error is None
 
 
 @pytest.mark.parametrize("extra", DRIVERS)
-def test_each_of_our_stores_names_the_extra_that_brings_its_driver(extra: str) -> None:
+def test_each_store_without_its_driver_names_the_extra_to_install(extra: str) -> None:
     # given an interpreter in which the driver is not installed
     modules, schemes = DRIVERS[extra]
 
-    # when
-    told = subprocess.run(
+    messages = subprocess.run(
         [sys.executable, "-c", WITHOUT_DRIVER, ",".join(modules), ",".join(schemes)],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
 
-    # then each says what to do, and other stores go on
-    assert len(told) == len(schemes)
-    assert [line for line in told if f"pip install 'module-sdk[{extra}]'" not in line or "s3cret" in line] == []
+    # then each message names the extra and no password, and other stores still work
+    assert len(messages) == len(schemes)
+    assert [line for line in messages if f"pip install 'module-sdk[{extra}]'" not in line or "s3cret" in line] == []
 
 
-def test_a_plugin_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given
+def test_a_plugin_that_could_not_be_loaded_is_loaded_by_a_later_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(tmp_path, monkeypatch, "mended", {}, {GROUP: {"mended": "mended_backend"}})
     with pytest.raises(ConfigurationError):
         module_sdk.configure(url="mended://")
 
-    # when
     write(tmp_path / "more", "mended-part", {"mended_backend": GOOD}, {})
     monkeypatch.syspath_prepend(str(tmp_path / "more"))
 
-    # then
     module_sdk.configure(url="mended://")
 
 
-def test_options_reach_the_backend_split_into_common_and_its_own(
+def test_a_backend_receives_common_options_separately_from_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a backend that knows one option of its own
@@ -254,19 +244,17 @@ def test_options_reach_the_backend_split_into_common_and_its_own(
 
     own: dict[str, Any] = {"colour": "blue"}
 
-    # when
     manager = module_sdk.open_manager("optional://h/p?a=1&namespace=shop&b=%20", **own, max_connections=3)
 
-    # then
     assert manager.colour == "blue"  # type: ignore[attr-defined]  # the plugin's own class
     assert manager.given.namespace == "shop"  # type: ignore[attr-defined]
     assert manager.given.max_connections == 3  # type: ignore[attr-defined]
     assert manager.given_url == "optional://h/p?a=1&b=+"  # type: ignore[attr-defined]
     with pytest.raises(ConfigurationError, match="unknown option 'size'; this backend knows colour"):
-        module_sdk.open_manager("optional://", size=3)  # type: ignore[call-arg]  # what is refused
+        module_sdk.open_manager("optional://", size=3)  # type: ignore[call-arg]  # the refused option
 
 
-def test_a_parameter_that_a_store_does_not_know_is_refused() -> None:
+def test_refuse_query_refuses_parameters_but_not_the_namespace() -> None:
     StoreURL.parse("memory://it?namespace=shop").refuse_query()
     with pytest.raises(ConfigurationError, match="the URL of memory:// has parameters"):
         StoreURL.parse("memory://it?namespace=shop&nosuch=1").refuse_query()
@@ -280,6 +268,6 @@ def test_a_parameter_that_a_store_does_not_know_is_refused() -> None:
         ("nowhere", "must look like sqlite:///tasks.db"),
     ],
 )
-def test_a_wrong_scheme_is_told_how_to_mend_it(url: str, message: str) -> None:
+def test_the_error_for_a_wrong_scheme_says_how_to_correct_it(url: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         module_sdk.open_manager(url)

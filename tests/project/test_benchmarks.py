@@ -1,4 +1,4 @@
-"""What the benchmarks compare does the same work: the references return the rows that the facade returns."""
+"""The benchmarks compare code that does the same work: references return the rows that the facade returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ FIXTURES = {"postgresql": "postgresql_url", "mariadb": "mariadb_url", "redis": "
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     if request.param == "mariadb":
-        pytest.importorskip("MySQLdb", reason="mysqlclient needs a compiler, so it is tested where it is installed")
+        pytest.importorskip(
+            "MySQLdb", reason="mysqlclient needs a compiler, so it is tested only where it is installed"
+        )
     if request.param in FIXTURES:
         url = request.getfixturevalue(FIXTURES[request.param])
     else:
@@ -36,26 +38,26 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_references_find_the_rows_that_the_facade_finds(store: Filled) -> None:
-    # given what the generator made
-    every = [task.to_row() for task in Dataset(SIZE).tasks()]
-    newest_first = sorted(every, key=lambda row: (row["created_at"], row["id"]), reverse=True)
-    asked = 0
+    # given the generated tasks
+    every_row = [task.to_row() for task in Dataset(SIZE).tasks()]
+    newest_first = sorted(every_row, key=lambda row: (row["created_at"], row["id"]), reverse=True)
+    compared = 0
     for lookup in LOOKUPS:
         for found in GROUP_SIZES:
             for argument in store.dataset.arguments(lookup, found)[:3]:
                 for organization in ORGANIZATIONS:
-                    # when both are asked
+                    # when the facade and the reference make the same lookup
                     ours = getattr(tasks, lookup)(argument, organization)
                     theirs = getattr(store.reference, lookup)(argument, organization)
 
-                    # then both answer with exactly the matching rows
+                    # then both return exactly the matching rows
                     expected = [row for row in newest_first if matches(row, lookup, argument, organization)]
                     assert ours.error is None
                     assert ours == expected
                     assert theirs == expected
                     assert len(expected) == found
-                    asked += 1
-    assert asked > 50
+                    compared += 1
+    assert compared > 50
 
 
 def matches(row: Mapping[str, object], lookup: str, argument: int | str, organization: int) -> bool:
@@ -75,16 +77,16 @@ def test_references_write_what_the_manager_reads(store: Filled) -> None:
     manager, reference = store.manager, store.reference
 
     # when the reference creates a task, then the manager finds its row
-    created, won = reference.create(NewTask(77, 3, "benchmark.key"))
-    assert won
+    created, is_new = reference.create(NewTask(77, 3, "benchmark.key"))
+    assert is_new
     assert manager.get_tasks_by_key("benchmark.key", 3) == [created]
 
-    # and the key is held, for both
-    holder, won = reference.create(NewTask(78, 3, "benchmark.key"))
-    assert (holder, won) == (created, False)
+    # and the key is taken, for both
+    holder, is_new = reference.create(NewTask(78, 3, "benchmark.key"))
+    assert (holder, is_new) == (created, False)
     assert not manager.create(Task.new(user_id=78, organization_id=3, module="m", task_key="benchmark.key"))[1]
 
-    # when it writes progress, then the time has risen and nothing else has changed
+    # when the reference writes progress, then only the progress and `updated_at` have changed
     before = manager.get(running.task_id)
     assert before is not None
     row = reference.update_progress(running.task_id, running.organization_id, 0.75)
@@ -94,7 +96,7 @@ def test_references_write_what_the_manager_reads(store: Filled) -> None:
     assert after.updated_at > before.updated_at
     assert (after.progress, after.checkpoint) == (0.75, before.checkpoint)
 
-    # when it completes the task, then the key is free and the result is there
+    # when the reference completes the task, then the key is free and the result is stored
     row = reference.complete(running.task_id, running.organization_id, RESULT)
     ended = manager.get(running.task_id)
     assert ended is not None
@@ -105,14 +107,14 @@ def test_references_write_what_the_manager_reads(store: Filled) -> None:
 
 
 def test_the_reference_in_memory_reads_what_it_wrote() -> None:
-    # given a reference of its own, since nothing but a manager sees a manager's memory
+    # given a reference with its own memory, because only a manager sees the memory of a manager
     with filled(RunningStore("memory", "memory://"), SIZE) as store:
         reference = store.reference
         running = store.dataset.active[0]
 
-        # when it creates, finds the key held, writes progress and completes, then its lookups show each step
-        created, won = reference.create(NewTask(77, 3, "benchmark.key"))
-        assert won
+        # when it creates a task, refuses its key, writes progress and completes, then its lookups return each change
+        created, is_new = reference.create(NewTask(77, 3, "benchmark.key"))
+        assert is_new
         assert reference.create(NewTask(78, 3, "benchmark.key")) == (created, False)
         assert reference.get_tasks_by_key("benchmark.key", 3) == [created]
         row = reference.update_progress(running.task_id, running.organization_id, 0.75)
@@ -122,15 +124,15 @@ def test_the_reference_in_memory_reads_what_it_wrote() -> None:
         assert reference.create(NewTask(77, running.organization_id, running.task_key))[1]
 
 
-def test_the_command_writes_what_it_measured(tmp_path: Path) -> None:
-    # when one store is measured, as shortly as can be
+def test_the_command_writes_its_measurements(tmp_path: Path) -> None:
+    # when one store is measured for as short a time as possible
     short = ["--store", "sqlite", "--size", "1000", "--rounds", "1", "--load-seconds", "0.5", "--import-size", "1000"]
     parts = [word for part in ("lookups", "writes", "callers", "threads", "import") for word in ("--part", part)]
     command = [sys.executable, "-m", "benchmarks", *short, *parts, "--output", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
-    # then its results name the machine, hold each variant of each case, and say which bounds are met
+    # then the results name the machine, contain each variant of each case, and say which bounds are met
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["machine"]["cores"] > 0
     (found,) = results["findings"]
@@ -149,7 +151,7 @@ def test_the_command_writes_what_it_measured(tmp_path: Path) -> None:
     assert "## sqlite" in report
 
 
-def test_the_command_refuses_a_store_that_it_does_not_know(tmp_path: Path) -> None:
+def test_the_command_refuses_an_unknown_store(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--store", "papyrus", "--output", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -19,13 +19,13 @@ from tests.support.environments import ROOT, Environment
 
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 INSTALLING: Final = [ROOT / "docs" / "write-a-backend.md"]
-"""Their reader installs into an environment of their own, and runs the contract suite there some times."""
+"""Documents whose examples install packages; they need a separate environment and run the contract suite there."""
 PROMPT: Final = "$ "
 ANYTHING: Final = "…"
 
 
 def run_console(example: Example) -> str | None:
-    """Run the commands of a console block; what is wrong, if anything is."""
+    """Run the commands of a console block, and return what is wrong, or None."""
     commands = re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]
     if not commands:
         return f"a console block has no line that begins with {PROMPT!r}"
@@ -47,7 +47,7 @@ def run_console(example: Example) -> str | None:
 
 
 class PythonBlocks:
-    """Runs a block, or puts it into the file that it names."""
+    """An evaluator that writes a block to the file that it names, or runs a block that names none."""
 
     def __init__(self) -> None:
         self.run = PythonEvaluator()
@@ -61,7 +61,7 @@ SYBIL: Final = Sybil([CodeBlockParser("python", PythonBlocks()), CodeBlockParser
 
 
 def run_document(path: Path) -> int:
-    """Run every block, in order, in one namespace; how many there were."""
+    """Run every block of a document, in order and in one namespace, and return the number of blocks."""
     examples = list(SYBIL.parse(path))
     for example in examples:
         example.evaluate()
@@ -70,7 +70,7 @@ def run_document(path: Path) -> int:
 
 @pytest.fixture(autouse=True)
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Someone who has installed the package, with nothing configured and an empty home as working folder."""
+    """Imitate a reader who has installed the package, with no settings and an empty home as the working folder."""
     for name in os.environ:
         if name.startswith(("MODULE_SDK_", "XDG_")):
             monkeypatch.delenv(name)
@@ -79,17 +79,17 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def named(path: Path) -> str:
+def relative_name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path not in INSTALLING], ids=named)
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path not in INSTALLING], ids=relative_name)
 def test_the_examples_of_a_document_work(path: Path) -> None:
     run_document(path)
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", INSTALLING, ids=named)
+@pytest.mark.parametrize("path", INSTALLING, ids=relative_name)
 def test_the_examples_of_a_document_that_installs_work(
     path: Path, built_wheel: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_block_that_raises_fails() -> None:
         run_document(write("```python\n1 / 0\n```\n"))
 
 
-def test_a_console_block_runs_its_commands_and_compares_what_is_shown() -> None:
+def test_a_console_block_runs_its_commands_and_compares_their_output() -> None:
     page = write("```console\n$ echo one; echo 2 two\none\n… two\n$ true\n```\n```sh\nfalse\n```\n")
     assert run_document(page) == 1
 
@@ -129,7 +129,7 @@ def test_a_console_block_that_is_wrong_fails(block: str) -> None:
         run_document(write(f"```console\n{block}\n```\n"))
 
 
-def test_a_block_that_names_a_file_goes_there() -> None:
+def test_a_block_that_names_a_file_is_written_to_it() -> None:
     page = write(
         "```python\n# one.py\nimport re\n\n\nclass One:\n    x = 1\n\n    def f(self):\n        return 1\n```\n"
         "```python\n# one.py, in One\nimport os\n\nx = 2\n\n\ndef f(self):\n    return os.sep\n\n\n"

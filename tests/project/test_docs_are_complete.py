@@ -1,4 +1,4 @@
-"""The documents name everything that the code offers, with the parameters and defaults that it has."""
+"""The documents name every public name, setting and store, with the parameters and defaults of the code."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def shape(call: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
     return [(each.name, each.kind, each.default) for each in inspect.signature(call).parameters.values()]
 
 
-def test_the_calls_of_the_reference_take_what_it_says() -> None:
-    # given the calls in its tables, and the components
+def test_the_calls_of_the_reference_have_the_documented_parameters() -> None:
+    # given the calls in the tables of the reference, and the components
     text = (ROOT / "docs" / "reference.md").read_text()
     calls = re.findall(r"^\| (?:.*, )?`(tasks\.\w+)\(([^`]*)\)`", text, re.MULTILINE)
     calls += re.findall(r"`(ui\.BackgroundTask)\(([^`]*)\)`", text.replace("`BackgroundTask(", "`ui.BackgroundTask("))

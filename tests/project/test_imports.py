@@ -1,4 +1,4 @@
-"""What importing module-sdk loads, and what its lazy names give (DESIGN.md, "Public API")."""
+"""The modules that importing module-sdk loads, and the names that it loads lazily."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DRIVERS = {"sqlite3", "psycopg", "pymysql", "MySQLdb", "redis", "pymongo", "bson
 
 
 def modules_after(code: str) -> set[str]:
-    """The names in `sys.modules` of a new process that ran the code."""
+    """Return the names in `sys.modules` of a new process that has run `code`."""
     listed = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], check=True, capture_output=True, text=True
     )
@@ -26,14 +26,13 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_a_synchronous_lookup_loads_its_own_backend_and_no_asyncio() -> None:
-    # when module code only looks up
+    # when the code only makes a lookup
     loaded = modules_after(
         "import module_sdk\n"
         "module_sdk.configure(url='memory://')\n"
         "assert module_sdk.tasks.list_user_tasks(7, 3).error is None"
     )
 
-    # then
     assert "module_sdk_memory.manager" in loaded
     assert loaded & {"asyncio", "module_sdk_sql", "sqlalchemy", "sqlite3", "typer", "rich"} == set()
 
@@ -44,7 +43,7 @@ def test_a_bound_session_and_components_load_no_driver() -> None:
 
 
 @pytest.mark.parametrize("name", module_sdk.__all__)
-def test_every_public_name_is_there_and_listed(name: str) -> None:
+def test_every_public_name_exists_and_is_listed(name: str) -> None:
     assert getattr(module_sdk, name) is not None
     assert name in dir(module_sdk)
 
@@ -54,8 +53,8 @@ def test_the_lazy_names_and_the_declared_ones_are_the_same() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
-        module_sdk.nothing_of_the_kind  # noqa: B018  # the access is what is tested
+    with pytest.raises(AttributeError, match="no_such_name"):
+        module_sdk.no_such_name  # noqa: B018  # the access itself is tested
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

@@ -1,4 +1,4 @@
-"""What a newcomer may rely on in the layout of the project (CONTRIBUTING.md)."""
+"""Rules for the layout of the project (CONTRIBUTING.md)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ROOT: Final = Path(__file__).parents[2]
 MAXIMUM_LINES: Final = 400
 BACKENDS: Final = {folder.name: f"module_sdk_{folder.name}" for folder in sorted((ROOT / "backends").glob("[a-z]*"))}
 PLUGINS: Final = sorted([*ROOT.glob("backends/*/module_sdk_*"), *ROOT.glob("examples/*/module_sdk_*")])
-"""The packages of our backends, and of the one that stands for everybody's."""
+"""The packages of our backends, and of the example backend."""
 STORE_EXTRAS: Final = ("postgres", "mysql", "redis", "mongo")
-# What the core dependencies that stand for one backend are imported as.
+# The import names of the core dependencies that only one backend may use.
 STORE_LIBRARIES: Final = {"sqlalchemy", "sortedcontainers", "sqlite3"}
 
 
@@ -36,7 +36,7 @@ def tracked_files(suffix: str) -> list[Path]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, in functions too."""
+    """Yield every module that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -46,7 +46,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def imports_of(folder: Path) -> set[tuple[str, str]]:
-    """Pairs of a file's name and a module that it imports."""
+    """Return pairs of a file's name and a module that it imports."""
     return {(path.name, name) for path in folder.rglob("*.py") for name in imports(path)}
 
 
@@ -74,7 +74,7 @@ def test_no_module_looks_private() -> None:
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
-def test_a_backend_uses_the_published_surface_alone(folder: Path) -> None:
+def test_a_backend_imports_only_published_names(folder: Path) -> None:
     used = {name for _, name in imports_of(folder)}
     others = {plugin.name for plugin in PLUGINS} - {folder.name}
     assert {name for name in used if name.split(".")[0] in others} == set()
@@ -83,7 +83,7 @@ def test_a_backend_uses_the_published_surface_alone(folder: Path) -> None:
     assert core - {f"module_sdk.backends.{name}" for name in module_sdk.backends.__all__} == set()
 
 
-def test_the_example_of_a_backend_uses_the_published_suite_alone() -> None:
+def test_the_example_backend_imports_only_the_published_suite() -> None:
     used = {name for _, name in imports_of(ROOT / "examples" / "module-sdk-duckdb" / "tests")}
     published = {
         f"{module.__name__}.{name}" for module in (module_sdk_contract, module_sdk.backends) for name in module.__all__
@@ -93,7 +93,7 @@ def test_the_example_of_a_backend_uses_the_published_suite_alone() -> None:
     assert ours - published == set()
 
 
-def test_what_plugins_import_is_sorted_and_explained_to_their_authors() -> None:
+def test_the_names_for_plugins_are_sorted_and_documented() -> None:
     names = module_sdk.backends.__all__
     page = (ROOT / "docs" / "write-a-backend.md").read_text()
     assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
@@ -119,7 +119,7 @@ def test_the_core_knows_no_backend_and_no_driver() -> None:
 
 
 def test_every_process_has_the_same_tests_in_the_same_order(request: pytest.FixtureRequest) -> None:
-    """As pytest-xdist needs it: an id contains no address, no random value and nothing from a set."""
+    """Assert what pytest-xdist needs: an id contains no address, no random value and no item of a set."""
     here = [item.nodeid for item in request.session.items if ROOT / "tests" in item.path.parents]
     files = dict.fromkeys(name.partition("::")[0] for name in here)
     command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-p", "no:cacheprovider", *files]
@@ -127,7 +127,7 @@ def test_every_process_has_the_same_tests_in_the_same_order(request: pytest.Fixt
         command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
     )
 
-    # A part of the tests may have been chosen here.
+    # This process may run only some of the tests.
     known = set(here)
     assert [line for line in run.stdout.splitlines() if line in known] == here
 
@@ -144,12 +144,12 @@ def test_every_dependency_says_why_it_is_there() -> None:
 
 
 FLOORS: Final = ("errors", "domain", "store", "plugins", "facade", "runner")
-"""The rooms of the core, the lowest first. What users import is above them all, in any order but `cli`, the highest."""
+"""The packages of the core, the lowest first. The modules that users import are above these; `cli` is the highest."""
 HIGHEST: Final = ("__init__", "cli")
 
 
 def floor(module: str) -> int:
-    """How high a module of the core lies, by the first part of its name below `module_sdk`."""
+    """Return the floor of a module of the core, by the first part of its name below `module_sdk`."""
     if module in FLOORS:
         return FLOORS.index(module)
     return len(FLOORS) + (module in HIGHEST)
@@ -164,7 +164,7 @@ def test_no_module_of_the_core_imports_upwards() -> None:
         if name.startswith("module_sdk.")
         and floor(name.split(".")[1]) > floor(path.relative_to(core).with_suffix("").parts[0])
     ]
-    assert found == [], "an import in a function counts as well, and so does one for types alone"
+    assert found == [], "imports inside functions and imports only for types count as well"
 
 
 ROLES: Final = {
@@ -181,7 +181,7 @@ ROLES: Final = {
     "records",
     "schema",
 }
-"""One file name per role in every backend. A backend may lack one, and may have files of its own besides."""
+"""The file name of each role, the same in every backend. A backend may lack a role and may have more files."""
 
 
 @pytest.mark.parametrize("name", BACKENDS)

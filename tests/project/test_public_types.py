@@ -1,6 +1,6 @@
-"""What the public calls are called, say of themselves and take: the types are the ones that the code keeps to.
+"""The names, documentation and type hints of the public calls, which must agree with the code.
 
-`typing_tests/` shows what type checkers make of them.
+`typing_tests/` shows what type checkers infer from them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from module_sdk.errors import InvalidInputError
 from module_sdk.facade.settings import ConfigureOptions, InjectedOptions, Settings
 from module_sdk.store.options import ManagerOptions, OpenOptions
 
-OTHER_NAMES: Final = {
+ALIASES: Final = {
     "wait": "wait_task",
     "arun_background": "run_background",
     "aupdate_progress": "update_progress",
     "aemit_progress": "emit_progress",
     "arequest_confirmation": "request_confirmation",
 }
-ANYWHERE: Final = {"current", "lookup_failures", "register", "subscribe"}
+WITHOUT_STORE: Final = {"current", "lookup_failures", "register", "subscribe"}
 """Calls that do not wait for the store."""
 MODEL: Final = models.background_tasks
 CALLS: Final[dict[str, Callable[..., Any]]] = {
@@ -52,7 +52,7 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
 def test_a_call_has_its_own_name_and_documentation(name: str) -> None:
     short = name.rpartition(".")[2]
     call = CALLS[name]
-    assert (call.__name__, call.__qualname__.rpartition(".")[2]) == (OTHER_NAMES.get(short, short),) * 2
+    assert (call.__name__, call.__qualname__.rpartition(".")[2]) == (ALIASES.get(short, short),) * 2
     assert pydoc.plain(pydoc.render_doc(call)).splitlines()[2].removeprefix("async ").startswith(f"{call.__name__}(")
     first = (call.__doc__ or "").splitlines()[0]
     assert first.endswith((".", ":"))
@@ -61,26 +61,26 @@ def test_a_call_has_its_own_name_and_documentation(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_what_a_call_takes_and_returns_is_known_at_run_time(name: str) -> None:
+def test_the_type_hints_of_a_call_are_complete_at_run_time(name: str) -> None:
     hints = get_type_hints(inspect.unwrap(CALLS[name]))
     assert hints.keys() - {"return"} == inspect.signature(CALLS[name]).parameters.keys()
     assert "return" in hints
 
 
 @pytest.mark.parametrize("namespace", [tasks, MODEL, BoundTasks, BoundBackgroundTasks])
-def test_every_call_that_waits_for_the_store_can_be_awaited_under_its_name_with_an_a(namespace: Any) -> None:
+def test_every_call_that_waits_for_the_store_has_an_async_version(namespace: Any) -> None:
     public = {name for name in dir(namespace) if not name.startswith("_") and callable(getattr(namespace, name))}
     calls = {name for name in public if not inspect.isclass(getattr(namespace, name))}
     synchronous = {name.removesuffix("_sync") for name in calls if not name.startswith("a")}
-    for name in synchronous - ANYWHERE - {"wait", "create", "update", "delete"}:
+    for name in synchronous - WITHOUT_STORE - {"wait", "create", "update", "delete"}:
         assert inspect.iscoroutinefunction(getattr(namespace, f"a{name}")), name
     for name in calls:
         assert inspect.iscoroutinefunction(getattr(namespace, name)) or not name.startswith("a"), name
 
 
-@pytest.mark.parametrize("name", OTHER_NAMES)
-def test_another_name_is_the_same_call(name: str) -> None:
-    assert getattr(tasks, name) is getattr(tasks, OTHER_NAMES[name])
+@pytest.mark.parametrize("name", ALIASES)
+def test_an_alias_is_the_same_call(name: str) -> None:
+    assert getattr(tasks, name) is getattr(tasks, ALIASES[name])
 
 
 @pytest.mark.parametrize("module", [tasks, models, ui, errors, testing, module_sdk], ids=lambda module: module.__name__)
@@ -91,11 +91,11 @@ def test_a_public_module_defines_what_it_lists(module: types.ModuleType) -> None
         for name, value in vars(module).items()
         if getattr(value, "__module__", None) == module.__name__ and not name.startswith("_")
     }
-    # pytest finds its fixture by itself.
+    # pytest finds the fixture without `__all__`.
     assert own - {*module.__all__, "module_sdk_world"} == set()
 
 
-def test_the_facade_shows_nothing_but_its_calls() -> None:
+def test_the_facade_has_no_other_visible_name() -> None:
     assert {name for name in dir(tasks) if not name.startswith("__")} == set(tasks.__all__)
 
 
@@ -112,7 +112,7 @@ def test_a_call_that_logs_a_forgotten_await_is_a_function_to_every_tool(name: st
 # --- Bound objects ----------------------------------------------------------------------------------------------------
 
 
-def test_a_bound_object_has_what_the_facade_has_and_nothing_else() -> None:
+def test_a_bound_object_has_exactly_the_names_of_the_facade() -> None:
     sdk = module_sdk.bind({"user": {"id": 7}}, "m")
     public = {
         "tasks": (sdk.tasks, set(tasks.__all__)),
@@ -121,14 +121,14 @@ def test_a_bound_object_has_what_the_facade_has_and_nothing_else() -> None:
         "ui": (sdk.ui, set(ui.__all__)),
         "sdk": (sdk, {"models", "session", "tasks", "ui"}),
     }
-    for where, (bound, names) in public.items():
-        assert {name for name in dir(bound) if not name.startswith("_")} == names, where
+    for label, (bound, names) in public.items():
+        assert {name for name in dir(bound) if not name.startswith("_")} == names, label
     for internal in ("get_runtime", "aio", "look_up", "__builtins__", "__loader__", "annotations"):
         assert not hasattr(sdk.tasks, internal)
 
 
 @pytest.mark.parametrize("name", [name for name in tasks.__all__ if name not in shapes.LOOKUPS])
-def test_a_bound_call_takes_and_says_what_the_call_does(name: str) -> None:
+def test_a_bound_call_has_the_signature_and_documentation_of_the_call(name: str) -> None:
     bound, call = getattr(module_sdk.bind({"user": {"id": 7}}, "m").tasks, name), getattr(tasks, name)
     if inspect.isclass(call):
         assert bound is call
@@ -150,7 +150,7 @@ def fields_of(shape: Any) -> tuple[str, ...]:
     return tuple(get_type_hints(shape))
 
 
-def test_the_shapes_are_those_of_the_code() -> None:
+def test_the_types_have_the_fields_and_values_of_the_code() -> None:
     task = Task.new(user_id=7, module="m")
     assert fields_of(shapes.TaskRow) == tuple(task.to_row()) == ROW_FIELDS
     assert set(fields_of(shapes.TaskView)) == {*ROW_FIELDS, *VIEW_FIELDS} == task.to_view().keys()
@@ -161,7 +161,7 @@ def test_the_shapes_are_those_of_the_code() -> None:
     assert get_args(shapes.RowField) == ROW_FIELDS
 
 
-def test_the_sorts_and_filters_of_the_types_are_the_ones_that_work() -> None:
+def test_the_sorts_and_filters_of_the_types_are_the_accepted_ones() -> None:
     for sort in (*get_args(shapes.RowField), *get_args(shapes.RowFieldDescending)):
         parse_sort(sort)
     assert {f"-{field}" for field in ROW_FIELDS} == set(get_args(shapes.RowFieldDescending))
@@ -197,17 +197,17 @@ async def nothing() -> None:
     pass
 
 
-def test_the_options_of_the_types_are_the_fields_that_are_read() -> None:
+def test_the_options_of_the_types_are_the_fields_of_the_code() -> None:
     manager = {name: hint for name, hint in get_type_hints(ManagerOptions).items() if name != "extra"}
     assert get_type_hints(OpenOptions) == manager
     settings = get_type_hints(Settings)
-    given = get_type_hints(ConfigureOptions)
-    assert given.keys() - {"clock"} == settings.keys() - {"url"}
-    assert get_type_hints(InjectedOptions).keys() == given.keys() - {"clock", "url_file"}
+    configure = get_type_hints(ConfigureOptions)
+    assert configure.keys() - {"clock"} == settings.keys() - {"url"}
+    assert get_type_hints(InjectedOptions).keys() == configure.keys() - {"clock", "url_file"}
     for name in settings.keys() - {"url", "url_file"}:
-        assert given[name] == settings[name], name
-    assert typing.get_args(given["url_file"])[0] is str
+        assert configure[name] == settings[name], name
+    assert typing.get_args(configure["url_file"])[0] is str
 
 
-def test_the_package_shows_its_public_names_alone() -> None:
+def test_the_package_has_no_other_visible_name() -> None:
     assert {name for name in dir(module_sdk) if not name.startswith("__")} == set(module_sdk.__all__)

@@ -1,4 +1,4 @@
-"""The replayed job log is found again, row by row as a plain-Python reading of the log says."""
+"""Lookups return every job of the replayed log, as the rows that plain Python reads from the log."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ import module_sdk
 from examples.replay_trace import SHIPPED_LOG, read_jobs, replay
 
 ROOT: Final = Path(__file__).parents[2]
-# A store is one word more here: its fixture is called <store>_url (fixtures.py).
+# The fixture with the URL of a server is named `<store>_url` (tests/support/fixtures.py).
 STORES: Final = ["memory", "sqlite", "postgresql", "mariadb", "valkey", "mongodb"]
 
 Row = dict[str, Any]
 
 
 def find_log() -> Path:
-    """The whole log where it is at hand, else the first 2,000 jobs."""
+    """Return the whole log if it is available, else the shipped one, which has the first 2,000 jobs."""
     named = os.environ.get("MODULE_SDK_TRACE")
     whole = Path(named) if named else ROOT.parent / "shared" / "data" / "NASA-iPSC-1993-3.1-cln.swf.gz"
     return whole if named or whole.exists() else SHIPPED_LOG
 
 
 def expected_rows(log: Path) -> list[Row]:
-    """What a lookup of everything would give, newest first, ties by id descending. Uses nothing of the SDK."""
+    """Return the row of every job, newest first, ties by id descending. Must not use the SDK."""
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, "https://www.cs.huji.ac.il/labs/parallel/workload/")
     rows = []
     for line in gzip.decompress(log.read_bytes()).decode().splitlines():
@@ -80,7 +80,7 @@ def rows(log: Path) -> list[Row]:
 def replayed(
     request: pytest.FixtureRequest, log: Path, rows: list[Row], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[module_sdk.TaskManager]:
-    """A store into which the log has been replayed."""
+    """Yield a store into which the log has been replayed."""
     embedded = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path_factory.mktemp('replay')}/tasks.db"}
     url = embedded.get(request.param) or request.getfixturevalue(f"{request.param}_url")
     manager = module_sdk.open_manager(url, namespace="replay")
@@ -91,7 +91,7 @@ def replayed(
 
 @pytest.fixture
 def manager(replayed: module_sdk.TaskManager) -> module_sdk.TaskManager:
-    """That store, as the one which the facade uses."""
+    """Return that store after configuring it for the facade."""
     module_sdk.configure(manager=replayed, lookup_timeout_seconds=60)
     return replayed
 
@@ -117,7 +117,7 @@ def test_every_family_has_its_jobs(manager: module_sdk.TaskManager, rows: list[R
         assert answer(module_sdk.tasks.get_tasks_by_key_prefix(family, organization)) == expected
 
 
-def test_a_prefix_is_not_a_segment(manager: module_sdk.TaskManager, rows: list[Row]) -> None:
+def test_a_prefix_may_end_within_a_segment(manager: module_sdk.TaskManager, rows: list[Row]) -> None:
     for prefix in ("hpc.1.1", "hpc.1.-", "hpc.1", "hpc.", ""):
         expected = [row for row in rows if row["organization_id"] == 1 and row["task_key"].startswith(prefix)]
         assert answer(module_sdk.tasks.get_tasks_by_key_prefix(prefix, 1)) == expected
@@ -154,7 +154,7 @@ def test_the_command_replays_the_shipped_log(tmp_path: Path) -> None:
     # when the log is replayed twice
     first, second = run_example("--url", url), run_example("--url", url)
 
-    # then the first run writes it, and both find all of it by user and by family
+    # then the first run writes the log, and both runs find all of it by user and by family
     assert (first.returncode, second.returncode) == (0, 0), first.stdout + first.stderr + second.stdout + second.stderr
     assert "2,000 of 2,000 jobs written" in first.stdout
     assert "0 of 2,000 jobs written" in second.stdout

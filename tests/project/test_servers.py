@@ -1,4 +1,4 @@
-"""Whatever happens to pytest, the servers that it started end, and their data go."""
+"""The servers that pytest starts end, and their data is deleted, no matter how pytest ends."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_a_server_does_not_outlive_the_process_that_started_it(number: int, stat
         # when that process is ended
         owner.send_signal(number)
 
-    # then the server ends and its folder goes
+    # then the server ends and its folder is deleted
     end = time.monotonic() + 60
-    while lives(server) or Path(folder).exists():
+    while is_running(server) or Path(folder).exists():
         assert time.monotonic() < end, "the server or its folder is still there"
         time.sleep(0.05)
 
 
-def lives(process: psutil.Process) -> bool:
+def is_running(process: psutil.Process) -> bool:
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -66,7 +66,7 @@ KINDS = ["postgresql", "mariadb", "valkey", "mongodb"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_server_comes_back_on_the_same_port(kind: str, request: pytest.FixtureRequest) -> None:
+def test_a_killed_server_can_restart_on_the_same_port(kind: str, request: pytest.FixtureRequest) -> None:
     # given a running server
     server: Server = request.getfixturevalue(f"{kind}_server")
     server.check(server.url)
@@ -74,10 +74,10 @@ def test_a_killed_server_comes_back_on_the_same_port(kind: str, request: pytest.
     assert server.process is not None
     members = [server.process, *server.process.children(recursive=True)]
 
-    # when every process of it is killed
+    # when all of its processes are killed
     server.kill()
 
-    # then all are gone, and nobody listens, until it is started again
+    # then all processes are gone, and nothing listens until the server is restarted
     assert not [member for member in members if is_alive(member)]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
@@ -86,23 +86,23 @@ def test_a_killed_server_comes_back_on_the_same_port(kind: str, request: pytest.
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_server_takes_connections_and_is_silent(kind: str, request: pytest.FixtureRequest) -> None:
-    # given a server that has been stopped
+def test_a_stopped_server_accepts_connections_and_is_silent(kind: str, request: pytest.FixtureRequest) -> None:
+    # given a stopped server
     server: Server = request.getfixturevalue(f"{kind}_server")
     server.stop()
 
-    # when it is asked something
+    # when it gets a query
     with pytest.raises(NOT_READY):
         server.check(server.url)
     socket.create_connection(("127.0.0.1", server.port)).close()
 
-    # then it answers only after it has been let go on
+    # then it answers only after it has been continued
     server.cont()
     server.check(server.url)
 
 
 @pytest.mark.parametrize(("setting", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
-def test_a_missing_server_is_a_skip_and_under_ci_a_failure(
+def test_a_missing_server_skips_the_test_and_fails_it_under_ci(
     setting: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a machine without the server

@@ -1,4 +1,4 @@
-"""The built wheel, installed outside the tree, is complete, brings nothing else, and loads no more than it should."""
+"""The built wheel, installed outside the tree, is complete, contains nothing else, and loads no driver."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def environment(built_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return Environment(tmp_path_factory.mktemp("environment"), built_wheel)
 
 
-def test_the_wheel_holds_our_packages_and_nothing_else(environment: Environment) -> None:
+def test_the_wheel_contains_our_packages_and_nothing_else(environment: Environment) -> None:
     folders = {path.name for path in environment.site_packages.iterdir() if path.is_dir()}
     assert {name for name in folders if not name.endswith(".dist-info")} == PACKAGES
 

@@ -1,4 +1,4 @@
-"""Questions that the asker gives up: the task can ask again, and no answer reaches the wrong question."""
+"""Questions that are abandoned: the task can ask again, and no answer reaches the wrong question."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST, SECOND = {"question": 1}, {"question": 2}
 
 @pytest.fixture
 def faulty() -> Iterator[FaultyManager]:
-    """A store whose writes can be interrupted, with a session bound."""
+    """Yield a store whose writes can be interrupted, with a session bound."""
     manager = FaultyManager()
     module_sdk.configure(manager=manager)
     with module_sdk.session(user=USER):
@@ -34,7 +34,7 @@ def faulty() -> Iterator[FaultyManager]:
 
 @pytest.fixture
 def working() -> Iterator[Callable[[], str]]:
-    """Starts a task that runs until the test has ended."""
+    """Yield a function that starts a task and returns its id; the task runs until the test has ended."""
     gates: list[Gate] = []
 
     def start() -> str:
@@ -47,7 +47,7 @@ def working() -> Iterator[Callable[[], str]]:
 
 
 class Pausing:
-    """Stops writes of one status on their way, before or after they take effect, until they are let through."""
+    """A hook that pauses the first write of one status, before or after it takes effect, until `release` is set."""
 
     def __init__(self, manager: FaultyManager, moment: str, status: str) -> None:
         self.reached, self.release = threading.Event(), threading.Event()
@@ -61,7 +61,7 @@ class Pausing:
 
 
 async def ask_again_and_be_answered(manager: TaskManager, task_id: str) -> Any:
-    """Whether a second question gets its own answer, and what an answer before it does."""
+    """Ask a second question, answer it, and return the answer; fail if another answer arrives first."""
     second = asyncio.ensure_future(tasks.request_confirmation(task_id, SECOND))
     while get(manager, task_id).confirmation != SECOND:
         assert not second.done(), second.result()
@@ -71,10 +71,9 @@ async def ask_again_and_be_answered(manager: TaskManager, task_id: str) -> Any:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_question_given_up_while_it_is_written_leaves_the_task_able_to_ask(
+def test_a_question_abandoned_while_it_is_written_leaves_the_task_able_to_ask(
     faulty: FaultyManager, working: Callable[[], str], moment: str
 ) -> None:
-    # given
     task_id = working()
     pausing = Pausing(faulty, moment, "waiting_confirmation")
 
@@ -84,19 +83,17 @@ def test_a_question_given_up_while_it_is_written_leaves_the_task_able_to_ask(
         assert pausing.reached.is_set()
         pausing.release.set()
 
-        # when somebody answers the first question
+        # when the first question is answered
         with pytest.raises(IllegalTransitionError):
             await tasks.arespond_confirmation(task_id, {"answer": 1})
         return await ask_again_and_be_answered(faulty, task_id)
 
-    # then
     assert asyncio.run(work()) == {"answer": 2}
     assert get(faulty, task_id).status == "running"
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_the_next_question_may_follow_at_once(faulty: FaultyManager, working: Callable[[], str], moment: str) -> None:
-    # given
+def test_the_next_question_may_be_asked_at_once(faulty: FaultyManager, working: Callable[[], str], moment: str) -> None:
     task_id = working()
     pausing = Pausing(faulty, moment, "waiting_confirmation")
 
@@ -106,13 +103,11 @@ def test_the_next_question_may_follow_at_once(faulty: FaultyManager, working: Ca
         asyncio.get_running_loop().call_later(0.05, pausing.release.set)
         return await ask_again_and_be_answered(faulty, task_id)
 
-    # then
     assert asyncio.run(work()) == {"answer": 2}
 
 
 @pytest.mark.parametrize("steps", [*range(12), 50])
-def test_a_question_may_be_given_up_at_every_step(store: TaskManager, working: Callable[[], str], steps: int) -> None:
-    # given
+def test_a_question_may_be_abandoned_at_any_step(store: TaskManager, working: Callable[[], str], steps: int) -> None:
     task_id = working()
 
     async def work() -> Any:
@@ -124,11 +119,10 @@ def test_a_question_may_be_given_up_at_every_step(store: TaskManager, working: C
             await first
         return await ask_again_and_be_answered(store, task_id)
 
-    # then
     assert asyncio.run(work()) == {"answer": 2}
 
 
-def test_a_question_given_up_before_its_turn_is_never_written(
+def test_a_question_abandoned_while_it_waits_for_a_thread_is_never_written(
     faulty: FaultyManager, working: Callable[[], str]
 ) -> None:
     # given one thread for all async calls, which is busy
@@ -145,29 +139,26 @@ def test_a_question_given_up_before_its_turn_is_never_written(
         busy.set()
         return await ask_again_and_be_answered(faulty, task_id)
 
-    # then
     assert asyncio.run(work()) == {"answer": 2}
     assert asked == ['{"question":2}', None]
 
 
-def test_a_question_that_was_given_up_is_withdrawn_and_answers_to_it_are_refused(
+def test_an_abandoned_question_is_withdrawn_and_answers_to_it_are_refused(
     store: TaskManager, working: Callable[[], str]
 ) -> None:
-    # given
     task_id = working()
 
-    # when
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.1))
 
-    # then the record says that the task goes on
+    # then the record says that the task runs again
     assert until_status(store, task_id, "running").confirmation is None
     with pytest.raises(IllegalTransitionError):
         tasks.respond_confirmation(task_id, {"answer": 1})
 
 
 class Interrupt(BaseException):
-    """What a handler of signals raises in the middle of a call."""
+    """The exception that a signal handler raises in the middle of a call."""
 
 
 @contextlib.contextmanager
@@ -186,52 +177,46 @@ def interrupted_after(seconds: float) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("moment", ["before", "after", "waiting"])
-def test_a_signal_that_interrupts_the_synchronous_form_leaves_the_task_able_to_ask(
+def test_a_signal_that_interrupts_the_synchronous_call_leaves_the_task_able_to_ask(
     faulty: FaultyManager, working: Callable[[], str], moment: str
 ) -> None:
-    # given
     task_id = working()
     if moment != "waiting":
         Pausing(faulty, moment, "waiting_confirmation")
 
-    # when
     with interrupted_after(0.2):
         tasks.request_confirmation_sync(task_id, FIRST)
 
-    # then
     with pytest.raises(IllegalTransitionError):
         tasks.respond_confirmation(task_id, {"answer": 1})
     assert asyncio.run(ask_again_and_be_answered(faulty, task_id)) == {"answer": 2}
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("gave_up_before", [False, True])
+@pytest.mark.parametrize("abandoned_before", [False, True])
 def test_a_builder_that_raises_leaves_the_task_able_to_ask(
-    store: TaskManager, working: Callable[[], str], kind: type[BaseException], gave_up_before: bool
+    store: TaskManager, working: Callable[[], str], kind: type[BaseException], abandoned_before: bool
 ) -> None:
-    # given
     task_id = working()
 
     class Broken:
         def to_dict(self) -> Any:
             raise kind
 
-    if gave_up_before:
+    if abandoned_before:
         with pytest.raises(TimeoutError):
             asyncio.run(asyncio.wait_for(tasks.request_confirmation(task_id, FIRST), 0.1))
 
-    # when
     with pytest.raises(kind):
         tasks.request_confirmation_sync(task_id, Broken())
 
-    # then
     assert asyncio.run(ask_again_and_be_answered(store, task_id)) == {"answer": 2}
 
 
 def test_a_question_whose_acknowledgement_is_lost_does_not_block_the_next(
     faulty: FaultyManager, working: Callable[[], str]
 ) -> None:
-    # given a store that writes the question and does not say so
+    # given a store that writes the question but whose reply is lost
     task_id = working()
 
     def lose(change: Change) -> None:
@@ -242,14 +227,13 @@ def test_a_question_whose_acknowledgement_is_lost_does_not_block_the_next(
     with pytest.raises(TaskBackendUnavailableError):
         tasks.request_confirmation_sync(task_id, FIRST)
 
-    # then
     assert asyncio.run(ask_again_and_be_answered(faulty, task_id)) == {"answer": 2}
 
 
-def test_an_answer_that_is_written_while_the_asker_gives_up_is_refused(
+def test_an_answer_that_is_written_while_the_question_is_abandoned_is_refused(
     faulty: FaultyManager, working: Callable[[], str]
 ) -> None:
-    # given an answer on its way
+    # given an answer whose write is paused
     task_id = working()
     pausing = Pausing(faulty, "before", "running")
     refused: list[Exception] = []
@@ -270,24 +254,21 @@ def test_an_answer_that_is_written_while_the_asker_gives_up_is_refused(
         answering.start()
         await asyncio.to_thread(pausing.reached.wait, 10)
 
-        # when
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
         asyncio.get_running_loop().call_later(0.05, pausing.release.set)
         return await ask_again_and_be_answered(faulty, task_id)
 
-    # then
     assert asyncio.run(work()) == {"answer": 2}
     answering.join()
     assert len(refused) == 1
 
 
 @pytest.mark.parametrize("on_another_thread", [False, True])
-def test_a_subscriber_may_answer_as_soon_as_it_hears_of_the_question(
+def test_a_subscriber_may_answer_as_soon_as_it_is_notified_of_the_question(
     store: TaskManager, working: Callable[[], str], on_another_thread: bool
 ) -> None:
-    # given
     task_id = working()
 
     def answer() -> None:
@@ -304,25 +285,21 @@ def test_a_subscriber_may_answer_as_soon_as_it_hears_of_the_question(
             else:
                 answer()
 
-    # then
     with tasks.subscribe(listen):
         assert tasks.request_confirmation_sync(task_id, FIRST) == {"by": "a rule"}
 
 
-def test_a_task_that_has_not_begun_stays_pending_when_it_cannot_ask(store: TaskManager) -> None:
-    # given
+def test_a_question_for_a_pending_task_is_refused_and_the_task_stays_pending(store: TaskManager) -> None:
     module_sdk.configure(manager=store, max_running_tasks=1)
     first, second = Gate(), Gate()
     first.submit("function")
     tasks.register("second")(second.function)
     task_id = tasks.run_background_sync("second")
 
-    # when
     for _ in range(2):
         with pytest.raises(IllegalTransitionError):
             tasks.request_confirmation_sync(task_id, FIRST)
 
-    # then
     assert get(store, task_id).status == "pending"
     first.opened.set()
     second.opened.set()

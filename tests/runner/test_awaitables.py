@@ -1,4 +1,4 @@
-"""Work whose async part is hidden, generators, and calls that nobody awaits (DESIGN.md, "running work")."""
+"""Functions that return an awaitable, generators, and calls that nobody awaits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.sample_work import Stoppable, Submit, add, each_submission, i
 
 
 def ordinary(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As most decorators are: it knows nothing of async functions."""
+    """Wrap `function` as most decorators do, without regard for async functions."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -43,7 +43,7 @@ class AsyncObject:
 
 
 class Awaitable:
-    """As a query of an ORM: neither a coroutine nor a future."""
+    """An awaitable that is neither a coroutine nor a future, such as the query of an ORM."""
 
     def __init__(self, result: int) -> None:
         self.result = result
@@ -54,7 +54,7 @@ class Awaitable:
 
 
 class Compiled(collections.abc.Coroutine[Any, Any, int]):
-    """A coroutine as compilers make them: of a type of its own."""
+    """A coroutine of its own type, as compilers such as Cython make them."""
 
     def __init__(self, a: int, b: int) -> None:
         self.inner = add(a, b)
@@ -89,7 +89,7 @@ def in_a_thread(a: int, b: int) -> concurrent.futures.Future[int]:
 
 @pytest.fixture
 def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop of the host, which runs on a thread of its own."""
+    """Yield an event loop of the host that runs on another thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -99,7 +99,7 @@ def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-HIDDEN: dict[str, Callable[..., Any]] = {
+RETURN_AWAITABLE: dict[str, Callable[..., Any]] = {
     "decorated": ordinary(add),
     "decorated twice": ordinary(ordinary(add)),
     "partial of a decorated one": functools.partial(ordinary(add), b=2),
@@ -116,10 +116,10 @@ HIDDEN: dict[str, Callable[..., Any]] = {
 
 
 @each_submission
-@pytest.mark.parametrize("case", HIDDEN)
-def test_what_can_be_awaited_is_awaited(store: TaskManager, submit: Submit, case: str) -> None:
-    tasks.register("hidden")(HIDDEN[case])
-    view = tasks.wait(submit("hidden", a=1, b=2, task_key="k"), 10)
+@pytest.mark.parametrize("case", RETURN_AWAITABLE)
+def test_an_awaitable_that_a_function_returns_is_awaited(store: TaskManager, submit: Submit, case: str) -> None:
+    tasks.register("returned")(RETURN_AWAITABLE[case])
+    view = tasks.wait(submit("returned", a=1, b=2, task_key="k"), 10)
     assert (view["status"], view["result"], view["error"]) == ("completed", 3, None)
 
 
@@ -128,7 +128,7 @@ def test_a_compiled_coroutine_is_work(store: TaskManager) -> None:
 
 
 @pytest.mark.parametrize("kind", ["task", "future", "done"])
-def test_a_future_of_another_loop_is_awaited_there(
+def test_a_future_of_another_loop_is_awaited_on_that_loop(
     store: TaskManager, other_loop: asyncio.AbstractEventLoop, kind: str
 ) -> None:
     async def make() -> asyncio.Future[int]:
@@ -157,8 +157,7 @@ def test_a_future_that_can_never_be_done_fails_the_task(store: TaskManager) -> N
     assert view["error"] == "RuntimeError: the work returned a future of an event loop that does not run"
 
 
-def test_hidden_work_is_in_its_session_and_its_task_and_can_be_cancelled(store: TaskManager) -> None:
-    # given
+def test_a_returned_coroutine_has_its_session_and_task_and_can_be_cancelled(store: TaskManager) -> None:
     stoppable = Stoppable()
     seen: list[Any] = []
 
@@ -166,14 +165,12 @@ def test_hidden_work_is_in_its_session_and_its_task_and_can_be_cancelled(store: 
         seen.append((tasks.current().id, module_sdk.current_session()))
         await stoppable.coroutine()
 
-    tasks.register("hidden.stoppable")(ordinary(work))
-    task_id = tasks.run_background_sync("hidden.stoppable")
+    tasks.register("returned.stoppable")(ordinary(work))
+    task_id = tasks.run_background_sync("returned.stoppable")
     assert stoppable.begun.wait(10)
 
-    # when
     assert tasks.cancel(task_id)
 
-    # then
     assert stoppable.stopped.wait(10)
     assert stoppable.told == [asyncio.CancelledError]
     assert seen == [(task_id, module_sdk.current_session())]
@@ -181,17 +178,17 @@ def test_hidden_work_is_in_its_session_and_its_task_and_can_be_cancelled(store: 
     until(lambda: not executor_of(get_runtime()).runner().runs)
 
 
-def test_what_hidden_work_raises_is_its_error(store: TaskManager) -> None:
+def test_an_exception_of_a_returned_coroutine_is_the_error_of_the_task(store: TaskManager) -> None:
     async def fail() -> None:
         await asyncio.sleep(0)
         raise ValueError("inside")
 
-    tasks.register("hidden.failing")(ordinary(fail))
-    assert tasks.wait(tasks.run_background_sync("hidden.failing"), 10)["error"] == "ValueError: inside"
+    tasks.register("returned.failing")(ordinary(fail))
+    assert tasks.wait(tasks.run_background_sync("returned.failing"), 10)["error"] == "ValueError: inside"
 
 
-def test_hidden_work_leaves_its_thread_to_others() -> None:
-    # given one thread
+def test_a_returned_coroutine_does_not_occupy_a_function_thread() -> None:
+    # given one thread for functions
     module_sdk.configure(url="memory://", max_running_tasks=1)
     gate = threading.Event()
 
@@ -200,13 +197,12 @@ def test_hidden_work_leaves_its_thread_to_others() -> None:
             await asyncio.sleep(0.002)
         return "done"
 
-    tasks.register("hidden.waiting")(ordinary(work))
+    tasks.register("returned.waiting")(ordinary(work))
     tasks.register("next")(gate.set)
     with module_sdk.session(user=USER):
-        # when
-        first = tasks.run_background_sync("hidden.waiting")
+        first = tasks.run_background_sync("returned.waiting")
         tasks.wait(tasks.run_background_sync("next"), 10)
-        # then
+
         assert tasks.wait(first, 10)["result"] == "done"
 
 
@@ -252,7 +248,7 @@ def test_a_generator_function_is_refused_when_it_is_registered(case: str) -> Non
     assert refused.value.field == "function"
 
 
-def test_a_decorator_may_make_a_function_of_a_generator(memory: World) -> None:
+def test_a_decorator_may_turn_a_generator_into_a_function(memory: World) -> None:
     tasks.register("listed")(functools.wraps(generator)(lambda count: list(generator(count))))
     assert tasks.wait(tasks.run_background_sync("listed", count=3), 10)["result"] == [0, 1, 2]
 
@@ -262,7 +258,6 @@ def test_a_decorator_may_make_a_function_of_a_generator(memory: World) -> None:
 def test_a_generator_that_work_returns_fails_the_task_and_is_closed(
     store: TaskManager, form: str, function: Callable[..., Any]
 ) -> None:
-    # given
     made: list[Any] = []
 
     def work() -> Any:
@@ -274,13 +269,11 @@ def test_a_generator_that_work_returns_fails_the_task_and_is_closed(
 
     tasks.register("returns.generator")(work)
 
-    # when
     view = tasks.wait(tasks.run_background_sync(coroutine() if form == "coroutine" else "returns.generator"), 10)
 
-    # then
     assert view["status"] == "failed"
     assert str(view["error"]).startswith("TypeError: the work returned a")
-    assert "generator, whose code nobody runs: return a list instead" in str(view["error"])
+    assert "generator, whose code would never run: return a list instead" in str(view["error"])
     if inspect.isgenerator(made[0]):
         assert inspect.getgeneratorstate(made[0]) == inspect.GEN_CLOSED
     else:
@@ -292,11 +285,11 @@ def test_a_generator_that_work_returns_fails_the_task_and_is_closed(
 
 @pytest.fixture
 def forget(caplog: pytest.LogCaptureFixture) -> Callable[[Callable[[], object]], list[str]]:
-    """Make a call, let go of what it returns, and return what is in the log then."""
+    """Return a function that makes a call, drops the result, and returns the errors logged by then."""
 
     def drop(call: Callable[[], object]) -> list[str]:
         with warnings.catch_warnings(), caplog.at_level(logging.ERROR, "module_sdk.tasks"):
-            warnings.simplefilter("ignore", RuntimeWarning)  # Python's own, which comes as well
+            warnings.simplefilter("ignore", RuntimeWarning)  # Python's own warning, which is shown as well
             call()
             gc.collect()
         return [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
@@ -304,18 +297,15 @@ def forget(caplog: pytest.LogCaptureFixture) -> Callable[[Callable[[], object]],
     return drop
 
 
-@pytest.mark.parametrize("place", ["module", "bound"])
+@pytest.mark.parametrize("facade", ["module", "bound"])
 def test_a_submission_that_nobody_awaits_is_logged_and_its_coroutine_closed(
-    store: TaskManager, forget: Callable[[Callable[[], object]], list[str]], place: str
+    store: TaskManager, forget: Callable[[Callable[[], object]], list[str]], facade: str
 ) -> None:
-    # given
-    namespace: Any = tasks if place == "module" else module_sdk.bind({"user": USER}, "m").tasks
+    namespace: Any = tasks if facade == "module" else module_sdk.bind({"user": USER}, "m").tasks
     coroutine = add(1, 2)
 
-    # when
     logged = forget(lambda: namespace.run_background(coroutine, "Sum"))
 
-    # then
     (message,) = logged
     assert message.startswith("run_background(add) was never awaited, so it did nothing: await it, or call ")
     assert "run_background_sync" in message
@@ -330,7 +320,7 @@ def test_other_calls_that_nobody_awaits_are_logged(forget: Callable[[Callable[[]
     assert "request_confirmation_sync" in forget(lambda: tasks.request_confirmation("id", {}))[-1]
 
 
-def test_python_warns_as_well() -> None:
+def test_python_also_warns_of_a_call_that_nobody_awaits() -> None:
     calls = [tasks.run_background("name")]
     with pytest.warns(RuntimeWarning, match=r"run_background' was never awaited"):
         calls.clear()
@@ -358,7 +348,7 @@ def test_a_submission_that_is_awaited_in_any_way_or_closed_on_purpose_is_not_log
     assert store.count() == 5
 
 
-def test_frameworks_take_it_for_an_async_function() -> None:
+def test_run_background_is_an_async_function_to_frameworks() -> None:
     for function in (
         tasks.run_background,
         tasks.update_progress,

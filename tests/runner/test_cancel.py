@@ -1,4 +1,4 @@
-"""Cancelling, and waiting for an end: first the record, then the work (DESIGN.md, "running work")."""
+"""Cancelling, which changes the record first and then stops the work, and waiting for an end."""
 
 from __future__ import annotations
 
@@ -25,14 +25,12 @@ forms = pytest.mark.parametrize("form", ["coroutine", "function"])
 
 @forms
 def test_cancelling_running_work_records_it_and_stops_it(store: TaskManager, form: str) -> None:
-    # given
     work = Stoppable()
     task_id = work.submit(form, task_key="k")
 
-    # when
     assert tasks.cancel(task_id) is True
 
-    # then the key is free at once, and the work stops
+    # then the key is free immediately, and the work stops
     task = get(store, task_id)
     assert (task.status, task.error) == ("interrupted", "cancelled")
     other = tasks.run_background_sync(add(1, 2), task_key="k")
@@ -45,13 +43,11 @@ def test_cancelling_running_work_records_it_and_stops_it(store: TaskManager, for
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-def test_what_has_ended_or_is_unknown_cannot_be_cancelled(store: TaskManager, asynchronous: bool) -> None:
-    # given
+def test_an_ended_or_unknown_task_cannot_be_cancelled(store: TaskManager, asynchronous: bool) -> None:
     ended = tasks.run_background_sync(add(1, 2))
     tasks.wait(ended, 10)
     before = get(store, ended)
 
-    # then
     for task_id in (ended, UNKNOWN, "no id", ""):
         assert (asyncio.run(tasks.acancel(task_id)) if asynchronous else tasks.cancel(task_id)) is False
     assert get(store, ended) == before
@@ -63,33 +59,31 @@ def test_work_that_waits_for_a_thread_can_be_cancelled_and_never_runs(store: Tas
     # given one thread for functions, and a function that waits for it
     module_sdk.configure(manager=store, max_running_tasks=1)
     gate, waiting = Gate(), Gate()
-    held = gate.submit("function")
+    running = gate.submit("function")
     tasks.register("waiting")(waiting.function)
     task_id = tasks.run_background_sync("waiting", task_key="k")
 
-    # when
     assert tasks.cancel(task_id)
     gate.opened.set()
-    tasks.wait(held, 10)
+    tasks.wait(running, 10)
     tasks.shutdown()
 
-    # then
     assert not waiting.begun.is_set()
     assert get(store, task_id).error == "cancelled"
     assert get(store, task_id).started_at is None
 
 
-def test_a_coroutine_cancelled_before_it_begins_is_closed_unrun() -> None:
-    # given a store that holds the beginning back
+def test_a_coroutine_cancelled_before_it_begins_is_closed_and_never_runs() -> None:
+    # given a store that pauses the write of the task's start
     manager = FaultyManager()
     asked, release = threading.Event(), threading.Event()
 
-    def hold(change: Any) -> None:
+    def pause(change: Any) -> None:
         if change.fields.get("status") == "running":
             asked.set()
             assert release.wait(10)
 
-    manager.before_update = hold
+    manager.before_update = pause
     module_sdk.configure(manager=manager)
     work = Stoppable()
     coroutine = work.coroutine()
@@ -97,12 +91,10 @@ def test_a_coroutine_cancelled_before_it_begins_is_closed_unrun() -> None:
         task_id = tasks.run_background_sync(coroutine)
         assert asked.wait(10)
 
-        # when
         assert tasks.cancel(task_id)
         release.set()
         tasks.shutdown()
 
-    # then
     assert get(manager, task_id).error == "cancelled"
     assert not work.begun.is_set()
     assert is_closed(coroutine)
@@ -110,7 +102,6 @@ def test_a_coroutine_cancelled_before_it_begins_is_closed_unrun() -> None:
 
 @forms
 def test_a_task_may_cancel_itself(store: TaskManager, form: str) -> None:
-    # given
     async def coroutine() -> str:
         assert await tasks.acancel(tasks.current().id)
         await asyncio.sleep(60)
@@ -123,17 +114,14 @@ def test_a_task_may_cancel_itself(store: TaskManager, form: str) -> None:
         tasks.current().update_progress(0.5)
         return "never"
 
-    # when
     task_id = tasks.run_background_sync(coroutine() if form == "coroutine" else "self.cancelling")
     view = tasks.wait(task_id, 10)
 
-    # then
     assert (view["status"], view["error"], view["result"]) == ("interrupted", "cancelled", None)
     tasks.shutdown()
 
 
 def test_work_that_ignores_being_cancelled_changes_nothing(store: TaskManager) -> None:
-    # given
     begun, finished = threading.Event(), threading.Event()
 
     async def stubborn() -> str:
@@ -144,33 +132,28 @@ def test_work_that_ignores_being_cancelled_changes_nothing(store: TaskManager) -
             with pytest.raises(TaskCancelledError):
                 await tasks.current().update_progress(0.9)
         finished.set()
-        return "a result all the same"
+        return "a result anyway"
 
     task_id = tasks.run_background_sync(stubborn())
     assert begun.wait(10)
 
-    # when
     tasks.cancel(task_id)
     assert finished.wait(10)
     tasks.shutdown()
 
-    # then
     task = get(store, task_id)
     assert (task.status, task.error, task.result, task.progress) == ("interrupted", "cancelled", None, 0.0)
 
 
-def test_cancelling_and_completing_at_once_agree(store: TaskManager) -> None:
+def test_the_record_agrees_with_a_cancel_that_races_with_the_completion(store: TaskManager) -> None:
     for number in range(30):
-        # given
         gate = Gate(number)
         task_id = gate.submit("function")
         gate.opened.set()
 
-        # when
         cancelled = tasks.cancel(task_id)
         tasks.wait(task_id, 10)
 
-        # then
         task = get(store, task_id)
         assert (task.status, task.result, task.error) == (
             ("interrupted", None, "cancelled") if cancelled else ("completed", number, None)
@@ -187,26 +170,24 @@ def test_a_task_of_another_process_is_recorded_as_cancelled(store: TaskManager) 
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-def test_waiting_ends_when_the_store_is_replaced_and_says_why(tmp_path: Path, asynchronous: bool) -> None:
+def test_waiting_raises_when_the_store_is_replaced(tmp_path: Path, asynchronous: bool) -> None:
     # given a task of another process
     module_sdk.configure(url=f"sqlite:///{tmp_path / 'tasks.db'}")
     task, _ = module_sdk.facade.runtime.get_runtime().manager().create(module_sdk.Task.new(user_id=7, module="m"))
     replacing = threading.Timer(0.1, module_sdk.configure, kwargs={"url": "memory://"})
     replacing.start()
 
-    # then
     with module_sdk.session(user={"id": 7}), pytest.raises(TaskBackendError, match="closed"):
         asyncio.run(tasks.await_task(task.id, 30)) if asynchronous else tasks.wait(task.id, 30)
     replacing.join()
 
 
-def test_waiting_ends_in_time_or_with_the_task(store: TaskManager) -> None:
-    # given a task of this process, and one of another
+def test_waiting_ends_at_its_timeout_or_when_the_task_ends(store: TaskManager) -> None:
+    # given a task of this process, and one of another process
     gate = Gate("done")
     here = gate.submit("coroutine")
     elsewhere, _ = store.create(module_sdk.Task.new(user_id=7, organization_id=3, module="m"))
 
-    # then
     for task_id in (here, elsewhere.id):
         with pytest.raises(TimeoutError):
             tasks.wait(task_id, 0)

@@ -45,8 +45,8 @@ sys.stdin.readline()
 """
 
 
-def test_exactly_one_task_a_key_exists(tmp_path: Path) -> None:
-    # given four processes of eight threads on one SQLite file
+def test_exactly_one_task_per_key_exists(tmp_path: Path) -> None:
+    # given four processes, each with eight threads, on one SQLite file
     url, gate = f"sqlite:///{tmp_path / 'tasks.db'}", tmp_path / "gate"
     command = [sys.executable, "-c", SUBMITTER, url, str(gate), str(KEYS), str(THREADS)]
     processes = [
@@ -56,7 +56,7 @@ def test_exactly_one_task_a_key_exists(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
 
-    # when all submit the same keys at once, and no work ends before all submissions have returned
+    # when all submit the same keys concurrently, and no work ends before every submission has returned
     answers = []
     for process in processes:
         assert process.stdin is not None
@@ -69,7 +69,7 @@ def test_exactly_one_task_a_key_exists(tmp_path: Path) -> None:
     for process in processes:
         process.communicate("end\n", timeout=60)
 
-    # then everybody was given the same two hundred tasks, no other exists, and each was run to its end once
+    # then every thread got the same 200 tasks, no other task exists, and each task has completed
     assert [process.returncode for process in processes] == [0] * PROCESSES
     assert answers == [answers[0]] * PROCESSES
     assert len(set(answers[0])) == KEYS

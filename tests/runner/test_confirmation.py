@@ -1,10 +1,9 @@
-"""Asking for a confirmation, and answering it (DESIGN.md, "running work")."""
+"""Asking for a confirmation, and answering it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from module_sdk.errors import (
     TaskNotFoundError,
 )
 from module_sdk.store.manager import TaskManager
-from tests.support.sample_work import Gate, add, get, until_status
+from tests.support.sample_work import Gate, add, get, until, until_status
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 QUESTION = {"question": "Delete 5 files?"}
@@ -30,7 +29,7 @@ forms = pytest.mark.parametrize("form", ["coroutine", "function"])
 
 
 def ask(form: str, question: Any = QUESTION) -> str:
-    """Submit work that asks and returns the response; its id, once it waits."""
+    """Submit work that asks `question` and returns the response; return the id of the task."""
 
     async def coroutine() -> Any:
         return await tasks.request_confirmation(tasks.current().id, question)
@@ -44,19 +43,17 @@ def ask(form: str, question: Any = QUESTION) -> str:
 
 @forms
 def test_work_pauses_until_somebody_answers(store: TaskManager, form: str) -> None:
-    # given
     task_id = ask(form)
     task = until_status(store, task_id, "waiting_confirmation")
     view = module_sdk.models.background_tasks.view(task_id)
 
-    # when it holds its key meanwhile
+    # when the question is answered; until then the task keeps its key
     assert task.confirmation == QUESTION
     assert view is not None
     assert view["confirmation"] == QUESTION
     assert tasks.run_background_sync(add(1, 2), task_key="k") == task_id
     tasks.respond_confirmation(task_id, {"answer": ("yes", 1)})
 
-    # then
     view = tasks.wait(task_id, 10)
     assert (view["status"], view["result"], view["confirmation"]) == ("completed", {"answer": ["yes", 1]}, None)
 
@@ -70,19 +67,16 @@ def test_the_question_may_be_a_component(store: TaskManager, form: str) -> None:
     assert tasks.wait(task_id, 10)["result"] == {}
 
 
-def test_work_may_ask_again_and_again(store: TaskManager) -> None:
-    # given
+def test_work_may_ask_several_questions_in_turn(store: TaskManager) -> None:
     async def work() -> list[Any]:
         return [await tasks.request_confirmation(tasks.current().id, {"number": number}) for number in range(3)]
 
     task_id = tasks.run_background_sync(work())
 
-    # when
     for number in range(3):
         until_asked(store, task_id, {"number": number})
         tasks.respond_confirmation(task_id, {"answer": number})
 
-    # then
     assert tasks.wait(task_id, 10)["result"] == [{"answer": number} for number in range(3)]
 
 
@@ -90,46 +84,32 @@ def until_asked(manager: TaskManager, task_id: str, question: Any) -> None:
     until(lambda: get(manager, task_id).confirmation == question)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2_000):
-        if condition():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it never came about")
-
-
 @forms
 @pytest.mark.parametrize(
     "question", [None, object(), {1: 2}, "x" * 1_048_576, float("nan")], ids=lambda value: repr(value)[:10]
 )
-def test_a_question_that_cannot_be_stored_is_refused_and_the_task_goes_on(
-    store: TaskManager, form: str, question: Any
-) -> None:
+def test_a_question_that_cannot_be_stored_raises_in_the_work(store: TaskManager, form: str, question: Any) -> None:
     view = tasks.wait(ask(form, question), 10)
     assert view["status"] == "failed"
     assert str(view["error"]).startswith("PayloadError: ")
 
 
 @pytest.mark.parametrize("response", [None, "yes", ["yes"], 5, True, {1: 2}, {"x": object()}, {"x": float("nan")}])
-def test_a_response_that_is_not_a_json_object_is_refused_and_the_task_waits_on(
+def test_a_response_that_is_not_a_json_object_is_refused_and_the_task_keeps_waiting(
     store: TaskManager, response: Any
 ) -> None:
-    # given
     task_id = ask("coroutine")
     until_status(store, task_id, "waiting_confirmation")
 
-    # when
     with pytest.raises(InvalidInputError):
         tasks.respond_confirmation(task_id, response)
 
-    # then
     assert get(store, task_id).status == "waiting_confirmation"
     tasks.respond_confirmation(task_id, {"now": "right"})
     assert tasks.wait(task_id, 10)["result"] == {"now": "right"}
 
 
-def test_of_many_responses_at_once_one_counts_and_the_others_are_told(store: TaskManager) -> None:
-    # given
+def test_one_of_many_concurrent_responses_is_accepted_and_the_others_raise(store: TaskManager) -> None:
     task_id = ask("coroutine")
     until_status(store, task_id, "waiting_confirmation")
     together, accepted, refused = threading.Barrier(8), [], []
@@ -144,20 +124,18 @@ def test_of_many_responses_at_once_one_counts_and_the_others_are_told(store: Tas
             else:
                 accepted.append(number)
 
-    # when
     threads = [threading.Thread(target=respond, args=(number,)) for number in range(1, 9)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    # then
     assert (len(accepted), len(refused)) == (1, 7)
     assert tasks.wait(task_id, 10)["result"] == {"by": accepted[0]}
 
 
-def test_answering_what_was_not_asked(store: TaskManager) -> None:
-    # given a task that runs, one that has ended, one of another process, and none
+def test_questions_and_responses_that_do_not_fit_the_task_are_refused(store: TaskManager) -> None:
+    # given a running task, an ended one, one of another process, and an unknown id
     gate = Gate()
     running = gate.submit("coroutine")
     ended = tasks.run_background_sync(add(1, 2))
@@ -166,7 +144,6 @@ def test_answering_what_was_not_asked(store: TaskManager) -> None:
     for status in ("running", "waiting_confirmation"):
         store.update(elsewhere.id, status=status)
 
-    # then
     for task_id, kind in (
         (running, IllegalTransitionError),
         (ended, IllegalTransitionError),
@@ -185,16 +162,14 @@ def test_answering_what_was_not_asked(store: TaskManager) -> None:
     gate.opened.set()
 
 
-def test_a_confirmation_may_be_asked_for_without_a_session_but_not_answered(store: TaskManager) -> None:
-    # given
+def test_a_session_is_needed_to_answer_a_question_but_not_to_ask_it(store: TaskManager) -> None:
     gate = Gate("done")
     task_id = gate.submit("coroutine")
     answers: list[Any] = []
-    helper = threading.Thread(target=lambda: answers.append(tasks.request_confirmation_sync(task_id, QUESTION)))
-    helper.start()
+    asker = threading.Thread(target=lambda: answers.append(tasks.request_confirmation_sync(task_id, QUESTION)))
+    asker.start()
     until_status(store, task_id, "waiting_confirmation")
 
-    # when
     refused: list[Exception] = []
 
     def respond() -> None:
@@ -203,32 +178,30 @@ def test_a_confirmation_may_be_asked_for_without_a_session_but_not_answered(stor
         except SessionRequiredError as error:
             refused.append(error)
 
-    stranger = threading.Thread(target=respond)
-    stranger.start()
-    stranger.join()
+    without_session = threading.Thread(target=respond)
+    without_session.start()
+    without_session.join()
     tasks.respond_confirmation(task_id, {"yes": 1})
-    helper.join()
+    asker.join()
 
-    # then
     assert answers == [{"yes": 1}]
     assert len(refused) == 1
     gate.opened.set()
     assert tasks.wait(task_id, 10)["result"] == "done"
 
 
-# --- Giving up -------------------------------------------------------------------------------------------------------
+# --- Waits that end without an answer --------------------------------------------------------------------------------
 
 
 @forms
-def test_cancelling_ends_the_wait(store: TaskManager, form: str) -> None:
-    # given
-    told: list[type[BaseException]] = []
+def test_cancelling_a_task_ends_its_wait_for_an_answer(store: TaskManager, form: str) -> None:
+    raised: list[type[BaseException]] = []
 
     async def coroutine() -> None:
         try:
             await tasks.request_confirmation(tasks.current().id, QUESTION)
         except (TaskCancelledError, asyncio.CancelledError) as error:
-            told.append(type(error))
+            raised.append(type(error))
             raise
 
     @tasks.register("cancelled.asking")
@@ -236,25 +209,23 @@ def test_cancelling_ends_the_wait(store: TaskManager, form: str) -> None:
         try:
             tasks.request_confirmation_sync(tasks.current().id, QUESTION)
         except TaskCancelledError as error:
-            told.append(type(error))
+            raised.append(type(error))
             raise
 
     task_id = tasks.run_background_sync(coroutine() if form == "coroutine" else "cancelled.asking")
     until_status(store, task_id, "waiting_confirmation")
 
-    # when
     assert tasks.cancel(task_id)
 
-    # then
-    until(lambda: len(told) == 1)
+    until(lambda: len(raised) == 1)
     assert get(store, task_id).error == "cancelled"
     with pytest.raises(IllegalTransitionError):
         tasks.respond_confirmation(task_id, {})
 
 
 @forms
-def test_work_that_gives_up_waiting_completes_all_the_same(store: TaskManager, form: str) -> None:
-    # given work that waits for a moment, in its own way
+def test_work_that_stops_waiting_for_an_answer_completes(store: TaskManager, form: str) -> None:
+    # given work that waits briefly: the coroutine with a timeout, the function on a second thread
     async def coroutine() -> str:
         try:
             await asyncio.wait_for(tasks.request_confirmation(tasks.current().id, QUESTION), 0.05)
@@ -262,8 +233,8 @@ def test_work_that_gives_up_waiting_completes_all_the_same(store: TaskManager, f
             await tasks.current().update_progress(0.9)
         return "without an answer"
 
-    helpers: list[threading.Thread] = []
-    given_up: list[Exception] = []
+    askers: list[threading.Thread] = []
+    released: list[Exception] = []
 
     @tasks.register("giving.up")
     def function() -> str:
@@ -273,26 +244,24 @@ def test_work_that_gives_up_waiting_completes_all_the_same(store: TaskManager, f
             try:
                 tasks.request_confirmation_sync(task_id, QUESTION)
             except TaskCancelledError as error:
-                given_up.append(error)
+                released.append(error)
 
-        helpers.append(threading.Thread(target=wait_for_answer))
-        helpers[0].start()
+        askers.append(threading.Thread(target=wait_for_answer))
+        askers[0].start()
         until_status(store, task_id, "waiting_confirmation")
         return "without an answer"
 
-    # when
     view = tasks.wait(tasks.run_background_sync(coroutine() if form == "coroutine" else "giving.up", task_key="k"), 10)
 
-    # then, and who still waited for an answer waits no longer
+    # then the task completes, and the thread that waits for an answer is released
     assert (view["status"], view["result"]) == ("completed", "without an answer")
-    for helper in helpers:
-        helper.join(10)
-        assert not helper.is_alive()
-        assert len(given_up) == 1
+    for asker in askers:
+        asker.join(10)
+        assert not asker.is_alive()
+        assert len(released) == 1
 
 
-def test_work_that_gave_up_waiting_may_ask_again(store: TaskManager) -> None:
-    # given
+def test_work_that_stopped_waiting_may_ask_again(store: TaskManager) -> None:
     async def work() -> Any:
         task_id = tasks.current().id
         for number in range(3):
@@ -307,30 +276,25 @@ def test_work_that_gave_up_waiting_may_ask_again(store: TaskManager) -> None:
     task_id = tasks.run_background_sync(work())
     until_asked(store, task_id, {"number": 1})
 
-    # when
     tasks.respond_confirmation(task_id, {"yes": 1})
 
-    # then
     assert tasks.wait(task_id, 10)["result"] == {"yes": 1}
 
 
-def test_asking_twice_at_once_is_refused_and_the_first_question_stays(store: TaskManager) -> None:
-    # given
+def test_a_second_question_is_refused_while_the_first_is_open(store: TaskManager) -> None:
     task_id = ask("coroutine")
     until_status(store, task_id, "waiting_confirmation")
 
-    # when
     with pytest.raises(IllegalTransitionError):
         tasks.request_confirmation_sync(task_id, {"another": "question"})
 
-    # then
     assert get(store, task_id).confirmation == QUESTION
     tasks.respond_confirmation(task_id, {"yes": 1})
     assert tasks.wait(task_id, 10)["result"] == {"yes": 1}
 
 
-def test_a_cancel_in_the_moment_of_the_answer_harms_neither(store: TaskManager) -> None:
-    # given an observer that cancels the task when it is told that it runs again
+def test_a_task_can_be_cancelled_at_the_moment_of_the_answer(store: TaskManager) -> None:
+    # given an observer that cancels the task as soon as it is notified that the task runs again
     answered = threading.Event()
 
     class Cancelling:
@@ -343,10 +307,8 @@ def test_a_cancel_in_the_moment_of_the_answer_harms_neither(store: TaskManager) 
     module_sdk.register_observer(Cancelling())
     answered.set()
 
-    # when
     tasks.respond_confirmation(task_id, {"yes": 1})
 
-    # then
     assert tasks.wait(task_id, 10)["error"] == "cancelled"
 
 

@@ -1,4 +1,4 @@
-"""Nothing that work raises or returns, and nothing that logging or listeners do, decides whether an end is recorded."""
+"""An end is recorded, no matter what work raises or returns and what logging or listeners do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from module_sdk.backends import Change, TaskBackendUnavailableError
 from module_sdk.domain.shapes import TaskView
 from module_sdk.facade.runtime import get_runtime
 from module_sdk.runner.executor import executor_of
-from module_sdk.runner.outcome import NOT_BY_US
+from module_sdk.runner.outcome import CANCELLED_BY_HOST
 from module_sdk.store.manager import TaskManager
 from module_sdk.testing import USER
 from tests.support.hostile import (
@@ -74,8 +74,8 @@ def run_on_the_callers_loop(call: Callable[[], Any]) -> TaskView:
 
     try:
         run_for_ever(main())
-    except (SystemExit, KeyboardInterrupt) as error:  # so they would end the loop from any task there
-        assert not ids or error.args == EXIT  # noqa: PT017  # the loop of a host may end, and need not
+    except (SystemExit, KeyboardInterrupt) as error:  # asyncio re-raises these two out of the loop
+        assert not ids or error.args == EXIT  # noqa: PT017  # the host's loop may end, but need not
     return tasks.wait(ids[0], 10)
 
 
@@ -84,8 +84,8 @@ FORMS = {"function": run_function, "our loop": run_on_our_loop, "the caller's lo
 each_form = pytest.mark.parametrize("run", FORMS.values(), ids=FORMS)
 
 
-def then_nothing_is_left() -> None:
-    """No run is kept, and other work goes on, in both forms and on the same key."""
+def assert_nothing_is_left() -> None:
+    """Assert that no run is kept, and that other work can run, in both forms and under the same key."""
     until(lambda: not executor_of(get_runtime()).runner().runs)
     assert run_function(lambda: 1)["result"] == 1
     assert tasks.wait(tasks.run_background_sync(add(1, 2), task_key="k"), 10)["result"] == 3
@@ -93,7 +93,7 @@ def then_nothing_is_left() -> None:
 
 @pytest.fixture
 def two_threads(store: TaskManager) -> TaskManager:
-    """A thread that is lost would soon be missed."""
+    """Configure only two threads, so that a lost thread is noticed soon."""
     module_sdk.configure(manager=store, max_running_tasks=2, async_threads=2)
     return store
 
@@ -131,26 +131,23 @@ ERRORS: dict[str, tuple[Callable[[], BaseException], str]] = {
 
 @each_form
 @pytest.mark.parametrize("case", ERRORS)
-def test_whatever_work_raises_ends_it_as_failed_and_is_logged(
+def test_any_exception_of_work_fails_the_task_and_is_logged(
     two_threads: TaskManager, case: str, run: Callable[[Callable[[], Any]], TaskView], caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given
     make, text = ERRORS[case]
 
     def work() -> None:
         raise make()
 
-    # when
     with caplog.at_level(logging.ERROR, "module_sdk.tasks"):
         view = run(work)
         until(lambda: any(f"task {view['id']} failed" in record.getMessage() for record in caplog.records))
 
-    # then
     assert (view["status"], view["error"], view["result"]) == ("failed", text, None)
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
-def test_awaiting_what_was_cancelled_fails_the_task(store: TaskManager) -> None:
+def test_awaiting_a_cancelled_future_fails_the_task(store: TaskManager) -> None:
     async def wait_for_another() -> None:
         other = asyncio.get_running_loop().create_future()
         other.cancel()
@@ -171,9 +168,9 @@ def test_work_that_is_cancelled_on_its_loop_is_interrupted(
 
     task_id = tasks.run_background_sync(cancel_itself())
     view = tasks.wait(task_id, 10)
-    assert (view["status"], view["error"]) == ("interrupted", NOT_BY_US)
+    assert (view["status"], view["error"]) == ("interrupted", CANCELLED_BY_HOST)
     # The end is recorded before it is logged.
-    until(lambda: f"task {task_id} was {NOT_BY_US}" in caplog.text)
+    until(lambda: f"task {task_id} was {CANCELLED_BY_HOST}" in caplog.text)
 
 
 # --- What work returns ------------------------------------------------------------------------------------------------
@@ -192,17 +189,17 @@ RESULTS: dict[str, tuple[Callable[[], Any], str]] = {
 
 @each_form
 @pytest.mark.parametrize("case", RESULTS)
-def test_whatever_a_result_does_when_it_is_written_ends_the_task_as_failed(
+def test_a_result_that_raises_while_it_is_encoded_fails_the_task(
     two_threads: TaskManager, case: str, run: Callable[[Callable[[], Any]], TaskView]
 ) -> None:
     make, text = RESULTS[case]
     view = run(make)
     assert (view["status"], view["result"]) == ("failed", None)
     assert str(view["error"]).startswith(text)
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
-def test_a_result_is_stored_although_work_has_made_warnings_errors(store: TaskManager) -> None:
+def test_a_result_is_stored_even_if_work_turns_warnings_into_errors(store: TaskManager) -> None:
     class Model(pydantic.BaseModel):
         number: int
 
@@ -219,7 +216,7 @@ def test_a_result_is_stored_although_work_has_made_warnings_errors(store: TaskMa
 
 
 @each_form
-def test_logging_that_raises_keeps_no_end_from_the_record(
+def test_an_end_is_recorded_even_if_logging_raises(
     two_threads: TaskManager, raising_log: None, run: Callable[[Callable[[], Any]], TaskView]
 ) -> None:
     def fail() -> None:
@@ -228,11 +225,11 @@ def test_logging_that_raises_keeps_no_end_from_the_record(
     assert run(fail)["error"] == "ValueError: x"
     assert run(object)["error"] == "PayloadError: result must be JSON: object is not"
     assert run(lambda: ExitingItems(a=1))["error"] == "SystemExit: hostile"
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("cancels", [True, False])
-def test_a_loop_that_ends_is_recorded_although_logging_raises(
+def test_the_end_of_a_loop_is_recorded_even_if_logging_raises(
     store: TaskManager, raising_log: None, cancels: bool
 ) -> None:
     async def submit(gate: Gate) -> str:
@@ -243,10 +240,10 @@ def test_a_loop_that_ends_is_recorded_although_logging_raises(
 
     task_id = run_for_ever(submit(Gate()), cancels=cancels)
     assert str(until_status(store, task_id, "interrupted").error).startswith("stopped: ")
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
-def test_a_shutdown_stops_the_work_although_logging_raises(raising_log: None, faulty: FaultyManager) -> None:
+def test_a_shutdown_stops_the_work_even_if_logging_raises(raising_log: None, faulty: FaultyManager) -> None:
     def refuse(change: Change) -> None:
         raise ValueError("no")
 
@@ -257,7 +254,7 @@ def test_a_shutdown_stops_the_work_although_logging_raises(raising_log: None, fa
     assert work.stopped.wait(10)
 
 
-def test_an_error_reaches_the_other_handlers_and_the_error_stream(
+def test_an_error_is_printed_to_stderr_if_logging_raises(
     store: TaskManager, raising_log: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
@@ -274,7 +271,7 @@ def test_an_error_reaches_the_other_handlers_and_the_error_stream(
     assert f"task {task_id} failed" in "".join(printed)
 
 
-def test_a_lookup_fails_without_an_exception_although_logging_raises(raising_log: None) -> None:
+def test_a_lookup_never_raises_even_if_logging_raises(raising_log: None) -> None:
     module_sdk.configure(url=None)
     rows = tasks.get_tasks_by_key("k")
     assert rows == []
@@ -282,32 +279,29 @@ def test_a_lookup_fails_without_an_exception_although_logging_raises(raising_log
 
 
 @each_form
-def test_listeners_that_exit_decide_nothing(
+def test_listeners_that_raise_system_exit_change_nothing(
     two_threads: TaskManager, run: Callable[[Callable[[], Any]], TaskView], caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given
     heard: list[str] = []
     module_sdk.register_observer(RaisingObserver())
     with tasks.subscribe(leave), tasks.subscribe(lambda event: heard.append(str(event.get("change")))):
-        # when
         view = run(lambda: "done")
         until(lambda: "completed" in heard)
 
-    # then
     assert (view["status"], view["result"]) == ("completed", "done")
     assert heard == ["created", "running", "completed"]
     assert "a subscriber of task events raised" in caplog.text
     assert "an observer of module_sdk_task_changed raised" in caplog.text
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
-def test_a_lookup_is_soft_although_an_observer_exits() -> None:
+def test_a_lookup_never_raises_even_if_an_observer_does() -> None:
     module_sdk.register_observer(RaisingObserver())
     module_sdk.configure(url=None)
     assert isinstance(tasks.get_tasks_by_key("k").error, RuntimeError)
 
 
-# --- Late ends --------------------------------------------------------------------------------------------------------
+# --- Ends that are recorded late --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -320,7 +314,7 @@ def faulty() -> Iterator[FaultyManager]:
 
 
 class Failing:
-    """What changes to a final status raise, in turn."""
+    """A hook that raises `errors`, one per change to completed or failed."""
 
     def __init__(self, *errors: BaseException) -> None:
         self.errors = list(errors)
@@ -333,29 +327,28 @@ class Failing:
 
 
 @pytest.mark.parametrize("form", ["coroutine", "function"])
-def test_a_late_end_is_recorded_although_logging_raises(faulty: FaultyManager, raising_log: None, form: str) -> None:
+def test_a_late_end_is_recorded_even_if_logging_raises(faulty: FaultyManager, raising_log: None, form: str) -> None:
     away = TaskBackendUnavailableError("away")
     for result, status in ((object(), "failed"), (ExitingItems(a=1), "failed"), ([1], "completed")):
         faulty.before_update = Failing(away, away)
         gate = Gate(result)
         gate.opened.set()
         assert until_status(faulty, gate.submit(form, task_key="k"), status, 20)
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
-@pytest.mark.parametrize("place", ["before_update", "after_update"])
+@pytest.mark.parametrize("hook", ["before_update", "after_update"])
 @pytest.mark.parametrize("form", ["coroutine", "function"])
-def test_an_end_that_is_interrupted_in_the_store_is_recorded(faulty: FaultyManager, place: str, form: str) -> None:
-    setattr(faulty, place, Failing(SystemExit(1), Abort(), KeyboardInterrupt()))
+def test_an_end_whose_write_is_interrupted_is_recorded(faulty: FaultyManager, hook: str, form: str) -> None:
+    setattr(faulty, hook, Failing(SystemExit(1), Abort(), KeyboardInterrupt()))
     gate = Gate(None)
     gate.opened.set()
     until_status(faulty, gate.submit(form, task_key="k"), "completed", 20)
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("form", ["coroutine", "function"])
-def test_a_beginning_that_is_interrupted_in_the_store_ends_the_task(faulty: FaultyManager, form: str) -> None:
-    # given
+def test_a_start_whose_write_is_interrupted_fails_the_task(faulty: FaultyManager, form: str) -> None:
     def interrupt(change: Change) -> None:
         if change.fields.get("status") == "running":
             faulty.before_update = lambda change: None
@@ -363,16 +356,14 @@ def test_a_beginning_that_is_interrupted_in_the_store_ends_the_task(faulty: Faul
 
     faulty.before_update = interrupt
 
-    # when
     view = (run_function if form == "function" else run_on_our_loop)(lambda: 1)
 
-    # then
     assert (view["status"], view["error"]) == ("failed", "Abort: no")
-    then_nothing_is_left()
+    assert_nothing_is_left()
 
 
-def test_a_coroutine_that_raises_as_it_is_stopped_is_recorded(store: TaskManager) -> None:
-    # given work of a loop that ends
+def test_an_exception_raised_while_a_coroutine_is_stopped_is_recorded(store: TaskManager) -> None:
+    # given work on a loop that ends
     async def main() -> str:
         begun = asyncio.Event()
 
@@ -387,9 +378,7 @@ def test_a_coroutine_that_raises_as_it_is_stopped_is_recorded(store: TaskManager
         await begun.wait()
         return task_id
 
-    # when
     task_id = run_for_ever(main())
 
-    # then
     assert until_status(store, task_id, "failed").error == "Abort: instead"
-    then_nothing_is_left()
+    assert_nothing_is_left()

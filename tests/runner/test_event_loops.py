@@ -1,4 +1,4 @@
-"""Work on the host's own event loop, and what becomes of it when that loop ends (DESIGN.md, "running work")."""
+"""Work on the host's own event loop, and what happens to it when that loop ends."""
 
 from __future__ import annotations
 
@@ -22,74 +22,70 @@ async def hang() -> None:
     await asyncio.sleep(60)
 
 
-async def where(loops: list[asyncio.AbstractEventLoop]) -> bool:
+async def runs_on(loops: list[asyncio.AbstractEventLoop]) -> bool:
     return asyncio.get_running_loop() in loops
 
 
-async def submit_and_ask_where() -> list[Any]:
-    """Whether a coroutine runs on the loop of its submission, by object and by name, and a function on its thread."""
+async def submit_and_report_loops() -> list[Any]:
+    """Return whether a coroutine and a named one ran on this loop, and whether a function ran on the main thread."""
     loops = [asyncio.get_running_loop()]
-    tasks.register("where.function")(lambda: threading.current_thread() is threading.main_thread())
+    tasks.register("loops.function")(lambda: threading.current_thread() is threading.main_thread())
 
-    @tasks.register("where.named")
+    @tasks.register("loops.named")
     async def named() -> bool:
-        return await where(loops)
+        return await runs_on(loops)
 
-    ids = [await tasks.run_background(work) for work in (where(loops), "where.named", "where.function")]
+    ids = [await tasks.run_background(work) for work in (runs_on(loops), "loops.named", "loops.function")]
     return [(await tasks.await_task(task_id, 10))["result"] for task_id in ids]
 
 
 async def in_a_lifespan() -> list[Any]:
     async with module_sdk.lifespan():
-        return await submit_and_ask_where()
+        return await submit_and_report_loops()
 
 
 async def in_a_task_of_its_own() -> list[Any]:
-    return await asyncio.create_task(submit_and_ask_where())
+    return await asyncio.create_task(submit_and_report_loops())
 
 
-def test_work_runs_on_the_callers_loop_where_that_lives_on(store: TaskManager) -> None:
-    assert run_for_ever(submit_and_ask_where()) == [True, True, False]
+def test_work_runs_on_the_callers_loop_if_that_loop_outlives_the_call(store: TaskManager) -> None:
+    assert run_for_ever(submit_and_report_loops()) == [True, True, False]
     assert run_for_ever(in_a_task_of_its_own()) == [True, True, False]
     assert asyncio.run(in_a_lifespan()) == [True, True, False]
 
 
-def test_work_runs_on_our_own_loop_where_the_callers_may_end_before(store: TaskManager) -> None:
-    assert asyncio.run(submit_and_ask_where()) == [False, False, False]
+def test_work_runs_on_our_own_loop_if_the_callers_loop_may_end_first(store: TaskManager) -> None:
+    assert asyncio.run(submit_and_report_loops()) == [False, False, False]
     assert asyncio.run(in_a_task_of_its_own()) == [False, False, False]
-    # A lifespan is over when its block is, for the loop too.
+    # Once the block of the lifespan has ended, the same loop is no longer used for work.
     with asyncio.Runner() as runner:
         assert runner.run(in_a_lifespan()) == [True, True, False]
-        assert runner.run(submit_and_ask_where()) == [False, False, False]
+        assert runner.run(submit_and_report_loops()) == [False, False, False]
 
 
 @pytest.mark.parametrize("form", ["coroutine", "name"])
 def test_work_outlives_a_loop_that_ends_with_the_call_that_made_it(store: TaskManager, form: str) -> None:
-    # given
     gate = Gate("done")
     tasks.register("outliving.coroutine")(gate.coroutine)
 
-    # when
     work = gate.coroutine() if form == "coroutine" else "outliving.coroutine"
     task_id = asyncio.run(tasks.run_background(work))
     gate.opened.set()
 
-    # then
     assert tasks.wait(task_id, 10)["result"] == "done"
 
 
 @pytest.mark.parametrize("cancels", [True, False])
-def test_a_loop_that_ends_interrupts_what_runs_on_it(
+def test_a_loop_that_ends_interrupts_the_work_on_it(
     store: TaskManager, caplog: pytest.LogCaptureFixture, cancels: bool
 ) -> None:
-    # given
     async def submit() -> str:
         task_id = await tasks.run_background(hang(), task_key="k")
         while get(store, task_id).status != "running":
             await asyncio.sleep(0.002)
         return task_id
 
-    # when it is closed, with or without what is left on it having been cancelled
+    # when the loop is closed, with its remaining tasks cancelled or not
     task_id = run_for_ever(submit(), cancels=cancels)
     task = until_status(store, task_id, "interrupted")
     gc.collect()
@@ -103,11 +99,9 @@ def test_a_loop_that_ends_interrupts_what_runs_on_it(
 
 @pytest.mark.parametrize("cancels", [True, False])
 def test_a_loop_that_ends_before_the_work_began_interrupts_it(store: TaskManager, cancels: bool) -> None:
-    # given
     coroutine = hang()
     task_id = run_for_ever(tasks.run_background(coroutine), cancels=cancels)
 
-    # then
     until_status(store, task_id, "interrupted")
     until_closed(coroutine)
     gc.collect()
@@ -122,38 +116,32 @@ def until_closed(coroutine: Coroutine[Any, Any, Any]) -> None:
 
 
 def test_functions_outlive_the_loop_that_submitted_them(store: TaskManager) -> None:
-    # given
     gate = Gate("done")
     tasks.register("outliving")(gate.function)
 
-    # when
     task_id = asyncio.run(tasks.run_background("outliving"))
     gate.opened.set()
 
-    # then
     assert tasks.wait(task_id, 10)["result"] == "done"
 
 
-def test_ended_work_is_recorded_even_when_every_function_thread_is_busy(store: TaskManager) -> None:
-    # given one thread for functions, which one holds
+def test_an_interruption_is_recorded_even_if_every_function_thread_is_busy(store: TaskManager) -> None:
+    # given one thread for functions, which is busy
     module_sdk.configure(manager=store, max_running_tasks=1)
     gate = Gate()
-    held = gate.submit("function")
+    running = gate.submit("function")
 
-    # when
     task_id = run_for_ever(tasks.run_background(hang()))
 
-    # then
     until_status(store, task_id, "interrupted")
     gate.opened.set()
-    tasks.wait(held, 10)
+    tasks.wait(running, 10)
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 def test_an_exit_inside_work_ends_the_hosts_loop_and_fails_the_task(
     store: TaskManager, kind: type[BaseException]
 ) -> None:
-    # given
     ids: list[str] = []
 
     async def leave() -> None:
@@ -163,17 +151,15 @@ def test_an_exit_inside_work_ends_the_hosts_loop_and_fails_the_task(
         ids.append(await tasks.run_background(leave()))
         await asyncio.sleep(30)
 
-    # when
     with pytest.raises(kind):
         run_for_ever(submit())
 
-    # then
     task = until_status(store, ids[0], "failed")
     assert task.error == f"{kind.__name__}: "
 
 
 class Stalling:
-    """A store whose `create` waits until it is let through."""
+    """A store whose `create` records the task and then waits for `release`."""
 
     def __init__(self) -> None:
         self.manager = FaultyManager()
@@ -193,7 +179,7 @@ class Stalling:
 
 
 @pytest.mark.parametrize("loop_goes_on", [True, False])
-def test_a_submission_cancelled_meanwhile_leaves_no_task_that_nobody_runs(loop_goes_on: bool) -> None:
+def test_a_submission_cancelled_while_it_is_recorded_leaves_no_active_task(loop_goes_on: bool) -> None:
     # given a submission that is being recorded
     stalling = Stalling()
     coroutine: Coroutine[Any, Any, Any] = hang()
@@ -212,34 +198,30 @@ def test_a_submission_cancelled_meanwhile_leaves_no_task_that_nobody_runs(loop_g
     asyncio.run(submit())
     stalling.release.set()
 
-    # then
     task = until_status(stalling.manager, stalling.only_task()["id"], "interrupted")
     assert task.error == "cancelled"
     assert is_closed(coroutine)
 
 
 def test_nothing_pending_is_left_on_the_background_loop(store: TaskManager, caplog: pytest.LogCaptureFixture) -> None:
-    # given work that ended, and work that did not, and nothing left of earlier tests
+    # given ended work, running work, and no garbage of earlier tests
     gc.collect()
     caplog.clear()
     for number in range(20):
         tasks.wait(tasks.run_background_sync(add(1, number)), 10)
     until_status(store, tasks.run_background_sync(hang()), "running")
 
-    # when
     tasks.shutdown(timeout_seconds=0)
 
-    # then
     for thread in threading.enumerate():
         if thread.name == "module-sdk-loop":
             thread.join(10)
-    # A task that is destroyed while pending says so when it is collected.
+    # asyncio logs "Task was destroyed but it is pending" when such a task is collected.
     gc.collect()
     assert "pending" not in caplog.text
 
 
 def test_each_host_loop_of_a_process_can_submit(store: TaskManager) -> None:
-    # given
     results: list[int] = []
 
     def run_loop(number: int) -> None:
@@ -251,12 +233,10 @@ def test_each_host_loop_of_a_process_can_submit(store: TaskManager) -> None:
 
         results.append(asyncio.run(submit()))
 
-    # when
     threads = [threading.Thread(target=run_loop, args=(number,)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    # then
     assert sorted(results) == [1, 2, 3, 4, 5, 6]

@@ -22,7 +22,7 @@ from tests.support.sample_work import Gate, add, get
 
 @pytest.fixture
 def busy(store: TaskManager) -> Any:
-    """A runner with work of both forms under way, and async threads that have been used."""
+    """Yield the ids of a running coroutine and a running function; both complete after the test."""
     gates = [Gate("coroutine"), Gate("function")]
     ids = [gate.submit(gate.result) for gate in gates]
     yield ids
@@ -32,7 +32,6 @@ def busy(store: TaskManager) -> Any:
 
 
 def test_a_child_looks_up_and_runs_work_of_its_own(store: TaskManager, busy: list[str]) -> None:
-    # given
     @tasks.register("child.function")
     def function() -> int:
         return 5
@@ -43,30 +42,29 @@ def test_a_child_looks_up_and_runs_work_of_its_own(store: TaskManager, busy: lis
         assert tasks.wait(tasks.run_background_sync("child.function"), 10)["result"] == 5
         tasks.shutdown(timeout_seconds=0)
 
-    # then, and the parent's work is not touched by the child's shutdown
+    # then the child's shutdown does not affect the parent's work
     in_a_child(check)
     assert [get(store, task_id).status for task_id in busy] == ["running", "running"]
 
 
-def test_locks_that_other_threads_held_do_not_stop_the_child(store: TaskManager) -> None:
-    # given every lock of the package held by a thread that does not exist in the child
+def test_locks_that_other_threads_held_at_the_fork_do_not_block_the_child(store: TaskManager) -> None:
+    # given a thread that holds every lock of the package and does not exist in the child
     runtime = get_runtime()
     locks: list[Any] = [registry.lock, runtime.lock, runtime_module.state_lock]
-    holding, release = threading.Event(), threading.Event()
+    held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
         for lock in locks:
             lock.acquire()
-        holding.set()
+        held.set()
         release.wait(30)
         for lock in locks:
             lock.release()
 
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert holding.wait(10)
+    locker = threading.Thread(target=hold)
+    locker.start()
+    assert held.wait(10)
 
-    # when
     def check() -> None:
         assert tasks.list_user_tasks([]).error is not None  # type: ignore[arg-type]
         tasks.subscribe(print).close()
@@ -76,9 +74,8 @@ def test_locks_that_other_threads_held_do_not_stop_the_child(store: TaskManager)
 
     in_a_child(check)
 
-    # then
     release.set()
-    holder.join()
+    locker.join()
 
 
 class Observer:
@@ -86,13 +83,11 @@ class Observer:
 
 
 def test_a_fork_inside_work_leaves_the_task_to_the_parent(store: TaskManager) -> None:
-    # given
     @tasks.register("forking")
     def function() -> str:
         in_a_child(lambda: tasks.list_user_tasks(7, 3))
         return "done"
 
-    # then
     assert tasks.wait(tasks.run_background_sync("forking"), 20)["result"] == "done"
 
 
@@ -104,14 +99,13 @@ def child_main(url: str, found: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_child_of_multiprocessing_ends_its_work_before_it_exits(tmp_path: Path, method: str) -> None:
-    # given a parent that runs work itself
+    # given a parent that runs work of its own
     url = f"sqlite:///{tmp_path / 'tasks.db'}"
     module_sdk.configure(url=url)
     gate = Gate("done")
     with module_sdk.session(user=USER):
         own = gate.submit("coroutine")
 
-        # when
         context: Any = multiprocessing.get_context(method)
         found = context.Queue()
         child = context.Process(target=child_main, args=(url, found))
@@ -119,7 +113,6 @@ def test_a_child_of_multiprocessing_ends_its_work_before_it_exits(tmp_path: Path
         theirs = found.get(timeout=30)
         child.join(30)
 
-        # then
         assert child.exitcode == 0
         view = tasks.wait(theirs, 0)
         assert (view["status"], view["result"]) == ("completed", 3)

@@ -1,4 +1,4 @@
-"""gunicorn with gevent's workers: also with `--preload`, where the package is loaded before gevent patches Python."""
+"""gunicorn with gevent workers, also with `--preload`, where the package is loaded before gevent patches Python."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def site(request: pytest.FixtureRequest, url: str, namespace: str, tmp_path: Pat
         wait_for_port(port, child)
         yield f"http://127.0.0.1:{port}", psutil.Process(child.pid).children()
     finally:
-        # Not `terminate`: gunicorn may lose it in a worker that is only just starting.
+        # Not `terminate`: gunicorn may lose a SIGTERM while a worker is starting.
         for worker in psutil.Process(child.pid).children():
             worker.kill()
         child.kill()
@@ -65,8 +65,8 @@ def site(request: pytest.FixtureRequest, url: str, namespace: str, tmp_path: Pat
         log.close()
 
 
-def test_greenlets_do_not_wait_for_a_lock_of_before_the_patch(url: str, namespace: str) -> None:
-    # given a package that is loaded and configured, when the process forks and is patched, and many ask at once
+def test_greenlets_do_not_wait_for_a_lock_made_before_the_patch(url: str, namespace: str) -> None:
+    # when a process loads and configures the package, forks, is patched, and then makes many calls at once
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(CHILD), url, namespace],
         capture_output=True,
@@ -74,7 +74,7 @@ def test_greenlets_do_not_wait_for_a_lock_of_before_the_patch(url: str, namespac
         timeout=60,
         check=False,
     )
-    # then all have their answers
+    # then every call returns
     assert (done.returncode, done.stdout) == (0, "all is well\n"), done.stdout + done.stderr
 
 
@@ -91,8 +91,8 @@ def wait_for_port(port: int, child: subprocess.Popen[bytes]) -> None:
             return
 
 
-def test_requests_at_once_are_all_answered(site: Site) -> None:
-    # given two workers for which many requests wait
+def test_concurrent_requests_are_all_answered(site: Site) -> None:
+    # given two suspended workers with many waiting requests
     address, workers = site
     for worker in workers:
         worker.suspend()
@@ -107,13 +107,13 @@ def test_requests_at_once_are_all_answered(site: Site) -> None:
         thread.start()
     time.sleep(0.5)
 
-    # when they begin all of them at once
+    # when the workers start all of them at once
     for worker in workers:
         worker.resume()
     for thread in threads:
         thread.join()
 
-    # then each is answered, with the task that it has made
+    # then each response reports the task that its request made
     expected: list[tuple[int, list[str], str]] = [(1, [], "done")] * REQUESTS
     assert [(answer["found"], answer["errors"], answer["result"]) for answer in answers] == expected
     assert all(answer["is_patched"] for answer in answers)

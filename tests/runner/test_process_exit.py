@@ -1,4 +1,4 @@
-"""What becomes of work when its process ends (DESIGN.md, "running work")."""
+"""The end of work whose process ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.sample_work import until_status
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[TaskManager]:
-    """A SQLite file that this process reads and another writes."""
+    """Yield a SQLite store that this process reads and another process writes."""
     with module_sdk.session(user={"id": 7, "organization_id": 3}):
         manager = module_sdk.open_manager(f"sqlite:///{tmp_path / 'tasks.db'}")
         manager.setup()
@@ -28,11 +28,10 @@ forms = pytest.mark.parametrize("form", ["coroutine", "function"])
 
 
 @forms
-def test_work_that_needs_a_second_more_completes(file: TaskManager, form: str) -> None:
+def test_work_that_needs_one_more_second_completes(file: TaskManager, form: str) -> None:
     # when the process ends while the work runs
     (task_id,), errors, _ = finish(start(file, f"submit({form!r}, 1)"))
 
-    # then
     task = file.get(task_id)
     assert task is not None
     assert (task.status, task.result) == ("completed", "done")
@@ -41,7 +40,6 @@ def test_work_that_needs_a_second_more_completes(file: TaskManager, form: str) -
 
 @forms
 def test_work_that_needs_longer_is_interrupted(file: TaskManager, form: str) -> None:
-    # when
     code = f"""
     module_sdk.facade.runtime.shutdown.__defaults__ = (0.2,)
     submit({form!r}, 60)
@@ -49,7 +47,6 @@ def test_work_that_needs_longer_is_interrupted(file: TaskManager, form: str) -> 
     """
     ids, errors, seconds = finish(start(file, code))
 
-    # then
     assert len(ids) == 2
     for task_id in ids:
         task = file.get(task_id)
@@ -62,8 +59,7 @@ def test_work_that_needs_longer_is_interrupted(file: TaskManager, form: str) -> 
 @pytest.mark.parametrize(
     "ending", ["sys.exit(3)", "raise ValueError('host')", "import os, signal; os.kill(0, 0); raise SystemExit"]
 )
-def test_every_orderly_end_of_the_host_interrupts_what_runs(file: TaskManager, ending: str) -> None:
-    # when
+def test_every_orderly_end_of_the_host_interrupts_running_work(file: TaskManager, ending: str) -> None:
     code = f"""
     module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)
     submit("coroutine", 60)
@@ -71,13 +67,12 @@ def test_every_orderly_end_of_the_host_interrupts_what_runs(file: TaskManager, e
     """
     (task_id,), _, _ = finish(start(file, code))
 
-    # then
     task = file.get(task_id)
     assert task is not None
     assert task.status == "interrupted"
 
 
-def test_an_interrupt_from_the_keyboard_interrupts_what_runs(file: TaskManager) -> None:
+def test_ctrl_c_interrupts_running_work(file: TaskManager) -> None:
     # given a process that runs work on its own loop
     code = """
     module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)
@@ -96,11 +91,9 @@ def test_an_interrupt_from_the_keyboard_interrupts_what_runs(file: TaskManager) 
     task_id = process.stdout.readline().strip()
     until_status(file, task_id, "running", seconds=30)
 
-    # when
     process.send_signal(signal.SIGINT)
     _, errors, _ = finish(process)
 
-    # then
     task = file.get(task_id)
     assert task is not None
     assert (task.status, task.error) == ("interrupted", "shutdown")
@@ -108,7 +101,7 @@ def test_an_interrupt_from_the_keyboard_interrupts_what_runs(file: TaskManager) 
     assert process.returncode == 0
 
 
-def test_a_result_for_which_the_disk_has_no_room_fails_the_task_and_frees_its_key(file: TaskManager) -> None:
+def test_a_result_that_does_not_fit_on_the_disk_fails_the_task_and_frees_its_key(file: TaskManager) -> None:
     # given a process that may not write large files
     code = """
     import resource, signal
@@ -120,14 +113,12 @@ def test_a_result_for_which_the_disk_has_no_room_fails_the_task_and_frees_its_ke
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
-    # when
     task_id = tasks.run_background_sync("large", task_key="k")
     tasks.wait(task_id, timeout_seconds=30)
     print(task_id, tasks.run_background_sync(coroutine(0), task_key="k"))
     """
     ids, errors, _ = finish(start(file, code))
 
-    # then
     failed, after = (file.get(task_id) for task_id in ids)
     assert failed is not None
     assert after is not None
@@ -138,8 +129,7 @@ def test_a_result_for_which_the_disk_has_no_room_fails_the_task_and_frees_its_ke
     assert "Traceback" not in errors
 
 
-def test_pending_work_is_interrupted_too(file: TaskManager) -> None:
-    # when
+def test_pending_work_is_also_interrupted(file: TaskManager) -> None:
     code = """
     module_sdk.configure(url=sys.argv[1], max_running_tasks=1)
     module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)
@@ -148,30 +138,28 @@ def test_pending_work_is_interrupted_too(file: TaskManager) -> None:
     """
     ids, errors, _ = finish(start(file, code))
 
-    # then
     tasks = [file.get(task_id) for task_id in ids]
     assert [task.status for task in tasks if task] == ["interrupted", "interrupted"]
     assert errors == ""
 
 
-def test_a_process_that_only_looked_up_ends_at_once(file: TaskManager) -> None:
+def test_a_process_that_only_made_a_lookup_ends_at_once(file: TaskManager) -> None:
     _, errors, seconds = finish(start(file, "assert tasks.list_user_tasks(7, 3).error is None"))
     assert errors == ""
     assert seconds < 20
 
 
-def test_what_was_acknowledged_survives_sigkill_and_is_still_active(file: TaskManager) -> None:
+def test_an_acknowledged_task_survives_sigkill_and_stays_active(file: TaskManager) -> None:
     # given a process that is killed in the middle of its work
     process = start(file, "submit('coroutine', 60)\ntime.sleep(60)")
     assert process.stdout is not None
     task_id = process.stdout.readline().strip()
     until_status(file, task_id, "running", seconds=30)
 
-    # when
     process.kill()
     finish(process)
 
-    # then the record is there, holds its key until somebody frees it, and cancelling does
+    # then the task is recorded as running, and keeps its key, until it is cancelled
     task = file.get(task_id)
     assert task is not None
     assert task.status == "running"

@@ -1,4 +1,4 @@
-"""Stored progress, live events and their subscribers (DESIGN.md, "running work"; clauses LIFE-04, EVENT-01)."""
+"""Stored progress, live events and their subscribers (clauses LIFE-04, EVENT-01)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 
 
 def on_another_thread(call: Any) -> None:
-    """Run it on a thread started by hand, which carries no session, and raise what it raised."""
+    """Run `call` on a plain thread, which has no session, and raise the exception that it raised."""
     errors: list[Exception] = []
 
     def run() -> None:
@@ -37,7 +37,7 @@ def on_another_thread(call: Any) -> None:
 
 @pytest.fixture
 def running(store: TaskManager) -> Any:
-    """The id of a task that runs until the test is over."""
+    """Yield the id of a task that runs until the test has ended."""
     gate = Gate()
     task_id = gate.submit("coroutine")
     yield task_id
@@ -67,20 +67,17 @@ def test_progress_is_stored_and_clamped(store: TaskManager, running: str, given:
 
 
 def test_progress_may_go_down_and_a_checkpoint_and_label_stay_until_replaced(store: TaskManager, running: str) -> None:
-    # given
     tasks.update_progress_sync(running, 0.8, {"page": 1, "more": 2}, "Reading")
 
-    # when
     tasks.update_progress_sync(running, 0.2)
     asyncio.run(tasks.update_progress(running, 0.3, checkpoint={"page": 2}))
 
-    # then
     task = get(store, running)
     assert (task.progress, task.checkpoint, task.label) == (0.3, {"page": 2}, "Reading")
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), "0.5", None, True, [0.5]], ids=repr)
-def test_progress_that_is_no_number_is_refused(store: TaskManager, running: str, bad: Any) -> None:
+def test_progress_that_is_not_a_finite_number_is_refused(store: TaskManager, running: str, bad: Any) -> None:
     before = get(store, running)
     with pytest.raises(InvalidInputError):
         tasks.update_progress_sync(running, bad)
@@ -90,7 +87,7 @@ def test_progress_that_is_no_number_is_refused(store: TaskManager, running: str,
 @pytest.mark.parametrize(
     "bad", [{"checkpoint": object()}, {"checkpoint": "x" * 1_048_576}, {"label": "x" * 1_025}, {"label": 5}]
 )
-def test_what_cannot_be_stored_is_refused_and_changes_nothing(
+def test_an_invalid_checkpoint_or_label_is_refused_and_changes_nothing(
     store: TaskManager, running: str, bad: dict[str, Any]
 ) -> None:
     before = get(store, running)
@@ -100,14 +97,14 @@ def test_what_cannot_be_stored_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("unknown", [UNKNOWN, "", "no id", UNKNOWN.upper(), "x" * 5_000])
-def test_an_unknown_id_returns_quietly_and_creates_nothing(store: TaskManager, unknown: str) -> None:
+def test_progress_of_an_unknown_id_is_ignored(store: TaskManager, unknown: str) -> None:
     tasks.update_progress_sync(unknown, 0.5)
     tasks.emit_progress_sync(unknown, 0.5)
     asyncio.run(tasks.update_progress(unknown, 0.5))
     assert store.count() == 0
 
 
-def test_a_task_that_has_completed_takes_no_progress(store: TaskManager) -> None:
+def test_progress_of_a_completed_task_is_refused(store: TaskManager) -> None:
     task_id = tasks.run_background_sync(add(1, 2))
     tasks.wait(task_id, 10)
     with pytest.raises(IllegalTransitionError):
@@ -115,7 +112,7 @@ def test_a_task_that_has_completed_takes_no_progress(store: TaskManager) -> None
     assert get(store, task_id).progress == 1.0
 
 
-def test_progress_of_a_task_of_this_process_comes_from_any_thread(store: TaskManager, running: str) -> None:
+def test_any_thread_may_report_progress_of_a_task_of_this_process(store: TaskManager, running: str) -> None:
     on_another_thread(lambda: tasks.update_progress_sync(running, 0.4))
     on_another_thread(lambda: asyncio.run(tasks.update_progress(running, 0.5, label="Half")))
     on_another_thread(lambda: tasks.emit_progress_sync(running, 0.6))
@@ -132,8 +129,8 @@ def test_progress_of_other_tasks_needs_a_session(store: TaskManager, running: st
             on_another_thread(lambda task_id=task_id: tasks.emit_progress_sync(task_id, 0.4))
 
 
-def test_current_reports_progress_wherever_it_is_called(store: TaskManager) -> None:
-    # given work that reports from a coroutine, from a thread of a coroutine, from a function, and from a loop in one
+def test_current_reports_progress_from_every_part_of_work(store: TaskManager) -> None:
+    # given reports from a coroutine, a thread of a coroutine, a function, and an event loop inside a function
     seen: list[float] = []
 
     async def coroutine() -> None:
@@ -154,12 +151,10 @@ def test_current_reports_progress_wherever_it_is_called(store: TaskManager) -> N
         asyncio.run(inner())
         seen.append(get(store, tasks.current().id).progress)
 
-    # when
     for work in (coroutine(), "function.progress"):
         view = tasks.wait(tasks.run_background_sync(work), 10)
         assert view["error"] is None
 
-    # then
     assert seen == [0.1, 0.2, 0.2, 0.3]
 
 
@@ -167,17 +162,14 @@ def test_current_reports_progress_wherever_it_is_called(store: TaskManager) -> N
 
 
 def test_an_emitted_progress_reaches_subscribers_and_stores_nothing(store: TaskManager, running: str) -> None:
-    # given
     events: list[Any] = []
     before = get(store, running)
 
-    # when
     with tasks.subscribe(events.append):
         tasks.emit_progress_sync(running, 7, "Live", {"pair": (1, 2)})
         asyncio.run(tasks.emit_progress(running))
     tasks.emit_progress_sync(running, 0.9)
 
-    # then
     live = {"type": "progress", "task_id": running, "progress": 1.0, "label": "Live", "checkpoint": {"pair": [1, 2]}}
     assert events == [live, live | {"progress": None, "label": None, "checkpoint": None}]
     assert get(store, running) == before
@@ -192,19 +184,16 @@ def test_a_live_event_obeys_the_rules_of_stored_progress(running: str, bad: dict
 
 
 def test_every_stored_change_is_an_event_in_order(store: TaskManager) -> None:
-    # given
     events: list[Any] = []
 
     async def work() -> None:
         await tasks.current().update_progress(0.5)
 
-    # when
     with tasks.subscribe(events.append):
         task_id = tasks.run_background_sync(work())
         tasks.wait(task_id, 10)
         tasks.shutdown()
 
-    # then
     assert [(event["type"], event["task_id"], event["change"], event["row"]["progress"]) for event in events] == [
         ("changed", task_id, change, progress)
         for change, progress in (("created", 0.0), ("running", 0.0), ("updated", 0.5), ("completed", 1.0))
@@ -212,7 +201,7 @@ def test_every_stored_change_is_an_event_in_order(store: TaskManager) -> None:
 
 
 def test_events_stay_within_the_organization_and_the_task(store: TaskManager) -> None:
-    # given subscribers of this organization, another, none, all, and of one task
+    # given subscribers of this organization, of another, of none, of all, and of one task
     seen: dict[str, list[str]] = {}
 
     def subscribe(name: str, **options: Any) -> None:
@@ -227,21 +216,20 @@ def test_events_stay_within_the_organization_and_the_task(store: TaskManager) ->
     with module_sdk.session(all_organizations=True):
         subscribe("all")
         subscribe("one", task_id=ids[4])
-    subscribe("foreign", task_id=ids[4])
+    subscribe("other organization", task_id=ids[4])
 
-    # when
     for organization, task_id in ids.items():
         with module_sdk.session(user={"id": 7, "organization_id": organization}):
             tasks.emit_progress_sync(task_id, 0.5)
 
-    # then
     assert seen == {"3": [ids[3]], "4": [ids[4]], "None": [ids[None]], "all": list(ids.values()), "one": [ids[4]]}
     for gate in gates.values():
         gate.opened.set()
 
 
-def test_a_subscriber_that_raises_harms_nobody(store: TaskManager, caplog: pytest.LogCaptureFixture) -> None:
-    # given
+def test_a_subscriber_that_raises_affects_no_work_and_no_other_subscriber(
+    store: TaskManager, caplog: pytest.LogCaptureFixture
+) -> None:
     events: list[Any] = []
 
     def raising(event: Any) -> None:
@@ -250,12 +238,10 @@ def test_a_subscriber_that_raises_harms_nobody(store: TaskManager, caplog: pytes
     tasks.subscribe(raising)
     subscription = tasks.subscribe(events.append)
 
-    # when
     view = tasks.wait(tasks.run_background_sync(add(1, 2)), 10)
     subscription.close()
     subscription.close()
 
-    # then
     assert view["result"] == 3
     assert len(events) >= 2
     assert "subscriber" in caplog.text
@@ -266,13 +252,13 @@ def test_subscribing_needs_a_session() -> None:
         tasks.subscribe(print)
 
 
-def test_a_payload_of_a_live_event_is_bounded(memory: World) -> None:
+def test_the_checkpoint_of_a_live_event_has_a_maximum(memory: World) -> None:
     task, _ = memory.manager.create(module_sdk.Task.new(user_id=7, organization_id=3, module="m"))
     with pytest.raises(PayloadError):
         tasks.emit_progress_sync(task.id, checkpoint="x" * 1_048_576)
 
 
-def test_what_cannot_be_called_is_no_subscriber(store: TaskManager) -> None:
+def test_a_subscriber_must_be_callable(store: TaskManager) -> None:
     with pytest.raises(InvalidInputError, match="callback") as refused:
         tasks.subscribe(None)  # type: ignore[arg-type]
     assert refused.value.field == "callback"

@@ -1,4 +1,4 @@
-"""Work beside other work: bounds, nesting, and one active task a key (DESIGN.md, "running work"; clauses DEDUP)."""
+"""Concurrent work: the bound on threads, nesting, and one active task per key (clauses DEDUP)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from module_sdk.store.manager import TaskManager
 from tests.support.sample_work import Gate, Submit, add, each_submission, get, is_closed, until_status
 
 
-def test_no_more_functions_run_at_a_time_than_allowed_and_the_rest_stay_pending(store: TaskManager) -> None:
-    # given
+def test_at_most_max_running_tasks_functions_run_at_once_and_the_rest_stay_pending(store: TaskManager) -> None:
     module_sdk.configure(manager=store, max_running_tasks=2)
     gates = [Gate(number) for number in range(2)]
     running = [gate.submit("function") for gate in gates]
@@ -24,10 +23,9 @@ def test_no_more_functions_run_at_a_time_than_allowed_and_the_rest_stay_pending(
         tasks.register(f"waiting.{id(gate)}")(gate.function)
         gate.opened.set()
 
-    # when
     pending = [tasks.run_background_sync(f"waiting.{id(gate)}") for gate in waiting]
 
-    # then coroutines go on, functions wait for a thread
+    # then coroutines still run, and functions wait for a thread
     assert tasks.wait(tasks.run_background_sync(add(1, 2)), 10)["result"] == 3
     assert [get(store, task_id).status for task_id in running + pending] == ["running"] * 2 + ["pending"] * 2
     gates[0].opened.set()
@@ -40,7 +38,6 @@ def test_no_more_functions_run_at_a_time_than_allowed_and_the_rest_stay_pending(
 
 @pytest.mark.parametrize("form", ["coroutine", "function"])
 def test_work_can_submit_more_work(store: TaskManager, form: str) -> None:
-    # given
     async def outer() -> list[Any]:
         inner = await tasks.run_background(add(1, 2), "Inner")
         return [tasks.current().id, inner, (await tasks.await_task(inner, 10))["result"]]
@@ -50,17 +47,15 @@ def test_work_can_submit_more_work(store: TaskManager, form: str) -> None:
         inner = tasks.run_background_sync(add(1, 2), "Inner")
         return [tasks.current().id, inner, tasks.wait(inner, 10)["result"]]
 
-    # when
     task_id = tasks.run_background_sync(outer() if form == "coroutine" else "outer", "Outer")
 
-    # then each ran as itself
+    # then each ran as its own task
     own, inner, result = tasks.wait(task_id, 10)["result"]
     assert (own, result) == (task_id, 3)
     assert get(store, inner).user_id == 7
 
 
 def test_the_current_task_is_that_of_the_running_code(store: TaskManager) -> None:
-    # given
     seen: dict[str, str] = {}
 
     async def outer() -> None:
@@ -71,33 +66,28 @@ def test_the_current_task_is_that_of_the_running_code(store: TaskManager) -> Non
         seen["inner"] = tasks.current().id
         seen["thread"] = await asyncio.to_thread(lambda: tasks.current().id)
 
-    # when
     task_id = tasks.run_background_sync(outer())
     tasks.wait(task_id, 10)
 
-    # then
     assert seen["outer"] == task_id
     assert seen["inner"] == seen["thread"] != task_id
     with pytest.raises(module_sdk.ModuleSDKError, match="no current task"):
         tasks.current()
 
 
-# --- One active task a key --------------------------------------------------------------------------------------------
+# --- One active task per key ------------------------------------------------------------------------------------------
 
 
 @each_submission
 @pytest.mark.parametrize("form", ["coroutine", "function"])
 def test_a_second_submission_of_an_active_key_starts_nothing(store: TaskManager, form: str, submit: Submit) -> None:
-    # given
     gate = Gate("first")
     holder = gate.submit(form, task_key="k")
     second = add(1, 2)
 
-    # when
     found = tasks.run_background_sync(second, task_key="k")
     also_found = asyncio.run(tasks.run_background(add(3, 4), task_key="k"))
 
-    # then
     assert found == also_found == holder
     assert is_closed(second)
     assert store.count() == 1
@@ -106,7 +96,7 @@ def test_a_second_submission_of_an_active_key_starts_nothing(store: TaskManager,
     assert submit(add(1, 2), task_key="k") != holder
 
 
-def test_a_key_is_held_within_an_organization(store: TaskManager) -> None:
+def test_each_organization_can_have_an_active_task_of_the_same_key(store: TaskManager) -> None:
     gates = {organization: Gate() for organization in (3, 4, None)}
     ids = set()
     for organization, gate in gates.items():
@@ -120,7 +110,6 @@ def test_a_key_is_held_within_an_organization(store: TaskManager) -> None:
 
 
 def test_threads_that_submit_one_key_at_once_get_one_task(store: TaskManager) -> None:
-    # given
     gate, together, found = Gate(), threading.Barrier(8), []
 
     def submit() -> None:
@@ -128,14 +117,12 @@ def test_threads_that_submit_one_key_at_once_get_one_task(store: TaskManager) ->
             together.wait(10)
             found.append(tasks.run_background_sync(gate.coroutine(), task_key="k"))
 
-    # when
     threads = [threading.Thread(target=submit) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    # then
     assert len(found) == 8
     assert len(set(found)) == 1
     assert store.count() == 1

@@ -1,4 +1,4 @@
-"""Shutting down: work gets a moment to end, the rest is recorded as interrupted (DESIGN.md, "running work")."""
+"""Shutting down: work may end within the timeout, and the rest is recorded as interrupted."""
 
 from __future__ import annotations
 
@@ -22,16 +22,13 @@ from tests.support.sample_work import Gate, Stoppable, add, get, is_closed, unti
 
 
 def test_shutting_down_lets_work_end_and_interrupts_the_rest(store: TaskManager) -> None:
-    # given
     quick, slow = Gate("done"), {"coroutine": Stoppable(), "function": Stoppable()}
     ids = {form: work.submit(form) for form, work in slow.items()}
     ended = quick.submit("coroutine")
     threading.Timer(0.05, quick.opened.set).start()
 
-    # when
     tasks.shutdown(timeout_seconds=0.3)
 
-    # then
     assert get(store, ended).result == "done"
     for form, work in slow.items():
         task = get(store, ids[form])
@@ -40,10 +37,8 @@ def test_shutting_down_lets_work_end_and_interrupts_the_rest(store: TaskManager)
 
 
 def test_shutting_down_does_not_wait_when_nothing_runs(store: TaskManager) -> None:
-    # given
     tasks.wait(tasks.run_background_sync(add(1, 2)), 10)
 
-    # when
     began = time.monotonic()
     for _ in range(3):
         tasks.shutdown(timeout_seconds=math.inf)
@@ -51,25 +46,22 @@ def test_shutting_down_does_not_wait_when_nothing_runs(store: TaskManager) -> No
         with pytest.raises(InvalidInputError, match="timeout_seconds"):
             tasks.shutdown(timeout_seconds=bad)  # type: ignore[arg-type]
 
-    # then, and later work gets a new runner
+    # then it has not waited, and later work gets a new runner
     assert time.monotonic() - began < 5
     assert tasks.wait(tasks.run_background_sync(add(1, 2)), 10)["result"] == 3
     asyncio.run(tasks.ashutdown())
 
 
 def test_pending_work_is_interrupted_and_never_runs(store: TaskManager) -> None:
-    # given
     module_sdk.configure(manager=store, max_running_tasks=1)
     gate, waiting = Gate(), Gate()
     gate.submit("function")
     tasks.register("waiting")(waiting.function)
     task_id = tasks.run_background_sync("waiting")
 
-    # when
     tasks.shutdown(timeout_seconds=0)
     gate.opened.set()
 
-    # then
     assert get(store, task_id).error == "shutdown"
     for thread in threading.enumerate():
         if thread.name.startswith("module-sdk") and thread is not threading.current_thread():
@@ -87,12 +79,10 @@ def test_work_submitted_while_shutting_down_is_refused_and_closed(store: TaskMan
     while not runner.is_stopping:
         time.sleep(0.001)
 
-    # when
     coroutine = add(1, 2)
     with pytest.raises(RuntimeError, match="shutting down"):
         runner.submit(coroutine, "late", None, {})
 
-    # then
     assert is_closed(coroutine)
     assert store.count(filters={"label": "late"}) == 0
     gate.opened.set()
@@ -101,7 +91,7 @@ def test_work_submitted_while_shutting_down_is_refused_and_closed(store: TaskMan
 
 @pytest.mark.parametrize("form", ["coroutine", "function"])
 def test_a_submission_that_a_shutdown_overtakes_leaves_no_task_active(form: str) -> None:
-    # given a store that takes its time to record a task, and is closed by the next configuration
+    # given a store that is slow to record a task and that the next configuration closes
     manager = FaultyManager()
     module_sdk.configure(manager=manager)
     runtime = module_sdk.facade.runtime.get_runtime()
@@ -130,7 +120,6 @@ def test_a_submission_that_a_shutdown_overtakes_leaves_no_task_active(form: str)
     submitter.start()
     assert recorded.wait(10)
 
-    # when
     ending = threading.Thread(target=module_sdk.configure, kwargs={"url": None})
     ending.start()
     while not runner.is_stopping:
@@ -139,7 +128,7 @@ def test_a_submission_that_a_shutdown_overtakes_leaves_no_task_active(form: str)
     submitter.join()
     ending.join()
 
-    # then the submitter is told, nothing ran, and the record says so
+    # then the submission raises, the work never ran, and the task is recorded as interrupted
     assert [str(error) for error in refused] == ["background work is shutting down"]
     assert not gate.begun.is_set()
     assert [(record.status, record.error) for record in manager.tables.records.values()] == [
@@ -148,8 +137,7 @@ def test_a_submission_that_a_shutdown_overtakes_leaves_no_task_active(form: str)
     coroutine.close()
 
 
-def test_a_task_may_shut_down_the_rest(store: TaskManager) -> None:
-    # given
+def test_a_task_may_call_shutdown(store: TaskManager) -> None:
     work = Stoppable()
     other = work.submit("coroutine")
 
@@ -157,26 +145,21 @@ def test_a_task_may_shut_down_the_rest(store: TaskManager) -> None:
     def function() -> None:
         tasks.shutdown(timeout_seconds=0.05)
 
-    # when
     task_id = tasks.run_background_sync("shutting.down")
 
-    # then
     until_status(store, other, "interrupted")
     until_status(store, task_id, "interrupted")
     assert work.stopped.wait(10)
 
 
-def test_configuring_again_interrupts_what_runs(store: TaskManager) -> None:
-    # given
+def test_configuring_again_interrupts_running_work(store: TaskManager) -> None:
     work = Stoppable()
     task_id = work.submit("coroutine")
 
-    # when
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("module_sdk.facade.runtime.CLOSE_SECONDS", 0.05)
         module_sdk.configure(url="memory://")
 
-    # then
     assert get(store, task_id).error == "shutdown"
     assert work.stopped.wait(10)
 
@@ -186,19 +169,19 @@ def report(task_id: str) -> None:
 
 
 def report_from_another_thread(task_id: str) -> None:
-    """By hand, so without a session."""
-    told: list[Exception] = []
+    """Report progress on a plain thread, which has no session, and raise the error that it got."""
+    raised: list[Exception] = []
 
-    def report_and_tell() -> None:
+    def report_and_keep_the_error() -> None:
         try:
             report(task_id)
         except TaskCancelledError as error:
-            told.append(error)
+            raised.append(error)
 
-    thread = threading.Thread(target=report_and_tell)
+    thread = threading.Thread(target=report_and_keep_the_error)
     thread.start()
     thread.join()
-    raise told[0]
+    raise raised[0]
 
 
 def ask(task_id: str) -> None:
@@ -212,14 +195,14 @@ def use_a_closed_store(task_id: str) -> None:
 
 
 @pytest.mark.parametrize("action", [report, report_from_another_thread, ask, use_a_closed_store])
-def test_work_that_goes_on_after_its_store_is_closed_is_told_and_is_no_failure(
+def test_work_that_continues_after_its_store_is_closed_gets_an_error_and_logs_nothing(
     action: Callable[[str], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # given work that does not look whether it was stopped
+    # given work that does not check whether it was stopped
     monkeypatch.setattr("module_sdk.facade.runtime.CLOSE_SECONDS", 0.05)
     module_sdk.configure(url=f"sqlite:///{tmp_path / 'tasks.db'}")
     gate, ended = Gate(), threading.Event()
-    told: list[Exception] = []
+    raised: list[Exception] = []
 
     @tasks.register("going.on")
     def work() -> None:
@@ -227,7 +210,7 @@ def test_work_that_goes_on_after_its_store_is_closed_is_told_and_is_no_failure(
         try:
             action(tasks.current().id)
         except Exception as error:
-            told.append(error)
+            raised.append(error)
             raise
         finally:
             ended.set()
@@ -237,12 +220,12 @@ def test_work_that_goes_on_after_its_store_is_closed_is_told_and_is_no_failure(
     assert gate.begun.wait(10)
     worker = next(thread for thread in threading.enumerate() if thread.name == "module-sdk-async")
 
-    # when
     module_sdk.configure(url=None)
     gate.opened.set()
     worker.join(10)
 
-    # then
     assert ended.is_set()
-    assert [type(error) for error in told] == [TaskBackendError if action is use_a_closed_store else TaskCancelledError]
+    assert [type(error) for error in raised] == [
+        TaskBackendError if action is use_a_closed_store else TaskCancelledError
+    ]
     assert caplog.text == ""

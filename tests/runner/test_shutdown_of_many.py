@@ -1,4 +1,4 @@
-"""Shutting down with many tasks left: they are recorded together, within the deadline (DESIGN.md, "running work")."""
+"""Shutting down with many active tasks: they are recorded together, within the deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.sample_work import Gate, get
 
 
 def submit_many(manager: TaskManager, count: int) -> tuple[Gate, list[str]]:
-    """One task that runs, and others that wait for its thread."""
+    """Submit one task that runs and `count` that wait for its thread; return their gate and their ids."""
     module_sdk.configure(manager=manager, max_running_tasks=1)
     gate = Gate()
     first = gate.submit("function")
@@ -25,39 +25,33 @@ def submit_many(manager: TaskManager, count: int) -> tuple[Gate, list[str]]:
     return gate, [first, *(tasks.run_background_sync("many", task_key=f"k{number}") for number in range(count))]
 
 
-@pytest.mark.parametrize("somebody_listens", [False, True])
-def test_all_are_interrupted_and_their_keys_are_free(store: TaskManager, somebody_listens: bool) -> None:
-    # given
+@pytest.mark.parametrize("has_subscriber", [False, True])
+def test_all_tasks_are_interrupted_and_their_keys_are_free(store: TaskManager, has_subscriber: bool) -> None:
     gate, ids = submit_many(store, 500)
     heard: list[Any] = []
-    if somebody_listens:
+    if has_subscriber:
         tasks.subscribe(heard.append)
 
-    # when
     tasks.shutdown(timeout_seconds=0)
     gate.opened.set()
 
-    # then
     assert {(get(store, task_id).status, get(store, task_id).error) for task_id in ids} == {("interrupted", "shutdown")}
-    assert len({event["task_id"] for event in heard}) == (len(ids) if somebody_listens else 0)
+    assert len({event["task_id"] for event in heard}) == (len(ids) if has_subscriber else 0)
     assert tasks.run_background_sync("many", task_key="k0") not in ids
 
 
-def test_one_that_has_ended_meanwhile_keeps_its_end(store: TaskManager) -> None:
+def test_a_task_that_another_process_has_ended_keeps_its_end(store: TaskManager) -> None:
     # given a task that another process has interrupted
     gate, ids = submit_many(store, 50)
     store.update(ids[7], status="interrupted", error="cancelled")
 
-    # when
     tasks.shutdown(timeout_seconds=0)
     gate.opened.set()
 
-    # then
     assert [get(store, task_id).error for task_id in ids] == ["shutdown"] * 7 + ["cancelled"] + ["shutdown"] * 43
 
 
-def test_one_that_the_store_refuses_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    # given
+def test_a_task_that_the_store_refuses_to_change_does_not_block_the_others(caplog: pytest.LogCaptureFixture) -> None:
     manager = FaultyManager()
     with module_sdk.session(user=USER):
         gate, ids = submit_many(manager, 50)
@@ -72,32 +66,28 @@ def test_one_that_the_store_refuses_holds_up_no_other(caplog: pytest.LogCaptureF
 
         manager.store_update = refuse  # type: ignore[method-assign]
 
-        # when
         tasks.shutdown(timeout_seconds=0)
         gate.opened.set()
 
-    # then
     assert [task_id for task_id in ids if get(manager, task_id).status != "interrupted"] == [ids[9]]
     assert f"1 tasks could not be recorded as interrupted and stay active: {ids[9]}" in caplog.text
 
 
-def test_what_is_left_at_the_deadline_is_logged_and_stopped(
+def test_tasks_left_at_the_deadline_are_logged_and_stopped(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a store that is slower than the deadline allows
+    # given a store that is too slow for the deadline
     monkeypatch.setattr("module_sdk.runner.interruption.RECORD_SECONDS", 0.5)
     manager = FaultyManager()
     with module_sdk.session(user=USER):
         gate, ids = submit_many(manager, 300)
         manager.before_update = lambda change: time.sleep(0.05)
 
-        # when
         began = time.monotonic()
         tasks.shutdown(timeout_seconds=0)
         seconds = time.monotonic() - began
     gate.opened.set()
 
-    # then
     assert seconds < 30
     assert "could not be recorded as interrupted and stay active" in caplog.text
     left = [task_id for task_id in ids if get(manager, task_id).is_active]

@@ -1,4 +1,4 @@
-"""What becomes of work when its process is asked to end by SIGTERM (DESIGN.md, "running work")."""
+"""The end of work whose process gets SIGTERM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHORT = "module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)\n"
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TaskManager]:
-    """A file, and a server, that other processes of the test write to."""
+    """Yield a store that other processes of the test write to: a file, then a server."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'tasks.db'}"
     else:
@@ -45,7 +45,7 @@ def file(tmp_path: Path) -> Iterator[TaskManager]:
 
 
 def begin(manager: TaskManager, code: str) -> tuple[subprocess.Popen[str], list[str]]:
-    """A process that has come to its `ready`, and the ids that it printed before."""
+    """Start a process, wait until it prints `ready`, and return it with the ids that it printed before."""
     process = start(manager, "module_sdk.configure(url=sys.argv[1], namespace='sigterm')\n" + code)
     ids: list[str] = []
     assert process.stdout is not None
@@ -56,7 +56,7 @@ def begin(manager: TaskManager, code: str) -> tuple[subprocess.Popen[str], list[
 
 
 def terminate(process: subprocess.Popen[str]) -> str:
-    """What it says on stderr; it must die of the signal."""
+    """Send SIGTERM, assert that the process dies of the signal, and return its stderr."""
     process.send_signal(signal.SIGTERM)
     _, errors, _ = finish(process)
     assert process.returncode == -signal.SIGTERM, errors
@@ -73,25 +73,22 @@ INTERRUPTED = ("interrupted", "shutdown")
 
 @pytest.mark.parametrize("form", ["coroutine", "function"])
 def test_a_script_interrupts_its_work_and_dies_of_the_signal(store: TaskManager, form: str) -> None:
-    # given
     process, ids = begin(store, SHORT + f"submit({form!r}, 60)\n" + WAIT)
 
-    # when
     errors = terminate(process)
 
-    # then
     assert ended(store, ids) == [INTERRUPTED]
     assert errors == ""
 
 
-def test_work_that_needs_a_second_more_completes(file: TaskManager) -> None:
+def test_work_that_needs_one_more_second_completes(file: TaskManager) -> None:
     process, ids = begin(file, "submit('function', 1)\nsubmit('coroutine', 1)\n" + WAIT)
     terminate(process)
     assert ended(file, ids) == [("completed", None)] * 2
 
 
-def test_work_on_the_main_threads_own_loop_can_end(file: TaskManager) -> None:
-    # given work that needs a loop which the main thread runs
+def test_work_on_the_loop_of_the_main_thread_can_complete(file: TaskManager) -> None:
+    # given work on a loop that the main thread runs
     code = """
 async def main():
     async with module_sdk.lifespan():
@@ -104,13 +101,12 @@ asyncio.run(main())
 """
     process, ids = begin(file, code)
 
-    # then
     terminate(process)
     assert ended(file, ids) == [("completed", None)]
 
 
 def test_a_main_thread_in_the_middle_of_submitting_leaves_no_task_active(store: TaskManager) -> None:
-    # given a main thread that writes without a pause, and so is in the middle of a write
+    # given a main thread that submits without a pause, so that the signal arrives during a write
     code = (
         SHORT
         + "submit('function', 60)\nprint('ready', flush=True)\n"
@@ -122,7 +118,6 @@ def test_a_main_thread_in_the_middle_of_submitting_leaves_no_task_active(store: 
             break
         time.sleep(0.01)
 
-    # when, then
     terminate(process)
     assert store.count(filters={"status": ["pending", "running", "waiting_confirmation"]}) == 0
 
@@ -135,8 +130,7 @@ def test_a_second_signal_changes_nothing(file: TaskManager) -> None:
     assert ended(file, ids) == [("completed", None)] * 2
 
 
-def test_a_main_thread_that_ends_meanwhile_dies_of_the_signal_all_the_same(file: TaskManager) -> None:
-    # given
+def test_a_process_whose_main_thread_ends_during_the_shutdown_still_dies_of_the_signal(file: TaskManager) -> None:
     code = """
 submit('function', 2)
 print('ready', flush=True)
@@ -145,21 +139,20 @@ while not module_sdk.runner.process_exit.ending_process:
 """
     process, ids = begin(file, code)
 
-    # then
     terminate(process)
     assert ended(file, ids) == [("completed", None)]
 
 
 @pytest.mark.parametrize("setting", ["handle_sigterm=False", None])
-def test_it_can_be_turned_off(file: TaskManager, setting: str | None) -> None:
+def test_the_handling_of_sigterm_can_be_turned_off(file: TaskManager, setting: str | None) -> None:
     options = "" if setting is None else f"module_sdk.configure(url=sys.argv[1], namespace='sigterm', {setting})\n"
     process, ids = begin(file, options + SHORT + "submit('function', 60)\n" + WAIT)
     terminate(process)
     assert ended(file, ids) == [("running", None) if setting else INTERRUPTED]
 
 
-def test_a_handler_of_the_host_stays_in_place(file: TaskManager) -> None:
-    # given hosts that have one before, or set one afterwards, which then has to see to the end of the process
+def test_a_handler_of_the_host_stays_installed(file: TaskManager) -> None:
+    # given hosts that set a handler before or after the first submission; that handler must then end the process
     code = """
 import signal
 def own(*_):
@@ -175,11 +168,9 @@ def own(*_):
     for each in (before, after):
         process, ids = begin(file, each + WAIT)
 
-        # when
         process.send_signal(signal.SIGTERM)
         output, _, _ = finish(process)
 
-        # then
         assert output == ["own"]
         assert process.returncode == 3
         assert set(ended(file, ids)) == {INTERRUPTED}
@@ -189,7 +180,7 @@ def test_a_handler_of_the_host_may_call_ours(file: TaskManager) -> None:
     code = """
 import signal
 ours = signal.getsignal(signal.SIGTERM)
-signal.signal(signal.SIGTERM, lambda *given: (print('own', flush=True), ours(*given)))
+signal.signal(signal.SIGTERM, lambda *args: (print('own', flush=True), ours(*args)))
 """
     process, ids = begin(file, SHORT + "submit('function', 60)\n" + code + WAIT)
     terminate(process)
@@ -208,12 +199,11 @@ time.sleep(0.2)
 began = time.monotonic()
 os.kill(child, signal.SIGTERM)
 assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGTERM
-assert time.monotonic() - began < 1.5, 'the child has waited for work of its parent'
+assert time.monotonic() - began < 1.5, 'the child waited for work of its parent'
 print('ready', flush=True)
 """
     process, ids = begin(file, code)
 
-    # then
     assert finish(process)[1] == ""
     assert process.returncode == 0
     assert ended(file, ids) == [("completed", None)]
@@ -221,7 +211,6 @@ print('ready', flush=True)
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_child_of_multiprocessing_ends_its_own_work(file: TaskManager, tmp_path: Path, method: str) -> None:
-    # given
     (tmp_path / "work_of_child.py").write_text(
         """
 import time
@@ -261,10 +250,8 @@ assert child.exitcode == -15, child.exitcode
     task_id = process.stdout.readline().strip()
     until_status(file, task_id, "running", seconds=30)
 
-    # when
     process.communicate("go\n", timeout=60)
 
-    # then
     assert process.returncode == 0
     assert ended(file, [task_id]) == [INTERRUPTED]
 
@@ -275,7 +262,9 @@ thread = threading.Thread(target=contextvars.copy_context().run, args=(submit, '
 """
 
 
-def test_a_first_submission_from_another_thread_is_covered_by_the_main_threads_loop(file: TaskManager) -> None:
+def test_work_submitted_by_another_thread_is_interrupted_if_the_main_thread_runs_a_loop(
+    file: TaskManager,
+) -> None:
     # given a main thread that only runs a loop
     code = (
         SHORT
@@ -291,29 +280,26 @@ asyncio.run(main())
     )
     process, ids = begin(file, code)
 
-    # then
     terminate(process)
     assert ended(file, ids) == [INTERRUPTED]
 
 
 @pytest.mark.parametrize("with_lifespan", [True, False])
-def test_a_main_thread_without_a_loop_is_covered_by_a_lifespan_and_warned_without(
+def test_a_main_thread_without_a_loop_needs_a_lifespan_and_is_warned_if_it_has_none(
     file: TaskManager, with_lifespan: bool
 ) -> None:
-    # given
     main = "thread.start()\nthread.join()\n" + WAIT
     if with_lifespan:
         main = "with module_sdk.lifespan():\n" + "".join(f"    {line}\n" for line in main.splitlines())
     process, ids = begin(file, SHORT + IN_A_THREAD + main)
 
-    # then
     errors = terminate(process)
     assert ended(file, ids) == [INTERRUPTED if with_lifespan else ("running", None)]
     assert ("enter module_sdk.lifespan() there" in errors) != with_lifespan
 
 
 def test_a_store_that_hangs_does_not_keep_the_process_alive(file: TaskManager) -> None:
-    # given a store whose writes never return any more
+    # given a store whose writes never return
     code = """
 submit('function', 60)
 module_sdk.facade.runtime.shutdown.__defaults__ = (0.1,)
@@ -321,14 +307,13 @@ type(module_sdk.facade.runtime.get_runtime().manager()).store_update = lambda *_
 """
     process, ids = begin(file, code + WAIT)
 
-    # then
     errors = terminate(process)
     assert ended(file, ids) == [("running", None)]
     assert f"1 tasks could not be recorded as interrupted and stay active: {ids[0]}" in errors
 
 
-def test_a_lock_that_the_main_thread_holds_is_waited_for(file: TaskManager) -> None:
-    # given a main thread that is in the middle of something that the end of work needs too
+def test_the_shutdown_waits_for_a_lock_that_the_main_thread_holds(file: TaskManager) -> None:
+    # given a main thread that holds locks which the shutdown needs
     code = (
         SHORT
         + """
@@ -342,6 +327,5 @@ time.sleep(60)
     )
     process, ids = begin(file, code)
 
-    # then
     terminate(process)
     assert ended(file, ids) == [INTERRUPTED]

@@ -1,4 +1,4 @@
-"""Submitting work: what is recorded, what is refused, and functions by name (DESIGN.md, "running work")."""
+"""Submitting work: what is recorded, what is refused, and functions by name."""
 
 from __future__ import annotations
 
@@ -21,18 +21,15 @@ from tests.support.sample_work import Gate, Submit, add, each_submission, get, i
 @each_submission
 @pytest.mark.parametrize("form", ["coroutine", "async name", "sync name"])
 def test_a_task_is_recorded_run_and_completed_with_its_result(store: TaskManager, submit: Submit, form: str) -> None:
-    # given
     tasks.register("sum.async")(add)
     tasks.register("sum.sync")(lambda a, b: a + b)
 
-    # when
     if form == "coroutine":
         task_id = submit(add(1, 2), "Sum", task_key="sum.k")
     else:
         task_id = submit("sum.async" if form == "async name" else "sum.sync", "Sum", task_key="sum.k", a=1, b=2)
     view = tasks.wait(task_id, 10)
 
-    # then
     assert (view["status"], view["result"], view["progress"], view["error"]) == ("completed", 3, 1.0, None)
     assert (view["label"], view["module"], view["task_key"]) == ("Sum", "tests", "sum.k")
     assert view["created_at"] <= str(view["started_at"]) <= str(view["finished_at"]) == view["updated_at"]
@@ -56,13 +53,13 @@ CALLABLES = [functools.partial(add, b=2), functools.partial(lambda a, b: a + b, 
 
 
 @pytest.mark.parametrize("function", CALLABLES, ids=["async partial", "partial", "async object", "object"])
-def test_whatever_can_be_called_can_be_registered(memory: World, function: Any) -> None:
+def test_any_callable_can_be_registered(memory: World, function: Any) -> None:
     tasks.register("callable")(function)
     view = tasks.wait(tasks.run_background_sync("callable", a=1, b=2), 10)
     assert (view["result"], view["error"]) == (3, None)
 
 
-def test_the_id_comes_back_while_the_work_still_runs(store: TaskManager) -> None:
+def test_the_id_is_returned_while_the_work_still_runs(store: TaskManager) -> None:
     for form in ("coroutine", "function"):
         gate = Gate(result="done")
         task_id = gate.submit(form)
@@ -81,19 +78,16 @@ def test_ids_rise_with_each_submission(memory: World) -> None:
 
 
 @each_submission
-def test_arguments_arrive_as_they_would_on_another_machine(store: TaskManager, submit: Submit) -> None:
-    # given
+def test_arguments_arrive_as_json_values(store: TaskManager, submit: Submit) -> None:
     seen: list[Any] = []
-    tasks.register("arguments")(lambda **given: seen.append(given))
+    tasks.register("arguments")(lambda **arguments: seen.append(arguments))
 
-    # when
     tasks.wait(submit("arguments", pair=(1, 2), nested={"a": [True, None, 10**30]}), 10)
 
-    # then
     assert seen == [{"pair": [1, 2], "nested": {"a": [True, None, 10**30]}}]
 
 
-def test_no_label_is_background_task_and_an_empty_key_is_none(store: TaskManager) -> None:
+def test_the_default_label_is_background_task_and_an_empty_key_is_none(store: TaskManager) -> None:
     first = tasks.wait(tasks.run_background_sync(add(1, 1), task_key=""), 10)
     second = tasks.wait(tasks.run_background_sync(add(1, 1), task_key=""), 10)
     assert first["id"] != second["id"]
@@ -102,7 +96,7 @@ def test_no_label_is_background_task_and_an_empty_key_is_none(store: TaskManager
 
 @each_submission
 def test_arguments_result_and_checkpoint_have_the_maximum_of_the_configuration(submit: Submit) -> None:
-    # given a store that takes more than a megabyte
+    # given a store that accepts payloads of more than a megabyte
     manager = module_sdk.open_manager("memory://", maximum_payload_bytes=3_000_000)
     module_sdk.configure(manager=manager)
 
@@ -112,7 +106,6 @@ def test_arguments_result_and_checkpoint_have_the_maximum_of_the_configuration(s
         tasks.emit_progress_sync(tasks.current().id, checkpoint=text)
         return text
 
-    # then
     with module_sdk.session(user={"id": 1}):
         view = tasks.wait(submit("large", text="x" * 2_000_000), 10)
         assert (view["status"], view["error"]) == ("completed", None)
@@ -134,23 +127,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str, int | None]] = {
     "surrogate": ({"task_key": "\ud800"}, "task_key", None),
     "key of a wrong type": ({"task_key": 5}, "task_key", None),
 }
-"""What is given, the field that the error names, and the maximum."""
+"""The arguments, the field that the error names, and the maximum, per case."""
 
 
 @each_submission
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_no_task_can_have_is_refused_and_the_coroutine_closed(
+def test_an_invalid_label_or_key_is_refused_and_the_coroutine_closed(
     store: TaskManager, submit: Submit, case: str
 ) -> None:
-    # given
     coroutine = add(1, 2)
-    given, field, maximum = REFUSED[case]
+    options, field, maximum = REFUSED[case]
 
-    # when
     with pytest.raises(InvalidInputError) as refused:
-        submit(coroutine, **given)
+        submit(coroutine, **options)
 
-    # then
     assert is_closed(coroutine)
     assert (refused.value.field, refused.value.maximum) == (field, maximum)
     assert maximum is None or f"{field} must be at most {maximum:,}" in str(refused.value)
@@ -159,7 +149,7 @@ def test_what_no_task_can_have_is_refused_and_the_coroutine_closed(
 
 @each_submission
 @pytest.mark.parametrize("work", [None, 5, add, asyncio.sleep, "no.such.name", "", object(), [add]])
-def test_what_is_not_work_is_refused(store: TaskManager, submit: Submit, work: Any) -> None:
+def test_an_argument_that_is_not_work_is_refused(store: TaskManager, submit: Submit, work: Any) -> None:
     with pytest.raises(ValueError, match=r"no function is registered|takes a coroutine"):
         submit(work)
     assert store.count() == 0
@@ -201,7 +191,6 @@ def test_without_a_manager_work_is_refused_and_the_coroutine_closed(submit: Subm
 
 @each_submission
 def test_a_store_that_fails_closes_the_coroutine_and_keeps_its_error_as_cause(submit: Submit) -> None:
-    # given
     def away(record: Any) -> None:
         raise TaskBackendUnavailableError("away") from OSError("driver")
 
@@ -210,32 +199,30 @@ def test_a_store_that_fails_closes_the_coroutine_and_keeps_its_error_as_cause(su
     module_sdk.configure(manager=manager)
     coroutine = add(1, 2)
 
-    # then
     with module_sdk.session(user={"id": 1}), pytest.raises(TaskBackendUnavailableError) as failed:
         submit(coroutine)
     assert isinstance(failed.value.__cause__, OSError)
     assert is_closed(coroutine)
 
 
-def test_a_configuration_that_is_replaced_meanwhile_closes_the_coroutine(memory: World) -> None:
-    # given a runner whose configuration is gone
+def test_a_submission_to_a_replaced_configuration_raises_and_closes_the_coroutine(memory: World) -> None:
+    # given a runner whose configuration has been replaced
     runner = executor_of(module_sdk.facade.runtime.get_runtime()).runner()
     asyncio.run(tasks.alist_user_tasks(1))
     module_sdk.configure(url="memory://")
     coroutine = add(1, 2)
 
-    # then
     with pytest.raises(RuntimeError):
         asyncio.run(runner.submit_async(coroutine, "x", None, {}, 5))
     assert is_closed(coroutine)
 
 
-def test_a_configuration_that_was_replaced_begins_no_work(memory: World) -> None:
-    # given a caller that still holds the earlier configuration
+def test_a_replaced_configuration_starts_no_runner(memory: World) -> None:
+    # given a caller that still has the earlier configuration
     earlier = module_sdk.facade.runtime.get_runtime()
     module_sdk.configure(url="memory://")
 
-    # then it starts nothing there, which nobody would end at exit
+    # then no runner may start there, because nothing would shut it down at exit
     with pytest.raises(RuntimeError, match="replaced"):
         executor_of(earlier).runner()
 
@@ -259,7 +246,7 @@ def test_parameters_that_run_background_takes_itself_are_refused(parameter: str)
 
 
 @pytest.mark.parametrize("function", [None, 5, "text", dict, type], ids=repr)
-def test_what_is_no_function_or_tells_no_parameters_is_refused(function: Any) -> None:
+def test_an_object_that_is_no_function_or_has_no_signature_is_refused(function: Any) -> None:
     with pytest.raises(InvalidInputError, match="function") as refused:
         tasks.register("nothing")(function)
     assert refused.value.field == "function"
@@ -271,10 +258,10 @@ def test_a_name_that_no_function_can_have_is_refused(name: Any) -> None:
         tasks.register(name)
 
 
-def test_a_name_is_one_functions_and_a_reload_replaces_it() -> None:
+def test_a_name_belongs_to_one_function_and_a_reload_replaces_it() -> None:
     tasks.register("only.one")(add)
     assert tasks.register("only.one")(add) is add
-    with pytest.raises(ValueError, match=r"taken by tests\.work\.add"):
+    with pytest.raises(ValueError, match=r"taken by tests\.support\.sample_work\.add"):
         tasks.register("only.one")(submit_and_wait)
     with pytest.raises(ValueError, match="taken"):
         tasks.register("only.one")(functools.partial(add, 1))

@@ -1,4 +1,4 @@
-"""Where the system has no thread left to give: every call says so, nothing hangs, and all works again afterwards."""
+"""If no thread can be started, every call reports it, nothing hangs, and later calls work again."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import TaskBackendUnavailableError
 from module_sdk.facade.breaker import OPENS_AFTER
-from module_sdk.facade.lookups import MAXIMUM_FOREIGN_CALLS
+from module_sdk.facade.lookups import MAXIMUM_UNBOUNDED_CALLS
 from module_sdk.store.capabilities import Capabilities
 from module_sdk.store.watchdog import Watchdog
 from module_sdk.testing import USER
-from tests.support.managers import FaultyManager, ForeignManager, PingableManager, a_row
+from tests.support.managers import FaultyManager, InjectedManager, PingableManager, a_row
 from tests.support.sample_work import Gate, add, get, is_closed
 
 
 @dataclasses.dataclass
 class Threads:
-    """Those of the names that `refused` begins cannot be started; at first, none of ours."""
+    """The threads that cannot be started: those whose names start with `refused`, at first all of ours."""
 
     refused: str | None = "module-sdk"
 
@@ -43,52 +43,44 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     return threads
 
 
-def test_a_store_that_needs_a_thread_to_connect_is_tried_again(threads: Threads) -> None:
+def test_a_store_that_needs_a_thread_to_connect_works_once_threads_can_be_started(threads: Threads) -> None:
     # given a store behind a network
     class Server(FaultyManager):
         capabilities = Capabilities(server=True, bounded=True)
 
     module_sdk.configure(manager=Server())
 
-    # then
     assert isinstance(tasks.list_user_tasks(7, 3).error, TaskBackendUnavailableError)
     threads.refused = None
     assert tasks.list_user_tasks(7, 3).error is None
 
 
-def test_lookups_of_a_foreign_manager_fail_one_by_one_and_work_again(threads: Threads) -> None:
-    # given
-    module_sdk.configure(manager=ForeignManager(lambda *_: [a_row()]), breaker=False)
+def test_lookups_of_an_injected_manager_fail_one_by_one_and_work_again(threads: Threads) -> None:
+    module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]), breaker=False)
 
-    # when
-    failed = [tasks.list_user_tasks(7, 3) for _ in range(2 * MAXIMUM_FOREIGN_CALLS)]
+    failed = [tasks.list_user_tasks(7, 3) for _ in range(2 * MAXIMUM_UNBOUNDED_CALLS)]
 
-    # then
     assert {type(rows.error) for rows in failed} == {TaskBackendUnavailableError}
     threads.refused = None
     assert len(tasks.list_user_tasks(7, 3)) == 1
 
 
 def test_a_breaker_without_a_thread_to_ping_stays_closed(threads: Threads) -> None:
-    # given
     manager = PingableManager()
     module_sdk.configure(manager=manager)
     threads.refused = "module-sdk-breaker"
     for _ in range(OPENS_AFTER + 1):
         assert tasks.list_user_tasks(7, 3).error is not None
 
-    # when
     manager.away = False
 
-    # then the next lookup asks the store, and gets its answer
+    # then the next lookup reaches the store
     assert tasks.list_user_tasks(7, 3).error is None
 
 
-def test_async_calls_say_so_and_work_again(threads: Threads) -> None:
-    # given
+def test_async_calls_report_it_and_work_again(threads: Threads) -> None:
     module_sdk.configure(url="memory://")
 
-    # then
     assert isinstance(asyncio.run(tasks.alist_user_tasks(7, 3)).error, TaskBackendUnavailableError)
     coroutine = add(1, 2)
     with module_sdk.session(user=USER):
@@ -102,10 +94,9 @@ def test_async_calls_say_so_and_work_again(threads: Threads) -> None:
 
 
 @pytest.mark.parametrize("form", ["coroutine", "function"])
-def test_work_without_a_thread_has_failed_and_frees_its_key(
+def test_work_that_gets_no_thread_fails_and_frees_its_key(
     threads: Threads, form: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given
     manager = FaultyManager()
     module_sdk.configure(manager=manager)
     gate = Gate()
@@ -113,11 +104,9 @@ def test_work_without_a_thread_has_failed_and_frees_its_key(
     tasks.register("gate")(gate.function)
     coroutine = gate.coroutine()
 
-    # when
     with module_sdk.session(user=USER):
         task_id = tasks.run_background_sync(coroutine if form == "coroutine" else "gate", task_key="k")
 
-        # then
         task = get(manager, task_id)
         assert task.status == "failed"
         assert "can't start new thread" in str(task.error)
@@ -128,7 +117,7 @@ def test_work_without_a_thread_has_failed_and_frees_its_key(
     coroutine.close()
 
 
-def test_a_pool_makes_do_with_the_threads_it_has(threads: Threads) -> None:
+def test_a_pool_uses_its_existing_threads_if_no_more_can_be_started(threads: Threads) -> None:
     # given a pool with one thread, which is busy
     module_sdk.configure(url="memory://")
     threads.refused = None
@@ -138,21 +127,19 @@ def test_a_pool_makes_do_with_the_threads_it_has(threads: Threads) -> None:
         threads.refused = "module-sdk"
         tasks.register("second")(lambda: "second")
 
-        # when
         second = tasks.run_background_sync("second")
         gate.opened.set()
 
-        # then
         results: list[Any] = [tasks.wait(task_id, 10)["result"] for task_id in (first, second)]
     assert results == ["first", "second"]
 
 
-def test_a_watchdog_without_a_thread_watches_nothing_unseen(threads: Threads) -> None:
+def test_a_watchdog_that_cannot_start_its_thread_raises_and_can_be_used_later(threads: Threads) -> None:
     # given a connection whose other end is silent
     watchdog = Watchdog()
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        # when nobody could keep its deadline, then that is said, and the next attempt can
+        # No thread would enforce the deadline, so the first call must raise; the second can start the thread.
         with pytest.raises(RuntimeError, match="can't start new thread"):
             watchdog.watch(ours.fileno())
         threads.refused = None

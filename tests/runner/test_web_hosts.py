@@ -1,4 +1,4 @@
-"""Work that is submitted under real web frameworks and servers (DESIGN.md, "running work")."""
+"""Work that is submitted under real web frameworks and servers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def function():
 async def coroutine():
     await asyncio.sleep(60)
 
-async def where():
+async def runs_on_server_loop():
     return asyncio.get_running_loop() in LOOPS
 
 async def session():
@@ -67,9 +67,9 @@ def run_function():
     return tasks.run_background_sync("reports.function")
 
 @app.get("/where", dependencies=[Depends(session)])
-async def ask_where():
+async def report_loop():
     LOOPS.append(asyncio.get_running_loop())
-    task_id = await tasks.run_background(where())
+    task_id = await tasks.run_background(runs_on_server_loop())
     return (await tasks.await_task(task_id, 10))["result"]
 
 @app.get("/threaded")
@@ -81,8 +81,8 @@ def run_bound(opened=Depends(threaded_session)):
 def fail(opened=Depends(threaded_session)):
     tasks.run_background_sync("reports.function")
 
-@app.get("/who")
-def who():
+@app.get("/current-user")
+def current_user():
     opened = module_sdk.current_session()
     return None if opened is None else opened.user_id
 """
@@ -152,16 +152,13 @@ def uvicorn(folder: Path, manager: TaskManager, *options: str, **environment: st
 def test_uvicorn_that_is_terminated_interrupts_its_work(
     file: TaskManager, tmp_path: Path, path: str, environment: dict[str, str], loop: str
 ) -> None:
-    # given
     with uvicorn(tmp_path, file, "--loop", loop, **environment) as server:
         status, task_id = server.get(path)
         assert status == 200
         until_status(file, task_id, "running", seconds=30)
 
-        # when
         errors = server.terminate()
 
-    # then
     task = get(file, task_id)
     assert (task.status, task.error) == ("interrupted", "shutdown")
     assert server.process.returncode == -signal.SIGTERM
@@ -174,23 +171,23 @@ def test_the_work_of_a_server_runs_on_the_servers_loop(file: TaskManager, tmp_pa
             assert server.get("/where") == (200, True)
 
 
-def test_an_interrupt_from_the_keyboard_of_a_server_interrupts_its_work(file: TaskManager, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_server_interrupts_its_work(file: TaskManager, tmp_path: Path) -> None:
     with uvicorn(tmp_path, file) as server:
         ids = [server.get(path)[1] for path in ("/coroutine", "/function")]
         server.terminate(signal.SIGINT)
     assert {get(file, task_id).status for task_id in ids} == {"interrupted"}
 
 
-def test_a_session_around_the_yield_of_a_def_dependency(file: TaskManager, tmp_path: Path) -> None:
+def test_a_synchronous_dependency_may_yield_a_session(file: TaskManager, tmp_path: Path) -> None:
     with uvicorn(tmp_path, file) as server:
-        # when its two halves run in contexts of their own
+        # when the code before its `yield` and the code after it run in different contexts
         status, task_id = server.get("/threaded")
 
-        # then the endpoint can use what it yields, sees its own error, and no other request sees the session
+        # then the endpoint can use the yielded session, its own error is raised, and no other request has the session
         assert status == 200
         assert until_status(file, task_id, "running", seconds=30).user_id == 7
         assert server.get("/threaded-error")[0] == 500
-        assert [server.get("/who") for _ in range(20)] == [(200, None)] * 20
+        assert [server.get("/current-user") for _ in range(20)] == [(200, None)] * 20
         errors = server.terminate()
     assert "SessionRequiredError" in errors
     assert "ValueError: <Token" not in errors
@@ -200,7 +197,7 @@ def test_a_session_around_the_yield_of_a_def_dependency(file: TaskManager, tmp_p
 
 
 def flask_view(work: Gate) -> str:
-    from flask import Flask  # noqa: PLC0415  # loaded where it is used, as Django below
+    from flask import Flask  # noqa: PLC0415  # imported only where it is used, as Django below
 
     app = Flask(__name__)
 
@@ -237,10 +234,8 @@ def test_work_outlives_the_loop_of_one_request(store: TaskManager, submit: Any) 
     # given work that ends after the response
     work = Gate("done")
 
-    # when
     task_id = submit(work)
     assert work.begun.wait(10)
     work.opened.set()
 
-    # then
     assert tasks.wait(task_id, 10)["result"] == "done"

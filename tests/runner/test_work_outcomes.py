@@ -1,4 +1,4 @@
-"""How work ends, and what is recorded of it: results, errors, and what cannot be stored (DESIGN.md, "running work")."""
+"""How work ends and what is recorded of it: results, errors, and values that cannot be stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SpeechlessError(Exception):
 FAILURES: dict[str, tuple[BaseException, str]] = {
     "error": (ValueError("no such file"), "ValueError: no such file"),
     "no message": (KeyError(), "KeyError: "),
-    "text a store cannot hold": (ValueError("a\0b\ud800"), "ValueError: a\ufffdb\ufffd"),
+    "text that a store cannot contain": (ValueError("a\0b\ud800"), "ValueError: a\ufffdb\ufffd"),
     "no text at all": (SpeechlessError(), "SpeechlessError: its message cannot be read"),
     "long": (ValueError("é" * 70_000), "ValueError: " + "é" * 32_762),
     "system exit": (SystemExit(3), "SystemExit: 3"),
@@ -35,10 +35,9 @@ FAILURES: dict[str, tuple[BaseException, str]] = {
 
 @pytest.mark.parametrize("case", FAILURES)
 @pytest.mark.parametrize("form", ["coroutine", "function"])
-def test_what_work_raises_is_its_error_and_goes_to_the_log(
+def test_an_exception_of_work_is_the_error_of_its_task_and_is_logged(
     store: TaskManager, form: str, case: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given
     error, text = FAILURES[case]
 
     async def coroutine() -> None:
@@ -48,20 +47,18 @@ def test_what_work_raises_is_its_error_and_goes_to_the_log(
     def function() -> None:
         raise error
 
-    # when
     with caplog.at_level(logging.ERROR, "module_sdk.tasks"):
         view = tasks.wait(
             tasks.run_background_sync(coroutine() if form == "coroutine" else "raising", task_key="k"), 10
         )
         until(lambda: "Traceback" in caplog.text)
 
-    # then, and other work goes on, on the same key
+    # then the task has failed, and other work can run under the same key
     assert (view["status"], view["error"], view["result"]) == ("failed", text, None)
     assert tasks.wait(tasks.run_background_sync(add(1, 2), task_key="k"), 10)["result"] == 3
 
 
-def test_an_exit_inside_work_leaves_other_work_of_the_loop_alone(store: TaskManager) -> None:
-    # given
+def test_an_exit_inside_work_does_not_stop_other_work_of_the_loop(store: TaskManager) -> None:
     gate = Gate(result="done")
     other = gate.submit("coroutine")
     others: list[asyncio.Task[None]] = []
@@ -74,10 +71,8 @@ def test_an_exit_inside_work_leaves_other_work_of_the_loop_alone(store: TaskMana
     async def leave_too() -> None:
         raise KeyboardInterrupt
 
-    # when
     view = tasks.wait(tasks.run_background_sync(leave()), 10)
 
-    # then
     assert view["error"] == "SystemExit: 1"
     assert isinstance(others[0].exception(), KeyboardInterrupt)
     gate.opened.set()
@@ -88,16 +83,16 @@ RESULTS = [None, 0, 0.0, "", [], {}, False, 10**4_299, {"$set": {"a.b": [1]}}, "
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=lambda value: repr(value)[:20])
-def test_a_result_comes_back_as_it_was(store: TaskManager, result: Any) -> None:
-    async def give() -> Any:
+def test_a_result_is_returned_unchanged(store: TaskManager, result: Any) -> None:
+    async def work() -> Any:
         return result
 
-    found = tasks.wait(tasks.run_background_sync(give()), 10)["result"]
+    found = tasks.wait(tasks.run_background_sync(work()), 10)["result"]
     assert (found, type(found)) == (result, type(result))
 
 
 class Restless(dict[str, Any]):
-    """As a dictionary that another thread changes meanwhile."""
+    """A dictionary that fails as if another thread changed it during the iteration."""
 
     def items(self) -> Any:
         raise RuntimeError("dictionary changed size during iteration")
@@ -127,15 +122,12 @@ UNSTORABLE: dict[str, tuple[Any, str]] = {
 def test_a_result_that_cannot_be_stored_fails_the_task_with_the_reason(
     store: TaskManager, case: str, form: str
 ) -> None:
-    # given
     result, reason = UNSTORABLE[case]
     gate = Gate(result)
     gate.opened.set()
 
-    # when
     view = tasks.wait(gate.submit(form, task_key="k"), 10)
 
-    # then
     assert view["status"] == "failed"
     assert str(view["error"]).startswith(reason)
     assert view["result"] is None

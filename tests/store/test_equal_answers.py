@@ -1,4 +1,4 @@
-"""The same 20,000 tasks on every store: the three lookups answer with the same bytes (DESIGN.md, "What it is")."""
+"""The same 20,000 tasks on every store: the three lookups return the same bytes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STORES: Final = ("sqlite", "postgresql", "mariadb", "valkey", "mongodb")
 
 
 def the_tasks() -> Iterator[Task]:
-    """Keys, users and organizations that some store might confuse; one in four tasks shares its microsecond."""
+    """Yield tasks with keys, users and organizations that a store might confuse, and many equal times."""
     chance = random.Random(1993)
     for number in range(TASKS):
         key = chance.choice(STEMS) + chance.choice(("", ".", "x", str(number % 50)))
@@ -55,7 +55,7 @@ def the_tasks() -> Iterator[Task]:
             id=str(uuid.UUID(int=chance.getrandbits(128))),
             module="same",
             label=chance.choice(("Install", "安装", "تثبيت", "🚀")),
-            # Ended, all of them: of an active key an organization has but one.
+            # All finished: an organization can have only one active task per key.
             status=chance.choice(FINAL),
             progress=chance.random(),
             task_key=chance.choice((key, key, key, None)),
@@ -68,9 +68,9 @@ def the_tasks() -> Iterator[Task]:
 
 
 def answers() -> list[bytes]:
-    """What the facade says to 500 random questions of each kind."""
+    """Return the answers of the facade to 500 random questions of each kind."""
     chance = random.Random(2026)
-    said = []
+    answered = []
     for _ in range(ARGUMENTS):
         organization, limit = chance.choice(ORGANIZATIONS), chance.choice((None, 1, 10))
         stem = chance.choice(STEMS)
@@ -84,13 +84,13 @@ def answers() -> list[bytes]:
         for ask, argument in questions:
             rows = ask(argument, organization, limit=limit)
             assert rows.error is None, rows.error
-            said.append(json.dumps(rows, ensure_ascii=False).encode())
-    return said
+            answered.append(json.dumps(rows, ensure_ascii=False).encode())
+    return answered
 
 
 @contextlib.contextmanager
 def filled(url: str) -> Iterator[None]:
-    """The store with the tasks, behind the facade; pruned afterwards."""
+    """Configure the facade with a store that contains the tasks, and prune them afterwards."""
     manager = module_sdk.open_manager(url, namespace="same")
     assert manager.import_tasks(the_tasks()) == TASKS
     module_sdk.configure(manager=manager, lookup_timeout_seconds=30)
@@ -102,13 +102,13 @@ def filled(url: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def expected() -> list[bytes]:
-    """The answers of the memory backend."""
+    """Return the answers of the memory store."""
     with filled("memory://"):
         return answers()
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_the_lookups_give_the_same_bytes(
+def test_the_lookups_return_the_same_bytes_as_on_the_memory_store(
     store: str, expected: list[bytes], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     sqlite = f"sqlite:///{tmp_path / 'tasks.db'}"

@@ -1,6 +1,6 @@
-"""A signal's handler that raises, or that makes a call itself, between any two steps of a call.
+"""Signal handlers that raise or make a call themselves, between any two steps of a call.
 
-On the old code each of these tests failed: places of the pools were lost, and locks were left held.
+These are regression tests: interrupts once lost slots of the pools and left locks locked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import module_sdk
 from module_sdk import Task, TaskManager, open_manager, tasks
 from module_sdk.errors import TaskBackendUnavailableError
 from tests.support.interruption import AtLine, Interrupt, TimeLimitError, in_a_thread, raising
-from tests.support.managers import ForeignManager
+from tests.support.managers import InjectedManager
 
 CONNECTIONS: Final = 2
 SERVERS: Final = {
@@ -32,9 +32,9 @@ SERVERS: Final = {
     "mongodb": "mongodb_url",
 }
 STORM: Final = Path(__file__).parents[1] / "support" / "interrupt_storm.py"
-# Of opening a store: each takes a connection or two.
+# How many lines of opening a store are interrupted: each takes a connection or two.
 MAXIMUM_LINES: Final = 150
-# Each store gets so many signals here; `INTERRUPTS=50000 pytest …` sends more.
+# The number of signals per store; `INTERRUPTS=50000 pytest …` sends more.
 INTERRUPTS: Final = os.environ.get("INTERRUPTS", "3000")
 
 
@@ -55,18 +55,18 @@ def keyed_task(key: str) -> Task:
     return Task.new(user_id=7, organization_id=3, module="tests", task_key=key)
 
 
-def free_places(manager: Any) -> list[tuple[int, int]]:
-    """How many places each pool of the manager has free, and how many in all."""
+def free_slots(manager: Any) -> list[tuple[int, int]]:
+    """Return the number of free slots and of all slots, for each pool of the manager."""
     pools: list[Any] = []
     if hasattr(manager, "workers"):
         pools.append(manager.workers.slots)
     pool = getattr(manager, "pool", None)
     if pool is not None:
-        pools += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.links.values()]
+        pools += [pool.slots] if hasattr(pool, "slots") else [each.slots for each in pool.pools.values()]
         if getattr(pool, "writers", None) is not None:
             pools.append(pool.writers.leading)
     pools.append(manager.opening.turn)
-    return [(places.free, places.number) for places in pools]
+    return [(slots.free, slots.number) for slots in pools]
 
 
 def interrupted(call: Callable[[], object], at_line: AtLine, kind: type[BaseException]) -> None:
@@ -75,9 +75,9 @@ def interrupted(call: Callable[[], object], at_line: AtLine, kind: type[BaseExce
 
 
 def all_is_free(manager: TaskManager) -> bool:
-    """Whether it is within a moment: a thread that was left behind gives its place back by itself."""
+    """Return whether all slots are free within 5 seconds: a detached worker returns its slot by itself."""
     end = time.monotonic() + 5
-    while any(free != number for free, number in free_places(manager)):
+    while any(free != number for free, number in free_slots(manager)):
         if time.monotonic() > end:
             return False
         time.sleep(0.005)
@@ -86,7 +86,7 @@ def all_is_free(manager: TaskManager) -> bool:
 
 @pytest.mark.parametrize("kind", [Interrupt, TimeLimitError])
 @pytest.mark.parametrize("operation", ["look up", "update", "create", "page", "import"])
-def test_no_interrupt_uses_a_place_up(manager: TaskManager, operation: str, kind: type[BaseException]) -> None:
+def test_no_interrupt_loses_a_slot(manager: TaskManager, operation: str, kind: type[BaseException]) -> None:
     # given a task, and a call
     task, _ = manager.create(keyed_task("job"))
     numbers = itertools.count()
@@ -102,19 +102,19 @@ def test_no_interrupt_uses_a_place_up(manager: TaskManager, operation: str, kind
     for line in itertools.count(1):
         at_line = AtLine(line, raising(kind))
         call = functools.partial(interrupted, calls[operation], at_line, kind)
-        # What an exception of a trace function leaves behind lives as long as its thread.
+        # Objects that an exception in a trace function keeps alive are destroyed only with its thread.
         call() if manager.url.scheme == "memory" else in_a_thread(call)
         if not at_line.was_reached:
             break
 
-        # then every place is free again, and calls work at once
-        assert all_is_free(manager), (at_line.place, free_places(manager))
+        # then every slot is free again, and calls work at once
+        assert all_is_free(manager), (at_line.place, free_slots(manager))
         assert manager.get_tasks_by_key("job", 3, timeout_seconds=5)[0]["id"] == task.id, at_line.place
         assert manager.update(task.id, organization_id=3, progress=0.25, timeout_seconds=5), at_line.place
     assert line > 10
 
 
-def test_no_interrupt_of_opening_keeps_the_store_closed(url: str, namespace: str) -> None:
+def test_a_store_opens_after_any_interrupt_of_opening_it(url: str, namespace: str) -> None:
     for line in itertools.count(1):
         with contextlib.closing(open_manager(url, namespace=namespace, max_connections=CONNECTIONS)) as manager:
             # given a manager whose first call is interrupted
@@ -128,7 +128,7 @@ def test_no_interrupt_of_opening_keeps_the_store_closed(url: str, namespace: str
     assert line > 10
 
 
-# --- Calls that a handler makes ---------------------------------------------------------------------------------------
+# --- Calls in a signal handler ----------------------------------------------------------------------------------------
 
 
 def away(*question: Any) -> Any:
@@ -136,7 +136,7 @@ def away(*question: Any) -> Any:
 
 
 def look_up_and_fail() -> None:
-    """What a handler does: a lookup, and one that fails and is reported."""
+    """Make a lookup, and one that fails and is reported, as a signal handler might."""
     started = time.monotonic()
     tasks.get_tasks_by_key("job", 3)
     tasks.list_user_tasks([])  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ def look_up_and_fail() -> None:
 
 
 @pytest.mark.parametrize("argument", ["job", []], ids=["succeeds", "fails"])
-def test_a_lookup_inside_another_comes_back(url: str, namespace: str, argument: Any) -> None:
+def test_a_lookup_that_is_interrupted_by_lookups_returns(url: str, namespace: str, argument: Any) -> None:
     # given a configured store with a task
     module_sdk.configure(url=url, namespace=namespace, max_connections=CONNECTIONS, lookup_timeout_seconds=0.5)
     manager = module_sdk.facade.runtime.get_runtime().manager()
@@ -158,34 +158,34 @@ def test_a_lookup_inside_another_comes_back(url: str, namespace: str, argument: 
         if not at_line.was_reached:
             break
 
-        # then it has its answer all the same
+        # then it still returns its answer
         assert (len(result), result.error is None) == ((1, True) if argument == "job" else (0, False)), at_line.place
         assert all_is_free(manager), at_line.place
     assert line > 10
 
 
-def test_a_lookup_inside_one_of_a_store_that_is_away_comes_back() -> None:
-    # given a manager whose store is away, and the breaker that opens for it
+def test_a_lookup_of_an_unavailable_store_that_is_interrupted_by_lookups_returns() -> None:
+    # given a manager whose store is away, and four failures, after which the fifth opens the breaker
     for line in itertools.count(1):
-        module_sdk.configure(manager=ForeignManager(away), lookup_timeout_seconds=0.5)
+        module_sdk.configure(manager=InjectedManager(away), lookup_timeout_seconds=0.5)
         for _ in range(4):
             tasks.get_tasks_by_key("job", 3)
-        # when the fifth failure is interrupted before each of its lines
+        # when the fifth lookup is interrupted before each of its lines
         at_line = AtLine(line, look_up_and_fail)
         with at_line:
             result = tasks.get_tasks_by_key("job", 3)
-        # then it fails as it would have, and in time
+        # then it fails as without an interrupt
         assert isinstance(result.error, TaskBackendUnavailableError), at_line.place
         if not at_line.was_reached:
             break
     assert line > 10
 
 
-def test_a_first_lookup_inside_a_first_lookup_comes_back(url: str, namespace: str) -> None:
+def test_a_first_lookup_that_is_interrupted_by_lookups_returns(url: str, namespace: str) -> None:
     for line in itertools.count(1):
         # given a store that is not open yet
         module_sdk.configure(url=url, namespace=namespace, max_connections=CONNECTIONS, lookup_timeout_seconds=0.3)
-        # when opening it is interrupted by lookups, then those may fail, and the next ones do not
+        # when lookups interrupt the opening, then these may fail, but the next lookup does not
         at_line = AtLine(line, look_up_and_fail)
         with at_line:
             tasks.get_tasks_by_key("job", 3)
@@ -197,14 +197,15 @@ def test_a_first_lookup_inside_a_first_lookup_comes_back(url: str, namespace: st
     assert line > 10
 
 
-def test_writes_that_a_handler_makes_are_kept_or_refused(manager: TaskManager) -> None:
-    # given a task, and a handler that creates others
+def test_a_write_in_a_signal_handler_is_stored_or_refused(manager: TaskManager) -> None:
+    # given a task, and a signal handler that creates other tasks
     task, _ = manager.create(keyed_task("job"))
-    kept: list[str] = []
+    acknowledged: list[str] = []
 
     def create() -> None:
         with contextlib.suppress(TaskBackendUnavailableError):
-            kept.append(manager.create(keyed_task(f"other {len(kept)}"), timeout_seconds=0.2)[0].id)
+            created, _ = manager.create(keyed_task(f"other {len(acknowledged)}"), timeout_seconds=0.2)
+            acknowledged.append(created.id)
 
     # when updates are interrupted before each of their lines
     for line in itertools.count(1):
@@ -215,16 +216,16 @@ def test_writes_that_a_handler_makes_are_kept_or_refused(manager: TaskManager) -
             break
         assert manager.get_tasks_by_key("job", 3)[0]["progress"] == line / 1_000, at_line.place
 
-    # then each task that was acknowledged is there
-    assert kept
-    assert {row["id"] for row in manager.list_user_tasks(7, 3)} == {task.id, *kept}
+    # then every acknowledged task is stored
+    assert acknowledged
+    assert {row["id"] for row in manager.list_user_tasks(7, 3)} == {task.id, *acknowledged}
 
 
 # --- Real signals -----------------------------------------------------------------------------------------------------
 
 
-def test_a_storm_of_signals_uses_nothing_up(url: str, namespace: str) -> None:
-    # given a process whose calls are interrupted again and again by a handler that raises
+def test_a_storm_of_signals_loses_neither_slots_nor_acknowledged_writes(url: str, namespace: str) -> None:
+    # given a process whose calls are interrupted repeatedly by a signal handler that raises
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(STORM), url, namespace, INTERRUPTS],
         capture_output=True,
@@ -232,12 +233,12 @@ def test_a_storm_of_signals_uses_nothing_up(url: str, namespace: str) -> None:
         timeout=100 + int(INTERRUPTS) / 50,
         check=False,
     )
-    # then all works afterwards, and nothing that was acknowledged is lost
+    # then its calls work afterwards, and no acknowledged write is lost
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["all is well"]), done.stdout + done.stderr
 
 
-def test_errors_that_refer_to_each_other_are_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The frames of an error, and of all that led to it, are cleared: on the first such code this went on without end.
+def test_a_cycle_of_causes_and_contexts_does_not_hang_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The frames of an error and of its chain are cleared. The first version of that code did not end at a cycle.
     def fail(*arguments: object) -> int:
         outer, inner = TaskBackendUnavailableError("outer"), ValueError("inner")
         outer.__cause__, inner.__context__ = inner, outer

@@ -1,4 +1,4 @@
-"""Many threads on one manager: no update is lost, and connections are bounded and come back after errors."""
+"""Many threads on one manager: no update is lost, and connections are bounded and return to the pool after errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ THREADS: Final = 32
 TURNS: Final = 6
 SHARED_TASKS: Final = 3
 MAXIMUM_CONNECTIONS: Final = 4
-# MongoDB's driver watches each server over connections of its own.
-OF_THE_DRIVER: Final = 3
+# The driver of MongoDB monitors each server over extra connections.
+MONITORING_CONNECTIONS: Final = 3
 SERVERS: Final = {
     "postgresql": "postgresql_url",
     "mariadb": "mariadb_url",
@@ -45,25 +45,26 @@ def keyed_task(number: int) -> Task:
 
 
 def open_connections(manager: TaskManager) -> int:
-    """How many sockets of this process lead to the manager's server, or how often it has the file open."""
+    """Return the number of this process's sockets to the manager's server, or of its descriptors of the file."""
     process = psutil.Process()
     if manager.url.scheme == "sqlite":
         path = manager.url.text.removeprefix("sqlite:///")
         return sum(1 for file in process.open_files() if file.path == path)
     port = urlsplit(manager.url.text).port
-    return sum(1 for one in process.net_connections("tcp") if one.raddr and one.raddr.port == port)
+    return sum(1 for each in process.net_connections("tcp") if each.raddr and each.raddr.port == port)
 
 
 def test_no_update_is_lost_and_connections_are_bounded(manager: TaskManager) -> None:
-    # given tasks that one thread alone writes, and some that all write, half of them only progress and half only labels
+    # given one task per thread that only this thread writes, and shared tasks that all threads write: half of the
+    # threads write only the progress, half only the label
     own = [manager.create(keyed_task(number))[0] for number in range(THREADS)]
     shared = [manager.create(keyed_task(THREADS + number))[0] for number in range(SHARED_TASKS)]
     lock = threading.Lock()
     moments: defaultdict[str, list[str]] = defaultdict(list)
     most_connections = 0
-    problems: list[BaseException] = []
+    errors: list[BaseException] = []
 
-    # when 32 threads look up, write, and fail now and then for want of time
+    # when 32 threads look up, write, and make calls that time out
     def work(number: int) -> None:
         nonlocal most_connections
         try:
@@ -76,32 +77,32 @@ def test_no_update_is_lost_and_connections_are_bounded(manager: TaskManager) -> 
                 stored = manager.update(task.id, organization_id=3, **change)
                 assert stored is not None
                 with pytest.raises(TaskBackendUnavailableError):
-                    fail_for_want_of_time(manager)
+                    time_out(manager)
                 with lock:
                     moments[task.id].append(stored["updated_at"])
                     most_connections = max(most_connections, open_connections(manager))
         except BaseException as error:  # shown by the main thread
-            problems.append(error)
+            errors.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert problems == []
+    assert errors == []
 
-    # then each task holds what its thread wrote last, and no two updates of a shared one were one
+    # then each task has the last write of its thread, and no two updates of a shared task have the same time
     rows = {row["id"]: row for row in manager.list_user_tasks(7, 3)}
     assert all(rows[task.id]["progress"] == 1.0 for task in own)
     for task in shared:
         assert len(set(moments[task.id])) == len(moments[task.id])
         assert rows[task.id]["updated_at"] == max(moments[task.id])
-        # an update of one field has not undone that of another
+        # and an update of one field has not overwritten another field
         assert rows[task.id]["label"].startswith("by ")
         assert rows[task.id]["progress"] > 0
 
-    # and there were never more connections than allowed, all of which have come back
-    allowed = MAXIMUM_CONNECTIONS + (OF_THE_DRIVER if manager.url.scheme == "mongodb" else 0)
+    # and there were never more connections than allowed, and all of them work again
+    allowed = MAXIMUM_CONNECTIONS + (MONITORING_CONNECTIONS if manager.url.scheme == "mongodb" else 0)
     if manager.url.scheme != "memory":
         assert 0 < most_connections <= allowed
     for _ in range(2 * MAXIMUM_CONNECTIONS):
@@ -110,7 +111,7 @@ def test_no_update_is_lost_and_connections_are_bounded(manager: TaskManager) -> 
         manager.update(task.id, organization_id=3, status="failed")
 
 
-def fail_for_want_of_time(manager: TaskManager) -> None:
+def time_out(manager: TaskManager) -> None:
     manager.list_user_tasks(7, 3, timeout_seconds=0)
-    # Memory answers whatever the time.
-    raise TaskBackendUnavailableError("answered all the same")
+    # The memory store ignores the timeout.
+    raise TaskBackendUnavailableError("the call returned in spite of the timeout")

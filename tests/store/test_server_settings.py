@@ -1,4 +1,4 @@
-"""No setting of a server changes an answer: whatever an administrator has set for all, it is what memory answers."""
+"""Global settings of a server do not change an answer: every store answers as the memory store does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Opened = Callable[..., TaskManager]
 
 PASSWORD: Final = "plain"
 LONG: Final = "x" * 1_023
-"""One byte is missing to what a key may have."""
+"""One byte shorter than the longest key."""
 ORGANIZATION: Final = 7
 
 MARIADB: Final = {
@@ -90,7 +90,7 @@ MONGODB: Final = {
 
 
 def some_tasks() -> list[Task]:
-    """Texts as long as they may be that differ in the last byte, floats that need every digit, times a step apart."""
+    """Return tasks with longest texts that differ in the last byte, floats with all digits, and close times."""
     progress = itertools.cycle((0.1, 0.30000000000000004, 2 / 3, 1e-17, 0.0))
     statuses: itertools.cycle[Any] = itertools.cycle(("pending", "completed", "failed", "interrupted"))
     return [
@@ -111,7 +111,7 @@ def some_tasks() -> list[Task]:
 
 
 def answers(manager: TaskManager) -> Iterator[tuple[str, Any]]:
-    """What the manager says to writes and then to reads of every kind, each with its question."""
+    """Yield the question and the answer of writes and then of reads of every kind."""
     tasks = some_tasks()
     yield "import", manager.import_tasks(tasks)
     yield "create again", manager.create(tasks[0])
@@ -127,22 +127,23 @@ def answers(manager: TaskManager) -> Iterator[tuple[str, Any]]:
         for offset, limit in ((0, 1_000), (0, 7), (13, 11)):
             sort: Any = {"field": field, "direction": direction}
             yield f"page {offset}, {limit} by {sort}", shown(manager.page(sort=sort, offset=offset, limit=limit))
-    for most in (None, 1, 5, 1_000):
-        yield "all keys", shown(manager.get_tasks_by_key_prefix("", ORGANIZATION, limit=most))
-        yield "a prefix", shown(manager.get_tasks_by_key_prefix(LONG[:1_000], ORGANIZATION, limit=most))
+    for maximum in (None, 1, 5, 1_000):
+        yield "all keys", shown(manager.get_tasks_by_key_prefix("", ORGANIZATION, limit=maximum))
+        yield "a prefix", shown(manager.get_tasks_by_key_prefix(LONG[:1_000], ORGANIZATION, limit=maximum))
         for task in tasks:
-            yield "a user", shown(manager.list_user_tasks(task.user_id, ORGANIZATION, limit=most))
+            yield "a user", shown(manager.list_user_tasks(task.user_id, ORGANIZATION, limit=maximum))
     for task in tasks:
         yield "a key", shown(manager.get_tasks_by_key(task.task_key or "none", ORGANIZATION))
 
 
 def then_answers_like_memory(manager: TaskManager, memory: TaskManager) -> None:
+    """Assert that both managers return the same answers."""
     for (question, expected), (_, found) in zip(answers(memory), answers(manager), strict=True):
         assert found == expected, question
 
 
 def shown(rows: LookupResult) -> list[dict[str, Any]]:
-    """Without the time of a change, which each store sets itself."""
+    """Return the rows without the time of the last change, which each store sets itself."""
     return [{**row, "updated_at": None} for row in rows]
 
 
@@ -155,10 +156,12 @@ def mariadb() -> Iterator[MariaDB]:
 
 @pytest.mark.parametrize("driver", ["pymysql", "mysqldb"])
 @pytest.mark.parametrize("name", MARIADB)
-def test_mariadb(mariadb: MariaDB, opened: Opened, namespace: str, name: str, driver: str) -> None:
+def test_no_setting_of_mariadb_changes_an_answer(
+    mariadb: MariaDB, opened: Opened, namespace: str, name: str, driver: str
+) -> None:
     if driver == "mysqldb":
         pytest.importorskip("MySQLdb")
-    # given a user without privileges, for whom `init_connect` is run
+    # given a user without privileges: for such a user the server runs `init_connect`
     database = mariadb.url.rpartition("/")[2]
     mariadb.execute(mariadb.url, f"GRANT ALL ON {database}.* TO plain@'%'")
     mariadb.execute(mariadb.url, f"SET GLOBAL {name} = {MARIADB[name]}")
@@ -166,7 +169,7 @@ def test_mariadb(mariadb: MariaDB, opened: Opened, namespace: str, name: str, dr
         url = f"mariadb+{driver}://plain:{PASSWORD}@127.0.0.1:{mariadb.port}/{database}"
         manager = opened(url, namespace=namespace)
         then_answers_like_memory(manager, opened("memory://"))
-        # and another connection sees all that is written after an update: `COMMIT` has ended its transaction
+        # and another connection sees a write that follows an update: `COMMIT` has ended the transaction of the update
         other = opened(url, namespace=namespace)
         manager.update(some_tasks()[8].id, label="changed")
         manager.create(Task.new(user_id=1, module="tests"))
@@ -182,7 +185,9 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @pytest.mark.parametrize("name", POSTGRESQL)
-def test_postgresql(postgresql: PostgreSQL, opened: Opened, namespace: str, name: str) -> None:
+def test_no_setting_of_postgresql_changes_an_answer(
+    postgresql: PostgreSQL, opened: Opened, namespace: str, name: str
+) -> None:
     database = postgresql.url.rpartition("/")[2]
     with psycopg.connect(postgresql.url, autocommit=True) as connection:
         connection.execute(sql.SQL(f"ALTER DATABASE {database} SET {name} = '{POSTGRESQL[name]}'"))
@@ -199,7 +204,7 @@ def valkey() -> Iterator[Valkey]:
 
 
 @pytest.mark.parametrize("name", VALKEY)
-def test_valkey(valkey: Valkey, opened: Opened, namespace: str, name: str) -> None:
+def test_no_setting_of_valkey_changes_an_answer(valkey: Valkey, opened: Opened, namespace: str, name: str) -> None:
     with redis.Redis.from_url(valkey.url) as client:
         client.config_set(name, VALKEY[name])
     then_answers_like_memory(opened(valkey.url, namespace=namespace), opened("memory://"))
@@ -212,7 +217,7 @@ def mongodb() -> Iterator[MongoDB]:
 
 
 @pytest.mark.parametrize("name", MONGODB)
-def test_mongodb(mongodb: MongoDB, opened: Opened, namespace: str, name: str) -> None:
+def test_no_setting_of_mongodb_changes_an_answer(mongodb: MongoDB, opened: Opened, namespace: str, name: str) -> None:
     with pymongo.MongoClient[dict[str, Any]](mongodb.url) as client:
         before = client.admin.command({"getParameter": 1, name: 1})[name]
         client.admin.command({"setParameter": 1, name: MONGODB[name]})

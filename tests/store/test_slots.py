@@ -1,4 +1,4 @@
-"""The counters of connections: bounded, nobody starves, and no slot is ever lost."""
+"""Pools of slots: bounded and fair, and no slot is ever lost."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_no_place_is_lost_and_none_is_given_twice() -> None:
-    # given three slots and sixteen threads that take and give without end
+def test_no_slot_is_lost_and_none_is_used_twice_at_a_time() -> None:
+    # given three slots, and sixteen threads that each take and return one 400 times
     slots: SlotPool[None] = SlotPool(3)
-    held: set[int] = set()
-    most_held = 0
+    in_use: set[int] = set()
+    most_in_use = 0
     lock = threading.Lock()
     refused: list[int] = []
 
     def work(number: int) -> None:
-        nonlocal most_held
+        nonlocal most_in_use
         for _ in range(400):
             slot = slots.take(time.monotonic() + 60)
             if slot is None:
                 refused.append(number)
                 return
             with lock:
-                held.add(number)
-                most_held = max(most_held, len(held))
+                in_use.add(number)
+                most_in_use = max(most_in_use, len(in_use))
             time.sleep(0)
             with lock:
-                held.discard(number)
+                in_use.discard(number)
             slots.give(slot)
 
-    # when all of them have come to an end
+    # when all threads have ended
     threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    # then nobody waited in vain, never more than three had a slot, and all slots are free
+    # then every wait succeeded, at most three threads had a slot at a time, and all slots are free
     assert refused == []
-    assert most_held <= 3
+    assert most_in_use <= 3
     assert slots.free == 3
     assert not slots.line
     assert not slots.kept
 
 
-def test_places_go_to_those_who_asked_first() -> None:
-    # given one slot that is taken, and three who ask one after another
+def test_waiting_threads_get_slots_in_the_order_of_their_calls() -> None:
+    # given one slot that is taken, and three threads that wait for it, one after another
     slots: SlotPool[None] = SlotPool(1)
     taken = slots.take(time.monotonic())
     assert taken is not None
@@ -77,7 +77,7 @@ def test_places_go_to_those_who_asked_first() -> None:
         threads[-1].start()
         wait_until(lambda number=number: len(slots.line) == number + 1)  # type: ignore[misc]
 
-    # when it is given back, then they are served in their order
+    # when it is returned, then the threads get it in that order
     slots.give(taken)
     for thread in threads:
         thread.join()
@@ -85,7 +85,7 @@ def test_places_go_to_those_who_asked_first() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, 0.001, 0.01])
-def test_who_gives_up_leaves_the_line(seconds: float) -> None:
+def test_a_thread_that_times_out_leaves_the_line(seconds: float) -> None:
     slots: SlotPool[None] = SlotPool(1)
     slot = slots.take(time.monotonic())
     assert slot is not None
@@ -96,13 +96,13 @@ def test_who_gives_up_leaves_the_line(seconds: float) -> None:
     assert slots.take(time.monotonic()) is slot
 
 
-def test_who_waits_lets_others_pass_for_a_moment_only() -> None:
-    # given one slot, and a thread that gives it back and takes it again without end
+def test_a_waiting_thread_is_passed_only_for_a_moment() -> None:
+    # given one slot, and a thread that takes and returns it in a loop
     slots: SlotPool[None] = SlotPool(1)
     rounds = 0
     has_ended = threading.Event()
 
-    def hold_on() -> None:
+    def take_repeatedly() -> None:
         nonlocal rounds
         while not has_ended.is_set():
             slot = slots.take(time.monotonic() + SOON)
@@ -110,34 +110,34 @@ def test_who_waits_lets_others_pass_for_a_moment_only() -> None:
             rounds += 1
             slots.give(slot)
 
-    holder = threading.Thread(target=hold_on, daemon=True)
-    holder.start()
+    thread = threading.Thread(target=take_repeatedly, daemon=True)
+    thread.start()
     wait_until(lambda: rounds > 100)
 
-    # when another asks, then it gets the slot, though the first never lets go of it for longer than a moment
+    # when another thread waits, then it gets the slot, although the first thread returns it only for a moment
     slot = slots.take(time.monotonic() + SOON)
     assert slot is not None
     has_ended.set()
     slots.give(slot)
-    holder.join()
+    thread.join()
     assert slots.free == 1
     assert not slots.line
     assert not slots.kept
 
 
-def test_a_place_that_dies_in_use_is_found_again_with_what_belongs_to_it() -> None:
-    # given two slots, one of which has something
+def test_a_slot_that_is_destroyed_in_use_is_replaced_and_keeps_its_item() -> None:
+    # given two slots, one of which has an item
     slots: SlotPool[str] = SlotPool(2)
     first, second = slots.take(0), slots.take(0)
     assert first is not None
     assert second is not None
     first.keep("connection")
 
-    # when the call that has it loses it
+    # when its slot is lost
     del first
     assert slots.free == 1
 
-    # then the next call gets a slot with the same thing, of which it knows that it is in an unknown state
+    # then the next call gets a slot with the same item, marked as being in an unknown state
     found = slots.take(0)
     assert found is not None
     assert (found.item, found.is_settled) == ("connection", False)
@@ -145,20 +145,20 @@ def test_a_place_that_dies_in_use_is_found_again_with_what_belongs_to_it() -> No
     assert slots.free == 0
 
 
-def test_a_thread_that_waits_finds_a_place_that_dies() -> None:
+def test_a_waiting_thread_gets_the_replacement_of_a_destroyed_slot() -> None:
     slots: SlotPool[None] = SlotPool(1)
     lost = [slots.take(0)]
     threading.Timer(0.05, lost.clear).start()
     assert slots.take(time.monotonic() + SOON) is not None
 
 
-def test_a_place_that_two_threads_have_found_is_one_too_many() -> None:
-    # given two threads that have looked at the number of slots at the same moment
+def test_a_slot_that_two_threads_have_both_replaced_is_removed() -> None:
+    # given a second slot in a pool of one, as left by two threads that checked the number at the same time
     slots: SlotPool[None] = SlotPool(1)
     slots.number = 2
     slots.add(None)
     slots.number = 1
-    # when the next one searches
+    # when the next thread searches for lost slots
     slots.find_lost()
     # then there is one slot
     taken = slots.take_free()
@@ -166,7 +166,7 @@ def test_a_place_that_two_threads_have_found_is_one_too_many() -> None:
     assert slots.take_free() is None
 
 
-def test_a_search_that_was_interrupted_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_for_lost_slots_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     # given a slot that was lost, and a search for it that was interrupted
     slots: SlotPool[None] = SlotPool(1)
     slot = slots.take_free()
@@ -175,9 +175,9 @@ def test_a_search_that_was_interrupted_is_made_again(monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         slots.take_free()
     monkeypatch.undo()
-    # then the next one finds it
+    # then the next search finds it
     assert slots.take_free() is not None
 
 
-def interrupted(slots: SlotPool[None], link: None) -> None:
+def interrupted(slots: SlotPool[None], item: None) -> None:
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Nothing tells a stranger's task from an id that does not exist: not even what its store sends (SCOPE-13)."""
+"""A task of another organization is indistinguishable from an unknown id, even by network traffic (SCOPE-13)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from module_sdk import Task, TaskManager, tasks
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb", "valkey", "mongodb"])
-def test_a_strangers_task_costs_what_an_unknown_id_costs(
+def test_a_task_of_another_organization_causes_the_same_traffic_as_an_unknown_id(
     request: pytest.FixtureRequest,
     opened: Callable[..., TaskManager],
     namespace: str,
@@ -33,28 +33,28 @@ def test_a_strangers_task_costs_what_an_unknown_id_costs(
         task = new_task(organization_id=1, task_key="job", label="x" * 1_000, arguments="x" * 100_000)
         manager.create(task)
         with module_sdk.session(user={"id": 1, "organization_id": STRANGER}):
-            # when each call by id asks for it, then it costs what an unknown id costs
+            # when each call by id asks for it, then the traffic is that of an unknown id
             for name, call in calls_by_id(manager).items():
                 then_as_much_travels(proxy, name, call, task.id)
         module_sdk.reset()
         manager.close()
 
 
-def test_a_strangers_work_in_this_process_costs_what_an_unknown_id_costs() -> None:
-    # given work of one organization that runs in this process
+def test_running_work_of_another_organization_causes_the_same_reads_as_an_unknown_id() -> None:
+    # given work of one organization in this process
     module_sdk.configure(url="memory://")
     done = threading.Event()
     tasks.register("travelling.wait")(done.wait)
     with module_sdk.session(user={"id": 1, "organization_id": 1}):
         task_id = tasks.run_background_sync("travelling.wait")
     manager = module_sdk.facade.runtime.get_runtime().manager()
-    asked = []
-    # when a session of another organization reports on it, then the store is asked as for an unknown id
+    reads = []
+    # when a session of another organization reports progress on it, then the store is read as for an unknown id
     with module_sdk.session(user={"id": 1, "organization_id": STRANGER}):
-        for each in (task_id, UNKNOWN_ID):
+        for reported_id in (task_id, UNKNOWN_ID):
             with mock.patch.object(manager, "get", wraps=manager.get) as get:
-                tasks.emit_progress_sync(each, 0.5)
-            asked.append(get.call_count)
-    assert asked == [1, 1]
+                tasks.emit_progress_sync(reported_id, 0.5)
+            reads.append(get.call_count)
+    assert reads == [1, 1]
     done.set()
     tasks.shutdown()

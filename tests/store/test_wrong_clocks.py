@@ -1,4 +1,4 @@
-"""A host's clock that goes back, or is a day off (clauses ORDER-10 to 12)."""
+"""Host clocks that go back or are a day off (clauses ORDER-10 to 12)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ STORES: Final = ("memory", "sqlite", "postgresql", "mariadb", "valkey", "mongodb
 SHARED: Final = STORES[1:]
 HOUR: Final = 3_600
 DAY: Final = 24 * HOUR
-# A busy machine may stop for a while between two looks at a clock.
+# Seconds that may pass between two readings of a clock on a busy machine.
 LEEWAY: Final = 60
 
 
 @contextlib.contextmanager
 def host_clock_off(seconds: float, *, new_process: bool = False) -> Iterator[None]:
-    """The host's clock is wrong; a process that has just started has not seen another time."""
+    """Make the host's clock wrong. With `new_process`, forget earlier readings, as a process that has just started."""
     right = time.time_ns
 
     def wrong() -> int:
@@ -62,7 +62,7 @@ def submit(manager: TaskManager, **fields: Any) -> Task:
 
 
 def run(manager: TaskManager, key: str) -> Task:
-    """A whole run of a key."""
+    """Run a task with that key to its end and return it."""
     task = submit(manager, task_key=key)
     manager.update(task.id, status="running")
     manager.update(task.id, status="completed")
@@ -78,19 +78,19 @@ def run(manager: TaskManager, key: str) -> Task:
 # --- One process ------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_never_goes_back() -> None:
+def test_the_times_of_a_process_never_go_back() -> None:
     clock = ProcessClock()
     first = clock()
     with host_clock_off(-HOUR):
         later = [clock() for _ in range(100)]
     assert [first, *later] == sorted({first, *later})
     assert later[-1] - first <= 1_000_000
-    # and follows a clock that has caught up
+    # and its clock follows the host's clock once that has caught up
     with host_clock_off(HOUR):
         assert clock() > first + (HOUR - LEEWAY) * 1_000_000
 
 
-def test_threads_never_read_one_moment_twice() -> None:
+def test_no_two_readings_of_threads_are_equal() -> None:
     clock = ProcessClock()
     read: list[list[int]] = [[] for _ in range(8)]
     threads = [threading.Thread(target=lambda own=own: own.extend(clock() for _ in range(2_000))) for own in read]
@@ -104,76 +104,76 @@ def test_threads_never_read_one_moment_twice() -> None:
     assert len(set(itertools.chain(*read))) == 16_000
 
 
-def test_ids_keep_the_order_of_the_times() -> None:
-    made: list[Task] = []
+def test_ids_sort_as_the_times_of_creation_do() -> None:
+    created: list[Task] = []
 
-    def make() -> None:
-        made.extend([Task.new(user_id=7, module="tests") for _ in range(2_000)])
+    def create() -> None:
+        created.extend([Task.new(user_id=7, module="tests") for _ in range(2_000)])
 
-    threads = [threading.Thread(target=make) for _ in range(8)]
+    threads = [threading.Thread(target=create) for _ in range(8)]
     for thread in threads:
         thread.start()
     with host_clock_off(-HOUR):
-        make()
+        create()
     for thread in threads:
         thread.join()
 
-    made.sort(key=lambda task: task.created_at)
-    ids = [task.id for task in made]
+    created.sort(key=lambda task: task.created_at)
+    ids = [task.id for task in created]
     assert ids == sorted(set(ids))
 
 
-def test_a_child_goes_on_where_its_parent_was() -> None:
+def test_the_clock_of_a_forked_child_continues_after_its_parents_last_reading() -> None:
     before = system_clock()
 
     def check() -> None:
         with host_clock_off(-DAY):
             assert system_clock() > before
 
-    held, free = threading.Event(), threading.Event()
+    is_locked, may_unlock = threading.Event(), threading.Event()
 
-    def hold() -> None:
+    def lock_clock() -> None:
         with system_clock.lock:
-            held.set()
-            free.wait(30)
+            is_locked.set()
+            may_unlock.wait(30)
 
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait(30)
-    # A thread that is not in the child holds the lock.
+    thread = threading.Thread(target=lock_clock)
+    thread.start()
+    is_locked.wait(30)
+    # The child inherits a locked lock, but not the thread that would unlock it.
     in_a_child(check)
-    free.set()
-    holder.join()
+    may_unlock.set()
+    thread.join()
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals of a timer are POSIX")
-def test_a_signals_handler_may_create_a_task() -> None:
-    made: list[int] = []
-    earlier = signal.signal(signal.SIGUSR1, lambda *_: made.append(Task.new(user_id=7, module="tests").created_at))
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_a_signal_handler_may_create_a_task_while_its_thread_reads_the_clock() -> None:
+    created: list[int] = []
+    earlier = signal.signal(signal.SIGUSR1, lambda *_: created.append(Task.new(user_id=7, module="tests").created_at))
     try:
         with system_clock.lock:
             os.kill(os.getpid(), signal.SIGUSR1)
             deadline = time.monotonic() + 30
-            while not made and time.monotonic() < deadline:
+            while not created and time.monotonic() < deadline:
                 time.sleep(0.001)
     finally:
         signal.signal(signal.SIGUSR1, earlier)
-    assert made
+    assert created
 
 
 @pytest.mark.parametrize("name", STORES)
 @pytest.mark.parametrize("seconds", [-2, -HOUR, -DAY])
-def test_the_first_row_is_the_new_run_when_the_clock_was_set_back(
+def test_the_first_row_is_the_new_run_after_the_clock_was_set_back(
     open_store: Callable[[str], TaskManager], name: str, seconds: float
 ) -> None:
-    # given a run that ended, when the host's clock is set back and the key runs again
+    # given a run that has ended, when the host's clock is set back and a new task has the same key
     manager = open_store(name)
     old = run(manager, "card")
     with host_clock_off(seconds):
         new = submit(manager, task_key="card")
-        # then a page shows the one that runs
+        # then a page shows the new task
         if name == "mongodb" and seconds != -2:
-            # It brings the time up to two seconds before its own clock, and sees no earlier run.
+            # The server moves the time to two seconds before its own clock and does not look for an earlier run.
             assert new.created_at > old.created_at - (2 + LEEWAY) * 1_000_000
         else:
             assert manager.get_tasks_by_key("card", 3)[0]["id"] == new.id
@@ -185,7 +185,7 @@ def test_the_first_row_is_the_new_run_when_the_clock_was_set_back(
 
 @pytest.mark.parametrize("name", [name for name in SHARED if name != "mongodb"])
 @pytest.mark.parametrize("hours", [1, -1])
-def test_the_first_row_is_the_new_run_whichever_host_made_it(
+def test_the_first_row_is_the_new_run_of_any_host(
     open_store: Callable[[str], TaskManager], name: str, hours: int
 ) -> None:
     manager = open_store(name)
@@ -207,19 +207,19 @@ def test_the_first_row_is_the_new_run_whichever_host_made_it(
 
 @pytest.mark.parametrize("name", STORES[2:])
 @pytest.mark.parametrize("days", [1, -1])
-def test_a_host_that_is_a_day_off_pulls_nobody_along(
+def test_a_host_whose_clock_is_a_day_off_does_not_affect_the_times_of_others(
     open_store: Callable[[str], TaskManager], name: str, days: int
 ) -> None:
     # given tasks of a host whose clock is a day off, and changes that it makes
     manager = open_store(name)
-    standing = submit(manager, task_key="standing")
+    existing = submit(manager, task_key="existing")
     with host_clock_off(days * DAY, new_process=True):
         wrong = [run(manager, "card"), submit(manager), submit(manager, task_key="other", arguments={"a": 1})]
-        manager.update(standing.id, status="running")
-        manager.update(standing.id, progress=0.5)
-    # then no time is a day off, and what others do next is of their own time
+        manager.update(existing.id, status="running")
+        manager.update(existing.id, progress=0.5)
+    # then no stored time is a day off, and later tasks of other hosts have the right time
     now = system_clock() // 1_000_000
-    changed = manager.get(standing.id)
+    changed = manager.get(existing.id)
     assert changed is not None
     for task in (*wrong, changed, run(manager, "card"), submit(manager)):
         read = manager.get(task.id)
@@ -229,7 +229,9 @@ def test_a_host_that_is_a_day_off_pulls_nobody_along(
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_an_import_of_the_year_9999_pulls_nobody_along(open_store: Callable[[str], TaskManager], name: str) -> None:
+def test_an_imported_task_of_the_year_9999_does_not_affect_the_times_of_others(
+    open_store: Callable[[str], TaskManager], name: str
+) -> None:
     manager = open_store(name)
     far = Task.new(user_id=7, organization_id=3, module="tests", task_key="card", now=253_000_000_000_000_000)
     manager.import_tasks([far])
@@ -266,5 +268,5 @@ def test_the_facade_shows_the_times_that_were_stored(open_store: Callable[[str],
                 task_id = tasks.run_background_sync(work(), task_key="card")
                 tasks.wait(task_id, timeout_seconds=30)
         shown = {row["id"]: row["created_at"] for row in tasks.get_tasks_by_key("card", 3)}
-    # then what observers were told is what lookups show
+    # then observers have received the same times as lookups return
     assert {row["id"]: row["created_at"] for row in seen} == shown

@@ -78,7 +78,7 @@ def places_of(manager: Any) -> list[Any]:
     if hasattr(manager, "workers"):
         places.append(manager.workers.slots)
     if pool is not None:
-        places += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.links.values()]
+        places += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.pools.values()]
         if getattr(pool, "writers", None) is not None:
             places.append(pool.writers.leading)
     return places

@@ -18,7 +18,7 @@ def a_row(**changes: Any) -> Any:
     return Task.new(user_id=7, organization_id=3, module="tests", task_key="reports.q3").to_row() | changes
 
 
-class ForeignManager:
+class InjectedManager:
     """Somebody's own object: `answer(operation, argument, organization_id, limit)` is what its lookups do."""
 
     def __init__(self, answer: Answer) -> None:
@@ -39,7 +39,7 @@ class ForeignManager:
         return self.look_up("get_tasks_by_key_prefix", prefix, organization_id, limit)
 
 
-class PingableManager(ForeignManager):
+class PingableManager(InjectedManager):
     """One whose store is `away` until told otherwise."""
 
     def __init__(self) -> None:

@@ -14,4 +14,5 @@ def matches(record: TaskRecord, conditions: Iterable[Condition]) -> bool:
 
 
 def sort_key(record: TaskRecord, sort: Sort) -> tuple[bool, Any, str]:
+    """Return the key by which `sorted` puts records in the order of a page."""
     return sort.key(getattr(record, sort.field), record.id)

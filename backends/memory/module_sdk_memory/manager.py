@@ -1,4 +1,4 @@
-"""Tasks in dictionaries: the readable reference of what a store must do, and the folder to copy for a new backend."""
+"""Tasks in dictionaries: a readable reference of what a store must do, and the package to copy for a new backend."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from module_sdk.backends import (
     Sort,
     StoredRows,
     TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
     statuses,
@@ -32,7 +31,7 @@ from module_sdk_memory.filters import matches, sort_key
 
 Result = TypeVar("Result")
 
-# A slice, since making a `StoredRow` takes four times as long, for each row of each lookup.
+# Lookups slice the record, because creating a `StoredRow` takes four times as long per row.
 ROW_LENGTH: Final = len(ROW_FIELDS)
 
 Work = Callable[[], Result]
@@ -42,56 +41,58 @@ Moment = tuple[int, str]
 NO_MOMENTS: Final[list[Moment]] = []
 NO_KEYS: Final[SortedDict[str, list[Moment]]] = SortedDict()
 
-# Python's locks refuse a wait without end.
+# Python's locks refuse an infinite timeout.
 LONGEST_WAIT_SECONDS: Final = 86_400.0
 
 
 class Tables:
     """The records of one store, and the three indexes that serve the lookups.
 
-    Changes are made under the lock. A record is never changed but replaced, and is there for as long as an index names
-    it, so that one step of Python reads a record or copies a list without the lock, for which all threads would queue.
+    Changes require the lock. A record is replaced, never modified, and exists for as long as an index refers to it.
+    Lookups can therefore read a record or copy a list in one step of Python, without the lock; a lock taken on every
+    lookup would become the bottleneck.
 
-    `records` is the truth, and all else follows from it: an exception of a signal's handler may end a change between
-    any two steps, and then the next call rebuilds the indexes.
+    The indexes are derived from `records`. An exception in a signal handler may end a change between any two steps; the
+    next call then rebuilds the indexes.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.records: dict[str, TaskRecord] = {}
         self.change: weakref.ref[Step] | None = None
-        """The change that is under way, or that was interrupted; then its object dies with the call."""
+        """The change in progress, or one that was interrupted, whose object may be gone with its call."""
         self.version = 0
         self.removals = 0
         self.clear_indexes()
 
     def clear_indexes(self) -> None:
         self.active: dict[tuple[str, str], str] = {}
-        # Moments in rising order, in plain lists: tasks mostly arrive in order, and most lists are short.
+        # Moments in ascending order, in plain lists: most tasks arrive in order, and most lists are short.
         self.by_user: dict[tuple[str, str], list[Moment]] = {}
-        # One sorted dictionary an organization, so that a prefix is a range of keys and costs nothing outside it.
+        # A sorted dictionary per organization, so that a prefix lookup reads one range of keys and nothing else.
         self.by_key: dict[str, SortedDict[str, list[Moment]]] = {}
 
     def write(self, work: Work[Result], deadline: float = math.inf) -> Result:
-        """What `work` returns, which may change something, one thread at a time."""
-        return self.alone(self.change_now, work, deadline)
+        """Return the result of `work`, which may change the tables, while no other thread changes them."""
+        return self.locked(self.change_now, work, deadline)
 
     def read_whole(self, read: Work[Result], deadline: float = math.inf) -> Result:
-        """What `read` finds while no other thread writes, and on whole indexes if a write was interrupted."""
-        return self.alone(self.read_now, read, deadline)
+        """Return the result of `read` while no other thread writes, with indexes that are complete."""
+        return self.locked(self.read_now, read, deadline)
 
-    def alone(self, run: Callable[[Work[Result]], Result], work: Work[Result], deadline: float) -> Result:
-        """What `run(work)` returns, under the lock.
+    def locked(self, run: Callable[[Work[Result]], Result], work: Work[Result], deadline: float) -> Result:
+        """Return the result of `run(work)`, which runs under the lock.
 
-        Raises `TaskBackendUnavailableError` where another thread has the lock until the deadline.
+        Raises `TaskBackendUnavailableError` if another thread has the lock until the deadline.
         """
         acquire, release = self.lock.acquire, self.lock.release
         seconds = min(max(0.0, deadline - time.monotonic()), LONGEST_WAIT_SECONDS)
-        # A `with` that has a deadline. Python runs the handler of a signal after a call, so there must be none between
-        # `try` and `acquire`, or between `finally` and `release`: what the handler raises would leave the lock held.
+        # A `with` statement with a deadline. Python runs signal handlers after calls. There must be no other call
+        # between `try` and `acquire`, or between `finally` and `release`: if a handler raised there, the lock would
+        # never be released.
         try:
             if not acquire(True, seconds):
-                raise TaskBackendUnavailableError("another thread had the store until the deadline")
+                raise TaskBackendUnavailableError("another thread kept the store locked until the deadline")
             return run(work)
         finally:
             try:  # noqa: SIM105  # `suppress` would be such a call
@@ -100,6 +101,11 @@ class Tables:
                 pass
 
     def change_now(self, work: Work[Result]) -> Result:
+        """Return the result of `work`; called under the lock.
+
+        A signal handler can run this inside another change or read of the same thread, because the lock is reentrant.
+        It then raises `TaskBackendUnavailableError` if it interrupts a change.
+        """
         earlier = self.change
         if earlier is not None and is_under_way(earlier()):
             raise TaskBackendUnavailableError("this call interrupts one that writes to the same store")
@@ -119,6 +125,11 @@ class Tables:
             own.is_under_way = False
 
     def read_now(self, read: Work[Result]) -> Result:
+        """Return the result of `read`; called under the lock.
+
+        The indexes are rebuilt first if a change was interrupted, by an exception or by the signal handler that makes
+        this call.
+        """
         while True:
             version, change = self.version, self.change
             if change is not None:
@@ -131,7 +142,7 @@ class Tables:
             try:
                 result = read()
             except (LookupError, RuntimeError, ValueError):
-                # A handler that interrupts this may write.
+                # A signal handler that interrupted the read may have written; then read again.
                 if self.version == version:
                     raise
             else:
@@ -142,7 +153,7 @@ class Tables:
         self.removals += 1
         self.clear_indexes()
         for record in list(self.records.values()):
-            # One that somebody has spoilt has no place in any order.
+            # A corrupted record that cannot be compared is in no index.
             with contextlib.suppress(TypeError):
                 self.index(record)
 
@@ -162,7 +173,7 @@ class Tables:
             self.active[record.organization_id, record.active_key] = record.id
 
     def newest(self, record: TaskRecord) -> int | None:
-        """The latest `created_at` of the record's key, up to its horizon; `None` where none is later than its own."""
+        """Return the latest `created_at` of the record's key up to its horizon, or `None` if all are before its own."""
         if record.task_key is None:
             return None
         moments = self.by_key.get(record.organization_id, NO_KEYS).get(record.task_key, NO_MOMENTS)
@@ -172,7 +183,7 @@ class Tables:
         return moments[counted - 1][0] if counted else None
 
     def remove(self, record: TaskRecord) -> None:
-        # What is not there was removed by a rebuild in between.
+        # Any entry may be missing: a signal handler may have rebuilt the indexes in between.
         moment = (record.created_at, record.id)
         self.records.pop(record.id, None)
         self.removals += 1
@@ -189,7 +200,7 @@ class Tables:
     def rows(
         self, find: Callable[[], list[Moment]], limit: int | None, deadline: float = math.inf
     ) -> list[tuple[Any, ...]]:
-        """The rows of moments that `find` copies from an index, newest first."""
+        """Return the rows of the moments that `find` copies from an index, newest first."""
         removals = self.removals
         if self.change is None:
             try:
@@ -198,7 +209,7 @@ class Tables:
                 rows = None
             if rows is not None and self.removals == removals:
                 return rows
-        # One that was found may be gone, or of its id another task may have come; or a change was interrupted.
+        # A task that was found has been removed, perhaps replaced by another with its id; or a change is incomplete.
         return self.read_whole(lambda: self.read(find(), limit), deadline)
 
     def read(self, moments: list[Moment], limit: int | None) -> list[tuple[Any, ...]]:
@@ -214,24 +225,30 @@ class Step:
     def __init__(self) -> None:
         self.is_under_way = True
         self.is_crossed = False
-        """Whether a handler that interrupted it has rebuilt the indexes meanwhile."""
+        """Whether a signal handler that interrupted the change has rebuilt the indexes."""
 
 
 def is_under_way(step: Step | None) -> bool:
-    """False for a change that an exception has ended; that may keep the object alive."""
+    """Return whether the change is in progress.
+
+    An exception that ended the change may keep its object alive, so the object's existence alone does not show it.
+    """
     return step is not None and step.is_under_way
 
 
 def remove_moment(moments: list[Moment], moment: Moment) -> bool:
-    """Whether the list is empty then."""
-    place = bisect.bisect_left(moments, moment)
-    if moments[place : place + 1] == [moment]:
-        del moments[place]
+    """Remove the moment if the list contains it. Return whether the list is empty afterwards."""
+    index = bisect.bisect_left(moments, moment)
+    if moments[index : index + 1] == [moment]:
+        del moments[index]
     return not moments
 
 
 class MemoryTaskManager(TaskManager):
-    """`memory://` is a fresh store for each manager; managers of one `memory://name` share it within the process."""
+    """Tasks in the memory of this process.
+
+    With `memory://`, each manager has a store of its own; managers with the same `memory://name` share one.
+    """
 
     capabilities = Capabilities(bounded=True)
 
@@ -241,8 +258,8 @@ class MemoryTaskManager(TaskManager):
         super().__init__(url, options)
         self.options.refuse_unknown()
         name = self.url.text.partition("://")[2]
-        place = (name, self.options.namespace)
-        self.tables = self.shared_tables.setdefault(place, Tables()) if name else Tables()
+        location = (name, self.options.namespace)
+        self.tables = self.shared_tables.setdefault(location, Tables()) if name else Tables()
 
     def store_open(self, create: bool, deadline: float) -> None:
         pass
@@ -255,15 +272,15 @@ class MemoryTaskManager(TaskManager):
 
     def store_after_fork(self) -> None:
         self.tables.lock = threading.RLock()
-        # Another thread of the parent may have been in the middle of one.
+        # Another thread of the parent may have been in the middle of a change, which does not continue here.
         if self.tables.change is not None and (step := self.tables.change()) is not None:
             step.is_under_way = False
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         def create() -> TaskRecord:
-            standing = self.tables.records.get(record.id) or self.holder(record)
-            if standing is not None:
-                return standing
+            existing = self.tables.records.get(record.id) or self.holder(record)
+            if existing is not None:
+                return existing
             created = record.after(self.tables.newest(record))
             self.tables.put(created)
             return created
@@ -277,7 +294,7 @@ class MemoryTaskManager(TaskManager):
                 if record.id in self.tables.records:
                     continue
                 if self.holder(record) is not None:
-                    raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
+                    raise self.key_is_held(record.id)
                 self.tables.put(record)
                 written += 1
             return written
@@ -305,7 +322,7 @@ class MemoryTaskManager(TaskManager):
             newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in family)
             return self.tables.read(sorted(itertools.chain.from_iterable(newest_of_each), reverse=True), limit)
 
-        # Walking along the keys takes many steps.
+        # Iterating over the keys takes many steps, so it needs the lock.
         return self.tables.read_whole(find, deadline)
 
     def store_update(
@@ -354,14 +371,14 @@ class MemoryTaskManager(TaskManager):
         return self.tables.write(remove_old, deadline)
 
     def holder(self, record: TaskRecord) -> TaskRecord | None:
-        """The active task that holds the record's key in its organization."""
+        """Return the active task that has the record's key in its organization, or `None`."""
         if record.active_key is None:
             return None
         holder_id = self.tables.active.get((record.organization_id, record.active_key))
         return None if holder_id is None else self.tables.records[holder_id]
 
     def select(self, query: Query) -> Iterator[TaskRecord]:
-        # A copy, which is one step of Python: others write meanwhile.
+        # Copying the records is one step of Python; other threads may write during the loop.
         for record in list(self.tables.records.values()):
             if query.organization in (None, record.organization_id) and matches(record, query.conditions):
                 yield record

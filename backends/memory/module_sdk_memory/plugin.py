@@ -7,6 +7,6 @@ from module_sdk.backends import ManagerOptions, TaskManager, hookimpl
 
 @hookimpl
 def module_sdk_open_task_manager(url: str, options: ManagerOptions) -> TaskManager:
-    from module_sdk_memory.manager import MemoryTaskManager  # noqa: PLC0415  # loaded when first chosen
+    from module_sdk_memory.manager import MemoryTaskManager  # noqa: PLC0415  # loads it only if used
 
     return MemoryTaskManager(url, options)

@@ -1,4 +1,4 @@
-"""Lookups read without the lock; what is removed in the meantime is not shown, nor what came in its place."""
+"""Lookups read without the lock, but return no task that is removed meanwhile, and none that reuses its id."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from module_sdk_memory.manager import MemoryTaskManager, Moment
 from module_sdk.backends import Task, TaskManager
 
 
-@pytest.mark.parametrize("comes_back", [False, True])
-def test_a_task_that_is_pruned_during_a_lookup(
-    opened: Callable[..., TaskManager], new_task: Callable[..., Task], comes_back: bool
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_task_that_is_pruned_during_a_lookup_is_not_returned(
+    opened: Callable[..., TaskManager], new_task: Callable[..., Task], is_replaced: bool
 ) -> None:
     # given two tasks, and a lookup that has found both in the index
     manager = opened("memory://")
@@ -27,11 +27,11 @@ def test_a_task_that_is_pruned_during_a_lookup(
         finds += 1
         found = tables.by_user["7", "1"][::-1]
         if finds == 1:
-            # when one is pruned before it is read, and its id belongs to another organization then
+            # when one task is pruned before the lookup reads it, and another organization may get a task with its id
             tables.remove(tables.records[removed.id])
-            if comes_back:
+            if is_replaced:
                 tables.put(tables.records[kept.id]._replace(id=removed.id, organization_id="8", user_id="2"))
         return found
 
-    # then the other alone is shown
+    # then the lookup returns only the other task
     assert [row[0] for row in tables.rows(find, None)] == [kept.id]

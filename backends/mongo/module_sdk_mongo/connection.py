@@ -29,21 +29,21 @@ Order = list[tuple[str, int]]
 """Fields, each with 1 for ascending or -1."""
 
 DEFAULT_DATABASE: Final = "module_sdk"
-# Monitoring has no deadline: this bounds how long it stays with a server that has fallen silent, and so how soon a
-# server that is back is found (FAIL-08).
+# The driver's monitoring has no deadline. This timeout limits how long it waits for a silent server, and thus how soon
+# it finds a server that is back (FAIL-08).
 CONNECT_MILLISECONDS: Final = 1_000
 CLOSE_SECONDS: Final = 1.0
 SHORTEST_SECONDS: Final = 0.001
 
 WRITE_CONCERN: Final = WriteConcern("majority", j=True)
-# A date that no `datetime` can hold must not make a batch of documents unreadable.
+# A date outside the range of `datetime` must not make a whole batch of documents unreadable.
 CODEC: Final[CodecOptions[Document]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 
 class Connection:
-    """Nothing is connected until the first call; what the URL says of reads and writes does not count.
+    """The client of one manager and its collections. The driver connects on the first call.
 
-    Reads go to the primary and writes wait for the journals of a majority, whatever the URL says.
+    Reads go to the primary, and writes wait for the journals of a majority, even if the URL says otherwise.
     """
 
     def __init__(self, url: StoreURL, options: ManagerOptions) -> None:
@@ -53,7 +53,7 @@ class Connection:
         self.client: MongoClient[Document] | None = None
 
     def open(self) -> None:
-        """Make the client, if there is none yet. Raises `ConfigurationError` for a URL that the driver refuses."""
+        """Create the client unless it exists. Raises `ConfigurationError` for a URL that the driver refuses."""
         with self.lock:
             if self.client is not None:
                 return
@@ -63,14 +63,15 @@ class Connection:
             except (PyMongoError, ValueError, TypeError) as error:
                 refused = type(error).__name__
             if client is None:
-                # Outside of the handler, so that the driver's error, which may repeat an option, is not the context.
+                # Raised outside the handler: the driver's error may contain a secret, so it must not be the context.
                 raise self.url.unreadable(f"pymongo refuses it or one of its options ({refused})")
             self.database: Database[Document] = client.get_database(
                 client.get_default_database(DEFAULT_DATABASE).name,
                 codec_options=CODEC,
                 read_preference=ReadPreference.PRIMARY,
                 write_concern=WRITE_CONCERN,
-                # Not the server's default (setDefaultRWConcern): `available` also returns what another shard owns.
+                # The server's default (setDefaultRWConcern) may be `available`, which also returns documents that
+                # belong to another shard.
                 read_concern=ReadConcern("local"),
             )
             self.tasks: Collection[Document] = self.database[f"{self.options.namespace}__tasks"]
@@ -86,14 +87,14 @@ class Connection:
         given = parse_qsl(self.url.text.partition("?")[2])
         check_with_driver(lambda: check_options(given), dict(given), ValueError)
         in_url = {name.lower() for name, _ in given}
-        ours = {name: value for name, value in settings.items() if name.lower() not in in_url}
-        return MongoClient(self.url.text, connect=False, **ours)
+        defaults = {name: value for name, value in settings.items() if name.lower() not in in_url}
+        return MongoClient(self.url.text, connect=False, **defaults)
 
     def check_role(self) -> None:
-        """Raise `TaskBackendUnavailableError` unless the server is one that takes writes.
+        """Raise `TaskBackendUnavailableError` unless the server is a primary.
 
-        A member of a set refuses a read that is meant for its primary, except over a direct connection: there the
-        driver allows it to answer whatever it is by now, so it has to be asked.
+        A secondary refuses a read that is meant for the primary, except over a direct connection: there the driver lets
+        it answer in any role, so its role must be checked.
         """
         client = self.database.client
         if client.topology_description.topology_type_name == "Single":
@@ -101,7 +102,7 @@ class Connection:
         else:
             is_primary = client.is_primary
         if not is_primary:
-            raise TaskBackendUnavailableError(f"{self.url} is not a primary: it takes no writes")
+            raise TaskBackendUnavailableError(f"{self.url} is not a primary: it accepts no writes")
 
     def close(self) -> None:
         with self.lock, pymongo.timeout(CLOSE_SECONDS):
@@ -112,7 +113,7 @@ class Connection:
 def check_options(given: list[tuple[str, str]]) -> None:
     """Raise `ValueError` with the name of the first option that the driver does not know or understand.
 
-    The client itself only warns of such an option, and goes on without it.
+    The client itself only warns of such an option and ignores it.
     """
     for name, value in given:
         try:
@@ -122,6 +123,9 @@ def check_options(given: list[tuple[str, str]]) -> None:
 
 
 def within(deadline: float) -> AbstractContextManager[None]:
-    """The driver's work inside ends by the deadline, queueing, choosing a server, connecting and retries included."""
-    # Zero would be no limit.
+    """Return a context in which the driver's calls end by the deadline.
+
+    The deadline includes waiting for a connection, selecting a server, connecting and retries.
+    """
+    # Zero would mean no limit.
     return pymongo.timeout(max(deadline - time.monotonic(), SHORTEST_SECONDS))

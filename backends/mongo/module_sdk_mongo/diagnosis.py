@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any
 
 import pymongo
 from pymongo.errors import OperationFailure
@@ -11,8 +11,6 @@ from pymongo.errors import OperationFailure
 from module_sdk.backends import Diagnosis
 from module_sdk_mongo.connection import CODEC, WRITE_CONCERN, Connection
 from module_sdk_mongo.schema import SCHEMA_VERSION, read_version
-
-MAXIMUM_CLOCK_SECONDS: Final = 1.0
 
 
 def diagnose(connection: Connection) -> Diagnosis:
@@ -29,11 +27,9 @@ def diagnose(connection: Connection) -> Diagnosis:
             "storage engine": "unknown: the user may not run serverStatus",
             "write concern": ", ".join(f"{name}={value}" for name, value in WRITE_CONCERN.document.items()),
             "schema version": f"{read_version(connection)} (this module-sdk: {SCHEMA_VERSION})",
-            "clock difference": f"{difference:+.3f} s",
-        }
+        },
+        clock_difference_seconds=difference,
     )
-    if abs(difference) > MAXIMUM_CLOCK_SECONDS:
-        diagnosis.warnings.append(f"the server's clock differs from this host's by {difference:+.1f} s")
     try:
         status = database.command("serverStatus", repl=0, metrics=0, locks=0)
     except OperationFailure:
@@ -41,7 +37,7 @@ def diagnose(connection: Connection) -> Diagnosis:
     engine = status["storageEngine"]
     diagnosis.facts["storage engine"] = engine["name"]
     if not engine.get("persistent", True):
-        diagnosis.warnings.append(f"the storage engine {engine['name']} keeps nothing over a restart")
+        diagnosis.warnings.append(f"the storage engine {engine['name']} keeps no task over a restart")
     return diagnosis
 
 

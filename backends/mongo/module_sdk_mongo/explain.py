@@ -1,4 +1,4 @@
-"""What the server says about how it serves a query."""
+"""The server's explanation of how it serves a query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIELD_NAMES = dict(zip(ROW_NAMES, ROW_FIELDS, strict=True))
 
 
 def explain(finds: list[Find], tasks: Collection[Document]) -> Explanation:
-    """Of one lookup: its queries, in the order in which they run."""
+    """Return the explanation of one lookup, whose queries are given in the order in which they run."""
     plans: list[str] = []
     examined = 0
     for find in finds:
@@ -30,7 +30,7 @@ def explain(finds: list[Find], tasks: Collection[Document]) -> Explanation:
 
 
 def stages(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The stages of a plan, the first to run at the end, each with the index it walks and its bounds."""
+    """Yield the stages of a plan, the last one to run first, each with its index and the bounds in that index."""
     yield {name: plan[name] for name in ("stage", "indexName", "direction", "indexBounds") if name in plan}
     for source in (plan.get("queryPlan"), plan.get("inputStage"), *plan.get("inputStages", ())):
         if source:

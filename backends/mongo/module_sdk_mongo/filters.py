@@ -10,7 +10,7 @@ from module_sdk_mongo.records import document_field
 
 
 def query_document(query: Query) -> Document:
-    """Every value stands under an operator or is text, so none can be taken for an operator."""
+    """Return the query as a document. Each value is text or follows an operator, so none can act as an operator."""
     terms = [term(condition) for condition in query.conditions]
     if query.organization is not None:
         terms.insert(0, {"organization_id": query.organization})
@@ -21,10 +21,10 @@ def term(condition: Condition) -> Document:
     name, value = document_field(condition.field), condition.value
     match condition.operator:
         case "any_of":
-            # None in the list matches an absent field.
+            # A `None` in the list matches an absent field.
             return {name: {"$in": list(value)}} if len(value) > 1 else {name: {"$eq": value[0]}}
         case "contains":
-            # A regular expression of escaped characters alone; $indexOfBytes fails on a record whose field is no text.
+            # All characters of the regular expression are escaped. $indexOfBytes would fail on a field that is no text.
             return {name: {"$regex": re.escape(value)}}
         case "at_least":
             return {name: {"$gte": value}}
@@ -33,6 +33,6 @@ def term(condition: Condition) -> Document:
 
 
 def order_of(sort: Sort) -> Order:
-    """Absent fields come first ascending by MongoDB's own order, which compares text by its bytes."""
+    """Return the order of a page. MongoDB compares text by its bytes; in ascending order, absent fields come first."""
     direction = -1 if sort.descending else 1
     return list({document_field(sort.field): direction, "_id": direction}.items())

@@ -1,4 +1,4 @@
-"""`MongoTaskManager`: the primitives of a task manager in MongoDB, in the order of `store/primitives.py`."""
+"""`MongoTaskManager`: the primitives of a task manager on MongoDB, in the order of `store/primitives.py`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ from module_sdk.backends import (
     Explanation,
     LateError,
     ManagerOptions,
-    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
     TaskBackendError,
     TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
     Workers,
@@ -38,7 +36,7 @@ from module_sdk.backends import (
 from module_sdk_mongo import queries, schema
 from module_sdk_mongo.connection import CLOSE_SECONDS, Connection, Document, within
 from module_sdk_mongo.diagnosis import diagnose
-from module_sdk_mongo.errors import configuration_fault, is_missing_schema, is_unavailable, lacks_majority
+from module_sdk_mongo.errors import is_missing_schema, is_unavailable, lacks_majority, setup_fault
 from module_sdk_mongo.explain import explain
 from module_sdk_mongo.filters import order_of, query_document
 from module_sdk_mongo.queries import Find
@@ -49,27 +47,27 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger("module_sdk.tasks")
 
-# hint for findAndModify and delete, and allowDiskUse for find.
+# It has hints for findAndModify and delete, and allowDiskUse for find.
 OLDEST_SERVER: Final = (4, 4)
-# The key of a holder that ends can be taken by another between two looks at it.
-ATTEMPTS: Final = 100
+# Each attempt can fail: the holder of a key may end, and another task take the key, between two reads.
+MAXIMUM_CREATE_ATTEMPTS: Final = 100
 DUPLICATE_KEY: Final = 11000
-# How late the driver may be to end a call at its deadline.
+# How long after its deadline the driver may end a call.
 GRACE_SECONDS: Final = 0.1
 
-# An answer is refused where the server was looked at longer ago: another host may have become the primary, and an empty
-# collection may be one that was dropped.
-LOOK_SECONDS: Final = 0.5
-# MongoDB makes a collection that does not exist when something is inserted, so that is looked at just before; each time
-# would take half as long again as the insert itself.
-LOOK_BEFORE_INSERT_SECONDS: Final = 0.02
+# The last check of the store must not be older than this when a call starts: another server may have become the
+# primary, and an empty collection may be one that was dropped.
+MAXIMUM_CHECK_AGE_SECONDS: Final = 0.5
+# An insert creates a collection that does not exist, so the check before it must be more recent. A check before each
+# insert would take half as long again as the insert itself.
+MAXIMUM_CHECK_AGE_BEFORE_INSERT_SECONDS: Final = 0.02
 
-# What a child inherited is neither used nor closed by it: closing would end the parent's sessions.
+# A forked child must neither use nor close an inherited connection: closing it would end the parent's sessions.
 inherited: list[Connection] = []
 
 
 class MongoTaskManager(TaskManager):
-    """Tasks in a MongoDB database; docs/choosing-a-store.md says which options there are, and the limits."""
+    """Tasks in a MongoDB database; docs/choosing-a-store.md describes the options and the limits."""
 
     capabilities = Capabilities(shared=True, durable=True, server=True, explain=True, bounded=True)
 
@@ -84,9 +82,9 @@ class MongoTaskManager(TaskManager):
     # --- The driver's threads ---------------------------------------------------------------------------------------
 
     def renew(self) -> None:
-        """Begin with a client of its own, and threads of its own to use it."""
+        """Start with a new client, and new threads that use it."""
         self.connection = self.connection_class(self.url, self.options)
-        self.looked_at = -math.inf
+        self.checked_at = -math.inf
         self.workers = Workers(self.options.max_connections, "module-sdk-mongo", grace_seconds=GRACE_SECONDS)
 
     def call_open(self, primitive: Callable[..., Result], *args: Any) -> Result:
@@ -94,17 +92,17 @@ class MongoTaskManager(TaskManager):
         return result
 
     def on_worker(self, primitive: Callable[..., Result], *args: Any) -> Result:
-        """Run a primitive on a thread of ours; its last argument is the deadline.
+        """Run a primitive on a worker thread; its last argument is the deadline.
 
-        The driver has locks, and Python code that runs while it holds them. What a signal's handler raises there would
-        leave them held, and a lookup that the handler makes would wait for its own thread.
+        The driver runs Python code under its locks. If a signal handler raised there, a lock would stay locked; if a
+        signal handler made a lookup there, it would wait for a lock of its own thread. Workers run no signal handlers.
         """
         workers = self.workers
         try:
             return workers.run(functools.partial(primitive, *args), args[-1])
         except TaskBackendUnavailableError as error:
             if workers.are_stuck() and workers is self.workers:
-                logger.error("the driver of %s has not come back in time: it gets a new client", self.url)
+                logger.error("the driver of %s did not return in time: the manager opens a new client", self.url)
                 abandoned = self.connection
                 self.renew()
                 self.connection.open()
@@ -120,16 +118,10 @@ class MongoTaskManager(TaskManager):
 
     def open_now(self, create: bool, deadline: float) -> None:
         self.connection.open()
-        try:
-            with within(deadline):
-                self.check_server()
-                self.check_schema(create)
-            self.looked_at = time.monotonic()
-        except Exception as error:
-            fault = configuration_fault(error, self.connection.database.name)
-            if fault is None:
-                raise
-            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+        with within(deadline):
+            self.check_server()
+            self.check_schema(create)
+        self.checked_at = time.monotonic()
 
     def check_server(self) -> None:
         client = self.connection.database.client
@@ -143,7 +135,7 @@ class MongoTaskManager(TaskManager):
             raise ConfigurationError(f"{self.url}: the collection {self.connection.tasks.name} {fault}")
         found = schema.read_version(self.connection)
         if found is not None and not isinstance(found, int):
-            raise ConfigurationError(f"{self.url}: {self.connection.meta.name} holds no version: {found!r}")
+            raise ConfigurationError(f"{self.url}: {self.connection.meta.name} must contain a version, not {found!r}")
         if found is not None and found > schema.SCHEMA_VERSION:
             raise self.newer_schema(found, schema.SCHEMA_VERSION)
         if found == schema.SCHEMA_VERSION and not schema.missing_indexes(self.connection):
@@ -151,43 +143,45 @@ class MongoTaskManager(TaskManager):
         if not create:
             raise self.missing_schema()
         schema.build(self.connection)
-        # Another process may have been newer.
+        # Another process may have written a newer version.
         self.check_schema(create=False)
 
     def store_ping(self, deadline: float) -> None:
         with within(deadline):
-            self.look()
+            self.check_store()
 
     def store_close(self) -> None:
-        # The driver says goodbye to the server, for which it takes its locks; the other threads may all be busy.
+        # Closing takes the driver's locks, so it needs a worker; those of the manager may all be busy.
         closing = Workers(1, "module-sdk-mongo-close")
         with contextlib.suppress(LateError):
             closing.run(self.connection.close, time.monotonic() + 2 * CLOSE_SECONDS)
         closing.close()
         self.workers.close()
 
-    def looking(self, deadline: float, most_seconds: float = LOOK_SECONDS) -> AbstractContextManager[None]:
-        """`within`, on a server that was looked at no more than so many seconds ago."""
-        if time.monotonic() - self.looked_at > most_seconds:
+    def checked_within(
+        self, deadline: float, maximum_age_seconds: float = MAXIMUM_CHECK_AGE_SECONDS
+    ) -> AbstractContextManager[None]:
+        """Return the context of `within`, after a check of the store unless the last one is recent enough."""
+        if time.monotonic() - self.checked_at > maximum_age_seconds:
             with within(deadline):
-                self.look()
+                self.check_store()
         return within(deadline)
 
-    def look(self) -> None:
-        """See that the server is the primary, and that nobody has emptied the store. Raises what `store_open` would."""
+    def check_store(self) -> None:
+        """Check that the server is the primary and the store was not emptied. Raises the errors of `store_open`."""
         began = time.monotonic()
         self.connection.check_role()
         found = schema.read_whole_version(self.connection)
         if found != schema.SCHEMA_VERSION:
             self.check_schema(create=False)
-        self.looked_at = began
+        self.checked_at = began
 
     # --- One task ---------------------------------------------------------------------------------------------------
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         document = document_of(record)
-        # By an index of ours that has all of it: one that the server makes for a collection that was dropped lacks that
-        # index, so nothing goes in there.
+        # All fields of the condition are in one of the store's indexes, and the hint requires that index. If the
+        # collection was dropped, the index is missing, so the command fails instead of inserting into a new collection.
         condition: Document = {name: document[name] for name in ("organization_id", "user_id", "created_at", "_id")}
         index = schema.BY_USER
         if record.active_key is not None:
@@ -195,29 +189,31 @@ class MongoTaskManager(TaskManager):
             index = schema.BY_ACTIVE_KEY
         tasks = self.connection.tasks
         change: Document | list[Document] = {"$setOnInsert": document}
-        # What stood there before: nothing if the document went in, which need not travel back.
+        # The document before the update: none if this one was inserted, so that it is not sent back.
         answer = ReturnDocument.BEFORE
         if self.keeps_server_time:
             change, answer = upsert_bounded(document), ReturnDocument.AFTER
-        with self.looking(deadline, LOOK_BEFORE_INSERT_SECONDS):
-            for _ in range(ATTEMPTS):
-                standing: Document | None = None
-                # The id exists, or another writer took the key at this very moment.
+        with self.checked_within(deadline, MAXIMUM_CHECK_AGE_BEFORE_INSERT_SECONDS):
+            for _ in range(MAXIMUM_CREATE_ATTEMPTS):
+                existing: Document | None = None
+                # Raised if the id exists, or if another writer takes the key at the same moment.
                 with contextlib.suppress(DuplicateKeyError):
-                    standing = tasks.find_one_and_update(
+                    existing = tasks.find_one_and_update(
                         condition, change, upsert=True, hint=index, return_document=answer
                     )
-                    if standing is None:
+                    if existing is None:
                         return record
-                if standing is None or standing["_id"] != record.id:
-                    standing = tasks.find_one({"_id": record.id}, hint=schema.BY_ID) or standing
-                if standing is not None:
-                    return record_of(standing)
-        raise TaskBackendError(f"the key of task {record.id} changed hands {ATTEMPTS} times in a row")
+                if existing is None or existing["_id"] != record.id:
+                    existing = tasks.find_one({"_id": record.id}, hint=schema.BY_ID) or existing
+                if existing is not None:
+                    return record_of(existing)
+        raise TaskBackendError(
+            f"task {record.id} was not created: its key changed holders {MAXIMUM_CREATE_ATTEMPTS} times in a row"
+        )
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         tasks = self.connection.tasks
-        with self.looking(deadline, 0):
+        with self.checked_within(deadline, 0):
             wanted: dict[str, TaskRecord] = {}
             for record in records:
                 wanted.setdefault(record.id, record)
@@ -227,7 +223,7 @@ class MongoTaskManager(TaskManager):
             written = 0
             while remaining:
                 try:
-                    # In order: what comes after a held key must not go in.
+                    # Inserted in order: a document after a conflict must not be inserted.
                     return written + len(tasks.insert_many(remaining).inserted_ids)
                 except BulkWriteError as error:
                     if lacks_majority(error) or error.details["writeErrors"][0]["code"] != DUPLICATE_KEY:
@@ -235,42 +231,42 @@ class MongoTaskManager(TaskManager):
                     failure = error.details["writeErrors"][0]
                 written += failure["index"]
                 refused, *remaining = remaining[failure["index"] :]
-                # Another import of the same task forgives; a key that another task holds does not.
+                # If another import inserted the same task, continue; if another task has the key, raise.
                 if tasks.find_one({"_id": refused["_id"]}, {"_id": 1}, hint=schema.BY_ID) is None:
-                    raise TaskConflictError(f"the key of the active task {refused['_id']} is held by another task")
+                    raise self.key_is_held(refused["_id"])
         return written
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         condition = {"_id": task_id} if organization is None else {"_id": task_id, "organization_id": organization}
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             document = self.connection.tasks.find_one(condition, hint=schema.BY_ID)
             if document is None:
-                # What is told of an unknown id lasts: the end of work is not recorded any more.
-                self.look()
+                # A run whose task is unknown does not record its end, so "unknown" must not come from an emptied store.
+                self.check_store()
         return None if document is None else record_of(document)
 
     # --- Lookups ----------------------------------------------------------------------------------------------------
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             return queries.by_user(organization, user, limit).rows(self.connection.tasks)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             return queries.by_key(organization, key, limit).rows(self.connection.tasks)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
         tasks = self.connection.tasks
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             if limit is None:
                 return queries.newest_first(queries.by_prefix(organization, start, end).rows(tasks))
             newest = queries.newest_ids_by_prefix(organization, start, end, limit)
             while True:
                 ids = [document["_id"] for document in newest.documents(tasks)]
                 rows = queries.by_ids(ids).rows(tasks) if ids else []
-                # Where one has been pruned in between, another is the newest in its place.
+                # If a task was pruned in between, an older one belongs in the answer; read again.
                 if len(rows) == len(ids):
                     return queries.newest_first(rows)
 
@@ -279,7 +275,7 @@ class MongoTaskManager(TaskManager):
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             document = self.connection.tasks.find_one_and_update(
                 guard(task_id, organization, change),
                 pipeline(change, keeps_server_time=self.keeps_server_time),
@@ -294,7 +290,7 @@ class MongoTaskManager(TaskManager):
     ) -> int:
         stages = pipeline(change, keeps_server_time=self.keeps_server_time)
         updates = [UpdateOne(guard(each, organization, change), stages, hint=schema.BY_ID) for each in task_ids]
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             return self.connection.tasks.bulk_write(updates, ordered=False).matched_count
 
     # --- The read model ---------------------------------------------------------------------------------------------
@@ -302,20 +298,20 @@ class MongoTaskManager(TaskManager):
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         condition, order = query_document(query), order_of(sort)
         tasks = self.connection.tasks
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             if not offset:
                 return Find(condition, None, order=order, limit=limit).rows(tasks)
-            # Ids first, so that what is skipped is not read where an index has the order.
+            # Ids first: if an index has the order, no skipped document is read.
             chosen = Find(condition, None, fields={"_id": 1}, order=order, skip=offset, limit=limit).documents(tasks)
             ids = [document["_id"] for document in chosen]
             found = Find({"$and": [{"_id": {"$in": ids}}, condition]}, schema.BY_ID).documents(tasks)
         by_id = {document["_id"]: row_of(document) for document in found}
-        # What has been pruned or changed in between, and is no longer selected, is missing.
+        # A task that was pruned in between, or changed so that it no longer matches, is missing.
         return [by_id[task_id] for task_id in ids if task_id in by_id]
 
     def store_count(self, query: Query, deadline: float) -> int:
         condition = query_document(query)
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             if not condition:
                 return self.connection.tasks.count_documents(condition, hint=schema.BY_ID)
             return self.connection.tasks.count_documents(condition)
@@ -323,8 +319,8 @@ class MongoTaskManager(TaskManager):
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
     ) -> int:
-        ended: Document = {"status": {"$in": list(statuses.FINAL)}}
-        condition: Document = {**ended, "updated_at": {"$lt": before}}
+        finished: Document = {"status": {"$in": list(statuses.FINAL)}}
+        condition: Document = {**finished, "updated_at": {"$lt": before}}
         index = schema.BY_CHANGE
         if organization is not None:
             condition["organization_id"], index = organization, schema.BY_CHANGE_IN_ORGANIZATION
@@ -332,13 +328,13 @@ class MongoTaskManager(TaskManager):
             condition["user_id"] = user
         tasks = self.connection.tasks
         removed = 0
-        with self.looking(deadline):
-            # More than once only where another process prunes the same tasks.
+        with self.checked_within(deadline):
+            # The loop repeats only if another process prunes the same tasks.
             while removed < batch_size:
                 wanted = batch_size - removed
                 old = Find(condition, index, fields={"_id": 1}, limit=wanted).documents(tasks)
                 ids = [document["_id"] for document in old]
-                removed += tasks.delete_many({"_id": {"$in": ids}, **ended}, hint=schema.BY_ID).deleted_count
+                removed += tasks.delete_many({"_id": {"$in": ids}, **finished}, hint=schema.BY_ID).deleted_count
                 if len(ids) < wanted:
                     break
         return removed
@@ -350,7 +346,7 @@ class MongoTaskManager(TaskManager):
     ) -> Explanation:
         tasks = self.connection.tasks
         organization, argument = str(arguments[0]), str(arguments[1])
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             if operation == "list_user_tasks":
                 finds = [queries.by_user(organization, argument, limit)]
             elif operation == "get_tasks_by_key":
@@ -364,15 +360,18 @@ class MongoTaskManager(TaskManager):
 
     def store_diagnose(self, deadline: float) -> Diagnosis:
         with within(deadline):
-            self.look()
+            self.check_store()
             return diagnose(self.connection)
 
     def store_after_fork(self) -> None:
         inherited.append(self.connection)
         self.renew()
 
-    def translate_error(self, error: Exception) -> ModuleSDKError:
-        if is_missing_schema(error):
-            return self.missing_schema()
-        kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
-        return kind(self.describe_error(error))
+    def is_unavailable(self, error: Exception) -> bool:
+        return is_unavailable(error)
+
+    def is_missing_schema(self, error: Exception) -> bool:
+        return is_missing_schema(error)
+
+    def setup_fault(self, error: Exception) -> str | None:
+        return setup_fault(error, self.connection.database.name)

@@ -1,6 +1,6 @@
-"""The queries on the tasks: those behind the lookups, each with the index that must serve it, and those of pages.
+"""The queries on the tasks: those of the lookups, each with the index that must serve it, and those of pages.
 
-Left to choose, the planner walked the user index for a limited prefix (300,000 documents).
+Without that hint, the planner used the user index for a limited prefix lookup, and read 300,000 documents.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from module_sdk_mongo.schema import BY_ID, BY_KEY, BY_USER
 
 CREATED_AT, ID = ROW_FIELDS.index("created_at"), ROW_FIELDS.index("id")
 NEWEST_FIRST: Final[Order] = [("created_at", -1), ("_id", -1)]
-# The server's own first batch is 101 documents, and one more trip.
+# The server's default for the first batch is 101 documents, which would cost another round trip.
 BATCH_SIZE: Final = 5_000
 HIGHEST_LIMIT: Final = 2**31 - 1
 LENIENT_CODEC: Final = CODEC.with_options(unicode_decode_error_handler="replace")
@@ -37,7 +37,7 @@ class Find:
 
     condition: Document
     index: str | None
-    """`None` where the filters decide which is best: the planner chooses, and may have to sort."""
+    """`None` lets the planner choose by the filters; it may have to sort."""
     fields: Document = dataclasses.field(default_factory=lambda: ROW_PROJECTION)
     order: Order | None = None
     skip: int = 0
@@ -56,7 +56,7 @@ class Find:
         )
 
     def documents(self, tasks: Collection[Document]) -> list[Document]:
-        """All documents; of one that the driver cannot decode only the id, so that it makes no row."""
+        """Return all documents. One that the driver cannot decode has only its id, so that it yields no row."""
         try:
             with self.cursor(tasks) as cursor:
                 return cursor.to_list()
@@ -64,7 +64,10 @@ class Find:
             return self.decodable_documents(tasks)
 
     def rows(self, tasks: Collection[Document]) -> list[Row]:
-        """The rows of all documents, of which no more than one batch lies in memory: they take twice as much."""
+        """Return the rows of all documents.
+
+        Only one batch of documents is in memory at a time, because documents take twice the memory of rows.
+        """
         rows: list[Row] = []
         try:
             with self.cursor(tasks) as cursor:
@@ -92,12 +95,12 @@ def by_key(organization: str, key: str, limit: int | None) -> Find:
 
 
 def by_prefix(organization: str, start: str, end: str | None) -> Find:
-    """All tasks of the range, in the order of the index: see `newest_first`."""
+    """Return a query for all tasks of the range, in the order of the index; `newest_first` sorts its rows."""
     return Find(key_range(organization, start, end), BY_KEY)
 
 
 def newest_ids_by_prefix(organization: str, start: str, end: str | None, limit: int) -> Find:
-    """The ids of the newest tasks of the range, from the index alone."""
+    """Return a query for the ids of the newest tasks of the range, which reads only the index."""
     condition = key_range(organization, start, end)
     return Find(condition, BY_KEY, fields={"_id": 1}, order=NEWEST_FIRST, limit=limit)
 
@@ -107,22 +110,25 @@ def by_ids(ids: list[str]) -> Find:
 
 
 def key_range(organization: str, start: str, end: str | None) -> Document:
-    # A comparison with text is true of texts only, so a task with no key is in no range.
+    # A comparison with text matches only texts, so a task without a key is in no range.
     keys = {"$gte": start} if end is None else {"$gte": start, "$lt": end}
     return {"organization_id": organization, "task_key": keys}
 
 
 def newest_first(rows: list[Row]) -> list[Row]:
-    """The order of a lookup, made here: the server's sort would carry whole documents, payloads included."""
-    # An error of the comparison does not tell: NaN can be compared, and is in no order.
-    is_right = {type(row[CREATED_AT]) for row in rows} <= {Int64}
-    rows.sort(key=operator.itemgetter(CREATED_AT, ID) if is_right else moment, reverse=True)
+    """Sort the rows into the order of a lookup, and return the same list.
+
+    They are sorted here because the server would sort whole documents, including payloads.
+    """
+    # A failed comparison is not a sufficient check: NaN can be compared, but has no order.
+    are_sortable = {type(row[CREATED_AT]) for row in rows} <= {Int64}
+    rows.sort(key=operator.itemgetter(CREATED_AT, ID) if are_sortable else moment, reverse=True)
     return rows
 
 
 def moment(row: Row) -> tuple[int, str]:
     created_at, task_id = row[CREATED_AT], row[ID]
-    # An unreadable record comes last.
+    # An unreadable record is sorted last.
     return (created_at, task_id) if isinstance(created_at, int) and isinstance(task_id, str) else (-(2**63), "")
 
 

@@ -1,4 +1,4 @@
-"""The indexes that serve the lookups, and the version of what lies in the store."""
+"""The indexes that serve the lookups, and the version of the schema."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ INDEXES: Final = {
 
 
 def read_version(connection: Connection) -> object:
-    """What the store says its version is; `None` where it says nothing."""
+    """Return the schema version of the store, or `None` if it has none."""
     stored = connection.meta.find_one({"_id": SCHEMA_ID})
     return None if stored is None else stored.get("version")
 
 
 def read_whole_version(connection: Connection) -> object:
-    """`read_version`, in one trip that fails where the collection of tasks does not exist."""
+    """Return what `read_version` returns, in a round trip that fails if the collection of tasks does not exist."""
     marker = {"coll": connection.meta.name, "pipeline": [{"$match": {"_id": SCHEMA_ID}}]}
     stages: list[Document] = [{"$collStats": {"count": {}}}, {"$unionWith": marker}, {"$match": {"_id": SCHEMA_ID}}]
     with connection.tasks.aggregate(stages) as found:
@@ -53,7 +53,10 @@ def missing_indexes(connection: Connection) -> list[str]:
 
 
 def fault_of_options(connection: Connection) -> str | None:
-    """What somebody has made the collection of tasks with that changes its answers; `None` for nothing."""
+    """Return which option of the collection of tasks would change its answers, or `None` if there is none.
+
+    An administrator may have created the collection with such an option before `setup` ran.
+    """
     options = connection.tasks.options()
     if "collation" in options:
         return f"compares texts by a collation ({options['collation'].get('locale')}), not by their bytes"
@@ -61,11 +64,11 @@ def fault_of_options(connection: Connection) -> str | None:
 
 
 def build(connection: Connection) -> None:
-    """Make what is missing. The version comes last, so that a store that has one is whole.
+    """Create what is missing. The version is written last, so that a store with a version is complete.
 
-    Every step may be run again, and by several processes at once.
+    Each step can be repeated, and several processes can run it at once.
     """
     if missing := missing_indexes(connection):
         connection.tasks.create_indexes([INDEXES[name] for name in missing])
-    # $max: a newer version that was written meanwhile stays.
+    # $max keeps a newer version that another process has written meanwhile.
     connection.meta.update_one({"_id": SCHEMA_ID}, {"$max": {"version": Int64(SCHEMA_VERSION)}}, upsert=True)

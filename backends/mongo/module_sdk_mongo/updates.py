@@ -1,4 +1,4 @@
-"""A new task or a planned change as one update of one document, in the pipeline form, which can read what is stored."""
+"""A new task or a planned change as one update of one document, in the pipeline form, which can read stored fields."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from module_sdk.backends import CLOCK_TOLERANCE, Change
 from module_sdk_mongo.connection import Document
 from module_sdk_mongo.records import TIME_FIELDS
 
-# Of the moment when the command began, in whole milliseconds.
+# The server's time at the start of the command, in microseconds; its precision is a millisecond.
 SERVER_CLOCK: Final = {"$multiply": [{"$toLong": "$$NOW"}, Int64(1_000)]}
 EARLIEST: Final = {"$subtract": [SERVER_CLOCK, Int64(CLOCK_TOLERANCE)]}
 LATEST: Final = {"$add": [SERVER_CLOCK, Int64(CLOCK_TOLERANCE)]}
 
 
 def guard(task_id: str, organization: str | None, change: Change) -> Document:
-    """Which document may be changed; no other is."""
+    """Return the condition that the document must meet to be changed."""
     scope = {} if organization is None else {"organization_id": organization}
     return {"_id": task_id, "status": {"$in": list(change.allowed)}, **scope}
 
 
 def bounded(moment: int) -> Document:
-    """The moment, brought close to the server's clock."""
+    """Return an expression for the moment, or for the nearest one within the tolerance of the server's clock."""
     return {"$min": [{"$max": [Int64(moment), EARLIEST]}, LATEST]}
 
 
 def upsert_bounded(document: Document) -> list[Document]:
-    """`$setOnInsert` of a new task, whose times are brought close to the server's clock.
+    """Return the equivalent of `$setOnInsert` for a new task, with times within the tolerance of the server's clock.
 
-    No update can see other documents, so the task may be created before an earlier one of its key (ORDER-10).
+    An update cannot read other documents, so `created_at` may be before that of an earlier task of the key (ORDER-10).
     """
     times = {name: bounded(document[name]) for name in sorted(TIME_FIELDS & document.keys())}
     born = times.pop("created_at")
     following = {name: {"$max": ["$$born", time]} for name, time in times.items()}
     new = {"$mergeObjects": [{"$literal": document}, {"created_at": "$$born", **following}]}
-    # Not by a field of the condition, which the server puts into a new document before it runs this.
+    # This must not test a field of the condition: the server sets those in a new document before it runs the pipeline.
     is_new = {"$eq": [{"$type": "$updated_at"}, "missing"]}
     return [{"$replaceWith": {"$cond": [is_new, {"$let": {"vars": {"born": born}, "in": new}}, "$$ROOT"]}}]
 
@@ -44,9 +44,9 @@ def upsert_bounded(document: Document) -> list[Document]:
 def pipeline(change: Change, *, keeps_server_time: bool) -> list[Document]:
     now = bounded(change.now) if keeps_server_time else Int64(change.now)
     later = {"$max": [{"$add": ["$updated_at", Int64(1)]}, now]}
-    # $literal: a text that begins with $ would otherwise be an expression.
+    # Without $literal, a text that begins with $ would be an expression.
     values: dict[str, Any] = {name: {"$literal": value} for name, value in change.fields.items() if value is not None}
-    # What a stage sets, only the next one can read.
+    # Only the next stage can read what a stage sets.
     following: dict[str, Any] = {}
     if change.starts:
         following["started_at"] = {"$ifNull": ["$started_at", "$updated_at"]}

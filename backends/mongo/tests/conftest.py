@@ -18,11 +18,11 @@ Opener = Callable[..., MongoTaskManager]
 
 @pytest.fixture
 def opener(request: pytest.FixtureRequest, namespace: str, opened: Callable[..., TaskManager]) -> Opener:
-    """Opens managers, all on the namespace of the test, on the shared server unless a URL is given."""
+    """Open managers in the namespace of the test, on the shared server unless a URL is given."""
 
     def open_mongo(url: str | None = None, **options: Any) -> MongoTaskManager:
-        place = url or request.getfixturevalue("mongodb_url")
-        manager = opened(place, **{"namespace": namespace, **options})
+        store_url = url or request.getfixturevalue("mongodb_url")
+        manager = opened(store_url, **{"namespace": namespace, **options})
         assert isinstance(manager, MongoTaskManager)
         return manager
 
@@ -36,7 +36,7 @@ def manager(opener: Opener) -> MongoTaskManager:
 
 @pytest.fixture(scope="module")
 def one_member() -> Iterator[ReplicaSet]:
-    """A replica set of one, which has no other to elect."""
+    """A replica set of one member, so that no other can be elected."""
     require(MongoDB)
     with replica_set(1) as made:
         yield made
@@ -44,7 +44,7 @@ def one_member() -> Iterator[ReplicaSet]:
 
 @pytest.fixture(scope="module")
 def three_members() -> Iterator[ReplicaSet]:
-    """A replica set of three; a test that kills one starts it again."""
+    """A replica set of three members; a test that kills one must restart it."""
     require(MongoDB)
     with replica_set(3) as made:
         yield made

@@ -1,4 +1,4 @@
-"""The MongoDB backend on mongomock, a MongoDB in memory: no server, and not all that a server does."""
+"""The MongoDB backend on mongomock, which simulates a part of MongoDB in memory, without a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pymongo import IndexModel
 from module_sdk.backends import Capabilities, ManagerOptions, TaskManager
 
 SERVER: Final = ServerStore()  # type: ignore[no-untyped-call]  # mongomock has no types
-# Calls are atomic, as a server's are, and none is under way at a fork.
+# It makes calls atomic, as on a server, and ensures that none is in progress at a fork.
 LOCK: Final = threading.RLock()
 os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 
@@ -28,20 +28,20 @@ class MongomockConnection(Connection):
         self.tasks = cast("Any", MongomockCollection(self.database[self.tasks.name]))
 
     def check_role(self) -> None:
-        """There is one server."""
+        """Do nothing: there is only one server, which has no role."""
 
     def new_client(self) -> Any:
         return mongomock.MongoClient(self.url.text, _store=SERVER)
 
 
 class MongomockCollection:
-    """A collection that takes the name of an index and forgets it, and keeps to the condition of a partial one."""
+    """A mongomock collection that ignores hints, and respects the condition of the partial index."""
 
     def __init__(self, collection: Any) -> None:
         check_uniqueness = collection._ensure_uniques
 
         def check_if_indexed(document: dict[str, Any]) -> None:
-            # The check looks at every document.
+            # Only documents with an active key are in the unique index, but mongomock would check all of them.
             if "active_key" in document:
                 check_uniqueness(document)
 
@@ -52,10 +52,10 @@ class MongomockCollection:
         method = getattr(self.collection, name)
 
         def call(*args: Any, hint: str | None = None, **kwargs: Any) -> Any:
-            # It changes projections in place: its own copies, or every later query of this process has them too.
-            own, named = copy.deepcopy((args, kwargs))
+            # mongomock modifies projections, so it gets copies: otherwise each later query would use the changed ones.
+            copied_args, copied_kwargs = copy.deepcopy((args, kwargs))
             with LOCK:
-                answer = method(*own, **named)
+                answer = method(*copied_args, **copied_kwargs)
                 return Documents(answer) if name == "find" else answer
 
         return call
@@ -68,14 +68,14 @@ class MongomockCollection:
         return {}
 
     def create_indexes(self, indexes: list[IndexModel]) -> None:
-        """One by one: mongomock's own drops the conditions."""
+        """Create the indexes one by one, because mongomock's own method ignores their conditions."""
         for index in indexes:
             settings = dict(index.document)
             self.create_index(list(settings.pop("key").items()), **settings)
 
 
 class Documents(list[dict[str, Any]]):
-    """What stands for a cursor."""
+    """A list of documents with the interface of a cursor."""
 
     def __enter__(self) -> Self:
         return self
@@ -84,25 +84,25 @@ class Documents(list[dict[str, Any]]):
         pass
 
     def to_list(self, length: int | None = None) -> list[dict[str, Any]]:
-        """The next documents, which are then no longer to come."""
-        taken = self[:length]
+        """Remove the next documents, and return them."""
+        documents = self[:length]
         del self[:length]
-        return taken
+        return documents
 
 
 class MongomockTaskManager(MongoTaskManager):
-    # Nothing is shared, kept, explained or ended at a deadline.
+    # It is not shared and not durable, cannot explain, and does not enforce deadlines.
     capabilities = Capabilities()
     connection_class = MongomockConnection
-    # Its bulk writes do not take what pymongo passes.
+    # mongomock's bulk writes do not accept the arguments that pymongo passes.
     store_update_many = TaskManager.store_update_many
 
-    def look(self) -> None:
-        """There is no such aggregation, and nobody drops a collection."""
+    def check_store(self) -> None:
+        """Do nothing: mongomock has no such aggregation, and no test drops its collections."""
 
     @property
     def keeps_server_time(self) -> bool:
-        """It has no server, whose clock could count, and knows no `$replaceWith`."""
+        """False: there is no server whose clock could be used, and mongomock has no `$replaceWith`."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""The MongoDB backend meets the contract, on a real server and, as a smoke tier, on mongomock."""
+"""The MongoDB backend meets the contract, on a real server and, as a smoke test, on mongomock."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.restarts import RestartsServer
 
 
 class MongoContract(RestartsServer, TaskManagerContract):
-    """The side doors, which are the same for both."""
+    """The direct access to the store that the suite needs, the same for both."""
 
     __test__ = False
     deviations = (
         Deviation(
             "ORDER-10",
-            "an upsert cannot see other documents, and a look before it would cost a trip: clocks must agree",
+            "an upsert cannot read other documents, and a read before it would cost a round trip: clocks must agree",
             datetime.date(2030, 1, 1),
         ),
     )

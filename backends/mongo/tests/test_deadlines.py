@@ -1,6 +1,6 @@
-"""Every primitive ends by its deadline on a bad network, connecting and closing too.
+"""Every primitive ends by its deadline on a bad network, including connecting and closing.
 
-What all stores have in common is in `tests/outages/test_server_faults.py`.
+Tests that apply to all stores are in `tests/outages/test_server_faults.py`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def network(mongodb_url: str) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def manager(network: FaultProxy, opener: Opener) -> MongoTaskManager:
-    """One that reaches the server through the network."""
+    """A manager with one connection, which reaches the server through the faulty network."""
     return opener(f"mongodb://127.0.0.1:{network.port}/?directConnection=true", max_connections=1)
 
 
@@ -74,45 +74,45 @@ def test_a_call_ends_by_its_deadline(
     with pytest.raises(TaskBackendUnavailableError):
         CALLS[call](manager, task, timeout_seconds=SECONDS)
 
-    # then the call has ended in time
+    # then the call ends in time
     assert time.monotonic() - started < SECONDS + GRACE_SECONDS
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_first_call_ends_by_its_deadline(fault: str, network: FaultProxy, manager: MongoTaskManager) -> None:
-    # given a network that has failed from the start
+    # given a network that fails from the start
     kind, how = FAULTS[fault]
     network.set(kind, **how)
 
-    # when a store is asked that was never reached
+    # when a lookup runs on a store that was never reached
     started = time.monotonic()
     then_late(manager, SECONDS)
 
-    # then the call has ended in time
+    # then it ends in time
     assert time.monotonic() - started < SECONDS + GRACE_SECONDS
 
 
 def test_waiting_for_a_connection_ends_by_the_deadline(network: FaultProxy, manager: MongoTaskManager) -> None:
-    # given a manager whose only connection waits for an answer
+    # given a manager whose only connection is waiting for a reply
     manager.setup()
     network.set(Kind.BLACK_HOLE)
     holder = threading.Thread(target=then_late, args=(manager, 4 * SECONDS))
     holder.start()
     time.sleep(SECONDS / 2)
 
-    # when another call needs it
+    # when another call needs that connection
     started = time.monotonic()
     then_late(manager, SECONDS)
 
-    # then that call waits no longer than it may
+    # then that call ends by its own deadline
     assert time.monotonic() - started < SECONDS + GRACE_SECONDS
     holder.join()
 
 
-def test_lookups_come_back_after_the_driver_has_given_up_on_the_server(
+def test_lookups_work_again_after_the_driver_has_given_up_on_the_server(
     network: FaultProxy, manager: MongoTaskManager
 ) -> None:
-    # given a silence so long that the driver's monitoring has noticed
+    # given a server that is silent for so long that the driver's monitoring notices
     manager.setup()
     module_sdk.configure(manager=manager, lookup_timeout_seconds=0.5)
     network.set(Kind.SWALLOW)
@@ -130,7 +130,7 @@ def test_lookups_come_back_after_the_driver_has_given_up_on_the_server(
         assert time.monotonic() - recovered < 10
         time.sleep(0.02)
 
-    # then lookups work by themselves; the contract says within 1.5 s, the rest is for a busy machine
+    # then lookups work again within 1.5 s, as the contract promises; the rest allows for a busy machine
     assert time.monotonic() - recovered < 1.5 + GRACE_SECONDS
     module_sdk.reset()
 
@@ -140,11 +140,11 @@ def test_closing_does_not_wait_for_a_silent_server(network: FaultProxy, manager:
     manager.setup()
     network.set(Kind.BLACK_HOLE)
 
-    # when it is closed
+    # when the manager is closed
     started = time.monotonic()
     manager.close()
 
-    # then closing does not hang
+    # then closing ends in time
     assert time.monotonic() - started < SECONDS + GRACE_SECONDS
 
 

@@ -1,4 +1,4 @@
-"""Collections that are dropped under a manager are missed within a second, and nothing makes them again (SEE-10)."""
+"""A manager notices within a second that its collections were dropped, and no call creates them again (SEE-10)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
-from module_sdk_mongo.manager import LOOK_SECONDS, MongoTaskManager
+from module_sdk_mongo.manager import MAXIMUM_CHECK_AGE_SECONDS, MongoTaskManager
 
 from module_sdk.backends import SchemaMissingError, Task
 from tests.support.corruption import drop_collections
@@ -32,9 +32,9 @@ def drop_meta(manager: MongoTaskManager) -> None:
 
 
 def drop_indexes(manager: MongoTaskManager) -> None:
-    """As a collection is that an insert has made."""
+    """Replace the collection by one that an insert has created."""
     manager.connection.tasks.drop()
-    manager.connection.tasks.insert_one({"_id": "somebody's"})
+    manager.connection.tasks.insert_one({"_id": "of another program"})
 
 
 def delete_documents(manager: MongoTaskManager) -> None:
@@ -47,7 +47,7 @@ def drop_database(manager: MongoTaskManager) -> None:
 
 
 def then_refused(manager: MongoTaskManager, new_task: TaskMaker) -> None:
-    """By every call, and again."""
+    """Assert that every call is refused, twice."""
     task = new_task(task_key="job")
     calls: list[Callable[[], Any]] = [
         lambda: manager.list_user_tasks(1, 7),
@@ -69,7 +69,7 @@ def then_refused(manager: MongoTaskManager, new_task: TaskMaker) -> None:
 
 
 @pytest.mark.parametrize("empty", [drop_collections, drop_tasks, drop_meta, drop_indexes, delete_documents])
-def test_whatever_is_missing_is_missed_until_setup(
+def test_every_call_on_an_emptied_store_is_refused_until_setup(
     opener: Opener, new_task: TaskMaker, empty: Callable[[MongoTaskManager], None]
 ) -> None:
     # given two managers that have used a store
@@ -77,15 +77,15 @@ def test_whatever_is_missing_is_missed_until_setup(
     for each in (manager, second):
         each.create(new_task())
 
-    # when it is emptied, in part or as a whole, then all is refused after a second, and nothing is made again
+    # when it is emptied, in part or completely, then soon every call is refused, and no collection is created
     empty(manager)
     left = names(manager)
-    time.sleep(LOOK_SECONDS)
+    time.sleep(MAXIMUM_CHECK_AGE_SECONDS)
     for each in (manager, second, opener()):
         then_refused(each, new_task)
     assert names(manager) == left
 
-    # and when one of them has set it up, all work
+    # and when one of the managers runs `setup`, both work
     second.setup()
     for each in (manager, second):
         task, created = each.create(new_task(task_key="after"))
@@ -106,25 +106,27 @@ WRITES: Final[dict[str, Callable[[MongoTaskManager, Task], object]]] = {
 def test_a_write_right_after_a_drop_is_refused(
     opener: Opener, new_task: TaskMaker, write: Callable[[MongoTaskManager, Task], object]
 ) -> None:
-    # given a manager that has looked at its store this moment
+    # given a manager that has just checked its store
     manager = opener()
     manager.create(new_task())
 
-    # when the store is dropped, then what is written within the second is not taken for granted
+    # when the store is dropped, then an immediate write is refused
     drop_collections(manager)
     with pytest.raises(SchemaMissingError):
         write(manager, new_task(task_key="job"))
 
-    # and no document went in
+    # and no document was inserted
     assert manager.connection.tasks.count_documents({}) == 0
     then_refused(manager, new_task)
 
 
-def test_a_dropped_database_stays_away_until_setup(opener: Opener, new_task: TaskMaker, mongodb_url: str) -> None:
+def test_a_dropped_database_is_not_created_again_until_setup(
+    opener: Opener, new_task: TaskMaker, mongodb_url: str
+) -> None:
     manager = opener(f"{mongodb_url.rpartition('/')[0]}/t_{os.getpid()}_dropped")
     manager.create(new_task())
     drop_database(manager)
-    time.sleep(LOOK_SECONDS)
+    time.sleep(MAXIMUM_CHECK_AGE_SECONDS)
 
     then_refused(manager, new_task)
     assert names(manager) == []
@@ -134,7 +136,7 @@ def test_a_dropped_database_stays_away_until_setup(opener: Opener, new_task: Tas
     drop_database(manager)
 
 
-def test_a_forked_child_makes_nothing_either(opener: Opener, new_task: TaskMaker) -> None:
+def test_a_forked_child_creates_no_collection_either(opener: Opener, new_task: TaskMaker) -> None:
     manager = opener()
     manager.create(new_task())
     drop_collections(manager)
@@ -153,11 +155,11 @@ def test_a_forked_child_makes_nothing_either(opener: Opener, new_task: TaskMaker
     assert names(manager) == []
 
 
-def test_a_task_that_is_there_already_is_returned(opener: Opener, new_task: TaskMaker) -> None:
+def test_creating_an_existing_task_returns_it(opener: Opener, new_task: TaskMaker) -> None:
     # given a task without a key that was created
     manager = opener()
     task, _ = manager.create(new_task())
 
-    # when it is created again, since the answer was lost, then that is the same task; and another's id is refused
+    # when it is created again, as after a lost reply, then the same task is returned, and there is no second one
     assert manager.create(task) == (task, True)
     assert manager.count() == 1

@@ -1,4 +1,4 @@
-"""What would be an operator or an expression to MongoDB is refused or is data (BAD-03, SCOPE-07)."""
+"""A value that MongoDB would take for an operator or an expression is refused, or is data (BAD-03, SCOPE-07)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_operator_where_a_text_belongs_is_refused(
     # given a task that an operator would match
     manager.create(new_task(label="secret", task_key="a"))
 
-    # when the operator is given, then it never reaches the store
+    # when a call gets the operator, then it is refused and never reaches the store
     with pytest.raises(InvalidInputError):
         CALLS[call](manager, value)
     assert manager.count() == 1
@@ -62,19 +62,19 @@ def test_an_operator_where_a_text_belongs_is_refused(
 
 @pytest.mark.parametrize("value", OPERATORS, ids=repr)
 @pytest.mark.parametrize("field", ["user_id", "organization_id", "module", "label", "task_key", "status", "error"])
-def test_no_task_can_hold_an_operator(new_task: TaskMaker, field: str, value: Any) -> None:
+def test_no_task_can_contain_an_operator(new_task: TaskMaker, field: str, value: Any) -> None:
     with pytest.raises(InvalidInputError):
         Task.from_dict({**new_task().to_dict(), field: value})
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_an_expression_is_a_text_like_any_other(manager: MongoTaskManager, new_task: TaskMaker, text: str) -> None:
-    # given a task that has the text wherever a task has text, and one that has it nowhere
+def test_an_expression_is_stored_and_found_as_text(manager: MongoTaskManager, new_task: TaskMaker, text: str) -> None:
+    # given a task with the text in every text field, and another that has it only as its organization
     task = new_task(user_id=text, organization_id=text, module=text, label=text, task_key=text)
     manager.create(task)
     manager.create(new_task(organization_id=text, task_key="aa", label="other", module="other"))
 
-    # when it is changed to the same text, and looked up by it
+    # when the first is updated with the same text, and looked up by it
     manager.update(task.id, status="running", label=text, checkpoint={text: text}, error=text)
     found = [
         manager.list_user_tasks(text, text),
@@ -93,7 +93,7 @@ def test_an_expression_is_a_text_like_any_other(manager: MongoTaskManager, new_t
     assert (stored.label, stored.module, stored.error, stored.checkpoint) == (text, text, text, {text: text})
 
 
-def test_a_document_that_is_no_bson_hides_no_other(manager: MongoTaskManager, new_task: TaskMaker) -> None:
+def test_a_document_that_is_not_valid_bson_hides_no_other(manager: MongoTaskManager, new_task: TaskMaker) -> None:
     # given two tasks, and a record whose label is not UTF-8
     older, broken, newer = (new_task(task_key="job", label=label) for label in ("older", "broken", "newer"))
     for task in (older, newer):
@@ -112,9 +112,9 @@ def test_a_document_that_is_no_bson_hides_no_other(manager: MongoTaskManager, ne
         manager.page(organization_id=7, sort="-created_at"),
     ]
 
-    # then the readable ones come, newest first
+    # then the readable tasks are returned, newest first
     assert [[row["label"] for row in rows] for rows in answers] == [["newer", "older"]] * len(answers)
     assert [row["label"] for row in manager.page(organization_id=7, sort="-created_at", offset=1)] == ["older"]
-    # and the other is named in an error
+    # and `get` raises for the other one
     with pytest.raises(TaskBackendError):
         manager.get(broken.id)

@@ -1,4 +1,4 @@
-"""Every lookup walks the index that it names, and touches no document that it does not return (PREFIX-11, ROW-09)."""
+"""Every lookup uses the index that it names, and reads only the documents that it returns (PREFIX-11, ROW-09)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ START: Final = 1_767_225_600_000_000
 
 @pytest.fixture(scope="module")
 def manager(mongodb_url: str) -> Iterator[MongoTaskManager]:
-    """One organization of 50,000 tasks: half of the keys begin with `half`, ten with `rare`; user `busy` has half.
+    """A store with 50,000 tasks of one organization.
 
-    The rare ones are the oldest, so that whoever walks by time meets them last.
+    Half of the keys begin with `half`, ten with `rare`; the user `busy` has half of the tasks. The `rare` tasks are the
+    oldest, so that a plan that reads tasks from newest to oldest reaches them last.
     """
     manager = open_manager(mongodb_url, namespace="plans")
     assert isinstance(manager, MongoTaskManager)
@@ -47,7 +48,7 @@ def manager(mongodb_url: str) -> Iterator[MongoTaskManager]:
 
 
 def stages(explanation: Explanation) -> list[list[str]]:
-    """The stages of each query, first the one that runs last."""
+    """Return the stages of each query, the last one to run first."""
     return [[stage["stage"] for stage in json.loads(plan)] for plan in explanation.plan.splitlines()]
 
 
@@ -66,17 +67,17 @@ def indexes(explanation: Explanation) -> list[list[str]]:
         ("get_tasks_by_key", "other:500", 10),
     ],
 )
-def test_user_and_key_come_in_order_from_their_index(
+def test_lookups_by_user_and_key_read_their_index_in_order(
     manager: MongoTaskManager, operation: Any, argument: str, found: int, limit: int | None
 ) -> None:
-    # given what the lookup returns
+    # given the rows that the lookup returns
     rows = getattr(manager, operation)(argument, 7, limit=limit)
     assert len(rows) == (found if limit is None else min(found, limit))
 
     # when it is explained
     explanation = manager.explain(operation, argument, 7, limit=limit)
 
-    # then one index is walked, nothing is sorted, and nothing else is touched
+    # then it reads one index in its order, sorts nothing, and reads only the rows of the answer
     (plan,) = stages(explanation)
     assert indexes(explanation) == [[BY_USER if operation == "list_user_tasks" else BY_KEY]]
     assert "SORT" not in plan
@@ -87,10 +88,10 @@ def test_user_and_key_come_in_order_from_their_index(
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize(("prefix", "family"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2)])
-def test_a_limited_prefix_is_picked_from_the_key_index_alone(
+def test_a_limited_prefix_lookup_picks_tasks_from_the_key_index_alone(
     manager: MongoTaskManager, prefix: str, family: int, limit: int
 ) -> None:
-    # given what the lookup returns
+    # given the rows that the lookup returns
     rows = manager.get_tasks_by_key_prefix(prefix, 7, limit=limit)
     assert [row["created_at"] for row in rows] == sorted((row["created_at"] for row in rows), reverse=True)
     assert len(rows) == limit
@@ -98,7 +99,7 @@ def test_a_limited_prefix_is_picked_from_the_key_index_alone(
     # when it is explained
     explanation = manager.explain("get_tasks_by_key_prefix", prefix, 7, limit=limit)
 
-    # then the first query reads the family's entries of the index and no document, the second one the chosen rows
+    # then the first query reads the family's index entries and no document, and the second reads the chosen documents
     picking, fetching = stages(explanation)
     assert indexes(explanation) == [[BY_KEY], [BY_ID]]
     assert "FETCH" not in picking
@@ -108,21 +109,21 @@ def test_a_limited_prefix_is_picked_from_the_key_index_alone(
 
 
 @pytest.mark.parametrize(("prefix", "family"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2), ("none", 0)])
-def test_a_whole_family_costs_its_own_size(manager: MongoTaskManager, prefix: str, family: int) -> None:
-    # given what the lookup returns
+def test_an_unlimited_prefix_lookup_reads_only_its_family(manager: MongoTaskManager, prefix: str, family: int) -> None:
+    # given the number of rows that the lookup returns
     assert len(manager.get_tasks_by_key_prefix(prefix, 7)) == family
 
     # when it is explained
     explanation = manager.explain("get_tasks_by_key_prefix", prefix, 7)
 
-    # then the key index serves it, and the server, which would sort whole documents, sorts nothing
+    # then the key index serves it, and the server sorts nothing, because it would sort whole documents
     assert indexes(explanation) == [[BY_KEY]]
     assert "SORT" not in stages(explanation)[0]
     assert explanation.rows_examined <= 2 * family + 1
 
 
 @pytest.mark.parametrize("organization", [None, "7"])
-def test_a_deep_page_skips_entries_of_an_index(manager: MongoTaskManager, organization: str | None) -> None:
+def test_a_page_with_an_offset_skips_index_entries(manager: MongoTaskManager, organization: str | None) -> None:
     # given the query that finds the ids of a page
     condition = {} if organization is None else {"$and": [{"organization_id": organization}]}
     cursor = manager.connection.tasks.find(
@@ -132,14 +133,14 @@ def test_a_deep_page_skips_entries_of_an_index(manager: MongoTaskManager, organi
     # when it is explained
     statistics = cursor.explain()["executionStats"]
 
-    # then no document is read for what is skipped
+    # then the skipped tasks cost no read of a document
     index = BY_CHANGE if organization is None else BY_CHANGE_IN_ORGANIZATION
     assert statistics["totalDocsExamined"] == 0
     assert index in str(statistics["executionStages"])
 
 
 def test_pruning_finds_old_tasks_by_index(manager: MongoTaskManager) -> None:
-    # given a profile of what the server does
+    # given a server that profiles its commands
     database = manager.connection.database
     database.command("profile", 2)
     try:
@@ -148,7 +149,7 @@ def test_pruning_finds_old_tasks_by_index(manager: MongoTaskManager) -> None:
     finally:
         database.command("profile", 0)
 
-    # then nothing was looked at
+    # then no document was read
     entries = list(database["system.profile"].find({"ns": manager.connection.tasks.full_name}))
     assert [entry["docsExamined"] for entry in entries if entry["op"] == "query"] == [0]
     database.drop_collection("system.profile")

@@ -1,4 +1,4 @@
-"""On replica sets: no acknowledged write is lost when primaries go, and none is applied twice."""
+"""On replica sets, no acknowledged write is lost when a primary fails or steps down, and none is applied twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEFORE_AND_AFTER: Final = 60
 
 
 class Writers:
-    """Threads that create and complete tasks, and remember what was acknowledged."""
+    """Threads that create and complete tasks, and record which writes were acknowledged."""
 
     def __init__(self, manager: MongoTaskManager, new_task: TaskMaker) -> None:
         self.manager = manager
@@ -51,20 +51,20 @@ class Writers:
                 self.errors.append(error)
 
     @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         for thread in self.threads:
             thread.start()
         try:
-            self.go_on()
+            self.wait_for_progress()
             yield
-            self.go_on()
+            self.wait_for_progress()
         finally:
             self.is_over.set()
             for thread in self.threads:
                 thread.join()
 
-    def go_on(self) -> None:
-        """Wait until more has been completed."""
+    def wait_for_progress(self) -> None:
+        """Wait until more tasks have been completed."""
         enough = len(self.completed) + BEFORE_AND_AFTER
         end = time.monotonic() + 30
         while len(self.completed) < enough:
@@ -72,21 +72,21 @@ class Writers:
             time.sleep(0.02)
 
 
-def then_all_is_there(manager: MongoTaskManager, writers: Writers) -> None:
+def then_all_exist(manager: MongoTaskManager, writers: Writers) -> None:
     found = {row["id"]: row["status"] for row in manager.list_user_tasks(1, 7, timeout_seconds=30)}
     assert set(writers.created) <= set(found)
     assert {found[task_id] for task_id in writers.completed} == {"completed"}
 
 
 def test_the_store_works_on_a_replica_set(one_member: ReplicaSet, opener: Opener, new_task: TaskMaker) -> None:
-    # given a manager whose URL asks for reads from secondaries and for writes that nobody waits for
+    # given a manager whose URL asks for reads from secondaries and for writes without a majority or a journal
     manager = opener(f"{one_member.url}&readPreference=secondary&w=1&journal=false")
 
     # when a task is written
     task, created = manager.create(new_task(task_key="job"))
     manager.update(task.id, status="running")
 
-    # then it is read from the primary, and the server was asked for all that it can give
+    # then it is read from the primary, and writes waited for the journals of a majority
     assert created
     assert [row["status"] for row in manager.get_tasks_by_key("job", 7)] == ["running"]
     facts = manager.diagnose().facts
@@ -97,43 +97,43 @@ def test_the_store_works_on_a_replica_set(one_member: ReplicaSet, opener: Opener
 def test_no_acknowledged_write_is_lost_when_the_primary_steps_down(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given writers at work
+    # given running writers
     manager = opener(three_members.url, timeout_seconds=20)
     writers = Writers(manager, new_task)
     former = three_members.primary()
 
     # when the primary steps down, and another is elected
-    with writers.at_work():
+    with writers.running():
         three_members.step_down()
         assert three_members.primary() is not former
 
-    # then what was acknowledged is there, and the driver has carried every write over
-    then_all_is_there(manager, writers)
+    # then all acknowledged writes exist, and the driver has retried the others without an error
+    then_all_exist(manager, writers)
     assert writers.errors == []
 
 
 def test_no_acknowledged_write_is_lost_when_the_primary_is_killed(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given writers at work
+    # given running writers
     manager = opener(three_members.url, timeout_seconds=20)
     writers = Writers(manager, new_task)
     victim = three_members.primary()
 
     # when the primary is killed, and another is elected
-    with writers.at_work():
+    with writers.running():
         victim.kill()
         assert three_members.primary() is not victim
     victim.restart()
 
-    # then what was acknowledged is there
-    then_all_is_there(manager, writers)
+    # then all acknowledged writes exist
+    then_all_exist(manager, writers)
 
 
 def test_a_write_without_a_majority_is_not_acknowledged(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given a set of which only the primary is left
+    # given a replica set in which only the primary runs
     manager = opener(three_members.url)
     manager.setup(timeout_seconds=30)
     primary = three_members.primary()
@@ -141,7 +141,7 @@ def test_a_write_without_a_majority_is_not_acknowledged(
     for member in others:
         member.stop()
 
-    # when a task is created
+    # when a task is created, then it is not acknowledged
     try:
         with pytest.raises(TaskBackendUnavailableError):
             manager.create(new_task(task_key="job"), timeout_seconds=2)
@@ -149,17 +149,17 @@ def test_a_write_without_a_majority_is_not_acknowledged(
         for member in others:
             member.cont()
 
-    # then it is acknowledged once there is a majority again
+    # and writes are acknowledged once there is a majority again
     assert three_members.primary()
     assert manager.get_tasks_by_key("other", 7, timeout_seconds=30) == []
     assert manager.create(new_task(task_key="later"), timeout_seconds=30)[1]
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
-def test_a_write_whose_answers_are_lost_is_applied_once(
+def test_a_write_whose_replies_are_lost_is_applied_once(
     one_member: ReplicaSet, opener: Opener, new_task: TaskMaker, attempts: int
 ) -> None:
-    # given a running task, and a network that cuts every answer
+    # given a running task, and a network that cuts off every reply
     clock = SettableClock()
     proxy, _ = FaultProxy.in_front_of(one_member.url, 27017)
     with proxy:
@@ -168,14 +168,14 @@ def test_a_write_whose_answers_are_lost_is_applied_once(
         manager.update(task.id, status="running")
         proxy.set(Kind.CUT, size=0)
 
-        # when an update goes through, and its answer only after a while
-        healing = threading.Timer(0.2 * attempts, proxy.set, args=(Kind.NONE,))
-        healing.start()
+        # when an update reaches the server, but replies arrive only after a while
+        recovery = threading.Timer(0.2 * attempts, proxy.set, args=(Kind.NONE,))
+        recovery.start()
         row = manager.update(task.id, label="once")
         other, created = manager.create(new_task(task_key="job"))
-        healing.join()
+        recovery.join()
 
-        # then the driver has asked again, and the server has changed the task once
+        # then the driver has sent the update again, and the server has applied it once
         stored = manager.get(task.id)
         assert row is not None
         assert stored is not None
@@ -183,17 +183,17 @@ def test_a_write_whose_answers_are_lost_is_applied_once(
         assert (other.id, created) == (task.id, False)
 
 
-def test_a_server_that_takes_no_writes_is_not_a_store(three_members: ReplicaSet, opener: Opener) -> None:
-    # given the address of a secondary alone
+def test_a_server_that_accepts_no_writes_is_refused(three_members: ReplicaSet, opener: Opener) -> None:
+    # given only the address of a secondary
     primary = three_members.primary()
     secondary = next(member for member in three_members.members if member is not primary)
 
-    # when it is opened, then it is refused, since it could answer with what is past
+    # when it is opened, then it is refused, because its data may be old
     with pytest.raises(TaskBackendUnavailableError, match="not a primary"):
         opener(f"mongodb://127.0.0.1:{secondary.port}/?directConnection=true").setup()
 
 
-def test_a_set_of_another_name_is_unavailable(one_member: ReplicaSet, opener: Opener) -> None:
+def test_a_replica_set_with_another_name_is_unavailable(one_member: ReplicaSet, opener: Opener) -> None:
     port = urlsplit(one_member.url).port
     with pytest.raises(TaskBackendUnavailableError):
         opener(f"mongodb://127.0.0.1:{port}/?replicaSet=other").ping(timeout_seconds=1)
@@ -202,13 +202,13 @@ def test_a_set_of_another_name_is_unavailable(one_member: ReplicaSet, opener: Op
 def test_a_member_that_steps_down_answers_no_lookup_over_a_direct_connection(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given a manager on the address of the primary alone
+    # given a manager with only the address of the primary
     former = three_members.primary()
     manager = opener(f"mongodb://127.0.0.1:{former.port}/?directConnection=true&readPreference=secondaryPreferred")
     task, _ = manager.create(new_task(task_key="job"))
     assert manager.get_tasks_by_key("job", 7)[0]["id"] == task.id
 
-    # when it steps down, then within a second it is no store any more, however often it is asked
+    # when that server steps down, then after a second every call fails
     three_members.step_down()
     assert three_members.primary() is not former
     time.sleep(1)
@@ -217,7 +217,7 @@ def test_a_member_that_steps_down_answers_no_lookup_over_a_direct_connection(
             with pytest.raises(TaskBackendUnavailableError):
                 ask()
 
-    # and once it is the primary again, it is one
+    # and once it is the primary again, calls work
     end = time.monotonic() + 60
     while three_members.primary() is not former:
         assert time.monotonic() < end
@@ -226,12 +226,12 @@ def test_a_member_that_steps_down_answers_no_lookup_over_a_direct_connection(
 
 
 @pytest.mark.parametrize("preference", ["secondary", "nearest", "secondaryPreferred&maxStalenessSeconds=90"])
-def test_reads_go_to_the_primary_whatever_the_url_says(
+def test_reads_go_to_the_primary_even_if_the_url_says_otherwise(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker, preference: str
 ) -> None:
     manager = opener(f"{three_members.url}&readPreference={preference}&readConcernLevel=available&w=1")
     for number in range(50):
         manager.create(new_task(task_key=f"job:{number}"))
-        # what was written this moment is there: no secondary has it as soon
+        # A task that was just written is found, although no secondary has it yet.
         assert len(manager.get_tasks_by_key(f"job:{number}", 7)) == 1
         assert manager.count(filters={"task_key": f"job:{number}"}) == 1

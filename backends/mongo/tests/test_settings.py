@@ -1,4 +1,4 @@
-"""What an administrator has made a collection with, or has set for all clients, changes no answer unnoticed."""
+"""Options that an administrator has set, for a collection or for all clients, change no answer unnoticed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ TaskMaker = Callable[..., Task]
         ({"capped": True, "size": 1_000_000}, "is capped"),
     ],
 )
-def test_a_collection_that_would_answer_otherwise_is_refused(
+def test_a_collection_with_options_that_change_answers_is_refused(
     opener: Opener, options: dict[str, Any], fault: str
 ) -> None:
-    # given a collection that somebody has made before us
+    # given a collection that an administrator created before `setup` ran
     manager = opener()
     manager.connection.open()
     database = manager.connection.database
     database.create_collection(manager.connection.tasks.name, **options)
 
-    # when it is used, then the error says why it cannot be
+    # when it is used, then the error says why it cannot be used
     with pytest.raises(ConfigurationError, match=fault):
         manager.setup()
     with pytest.raises(ConfigurationError, match=fault):
@@ -42,7 +42,7 @@ def test_a_collection_that_would_answer_otherwise_is_refused(
 def test_the_servers_default_concerns_change_nothing(
     one_member: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given a server whose default is to read what a single shard says, and to acknowledge what one member has
+    # given a server whose defaults allow unowned documents in reads, and acknowledge writes that only one member has
     concerns = {"defaultReadConcern": {"level": "available"}, "defaultWriteConcern": {"w": 1}}
     with MongoClient[dict[str, Any]](one_member.url) as client:
         client.admin.command({"setDefaultRWConcern": 1, **concerns})
@@ -58,7 +58,7 @@ def test_the_servers_default_concerns_change_nothing(
             database.command("profile", 0)
         asked = list(database["system.profile"].find({"ns": f"{database.name}.{manager.connection.tasks.name}"}))
 
-    # then what was asked of the server says for itself how
+    # then each command states its own read and write concern
     assert found == [task.id]
     commands = [entry["command"] for entry in asked]
     assert {each["readConcern"]["level"] for each in commands if "find" in each} == {"local"}

@@ -1,4 +1,4 @@
-"""redis-py's connections with one deadline for a whole call; its own timeouts count anew for each read and write."""
+"""redis-py's connections with one deadline for a whole call; its own timeouts start again on each read and write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from redis.exceptions import ReadOnlyError
 from module_sdk.backends import NEVER, watchdog
 from module_sdk_redis.options import Address, ConnectionSettings
 
-# A connection that answered so lately is not looked at: that lets another thread run, which takes its time.
+# A connection that answered this recently is not polled: polling lets another thread run, which costs time.
 FRESH_SECONDS: Final = 0.1
 READ_BYTES: Final = 65_536
 INCOMPLETE: Final = object()
@@ -27,14 +27,14 @@ Command = tuple[Any, ...]
 
 ROLE: Final[Command] = ("ROLE",)
 UNKNOWN_COMMAND: Final = "unknown command"
-# A link asks again for the role of its server, in the trip of the next call, when the last answer is older than this;
+# If the last report of the server's role is older than this, the next call asks for it in the same round trip.
 ROLE_SECONDS: Final = 0.5
-# and after a call that took long in a trip of its own, before the reply is believed.
+# If it is older than this after a call, a second round trip asks for the role before the reply is accepted.
 OLDEST_ROLE_SECONDS: Final = 0.9
 
 
 class BoundedSocket:
-    """Stands before a plain or TLS socket while it connects, and lets no operation begin or end after the deadline."""
+    """Wraps a plain or TLS socket while it connects, so that no operation begins or ends after the deadline."""
 
     def __init__(self, inner: socket.socket, deadline: float) -> None:
         self.inner = inner
@@ -64,16 +64,16 @@ class BoundedSocket:
             rest = rest[self.inner.send(rest) :]
 
     def free(self) -> socket.socket:
-        """The socket itself, whose operations wait without end: from here on somebody else keeps the deadline.
+        """Return the wrapped socket without a timeout; from now on the watchdog must enforce the deadline.
 
-        A timeout makes Python wait for the socket first and then use it, and each of the two lets another thread run.
+        With a timeout, Python first waits for the socket and then uses it, and each step lets another thread run.
         """
         self.inner.settimeout(None)
         return self.inner
 
 
 class Bounded:
-    """A connection whose socket heeds `deadline`."""
+    """A mixin for redis-py's connections: their socket keeps to `deadline` while they connect."""
 
     deadline: float
     socket: BoundedSocket
@@ -92,20 +92,20 @@ class BoundedTLSConnection(Bounded, SSLConnection):
 
 
 class ErrorReply(Exception):  # noqa: N818  # never raised
-    """What hiredis makes of an error of the server.
+    """The object that hiredis creates for an error reply.
 
-    It must be made without running Python: where a signal's handler raises in the middle of that, hiredis crashes.
+    Creating it must not run Python code: if a signal handler raises at that point, hiredis crashes.
     """
 
 
 class RedisConnection:
-    """One connection, used by one call at a time, whose calls are ended at their deadline by the watchdog.
+    """A connection that one call uses at a time. The watchdog ends each call at its deadline.
 
-    redis-py makes the connection. Commands are packed and replies parsed by hiredis itself, as redis-py would have it
-    done, but without what it does around that, which takes a sixth of all the time of a call in Python.
+    redis-py opens the connection. hiredis packs the commands and parses the replies, as it does for redis-py, but is
+    called directly: redis-py's code around it takes a sixth of the time that a call spends in Python.
 
-    A server that was demoted to a replica goes on answering reads with what it had then, so a reply counts only if the
-    server called itself a primary less than a second before it came.
+    A server that was demoted to a replica keeps answering reads with its old data. A reply therefore counts only if the
+    server reported that it was a primary less than a second before.
     """
 
     was_used = True
@@ -123,31 +123,34 @@ class RedisConnection:
         )
         self.watch = watchdog.watch(descriptor)
         self.last_used = time.monotonic()
-        # When the last question was sent that the server answered as a primary.
+        # The start of the last exchange in which the server reported that it was a primary.
         self.primary_at = -math.inf
         self.readiness = select.poll()
         self.readiness.register(descriptor, select.POLLIN)
 
     def is_current(self) -> bool:
-        """Nobody has asked, so something to read is the end of the connection, or the rest of another's answer."""
-        if self.watch.was_shut:  # as the last answer arrived
+        """Return whether the next call can use the connection.
+
+        An idle connection must have nothing to read. If it does, the server closed it or left a stale reply.
+        """
+        if self.watch.was_shut:  # just as the last reply arrived
             return False
         return time.monotonic() - self.last_used <= FRESH_SECONDS or not self.readiness.poll(0)
 
     def recover(self, error: BaseException | None) -> bool:
-        """Whether the answer has come, and was an error."""
+        """Return whether the error is a reply of the server, so that the connection is still in step."""
         return isinstance(error, redis.ResponseError)
 
     def call(self, deadline: float, *commands: Command) -> Any:
-        """The reply to the last of the commands, which are sent at once.
+        """Send the commands together and return the reply to the last one.
 
-        Raises redis-py's errors, for a reply that is an error as well, and `ReadOnlyError` if the server is a replica.
+        Raises redis-py's errors, also for an error reply, and `ReadOnlyError` if the server is a replica.
         """
         primary_at = self.primary_at
         if time.monotonic() - primary_at > ROLE_SECONDS:
             *replies, role = self.exchange(deadline, *commands, ROLE)
             reply = replies[-1]
-            # A node of a cluster that has handed the slot over says who has it.
+            # A cluster node that has handed over the hash slot names its new node, whatever role it has itself.
             if not names_another_node(reply):
                 self.check_role(role)
         else:
@@ -159,19 +162,19 @@ class RedisConnection:
         return reply
 
     def check_role(self, role: Any) -> None:
-        """Remember that the server is a primary. Raises `ReadOnlyError` if not."""
+        """Record that the server is a primary. Raises `ReadOnlyError` if it is not."""
         if isinstance(role, ErrorReply):
             if UNKNOWN_COMMAND not in str(role):
                 raise translated(role)
-            # Some services that speak for Redis have no replicas to be asked for; doctor says so.
+            # Some Redis-compatible services have no ROLE command, so they are never asked again; doctor warns of that.
             self.primary_at = math.inf
         elif role[0] == b"master":
             self.primary_at = self.last_used
         else:
-            raise ReadOnlyError("the server is a replica: it answers late and refuses writes")
+            raise ReadOnlyError("the server is a replica: its data may be old, and it refuses writes")
 
     def exchange(self, deadline: float, *commands: Command) -> list[Any]:
-        """The replies, each of which may be an `ErrorReply`. Raises redis-py's other errors."""
+        """Return the replies, each of which may be an `ErrorReply`. Raises redis-py's other errors."""
         self.last_used = time.monotonic()
         if self.last_used >= deadline:
             raise redis.TimeoutError("no time was left")
@@ -194,49 +197,56 @@ class RedisConnection:
             raise
         finally:
             self.watch.deadline = NEVER
-            with self.watch.lock:  # the watchdog may be shutting the socket at this moment
+            with self.watch.lock:  # wait for a watchdog that is shutting the socket at this moment
                 pass
         if len(replies) > len(commands) or self.reader.has_data():
-            raise redis.InvalidResponse("more came than the reply, and would be taken for the next one")
+            raise redis.InvalidResponse(
+                "the server sent more than the reply, which the next call would take for its own"
+            )
         return replies
 
     def close(self) -> None:
-        with contextlib.suppress(AttributeError):  # it was not even made
+        with contextlib.suppress(AttributeError):  # without a watch if the constructor failed
             watchdog.forget(self.watch)
         self.connection.disconnect()
 
     def __del__(self) -> None:
-        # An interrupt may come before anybody knows of the connection. A child must not end its parent's session.
+        # An interrupt may come before any code has stored the connection, so it must close itself. A forked child must
+        # not: that would end its parent's session.
         if self.process == os.getpid():
             self.close()
 
 
 def names_another_node(reply: Any) -> bool:
-    """Whether a node of a cluster says who has the slot."""
+    """Return whether the reply of a cluster node names the node that has the hash slot."""
     return isinstance(reply, ErrorReply) and str(reply).startswith(("ASK ", "MOVED "))
 
 
 def translated(reply: ErrorReply) -> Exception:
-    """redis-py's error, made only as it is raised: one that a frame keeps keeps that frame, and a place with it."""
+    """Return redis-py's error for an error reply.
+
+    Create it only to raise it at once: an error that a local variable refers to keeps its frame alive, and with that
+    frame a slot.
+    """
     error: Exception = DefaultParser.parse_error(str(reply))  # type: ignore[no-untyped-call]  # redis-py has no types
     return error
 
 
 def packable(command: tuple[Any, ...]) -> Any:
-    """The command with text for its numbers.
+    """Return the command with its numbers as text.
 
-    hiredis writes a number with a call in which Python runs the handlers of signals, and crashes if one of them raises.
+    hiredis converts a number with a call in which Python may run signal handlers, and crashes if one of them raises.
     """
     return tuple([item if item.__class__ is str or item.__class__ is bytes else str(item) for item in command])
 
 
 def connect(settings: ConnectionSettings, address: Address, deadline: float) -> RedisConnection:
-    """A connection to one server, made in the calling thread. Raises redis-py's errors."""
+    """Return a new connection to one server, opened in the calling thread. Raises redis-py's errors."""
     kind = BoundedTLSConnection if settings.uses_tls else BoundedConnection
-    # They bound only what runs before the socket is a bounded one.
+    # These timeouts only apply until the socket is wrapped in a `BoundedSocket`.
     seconds = max(0.001, deadline - time.monotonic())
     timeouts: dict[str, Any] = {"socket_connect_timeout": seconds, "socket_timeout": seconds}
-    connection: Any = kind(host=address[0], port=address[1], **timeouts, **settings.connection)
+    connection: Any = kind(host=address[0], port=address[1], **timeouts, **settings.arguments)
     connection.deadline = deadline
     try:
         connection.connect()

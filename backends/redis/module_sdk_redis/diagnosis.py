@@ -1,4 +1,4 @@
-"""What a server tells about itself, and which of its settings weaken a promise."""
+"""Facts about a server, and warnings about settings that weaken a promise."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from module_sdk_redis.routing import Router
 OLDEST_VERSION: Final = (6, 2)
 UNKNOWN: Final = "unknown"
 ALWAYS: Final = "always"
-# What a setting of `appendfsync` loses.
+# What may be lost with a value of `appendfsync`.
 LOSSES: Final = {
-    "everysec": "a loss of power takes the tasks acknowledged in the last second or two, and so does a crash of the "
+    "everysec": "a power failure loses the tasks acknowledged in the last second or two, and so does a crash of the "
     "server while its disk is busy",
-    "no": "a loss of power takes the tasks acknowledged since the system last wrote to the disk, half a minute or more",
+    "no": "a power failure loses the tasks acknowledged since the system last wrote to the disk, half a minute or more",
 }
 MICROSECONDS: Final = 1_000_000
 
@@ -27,7 +27,7 @@ Facts = dict[str, str]
 
 
 def read_information(router: Router, deadline: float) -> Facts:
-    """The fields of INFO; none where the user may not ask."""
+    """Return the fields of INFO, or none if the user may not run it."""
     try:
         reply: bytes = router.read("INFO", deadline=deadline)
     except ResponseError:
@@ -37,7 +37,7 @@ def read_information(router: Router, deadline: float) -> Facts:
 
 
 def read_setting(router: Router, name: str, deadline: float) -> str:
-    """One setting; `unknown` where CONFIG is forbidden, as most hosted servers have it."""
+    """Return the value of a setting, or `unknown` if CONFIG is forbidden, as on most hosted servers."""
     try:
         reply: list[bytes] = router.read("CONFIG", "GET", name, deadline=deadline)
     except ResponseError:
@@ -46,7 +46,10 @@ def read_setting(router: Router, name: str, deadline: float) -> str:
 
 
 def read_role(router: Router, deadline: float) -> str:
-    """`master`, or `unknown` where the service has no such command; a replica and a missing right are errors."""
+    """Return `master`, or `unknown` if the service has no ROLE command.
+
+    Raises redis-py's errors for a replica and for a missing right.
+    """
     try:
         reply: list[bytes] = router.read("ROLE", deadline=deadline)
     except ResponseError as error:
@@ -62,10 +65,9 @@ def is_too_old(information: Facts) -> bool:
 
 
 def is_durable(router: Router, information: Facts, deadline: float) -> bool:
-    """Whether each write is on the disk before it is acknowledged; false also where that is not known.
+    """Return whether each write is on disk before it is acknowledged; false also if that is unknown.
 
-    With `everysec` the server keeps writes in memory for up to two seconds while its disk is busy with earlier ones,
-    and acknowledges them meanwhile.
+    With `everysec`, a server whose disk is busy keeps writes in memory for up to two seconds after acknowledging them.
     """
     return information.get("aof_enabled") == "1" and read_setting(router, "appendfsync", deadline) == ALWAYS
 
@@ -84,13 +86,13 @@ def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: fl
         "appendfsync": read_setting(router, "appendfsync", deadline),
         "no-appendfsync-on-rewrite": read_setting(router, "no-appendfsync-on-rewrite", deadline),
         "maxmemory-policy": information.get("maxmemory_policy") or read_setting(router, "maxmemory-policy", deadline),
-        "clock difference": f"{clock_difference(router, clock, deadline):+.3f} s",
     }
-    return Diagnosis(facts, [*settings_warnings(facts), *topology_warnings(facts, information)])
+    warnings = [*settings_warnings(facts), *topology_warnings(facts, information)]
+    return Diagnosis(facts, warnings, clock_difference(router, clock, deadline))
 
 
 def clock_difference(router: Router, clock: Callable[[], int], deadline: float) -> float:
-    """How many seconds the server's clock is ahead of ours."""
+    """Return by how many seconds the server's clock is ahead of this host's."""
     before = clock()
     reply: list[Any] = router.read("TIME", deadline=deadline)
     server = int(reply[0]) * MICROSECONDS + int(reply[1])
@@ -103,35 +105,32 @@ def settings_warnings(facts: Facts) -> list[str]:
         warnings.append("the user may not ask whether an append-only file is kept, so the store counts as not durable")
     elif facts["appendonly"] == "no":
         warnings.append(
-            "appendonly is off: tasks that were acknowledged since the last snapshot are lost when the server ends"
+            "appendonly is off: tasks that were acknowledged since the last snapshot are lost when the server stops"
         )
     elif facts["appendfsync"] == UNKNOWN:
         warnings.append(
-            "the user may not ask for appendfsync, which decides what a crash or a loss of power takes with it, so the "
-            "store counts as not durable"
+            "the user may not ask for appendfsync, which decides what a crash or a power failure loses, so the store "
+            "counts as not durable"
         )
     elif facts["appendfsync"] != ALWAYS:
-        loss = LOSSES.get(facts["appendfsync"], "a loss of power takes tasks that were acknowledged")
+        loss = LOSSES.get(facts["appendfsync"], "a power failure loses tasks that were acknowledged")
         warnings.append(f"appendfsync is {facts['appendfsync']!r}, not 'always': {loss}")
     elif facts["no-appendfsync-on-rewrite"] == "yes":
         warnings.append(
-            "no-appendfsync-on-rewrite is on: a loss of power while the append-only file is rewritten takes the tasks "
+            "no-appendfsync-on-rewrite is on: a power failure while the append-only file is rewritten loses the tasks "
             "acknowledged meanwhile"
         )
     if facts["maxmemory-policy"] == UNKNOWN:
         warnings.append("the user may not ask for maxmemory-policy; anything but 'noeviction' makes tasks vanish")
     elif facts["maxmemory-policy"] != "noeviction":
         warnings.append(f"maxmemory-policy is {facts['maxmemory-policy']!r}, not 'noeviction': tasks may vanish")
-    difference = float(facts["clock difference"].removesuffix(" s"))
-    if abs(difference) > 1:
-        warnings.append(f"the server's clock differs from this host's by {difference:+.3f} s")
     return warnings
 
 
 def topology_warnings(facts: Facts, information: Facts) -> list[str]:
     warnings = []
     if facts["role"] == UNKNOWN:
-        warnings.append("the server does not know ROLE: if it is demoted to a replica, it goes on answering old data")
+        warnings.append("the server has no ROLE command: if it is demoted to a replica, it keeps returning old data")
     if facts["mode"] == "cluster" or information.get("connected_slaves", "0") != "0":
         warnings.append("replicas follow asynchronously: a failover may lose tasks that were acknowledged")
     return warnings

@@ -1,4 +1,4 @@
-"""What a driver's error means."""
+"""The meaning of redis-py's errors."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-# A server that answers but cannot serve: of ours, or of a cluster's, state that passes.
-PASSING_STATES: Final = ("NOREPLICAS", "BUSY ", "READONLY", "MASTERDOWN", "LOADING", "CLUSTERDOWN")
-# What a script gets from a key that is on its way to another node; nothing was written before it.
-ON_ITS_WAY: Final = "non local key"
-# Of these only doctor and the check for durability want the last line, and only a cluster the one before it.
+# In the errors of a server or cluster that answers, but temporarily cannot serve.
+TEMPORARY_ERRORS: Final = ("NOREPLICAS", "BUSY ", "READONLY", "MASTERDOWN", "LOADING", "CLUSTERDOWN")
+# In the error of a script that needs a key which moves to another node. The script has written nothing by then.
+NON_LOCAL_KEY: Final = "non local key"
+# Only doctor and the check for durability need the last line, and only a cluster needs the one before it.
 RIGHTS: Final = (
     "+get +set +mget +exists +unlink +del +hset +hsetnx +hdel +hgetall +zadd +zrem +zrange +zcard "
     "+eval +evalsha +ping +role +time +select "
     "+asking +cluster|slots "
     "+info +config|get"
 )
-# What scripts answer, and reads find, where the marker of the schema is gone.
+# The error code of scripts, and of `no_schema`, if the schema marker is missing.
 NO_SCHEMA: Final = "NOSCHEMA"
 WRONG_DATABASE: Final = ("DB index is out of range", "SELECT is not allowed in cluster mode")
 
@@ -39,20 +39,20 @@ def no_schema() -> ResponseError:
 
 
 def is_slot_moving(error: Exception) -> bool:
-    """Whether a cluster is moving the slot, so that its keys lie on two nodes."""
-    return isinstance(error, TryAgainError) or ON_ITS_WAY in str(error)
+    """Return whether a cluster is moving the hash slot, so that its keys are on two nodes."""
+    return isinstance(error, TryAgainError) or NON_LOCAL_KEY in str(error)
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Whether the server is away, late, or in a state that passes."""
+    """Return whether the server is away, late or temporarily unable to serve."""
     if isinstance(error, AuthenticationError | AuthorizationError):
         return False
     kinds = (ConnectionError, TimeoutError, InvalidResponse, ReadOnlyError, ClusterError, AskError, OSError)
-    return isinstance(error, kinds) or is_slot_moving(error) or any(state in str(error) for state in PASSING_STATES)
+    return isinstance(error, kinds) or is_slot_moving(error) or any(state in str(error) for state in TEMPORARY_ERRORS)
 
 
-def configuration_fault(error: Exception, namespace: str) -> str | None:
-    """What must be set right before the store can be used; `None` if the error is no matter of configuration."""
+def setup_fault(error: Exception, namespace: str) -> str | None:
+    """Return what the operator must correct, or `None` if the error is not a setup fault."""
     text = str(error)
     if isinstance(error, AuthenticationError | AuthorizationError):
         return "the server refuses the user name or the password"

@@ -1,4 +1,4 @@
-"""How a lookup is served."""
+"""Explanations of lookups: the commands that a lookup runs, and how much they read."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from module_sdk_redis.schema import Layout
 
 
 class CountingReader(Reader):
-    """Runs reads, and keeps what they were and how many entries and records they touched."""
+    """A reader that notes each read, and how many entries and records it touched."""
 
     def __init__(self, router: Router, layout: Layout) -> None:
         super().__init__(router, layout)
         self.plan: list[str] = []
         self.examined = 0
 
-    def walk(self, index: str, upper: str | bytes, lower: str, count: int, deadline: float) -> Sequence[Any]:
-        reply = super().walk(index, upper, lower, count, deadline)
+    def scan_index(self, index: str, upper: str | bytes, lower: str, count: int, deadline: float) -> Sequence[Any]:
+        reply = super().scan_index(index, upper, lower, count, deadline)
         entries = max(0, len(reply) - 1)
-        self.note(f"walk {index} REV from {upper!r} to {lower!r}: {entries} entries, {entries} records", 2 * entries)
+        self.note(
+            f"scan_index {index} REV from {upper!r} to {lower!r}: {entries} entries, {entries} records", 2 * entries
+        )
         return reply
 
     def members(

@@ -1,7 +1,7 @@
 """Pages and counts.
 
-Pages in the default order come from an index, whatever the number of tasks; so do filters by id, and by user or key
-within organizations. Every other filter or order reads the index of the organizations, or of all, to its end.
+An index serves pages in the default order, filters by id, and filters by user or key within organizations, for any
+number of tasks. Every other filter or order reads the whole index of each organization, or of all tasks.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from module_sdk_redis.queries import Lookups, joined
 from module_sdk_redis.records import Row
 from module_sdk_redis.schema import time_text
 
-PLACES: Final = {field: place for place, field in enumerate(ROW_FIELDS)}
+POSITIONS: Final = {field: position for position, field in enumerate(ROW_FIELDS)}
 NEWEST_FIRST: Final = Sort("updated_at", descending=True)
 
 
 class ReadModel:
-    """A task that is changed while a page or a count is read in chunks may be missing from it; none comes twice."""
+    """Pages and counts. A task that changes during a read in several chunks may be missing, but never comes twice."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -32,11 +32,11 @@ class ReadModel:
         if sort == NEWEST_FIRST and not query.conditions:
             return self.plain_page(query.organization, offset, limit, deadline)
         found = (row for rows in self.candidates(query, deadline) for row in rows if row and meets(row, query))
-        if sort == NEWEST_FIRST and is_walked_in_order(query):
+        if sort == NEWEST_FIRST and is_read_in_order(query):
             return list(itertools.islice(found, offset, offset + limit))
         choose = heapq.nlargest if sort.descending else heapq.nsmallest
-        place = PLACES[sort.field]
-        return choose(offset + limit, found, key=lambda row: sort.key(row[place], row[PLACES["id"]]))[offset:]
+        position = POSITIONS[sort.field]
+        return choose(offset + limit, found, key=lambda row: sort.key(row[position], row[POSITIONS["id"]]))[offset:]
 
     def plain_page(self, organization: str | None, offset: int, limit: int, deadline: float) -> Rows:
         index = self.reader.layout.pages(organization)
@@ -44,7 +44,7 @@ class ReadModel:
         if offset:
             first = self.reader.router.read("ZRANGE", index, offset, offset, "REV", deadline=deadline)
             if not first:
-                self.reader.demand_schema(deadline)
+                self.reader.require_schema(deadline)
                 return []
             upper = b"[" + first[0]
         return joined(self.reader.rows(index, upper, "-", limit, deadline))
@@ -55,7 +55,7 @@ class ReadModel:
         return sum(1 for rows in self.candidates(query, deadline) for row in rows if row and meets(row, query))
 
     def candidates(self, query: Query, deadline: float) -> Iterator[Rows]:
-        """Rows from the narrowest index that holds all that meet the query."""
+        """Yield rows from the narrowest index that contains all matches of the query."""
         scopes, ids, users, keys = scopes_of(query), *(values_of(query, field) for field in NARROW_FIELDS)
         if ids is not None:
             yield self.reader.rows_of(ids, query.organization, deadline)
@@ -75,13 +75,13 @@ NARROW_FIELDS: Final = ("id", "user_id", "task_key")
 
 
 def meets(row: Row, query: Query) -> bool:
-    return query.organization in (None, row[PLACES["organization_id"]]) and all(
-        condition.matches(row[PLACES[condition.field]]) for condition in query.conditions
+    return query.organization in (None, row[POSITIONS["organization_id"]]) and all(
+        condition.matches(row[POSITIONS[condition.field]]) for condition in query.conditions
     )
 
 
 def values_of(query: Query, field: str) -> list[str] | None:
-    """The only values that the field may have, or `None` if there are others, or if absence is one."""
+    """Return the only values that the field may have, or `None` if it may have any other value or be absent."""
     for condition in query.conditions:
         if condition.field == field and condition.operator == "any_of" and None not in condition.value:
             return list(condition.value)
@@ -89,12 +89,12 @@ def values_of(query: Query, field: str) -> list[str] | None:
 
 
 def scopes_of(query: Query) -> list[str] | None:
-    """The organizations that may meet the query, or `None` for all."""
+    """Return the organizations that may match the query, or `None` for all."""
     return values_of(query, "organization_id") if query.organization is None else [query.organization]
 
 
-def is_walked_in_order(query: Query) -> bool:
-    """Whether `candidates` reads one index, in the order of `updated_at`."""
+def is_read_in_order(query: Query) -> bool:
+    """Return whether `candidates` reads a single index in the order of `updated_at`."""
     scopes = scopes_of(query)
     if values_of(query, "id") is not None or (scopes is not None and len(scopes) > 1):
         return False
@@ -102,7 +102,7 @@ def is_walked_in_order(query: Query) -> bool:
 
 
 def bounds_of(query: Query) -> tuple[str, str]:
-    """What the conditions on `updated_at` leave of an index of pages."""
+    """Return the upper and lower bound that the conditions on `updated_at` set in an index of pages."""
     upper, lower = "+", "-"
     for condition in query.conditions:
         if condition.field == "updated_at":

@@ -18,15 +18,12 @@ from module_sdk.backends import (
     Query,
     Sort,
     StoredRows,
-    TaskBackendError,
-    TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
     statuses,
 )
 from module_sdk_redis.diagnosis import diagnose, is_durable, is_too_old, read_information
-from module_sdk_redis.errors import NO_SCHEMA, configuration_fault, is_unavailable
+from module_sdk_redis.errors import NO_SCHEMA, is_unavailable, setup_fault
 from module_sdk_redis.explain import CountingReader
 from module_sdk_redis.filters import ReadModel
 from module_sdk_redis.index_reads import CHUNK, Reader, Rows
@@ -38,13 +35,13 @@ from module_sdk_redis.routing import new_router
 from module_sdk_redis.schema import SCHEMA_VERSION, Layout, time_text
 from module_sdk_redis.scripts import CREATE, GET, IMPORT, PRUNE, UPDATE
 
-# What one script of an import may hold, so that it neither fills the server's buffers nor keeps other clients waiting.
+# The limits of one script of an import: it must not fill the server's buffers, nor keep other clients waiting.
 IMPORT_RECORDS: Final = 250
 IMPORT_BYTES: Final = 1_048_576
 
 
 class RedisTaskManager(TaskManager):
-    """Tasks in Redis or Valkey; docs/choosing-a-store.md says what they offer and where their limits are."""
+    """Tasks in Redis or Valkey; docs/choosing-a-store.md describes what they offer, and their limits."""
 
     capabilities = Capabilities(shared=True, server=True, explain=True, bounded=True)
 
@@ -52,7 +49,7 @@ class RedisTaskManager(TaskManager):
         super().__init__(url, options)
         self.settings = ServerSettings.parse(self.url, self.options)
         self.layout = Layout(self.options.namespace)
-        self.pool = Pool(self.settings.links, self.options.max_connections)
+        self.pool = Pool(self.settings.connection, self.options.max_connections)
         self.router = new_router(self.pool, self.settings)
         self.reader = Reader(self.router, self.layout)
         self.lookups = Lookups(self.reader)
@@ -61,23 +58,15 @@ class RedisTaskManager(TaskManager):
     # --- Life -------------------------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
-        try:
-            self.check_server(deadline)
-            self.check_schema(create, deadline)
-        except Exception as error:
-            fault = configuration_fault(error, self.options.namespace)
-            if fault is None:
-                raise
-            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+        self.check_server(deadline)
+        self.check_schema(create, deadline)
 
     def check_server(self, deadline: float) -> None:
-        # A read of a key finds the node that has the slot; what follows is asked of that one.
+        # Reading a key finds the node that has the hash slot; the following commands go to that node.
         self.read_version(deadline)
         information = read_information(self.router, deadline)
         if is_too_old(information):
-            raise ConfigurationError(
-                f"{self.url} is Redis {information['redis_version']}; 6.2 is the oldest that will do"
-            )
+            raise ConfigurationError(f"{self.url} is Redis {information['redis_version']}; 6.2 or later is needed")
         if information.get("cluster_enabled") == "1":
             self.router.learn_nodes(deadline)
         self.declare_durability(is_durable(self.router, information, deadline))
@@ -89,7 +78,7 @@ class RedisTaskManager(TaskManager):
         if found is None:
             raise self.missing_schema()
         if not found.isdigit():
-            raise ConfigurationError(f"{self.url}: {self.layout.schema} holds no version but {found!r}")
+            raise ConfigurationError(f"{self.url}: {self.layout.schema} must contain a version, not {found!r}")
         if int(found) > SCHEMA_VERSION:
             raise self.newer_schema(found, SCHEMA_VERSION)
 
@@ -98,7 +87,7 @@ class RedisTaskManager(TaskManager):
         return None if version is None else version.decode(errors="replace")
 
     def store_ping(self, deadline: float) -> None:
-        self.reader.demand_schema(deadline)
+        self.reader.require_schema(deadline)
 
     def store_close(self) -> None:
         self.router.close()
@@ -118,23 +107,23 @@ class RedisTaskManager(TaskManager):
             "" if self.keeps_server_time else time_text(record.horizon()),
             *pack_payloads(record),
         )
-        standing = self.router.run(CREATE, (self.layout.record(record.id),), arguments, deadline)
-        return record if standing is None else unpack_record(record.id, *standing)
+        existing = self.router.run(CREATE, (self.layout.record(record.id),), arguments, deadline)
+        return record if existing is None else unpack_record(record.id, *existing)
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written = 0
         for first, arguments in import_chunks(records):
             keys = (self.layout.record(first.id),)
-            went_in, refused = self.router.run(IMPORT, keys, (self.layout.prefix, *arguments), deadline)
-            written += went_in
+            inserted, refused = self.router.run(IMPORT, keys, (self.layout.prefix, *arguments), deadline)
+            written += inserted
             if refused:
-                raise TaskConflictError(f"the key of the active task {refused.decode()} is held by another task")
+                raise self.key_is_held(refused.decode())
         return written
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         keys = (self.layout.record(task_id), self.layout.payloads(task_id))
-        arguments = (self.layout.prefix, given(organization))
-        found = self.router.run(GET, keys, arguments, deadline, again=True)
+        arguments = (self.layout.prefix, optional_argument(organization))
+        found = self.router.run(GET, keys, arguments, deadline, idempotent=True)
         return None if found is None else unpack_record(task_id, *found)
 
     # --- Lookups ----------------------------------------------------------------------------------------------------
@@ -167,14 +156,14 @@ class RedisTaskManager(TaskManager):
         progress = fields.get("progress")
         arguments = (
             self.layout.prefix,
-            given(organization),
+            optional_argument(organization),
             between_nuls(change.allowed),
             f"~{time_text(change.now)}" if self.keeps_server_time else time_text(change.now),
             flag(change.starts),
             flag(change.ends),
-            given(fields.get("status")),
-            given(None if progress is None else repr(progress)),
-            given(fields.get("label")),
+            optional_argument(fields.get("status")),
+            optional_argument(None if progress is None else repr(progress)),
+            optional_argument(fields.get("label")),
             len(payloads),
             *payloads,
             *cleared,
@@ -193,12 +182,17 @@ class RedisTaskManager(TaskManager):
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
     ) -> int:
-        # No task is changed before it is created, so the bound is right for the order of either time.
+        # A task's `updated_at` is never before its `created_at`, so the bound fits an index of either time.
         if organization is not None and user is not None:
             index = self.layout.by_user(organization, user)
         else:
             index = self.layout.pages(organization)
-        conditions = (between_nuls(statuses.FINAL), time_text(before), given(organization), given(user))
+        conditions = (
+            between_nuls(statuses.FINAL),
+            time_text(before),
+            optional_argument(organization),
+            optional_argument(user),
+        )
         lower: str | bytes = "-"
         removed = 0
         while removed < batch_size:
@@ -232,19 +226,22 @@ class RedisTaskManager(TaskManager):
             raise self.missing_schema()
         return diagnose(self.router, self.clock, version, deadline)
 
-    def translate_error(self, error: Exception) -> TaskBackendError | ConfigurationError:
-        if isinstance(error, ResponseError) and str(error).startswith(NO_SCHEMA):
-            return self.missing_schema()
-        kind = TaskBackendUnavailableError if is_unavailable(error) else TaskBackendError
-        return kind(self.describe_error(error))
+    def is_unavailable(self, error: Exception) -> bool:
+        return is_unavailable(error)
+
+    def is_missing_schema(self, error: Exception) -> bool:
+        return isinstance(error, ResponseError) and str(error).startswith(NO_SCHEMA)
+
+    def setup_fault(self, error: Exception) -> str | None:
+        return setup_fault(error, self.options.namespace)
 
 
 def flag(value: bool) -> str:
     return "1" if value else ""
 
 
-def given(value: str | None) -> str:
-    """Lua must tell the empty text from none."""
+def optional_argument(value: str | None) -> str:
+    """Return an argument in which a script can distinguish `None` from the empty text."""
     return "" if value is None else f"={value}"
 
 
@@ -253,15 +250,15 @@ def between_nuls(texts: Sequence[str]) -> str:
 
 
 def import_chunks(records: Sequence[TaskRecord]) -> Iterator[tuple[TaskRecord, list[Any]]]:
-    """The first record of each chunk, and the chunk as arguments of the script."""
+    """Yield the first record of each chunk, and the chunk as arguments of the script."""
     arguments: list[Any] = []
     first, count, size = 0, 0, 0
-    for place, record in enumerate(records):
+    for index, record in enumerate(records):
         payloads = pack_payloads(record)
         arguments += (pack(record), flag(record.active_key is not None), len(payloads), *payloads)
         count += 1
         size += sum(map(len, payloads))
-        if count == IMPORT_RECORDS or size >= IMPORT_BYTES or place == len(records) - 1:
+        if count == IMPORT_RECORDS or size >= IMPORT_BYTES or index == len(records) - 1:
             yield records[first], arguments
             arguments = []
-            first, count, size = place + 1, 0, 0
+            first, count, size = index + 1, 0, 0

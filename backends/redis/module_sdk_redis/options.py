@@ -1,4 +1,4 @@
-"""What a URL and the manager's options say about reaching the server."""
+"""Settings for reaching the server, from a URL and the manager's options."""
 
 from __future__ import annotations
 
@@ -33,39 +33,42 @@ Address = tuple[str, int]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """What every connection of one kind needs, besides an address."""
+    """The settings that all connections to servers, or all connections to sentinels, have in common."""
 
     uses_tls: bool
-    connection: Mapping[str, Any] = dataclasses.field(repr=False)
-    """Arguments of redis-py's connection, credentials among them."""
+    arguments: Mapping[str, Any] = dataclasses.field(repr=False)
+    """Arguments of redis-py's connection class, including credentials."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SentinelSettings:
-    """The sentinels that a URL names, and the name that they know the primary by."""
+    """The sentinels that a URL names, and the service whose primary they know."""
 
     service: str
     addresses: tuple[Address, ...]
-    links: ConnectionSettings
+    connection: ConnectionSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`redis://[user][:password]@host[:port]/[database]`; `rediss://` is TLS; `valkey://`, `valkeys://` likewise.
+    """The server or the sentinels that a URL names.
 
-    `redis+sentinel://[user][:password]@host[:port][,host[:port]…]/service[/database]` names sentinels; its user and
-    password are those of the servers, `sentinel_username` and `sentinel_password` those of the sentinels. TLS is for
-    both, unless `sentinel_tls` says otherwise.
+    `redis://[user][:password]@host[:port]/[database]` names a server; `rediss://` uses TLS; `valkey://` and `valkeys://`
+    mean the same.
+
+    `redis+sentinel://[user][:password]@host[:port][,host[:port]…]/service[/database]` names sentinels. Its user and
+    password are for the servers; `sentinel_username` and `sentinel_password` are for the sentinels. TLS applies to both
+    unless `sentinel_tls` says otherwise.
     """
 
     address: Address
-    """Of the server; of the first sentinel where there are some."""
-    links: ConnectionSettings
+    """The address of the server, or of the first sentinel."""
+    connection: ConnectionSettings
     sentinels: SentinelSettings | None = None
 
     @classmethod
     def parse(cls, url: StoreURL, options: ManagerOptions) -> ServerSettings:
-        """Raises `ConfigurationError`, which shows no password."""
+        """Return the settings. Raises `ConfigurationError`, which shows no password."""
         scheme, _, rest = url.text.partition("://")
         base = scheme.removesuffix(SENTINEL)
         if base not in SCHEMES or not rest:
@@ -82,7 +85,7 @@ class ServerSettings:
         except ValueError:
             given = None
         if given is None:
-            # Outside of the handler, so that the parser's error, which may repeat a value, is not the context.
+            # Raised outside the handler: the parser's error may contain a secret, so it must not become the context.
             raise url.unreadable("redis-py refuses it or one of its options")
         database = parts.path.strip("/") or "0"
         if not (database.isascii() and database.isdigit()):
@@ -94,7 +97,7 @@ class ServerSettings:
 def checked(
     url: StoreURL, options: ManagerOptions, given: dict[str, Any], named_sentinels: tuple[str, tuple[Address, ...]]
 ) -> ServerSettings:
-    """Raises `ConfigurationError` for a parameter or an option that does not belong here."""
+    """Return the settings. Raises `ConfigurationError` for a parameter or an option that is not allowed here."""
     service, addresses = named_sentinels
     uses_tls = given.pop("connection_class", None) is not None
     values = {**given, **options.extra}
@@ -106,27 +109,27 @@ def checked(
     in_query = {name for name in given if name not in named} | query_names(url).intersection(named)
     for name in sorted(in_query):
         if name not in known:
-            hint = f"it knows {', '.join(known)}" if known else "ssl_… need rediss://"
+            hint = f"it knows {', '.join(known)}" if known else "ssl_… options need rediss://"
             raise ConfigurationError(f"unknown option {url.shown_option(name)} in the URL; {hint}")
     options.refuse_unknown(known)
     address = (values.pop("host", "localhost"), values.pop("port", 6379))
     tls: dict[str, Any] = {name: values.pop(name) for name in TLS_SETTINGS if name in values}
     of_sentinels: dict[str, Any] = {name: values.pop(name) for name in SENTINEL_SETTINGS if name in values}
     check_with_driver(lambda: SSLConnection(**tls), tls, (RedisError, TypeError, ValueError))
-    # RESP2 has one form for the answers of all versions, and no messages that nobody asked for.
-    connection: dict[str, Any] = {**values, **(tls if uses_tls else {}), "protocol": 2}
-    links = ConnectionSettings(uses_tls, connection)
+    # RESP2 replies have the same form in all server versions, and the server sends no push messages.
+    arguments: dict[str, Any] = {**values, **(tls if uses_tls else {}), "protocol": 2}
+    connection = ConnectionSettings(uses_tls, arguments)
     if not addresses:
-        return ServerSettings(address, links)
-    arguments: dict[str, Any] = {**(tls if sentinel_tls else {}), "db": 0, "protocol": 2}
+        return ServerSettings(address, connection)
+    sentinel_arguments: dict[str, Any] = {**(tls if sentinel_tls else {}), "db": 0, "protocol": 2}
     for name in ("username", "password"):
-        arguments[name] = of_sentinels.get(f"sentinel_{name}")
-    sentinels = SentinelSettings(service, addresses, ConnectionSettings(sentinel_tls, arguments))
-    return ServerSettings(addresses[0], links, sentinels)
+        sentinel_arguments[name] = of_sentinels.get(f"sentinel_{name}")
+    sentinels = SentinelSettings(service, addresses, ConnectionSettings(sentinel_tls, sentinel_arguments))
+    return ServerSettings(addresses[0], connection, sentinels)
 
 
 def sentinels_of(url: StoreURL, parts: SplitResult) -> tuple[str, tuple[Address, ...], SplitResult]:
-    """The name of the service, the sentinels, and the URL of a server with the same user, database and parameters."""
+    """Return the service, the sentinels, and the parts of a URL of one server with the same user and database."""
     service, _, database = parts.path.strip("/").partition("/")
     userinfo, at, hosts = parts.netloc.rpartition("@")
     addresses = [address_of(host) for host in hosts.split(",")]
@@ -141,7 +144,7 @@ def sentinels_of(url: StoreURL, parts: SplitResult) -> tuple[str, tuple[Address,
 
 
 def address_of(text: str) -> Address | None:
-    """`host`, `host:port` or `[address]:port`."""
+    """Return the address in `host`, `host:port` or `[address]:port`, or `None` if there is none."""
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port

@@ -1,4 +1,4 @@
-"""The entry point of the Redis and Valkey schemes."""
+"""The entry point for the Redis and Valkey URL schemes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from module_sdk.backends import ConfigurationError, ManagerOptions, TaskManager,
 @hookimpl
 def module_sdk_open_task_manager(url: str, options: ManagerOptions) -> TaskManager:
     try:
-        from module_sdk_redis.manager import RedisTaskManager  # noqa: PLC0415  # redis-py is loaded when first chosen
+        from module_sdk_redis.manager import RedisTaskManager  # noqa: PLC0415  # loads redis-py only if used
     except ImportError as error:
         raise ConfigurationError(f"redis:// needs redis-py ({error}): pip install 'module-sdk[redis]'") from error
 

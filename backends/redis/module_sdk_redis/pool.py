@@ -1,7 +1,7 @@
-"""A bounded pool of connections to one server, or to each node of one cluster.
+"""A bounded pool of connections to one server, or to each node of a cluster.
 
-redis-py's client adds half to the time of a lookup, and its pools wait by one fixed timeout. So the pool of
-`module_sdk` is used, one for each address.
+redis-py's client makes a lookup take half as long again, and its pools wait for one fixed timeout, not until a call's
+deadline. Each address therefore has a `ConnectionPool` of `module_sdk`.
 """
 
 from __future__ import annotations
@@ -23,69 +23,77 @@ ASKING: Final[Command] = ("ASKING",)
 
 
 class Pool:
-    """At most `most` connections to a server; the one used last is handed out first."""
+    """At most `maximum` connections per server; the most recently used one is taken first."""
 
-    def __init__(self, settings: ConnectionSettings, most: int) -> None:
+    def __init__(self, settings: ConnectionSettings, maximum: int) -> None:
         self.settings = settings
-        self.most = most
+        self.maximum = maximum
         self.is_closed = False
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """Also in a forked child: redis-py closes the child's copy of a socket, and leaves the parent's session be."""
-        self.links: dict[Address, ConnectionPool[RedisConnection]] = {}
+        """Start without connections, also in a forked child.
+
+        The child can drop those of its parent: redis-py closes only the child's copy of a socket, so the parent's
+        session continues.
+        """
+        self.pools: dict[Address, ConnectionPool[RedisConnection]] = {}
 
     def pool_of(self, address: Address) -> ConnectionPool[RedisConnection]:
-        """The connections to one server."""
+        """Return the pool of one server, which is created on first use."""
         try:
-            return self.links[address]
+            return self.pools[address]
         except KeyError:
-            links = ConnectionPool(self.most, self.connector_to(address))
-            links.is_closed = self.is_closed
-            return self.links.setdefault(address, links)
+            pool = ConnectionPool(self.maximum, self.connector_to(address))
+            pool.is_closed = self.is_closed
+            return self.pools.setdefault(address, pool)
 
     def connector_to(self, address: Address) -> Callable[[float], RedisConnection]:
-        # On a thread: resolving a name heeds no deadline, and each address that it has takes a time of its own.
+        # `Connector` uses a thread: name resolution has no deadline, and each resolved address gets a full timeout.
         connector = Connector(functools.partial(connect, self.settings, address))
 
         def connect_in_time(deadline: float) -> RedisConnection:
             try:
                 return connector.connect(deadline)
             except TaskBackendUnavailableError as error:
-                # What the router takes as a reason to ask another node.
+                # The router fails over to another node on this error.
                 raise TimeoutError(str(error)) from error
 
         return connect_in_time
 
     def call(self, address: Address, command: Command, deadline: float, *, asking: bool = False) -> Any:
-        """The reply of one command, sent once. `asking` comes before what a cluster's ASK has sent here."""
-        links = self.pool_of(address)
-        slot = links.take(deadline)
-        # As `ConnectionPool.run` does, without two more calls.
+        """Send one command once and return its reply. Raises redis-py's errors.
+
+        `asking` sends ASKING first, as a cluster requires after an ASK redirection.
+        """
+        pool = self.pool_of(address)
+        slot = pool.take(deadline)
+        # The steps of `ConnectionPool.run`, inlined to save two calls.
         try:
-            connection: RedisConnection = slot.item  # type: ignore[assignment]  # `take` has brought one
+            connection: RedisConnection = slot.item  # type: ignore[assignment]  # `take` has connected it
             reply = connection.call(deadline, ASKING, command) if asking else connection.call(deadline, command)
             slot.is_settled = True
             return reply
         except ReadOnlyError:
-            # The server was demoted; whoever connects anew may find the one that took over.
-            links.drop(slot)
+            # The server was demoted to a replica; a new connection may reach the new primary.
+            pool.drop(slot)
             self.close_idle()
             raise
         except BaseException as error:
-            links.failed(slot, error)
+            pool.failed(slot, error)
             raise
         finally:
             slot.back(slot)
-            links.given()
+            pool.given()
             del slot
 
     def close(self) -> None:
-        """Close what is idle now; what is in use is closed when it comes back."""
+        """Close idle connections now, and each connection in use when it is returned."""
         self.is_closed = True
-        for links in list(self.links.values()):
-            links.close()
+        for pool in list(self.pools.values()):
+            pool.close()
 
     def close_idle(self) -> None:
-        for links in list(self.links.values()):
-            links.close_idle()
+        """Close idle connections, so that the next calls open new ones."""
+        for pool in list(self.pools.values()):
+            pool.close_idle()

@@ -12,7 +12,7 @@ ID, CREATED_AT = ROW_FIELDS.index("id"), ROW_FIELDS.index("created_at")
 
 
 class Lookups:
-    """One round trip for an answer of up to a thousand rows, and one more for each further thousand."""
+    """The three lookups. Each takes one round trip for up to a thousand rows, and one more per further thousand."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -23,11 +23,14 @@ class Lookups:
 
     def by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> Rows:
         index = self.reader.layout.by_key(organization)
-        # NUL, which no key contains, ends the key of an entry.
+        # In an entry, NUL follows the key; no key contains it.
         return joined(self.reader.rows(index, f"({key}\x01", f"[{key}\0", limit, deadline))
 
     def by_prefix(self, organization: str, start: str, end: str | None, limit: int | None, deadline: float) -> Rows:
-        """With a limit: the entries of the family in trips of five thousand, then the records of the newest."""
+        """Return the rows of a range of keys.
+
+        With a limit, this reads all entries of the range, five thousand per round trip, then the newest records.
+        """
         index = self.reader.layout.by_key(organization)
         upper, lower = "+" if end is None else f"({end}", f"[{start}"
         if limit is not None:

@@ -1,7 +1,7 @@
-"""Records as they lie in Redis: one NUL-separated string to be listed, one hash for the rest.
+"""Records as Redis stores them: a NUL-separated string with the fields of a row, and a hash with the other fields.
 
-No text of a task contains NUL. Lua cuts and joins such a string without reading a number in it, and Python takes ten
-of them apart in the time that JSON needs for two.
+No text of a task contains NUL. Lua splits and joins such a string without converting a number, and Python parses ten of
+them in the time that it takes to parse two in JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from module_sdk.backends import RECORD_FIELDS, ROW_FIELDS, TaskBackendError, Tas
 from module_sdk_redis.schema import TIME_OFFSET, time_text, time_value
 
 Row = tuple[Any, ...]
-"""The fields of a `StoredRow`; making one with names takes a third longer, for each row of each lookup."""
+"""The fields of a `StoredRow`, without their names: a named tuple would take a third longer per row of a lookup."""
 
 SEPARATOR = "\0"
 TEXT_PAYLOADS = ("checkpoint", "result", "error", "confirmation", "function", "arguments")
@@ -23,7 +23,7 @@ NO_PAYLOADS = (None,) * (len(RECORD_FIELDS) - FIRST_PAYLOAD)
 
 
 def pack(record: TaskRecord) -> str:
-    """The ten fields of a row. An absent key is the empty text, which is no key."""
+    """Return the ten fields of a row as one string. The empty text stands for no key, since no key is empty."""
     return SEPARATOR.join(
         (
             record.id,
@@ -41,9 +41,9 @@ def pack(record: TaskRecord) -> str:
 
 
 def unpack_all(records: Iterable[bytes | None]) -> list[Row | None]:
-    """The rows of packed strings: `None` for what is not one, and nothing where there is no record."""
+    """Return the rows of packed strings: `None` for a string that cannot be parsed, and no row for a missing record."""
     rows: list[Row | None] = []
-    # One loop, since a call for each record would take a quarter as long again.
+    # One loop: a call per record would take a quarter longer.
     for packed in records:
         if packed is None:
             continue
@@ -71,13 +71,13 @@ def unpack_all(records: Iterable[bytes | None]) -> list[Row | None]:
 
 
 def unpack(packed: bytes) -> Row | None:
-    """The row of a packed string, or `None` if that is not one."""
+    """Return the row of a packed string, or `None` if it cannot be parsed."""
     return unpack_all((packed,))[0]
 
 
 def pack_payloads(record: TaskRecord) -> list[str]:
-    """Names and values in turn, without those that are absent."""
-    if record[FIRST_PAYLOAD:] == NO_PAYLOADS:  # as nearly every new task, and at a twentieth of the cost
+    """Return the names and values of all payloads and times that are present, alternating."""
+    if record[FIRST_PAYLOAD:] == NO_PAYLOADS:  # fast path for nearly every new task, at a twentieth of the cost
         return []
     texts = ((name, getattr(record, name)) for name in TEXT_PAYLOADS)
     times = ((name, getattr(record, name)) for name in TIME_PAYLOADS)
@@ -87,7 +87,10 @@ def pack_payloads(record: TaskRecord) -> list[str]:
 
 
 def unpack_record(task_id: str, packed: bytes, payloads: Sequence[bytes]) -> TaskRecord:
-    """The whole record of a packed string and the flat content of its hash. Raises `TaskBackendError`."""
+    """Return the record of a packed string and the alternating names and values of its hash.
+
+    Raises `TaskBackendError` if they cannot be parsed.
+    """
     row = unpack(packed)
     try:
         if row is None:
@@ -98,7 +101,7 @@ def unpack_record(task_id: str, packed: bytes, payloads: Sequence[bytes]) -> Tas
         fields["active_key"] = fields["task_key"] if fields["status"] in statuses.ACTIVE else None
         return TaskRecord(**fields)
     except ValueError as error:
-        raise TaskBackendError(f"the stored task {task_id} cannot be taken apart: {error}") from error
+        raise TaskBackendError(f"the stored task {task_id} cannot be parsed: {error}") from error
 
 
 def pairs(flat: Iterable[bytes]) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,7 @@
-"""Sends commands to the node that has the namespace's slot; a single server is a cluster that never redirects."""
+"""Routing of commands to the node that has the namespace's hash slot.
+
+A single server is treated as a cluster that never redirects.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +29,25 @@ PAUSE_SECONDS: Final = 0.02
 
 
 class Router:
-    """Follows one slot: all keys of a namespace are in it, so the last node that answered is nearly always right."""
+    """Sends commands to the node that answered last.
+
+    All keys of a namespace are in one hash slot, so that node is nearly always the right one.
+    """
 
     def __init__(self, pool: Pool, address: Address) -> None:
         self.pool = pool
         self.address = address
-        # Whom to ask when that node is gone.
+        # The nodes to try when that one fails.
         self.nodes = [address]
 
-    def call(self, command: tuple[Any, ...], deadline: float, *, again: bool = False, patient: bool = True) -> Any:
-        """The reply of one command. Raises redis-py's errors.
+    def call(
+        self, command: tuple[Any, ...], deadline: float, *, idempotent: bool = False, wait_for_slot: bool = True
+    ) -> Any:
+        """Return the reply of one command. Raises redis-py's errors.
 
-        `again` sends it a second time over another connection if the first was lost, which only a read may. While the
-        slot is moving, the caller who is `patient` waits; nothing was done before the error.
+        An `idempotent` command is sent once more, over another connection, if the connection is lost. With
+        `wait_for_slot`, the call retries until the deadline while the hash slot is moving: a command that fails for
+        that reason has changed nothing.
         """
         address, asking, redirections = self.address, False, 0
         while True:
@@ -52,19 +61,20 @@ class Router:
                 if not asking:
                     self.address = address
             except (ConnectionError, TimeoutError) as error:
-                self.leave(address)
-                if not again or isinstance(error, TimeoutError):
+                self.fail_over(address)
+                if not idempotent or isinstance(error, TimeoutError):
                     raise
-                again = False
+                idempotent = False  # one more attempt only
                 address, asking = self.address, False
             except ResponseError as error:
-                if not patient or not is_slot_moving(error) or time.monotonic() + PAUSE_SECONDS > deadline:
+                if not wait_for_slot or not is_slot_moving(error) or time.monotonic() + PAUSE_SECONDS > deadline:
                     raise
                 time.sleep(PAUSE_SECONDS)
                 address, asking, redirections = self.address, False, 0
 
-    def read(self, *command: Any, deadline: float, patient: bool = True) -> Any:
-        return self.call(command, deadline, again=True, patient=patient)
+    def read(self, *command: Any, deadline: float, wait_for_slot: bool = True) -> Any:
+        """Return the reply of a command that may be sent twice."""
+        return self.call(command, deadline, idempotent=True, wait_for_slot=wait_for_slot)
 
     def run(
         self,
@@ -73,24 +83,26 @@ class Router:
         arguments: tuple[Any, ...],
         deadline: float,
         *,
-        again: bool = False,
-        patient: bool = True,
+        idempotent: bool = False,
+        wait_for_slot: bool = True,
     ) -> Any:
-        """The reply of a script, which is sent whole where the server does not have it."""
+        """Return the reply of a script. Its text is sent only if the server does not have the script."""
         rest = (len(keys), *keys, *arguments)
         try:
-            return self.call(("EVALSHA", script.digest, *rest), deadline, again=again, patient=patient)
+            return self.call(
+                ("EVALSHA", script.digest, *rest), deadline, idempotent=idempotent, wait_for_slot=wait_for_slot
+            )
         except NoScriptError:
-            return self.call(("EVAL", script.text, *rest), deadline, again=again, patient=patient)
+            return self.call(("EVAL", script.text, *rest), deadline, idempotent=idempotent, wait_for_slot=wait_for_slot)
 
-    def leave(self, address: Address) -> None:
-        """Ask another node next time: any knows who has the slot."""
+    def fail_over(self, address: Address) -> None:
+        """Send the next command to another node; each node knows which one has the hash slot."""
         if self.address == address:
-            place = self.nodes.index(address) if address in self.nodes else -1
-            self.address = self.nodes[(place + 1) % len(self.nodes)]
+            index = self.nodes.index(address) if address in self.nodes else -1
+            self.address = self.nodes[(index + 1) % len(self.nodes)]
 
     def learn_nodes(self, deadline: float) -> None:
-        """Remember the nodes of the cluster."""
+        """Add the nodes of the cluster to those that `fail_over` can choose."""
         home = self.nodes[0]
         for _, _, *nodes in self.read("CLUSTER", "SLOTS", deadline=deadline):
             for host, port, *_ in nodes:
@@ -99,21 +111,23 @@ class Router:
                     self.nodes.append(node)
 
     def close(self) -> None:
-        """Release what a router holds besides the pool."""
+        """Release the router's own resources; the pool is closed separately."""
 
     def reset_after_fork(self) -> None:
-        """In a forked child."""
+        """Discard what a forked child must not share with its parent."""
 
 
 class SentinelRouter(Router):
-    """Sends commands to the primary that the sentinels name, and believes it only while they do."""
+    """Sends commands to the primary that the sentinels name. A reply counts only if they still name it afterwards."""
 
     def __init__(self, pool: Pool, settings: SentinelSettings) -> None:
         super().__init__(pool, settings.addresses[0])
         self.settings = settings
         self.reset_after_fork()
 
-    def call(self, command: tuple[Any, ...], deadline: float, *, again: bool = False, patient: bool = True) -> Any:
+    def call(
+        self, command: tuple[Any, ...], deadline: float, *, idempotent: bool = False, wait_for_slot: bool = True
+    ) -> Any:
         primary = self.sentinels.primary(deadline)
         if primary != self.address:
             self.address = primary
@@ -121,12 +135,12 @@ class SentinelRouter(Router):
         try:
             reply = self.pool.call(primary, command, deadline)
         except ConnectionError:
-            if not again:
+            if not idempotent:
                 raise
-            return self.call(command, deadline, patient=patient)
-        # It may have been stopped, and a replica promoted, while the call was under way.
+            return self.call(command, deadline, wait_for_slot=wait_for_slot)
+        # During the call, the server may have been stopped and a replica promoted.
         if self.sentinels.primary(deadline) != primary:
-            raise ReadOnlyError("the sentinels have named another primary meanwhile")
+            raise ReadOnlyError("the sentinels named another primary during the call")
         return reply
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
-"""The names of keys and the members of indexes.
+"""The names of Redis keys and the members of indexes.
 
-All keys of a namespace begin with `{<namespace>}:`, so that a cluster keeps them in one hash slot and every change can
-be one script. Texts of users come last in a name, or with their length in bytes before them, so that no two names
-meet. `lua/records.lua` builds the names that a script learns only from a record, and that of the string with the id of
-the active task that holds a key of an organization.
+All Redis keys of a namespace begin with `{<namespace>}:`, so that a cluster keeps them in one hash slot and one script
+can make every change. A text of a user is the last part of a name or follows its own length in bytes, so that no two
+names are equal. `lua/records.lua` builds the names that a script can only derive from a record, and the name of the
+string with the id of a key's holder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 SCHEMA_VERSION: Final = 1
 
-# Puts the years 1 to 9999 into 18 digits, so that text sorts as time does.
+# Added to a time, it makes 18 digits for all years from 1 to 9999, so that texts sort in order of time.
 TIME_OFFSET: Final = 10**17
 ID_LENGTH: Final = 36
 MOMENT_LENGTH: Final = 18 + ID_LENGTH
@@ -27,7 +27,7 @@ def time_value(text: str | bytes) -> int:
 
 
 class Layout:
-    """The keys of one namespace."""
+    """The names of the Redis keys of one namespace."""
 
     def __init__(self, namespace: str) -> None:
         self.prefix = f"{{{namespace}}}:"
@@ -35,21 +35,21 @@ class Layout:
         self.records = f"{self.prefix}t:"
 
     def record(self, task_id: str) -> str:
-        """A string: the ten listed fields."""
+        """Return the name of a string with the ten fields of a row."""
         return self.records + task_id
 
     def payloads(self, task_id: str) -> str:
-        """A hash: everything else that the task has."""
+        """Return the name of a hash with the other fields of a task."""
         return f"{self.prefix}p:{task_id}"
 
     def by_user(self, organization: str, user: str) -> str:
-        """A sorted set of moments: 18 digits of `created_at`, then the id."""
+        """Return the name of a sorted set of moments: 18 digits of `created_at`, then the id."""
         return f"{self.prefix}u:{len(organization.encode())}:{organization}:{user}"
 
     def by_key(self, organization: str) -> str:
-        """A sorted set of key, NUL and moment."""
+        """Return the name of a sorted set of key, NUL and moment."""
         return f"{self.prefix}k:{organization}"
 
     def pages(self, organization: str | None) -> str:
-        """A sorted set of moments of `updated_at`; `None` for every organization."""
+        """Return the name of a sorted set of moments of `updated_at`; `None` stands for all organizations."""
         return f"{self.prefix}all" if organization is None else f"{self.prefix}o:{organization}"

@@ -1,4 +1,4 @@
-"""The Lua scripts: each is one step that no other client can see half done."""
+"""The Lua scripts. Each is atomic: no other client sees it half done."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 
 class Script:
-    """The text of a script, and the digest by which a server that has it knows it."""
+    """The text of a script, and the digest that names it on a server that has it."""
 
     def __init__(self, *names: str) -> None:
         folder = resources.files("module_sdk_redis").joinpath("lua")
-        # Lua defines every function of a script anew for each run, so reads do without those of writes.
+        # Lua redefines every function of a script on each run, so scripts that read leave out the functions of writes.
         parts = ("prefix.lua", *(f"{name}.lua" for name in names))
         self.text = "\n".join(folder.joinpath(part).read_text(encoding="utf-8") for part in parts)
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
@@ -23,6 +23,6 @@ CREATE: Final = Script("records", "times", "birth", "create")
 GET: Final = Script("get")
 IMPORT: Final = Script("records", "import")
 PRUNE: Final = Script("records", "prune")
+SCAN_INDEX: Final = Script("scan_index")
 SCOPED: Final = Script("scoped")
 UPDATE: Final = Script("records", "times", "update")
-WALK: Final = Script("walk")

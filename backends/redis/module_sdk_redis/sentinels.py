@@ -1,9 +1,9 @@
-"""Which server is the primary, as the majority of the sentinels has it.
+"""Which server is the primary, according to the majority of the sentinels.
 
-An isolated primary goes on calling itself one, and the sentinels that are isolated with it agree. So the majority of
-all sentinels decides. Each is asked several times a second while the manager is in use, on a thread of its own, and a
-lookup reads what they said last without a lock. redis-py's `Sentinel` would not do: it believes the first sentinel that
-answers, knows no deadline, and asks only when it connects.
+An isolated primary still calls itself one, and the sentinels that are isolated with it agree. So the majority of all
+sentinels decides. While the manager is in use, a thread per sentinel asks it several times a second, and a lookup reads
+the latest verdict without a lock. redis-py's `Sentinel` is not sufficient: it trusts the first sentinel that answers,
+has no deadline, and asks only when it connects.
 """
 
 from __future__ import annotations
@@ -24,48 +24,51 @@ from module_sdk_redis.connection import ErrorReply, RedisConnection, connect, tr
 from module_sdk_redis.options import Address, SentinelSettings
 
 POLL_SECONDS: Final = 0.2
-# What the majority said counts for so long, from when it was asked.
+# How long a verdict is valid, counted from when the majority was asked.
 FRESH_SECONDS: Final = 0.8
 ASK_SECONDS: Final = 0.6
 CONNECT_SECONDS: Final = 2.0
-# A manager that is not used asks no sentinel.
+# No sentinel is asked once the manager has been unused for this long.
 IDLE_SECONDS: Final = 5.0
-LOOK_SECONDS: Final = 0.005
-# A sentinel that was elected by the others is about to promote a replica, or has done so and does not know it yet.
+# How often a call that waits for a verdict checks for one.
+CHECK_SECONDS: Final = 0.005
+# In these states, the elected sentinel is about to promote a replica, or has done so but does not know it yet.
 PROMOTING: Final = frozenset(("select_slave", "send_slaveof_noone", "wait_promotion"))
 RIGHTS: Final = "+sentinel|master +sentinel|get-master-addr-by-name +sentinel|sentinels +sentinel|myid"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Vote:
-    """What one sentinel says."""
+    """The answer of one sentinel."""
 
     sentinel: str
-    """Its id: one sentinel may be reached by two addresses."""
+    """The id of the sentinel, since two addresses may reach the same one."""
     primary: Address
     epoch: int
-    """Rises with each failover; who has the highest knows of the last one."""
+    """Rises with each failover; a sentinel with the highest epoch knows of the last one."""
     is_down: bool
     is_promoting: bool
     others: frozenset[Address]
     size: int
-    """How many sentinels there are, as far as this one knows."""
+    """How many sentinels there are, according to this one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
+    """The primary that a majority of the votes yields."""
+
     primary: Address | None
     reason: str
-    """Why there is none."""
+    """Why there is no primary."""
     asked_at: float
-    """When a majority had been asked, on the clock of `time.monotonic()`."""
+    """When the majority was asked, on the clock of `time.monotonic()`."""
 
 
 NO_VERDICT: Final = Verdict(None, "", -math.inf)
 
 
 class Sentinels:
-    """Knows the primary. Its threads end when the manager is closed, or is not used for a while."""
+    """Keeps track of the primary. Its threads end when the manager is closed, or unused for a while."""
 
     def __init__(self, settings: SentinelSettings) -> None:
         self.settings = settings
@@ -76,14 +79,15 @@ class Sentinels:
         self.used_at = -math.inf
 
     def primary(self, deadline: float) -> Address:
-        """The server that is the primary, as a majority said less than a second ago.
+        """Return the server that a majority named as the primary less than a second ago.
 
-        Raises `ConfigurationError`, or redis-py's errors where there is none, or where no majority answers in time.
+        Raises redis-py's errors if there is no primary, or if no majority answers in time, and `ConfigurationError` if
+        the reason is a setup fault.
         """
         began = self.used_at = time.monotonic()
         while True:
             members = list(self.members.values())
-            # In this order: a member settles the verdict before it says when it asked.
+            # In this order: a member updates the verdict before `asked_at`, so the verdict includes all these answers.
             all_asked = all(member.asked_at >= began for member in members)
             verdict = self.verdict
             if time.monotonic() - verdict.asked_at < FRESH_SECONDS:
@@ -91,16 +95,16 @@ class Sentinels:
                     raise redis.ConnectionError(verdict.reason)
                 return verdict.primary
             if self.ended.is_set:
-                raise redis.ConnectionError("the sentinels are not asked any more")
+                raise redis.ConnectionError("the sentinels are no longer asked: the manager was closed")
             late = time.monotonic() >= deadline
             if late or all_asked:
                 raise self.failure(members, late=late)
             for member in members:
                 member.start()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
     def failure(self, members: Sequence[Member], *, late: bool) -> Exception:
-        """Why there is no majority."""
+        """Return an error that says why there is no majority."""
         errors = [member.error for member in members if member.error is not None]
         for error in errors:
             if isinstance(error, AuthenticationError):
@@ -109,23 +113,23 @@ class Sentinels:
                 return ConfigurationError(f"the user of the sentinels lacks a right: {RIGHTS}")
             if isinstance(error, ResponseError) and "No such master" in str(error):
                 return ConfigurationError(f"the sentinels know no service {self.settings.service!r}")
-        why = f"; one said: {type(errors[0]).__name__}: {errors[0]}" if errors else ""
+        why = f"; one failed with {type(errors[0]).__name__}: {errors[0]}" if errors else ""
         text = f"no majority of the {len(members)} sentinels has answered{why}"
         return redis.TimeoutError(text) if late else redis.ConnectionError(text)
 
-    def hear(self, member: Member, answer: Vote | Exception, asked_at: float) -> None:
-        """On the thread of a member: what it says, or why it says nothing."""
+    def record(self, member: Member, answer: Vote | Exception, asked_at: float) -> None:
+        """Record the vote of a member, or the error in its stead; called on the thread of that member."""
         with self.lock:
             if isinstance(answer, Vote):
                 member.vote, member.voted_at, member.error = answer, asked_at, None
-                self.learn()
+                self.update_members()
             else:
                 member.error = answer
-            self.count(time.monotonic() - FRESH_SECONDS)
+            self.count_votes(time.monotonic() - FRESH_SECONDS)
             member.asked_at = asked_at
 
-    def learn(self) -> None:
-        """Ask the sentinels that a URL or another sentinel names, and no others."""
+    def update_members(self) -> None:
+        """Ask the sentinels that the URL or another sentinel names, and no others."""
         votes = [member.vote for member in self.members.values() if member.vote is not None]
         named = {*self.settings.addresses, *(address for vote in votes for address in vote.others)}
         if named != self.members.keys():
@@ -133,8 +137,8 @@ class Sentinels:
             for member in self.members.values():
                 member.start()
 
-    def count(self, since: float) -> None:
-        """Settle the verdict, if a majority has voted since that moment."""
+    def count_votes(self, since: float) -> None:
+        """Update the verdict if a majority has voted since that moment."""
         votes: dict[str, tuple[float, Vote]] = {}
         unknown = 0
         for address, member in self.members.items():
@@ -157,14 +161,14 @@ class Sentinels:
         self.ended.set()
 
     def close_in_child(self) -> None:
-        """In a forked child, where no thread of these is: give up the copies of its parent's sockets."""
+        """Close a forked child's copies of its parent's sockets. The threads of the parent do not run in the child."""
         self.ended.set()
         for member in self.members.values():
-            member.hang_up()
+            member.disconnect()
 
 
 def decision(votes: Sequence[Vote], majority: int) -> tuple[Address | None, str]:
-    """The primary, or why there is none."""
+    """Return the primary, or `None` and the reason why there is none."""
     if any(vote.is_promoting for vote in votes):
         return None, "the sentinels are promoting a replica"
     last = max(vote.epoch for vote in votes)
@@ -177,22 +181,22 @@ def decision(votes: Sequence[Vote], majority: int) -> tuple[Address | None, str]
 
 
 class Member:
-    """One sentinel."""
+    """One sentinel, and the thread that asks it."""
 
     def __init__(self, group: Sentinels, address: Address) -> None:
         self.group = group
         self.address = address
-        self.link: RedisConnection | None = None
+        self.connection: RedisConnection | None = None
         self.vote: Vote | None = None
         self.voted_at = -math.inf
         self.error: Exception | None = None
         self.asked_at = -math.inf
-        """When it was asked the question that it answered last, or failed to."""
-        # The slot is its thread's for as long as that runs, so that no second one begins.
+        """When the last question was sent that it has answered, or failed to answer."""
+        # The thread keeps the slot for as long as it runs, so that no second thread starts.
         self.running: SlotPool[None] = SlotPool(1)
 
     def start(self) -> None:
-        """Ask from now on, unless somebody does already."""
+        """Start the thread, unless it is running."""
         slot = self.running.take_free()
         if slot is None:
             return
@@ -200,7 +204,7 @@ class Member:
         try:
             thread.start()
         except RuntimeError:
-            if thread.ident is None:  # it has not begun: the system has no more threads
+            if thread.ident is None:  # it did not start: the system has no more threads
                 self.running.give(slot)
             raise
 
@@ -210,17 +214,17 @@ class Member:
             while self.is_wanted():
                 asked_at = time.monotonic()
                 try:
-                    if self.link is None:
-                        self.link = connect(group.settings.links, self.address, asked_at + CONNECT_SECONDS)
+                    if self.connection is None:
+                        self.connection = connect(group.settings.connection, self.address, asked_at + CONNECT_SECONDS)
                         asked_at = time.monotonic()
-                    answer: Vote | Exception = self.ask(self.link, asked_at + ASK_SECONDS)
-                except Exception as error:  # the caller who needs a majority raises it
-                    self.hang_up()
+                    answer: Vote | Exception = self.ask(self.connection, asked_at + ASK_SECONDS)
+                except Exception as error:  # `failure` reports it to a caller that needs a majority
+                    self.disconnect()
                     answer = error
-                group.hear(self, answer, asked_at)
+                group.record(self, answer, asked_at)
                 group.ended.wait(POLL_SECONDS)
         finally:
-            self.hang_up()
+            self.disconnect()
             self.running.give(slot)
 
     def is_wanted(self) -> bool:
@@ -228,9 +232,9 @@ class Member:
         is_used = time.monotonic() - group.used_at < IDLE_SECONDS
         return is_used and not group.ended.is_set and group.members.get(self.address) is self
 
-    def ask(self, link: RedisConnection, deadline: float) -> Vote:
+    def ask(self, connection: RedisConnection, deadline: float) -> Vote:
         service = self.group.settings.service
-        replies = link.exchange(
+        replies = connection.exchange(
             deadline,
             ("SENTINEL", "MYID"),
             ("SENTINEL", "MASTER", service),
@@ -243,11 +247,11 @@ class Member:
         own_id, master, primary, others = replies
         return vote_of(own_id.decode(), fields_of(master), primary, [fields_of(other) for other in others])
 
-    def hang_up(self) -> None:
-        link, self.link = self.link, None
-        if link is not None:
+    def disconnect(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
             with contextlib.suppress(Exception):
-                link.close()
+                connection.close()
 
 
 def vote_of(own_id: str, master: Mapping[str, str], primary: Any, others: Sequence[Mapping[str, str]]) -> Vote:
@@ -255,14 +259,14 @@ def vote_of(own_id: str, master: Mapping[str, str], primary: Any, others: Sequen
         raise ResponseError("No such master with that name")
     address = (primary[0].decode(), int(primary[1]))
     flags = set(master["flags"].split(","))
-    # Once the replica is promoted, the leader names it, while the fields are still those of the old primary.
-    is_old = address == (master["ip"], int(master["port"]))
+    # Once it has promoted a replica, the leader names that one, but these fields still describe the old primary.
+    is_described = address == (master["ip"], int(master["port"]))
     return Vote(
         sentinel=own_id,
         primary=address,
         epoch=int(master["config-epoch"]),
-        is_down=is_old and not flags.isdisjoint(("s_down", "o_down")),
-        is_promoting=is_old and master.get("failover-state") in PROMOTING,
+        is_down=is_described and not flags.isdisjoint(("s_down", "o_down")),
+        is_promoting=is_described and master.get("failover-state") in PROMOTING,
         others=frozenset((other["ip"], int(other["port"])) for other in others),
         size=int(master["num-other-sentinels"]) + 1,
     )

@@ -19,11 +19,11 @@ Opener = Callable[..., RedisTaskManager]
 
 @pytest.fixture
 def opener(request: pytest.FixtureRequest, namespace: str, opened: Callable[..., TaskManager]) -> Opener:
-    """Opens managers, all on the namespace of the test, on the shared server unless a URL is given."""
+    """Open managers in the namespace of the test, on the shared server unless a URL is given."""
 
     def open_redis(url: str | None = None, **options: Any) -> RedisTaskManager:
-        place = url or request.getfixturevalue("valkey_url")
-        manager = opened(place, **{"namespace": namespace, **options})
+        store_url = url or request.getfixturevalue("valkey_url")
+        manager = opened(store_url, **{"namespace": namespace, **options})
         assert isinstance(manager, RedisTaskManager)
         return manager
 
@@ -37,14 +37,14 @@ def manager(opener: Opener) -> RedisTaskManager:
 
 @pytest.fixture
 def client(valkey_url: str) -> Iterator[redis.Redis]:
-    """Past the manager."""
+    """A client that bypasses the manager."""
     with redis.Redis.from_url(valkey_url, decode_responses=True) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def three_nodes() -> Iterator[Cluster]:
-    """A cluster of three primaries, and a replica for each of them."""
+    """A cluster of three primaries, each with a replica."""
     require(Valkey)
     with cluster(3) as made:
         yield made

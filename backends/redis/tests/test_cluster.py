@@ -1,4 +1,4 @@
-"""A cluster of three: redirections, a slot on its way between two nodes, a node that dies."""
+"""A cluster of three primaries: redirections, a hash slot that moves between two nodes, a node that is killed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TaskMaker = Callable[..., Task]
 
 
 def namespace_on(node: Node, three_nodes: Cluster, namespace: str) -> str:
-    """A namespace of the test whose slot that node has."""
+    """Return a namespace of the test whose hash slot is on that node."""
     names = (f"{namespace}x{number}" for number in itertools.count())
     return next(name for name in names if three_nodes.owner(three_nodes.slot(name)) is node)
 
 
 def lookups(manager: RedisTaskManager) -> list[list[str]]:
-    """The labels that each lookup finds."""
+    """Return the labels that each lookup finds."""
     answers = (
         manager.list_user_tasks(1, 7),
         manager.list_user_tasks(1, 7, limit=1),
@@ -46,15 +46,15 @@ def tasks(new_task: TaskMaker) -> list[Task]:
 def test_each_namespace_is_found_whichever_node_is_asked_first(
     three_nodes: Cluster, opener: Opener, tasks: list[Task], namespace: str
 ) -> None:
-    # given one node's URL, and namespaces that lie on each of the three
+    # given the URL of one node, and a namespace on each of the three nodes
     for node in three_nodes.primaries:
         manager = opener(three_nodes.url, namespace=namespace_on(node, three_nodes, namespace))
-        # when tasks are recorded, changed, imported and removed
+        # when tasks are created, imported and updated
         for task in tasks:
             assert manager.create(task)[1]
         assert manager.import_tasks(tasks) == 0
         assert manager.update(tasks[0].id, status="failed", error="no")
-        # then everything is found
+        # then the tasks are found, counted and pruned
         assert lookups(manager)[3] == [str(number) for number in reversed(range(30))]
         found = manager.get(tasks[0].id)
         assert found is not None
@@ -67,7 +67,7 @@ def test_each_namespace_is_found_whichever_node_is_asked_first(
 
 @pytest.fixture
 def moving(three_nodes: Cluster, namespace: str) -> Iterator[tuple[int, Node, Node]]:
-    """The slot of the test's namespace, the node that has it, and one that it shall move to."""
+    """The hash slot of the test's namespace, the node that has it, and the node that it moves to."""
     slot = three_nodes.slot(namespace)
     source = three_nodes.owner(slot)
     target = next(node for node in three_nodes.primaries if node is not source)
@@ -75,37 +75,37 @@ def moving(three_nodes: Cluster, namespace: str) -> Iterator[tuple[int, Node, No
     three_nodes.close_slot(slot, target)
 
 
-def test_a_lookup_is_whole_at_every_moment_of_a_slots_move(
+def test_lookups_are_complete_while_a_hash_slot_moves(
     three_nodes: Cluster, opener: Opener, tasks: list[Task], moving: tuple[int, Node, Node]
 ) -> None:
-    # given tasks in a slot of which key after key moves to another node
+    # given tasks in a hash slot whose Redis keys move to another node a few at a time
     manager = opener(three_nodes.url)
     for task in tasks:
         manager.create(task)
     expected = lookups(manager)
     slot, source, target = moving
     three_nodes.open_slot(slot, source, target)
-    # when the lookups run between the steps
+    # when lookups run between the steps
     steps = 0
     while three_nodes.move_keys(slot, source, target, 4):
         steps += 1
-        # then each has its full answer
+        # then each lookup returns its full answer
         assert lookups(manager) == expected, f"after {steps} steps"
     assert steps > 10
     three_nodes.close_slot(slot, target)
     assert lookups(manager) == expected
 
 
-def test_writes_during_a_slots_move_wait_and_leave_nothing_half_done(
+def test_writes_wait_while_a_hash_slot_moves_and_are_never_half_done(
     three_nodes: Cluster, opener: Opener, tasks: list[Task], moving: tuple[int, Node, Node], new_task: TaskMaker
 ) -> None:
-    # given writers that go on while the slot moves
+    # given writers that continue while the hash slot moves
     manager = opener(three_nodes.url, timeout_seconds=20)
     for task in tasks:
         manager.create(task)
     done = threading.Event()
     created: list[Task] = []
-    held: list[str] = []
+    holders: list[str] = []
     progress: list[int] = []
 
     def submit() -> None:
@@ -113,7 +113,7 @@ def test_writes_during_a_slots_move_wait_and_leave_nothing_half_done(
             task = new_task(user_id=5, task_key=f"new.{len(created)}", arguments=[1])
             manager.create(task)
             created.append(task)
-            held.append(manager.create(new_task(user_id=6, task_key="job.1"))[0].id)
+            holders.append(manager.create(new_task(user_id=6, task_key="job.1"))[0].id)
 
     def change() -> None:
         while not done.is_set():
@@ -125,7 +125,7 @@ def test_writes_during_a_slots_move_wait_and_leave_nothing_half_done(
         work = [threads.submit(submit), threads.submit(change)]
         try:
             wait_until(lambda: len(created) > 10 and len(progress) > 10)
-            # when it moves
+            # when the hash slot moves
             three_nodes.open_slot(slot, source, target)
             while three_nodes.move_keys(slot, source, target, 5):
                 time.sleep(0.01)
@@ -136,10 +136,10 @@ def test_writes_during_a_slots_move_wait_and_leave_nothing_half_done(
             done.set()
     for finished in work:
         finished.result()
-    # then what was acknowledged is there, once, in every index, and no held key was given out a second time
+    # then every acknowledged task is in every index once, and no key had two holders
     assert {row["id"] for row in manager.list_user_tasks(5, 7)} == {task.id for task in created}
     assert {row["id"] for row in manager.get_tasks_by_key_prefix("new.", 7)} == {task.id for task in created}
-    assert set(held) == {tasks[1].id}
+    assert set(holders) == {tasks[1].id}
     assert manager.list_user_tasks(6, 7) == []
     changed = manager.get(tasks[0].id)
     assert changed is not None
@@ -148,10 +148,10 @@ def test_writes_during_a_slots_move_wait_and_leave_nothing_half_done(
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_replica_takes_over_from_a_dead_node(
+def test_a_manager_works_again_once_a_replica_replaces_a_dead_node(
     three_nodes: Cluster, opener: Opener, tasks: list[Task], namespace: str, number: int
 ) -> None:
-    # given a node with the namespace on it: the one whom the URL names, and another
+    # given the node that has the namespace: the one in the URL, or another
     victim = three_nodes.primaries[number]
     manager = opener(three_nodes.url, namespace=namespace_on(victim, three_nodes, namespace), timeout_seconds=2)
     for task in tasks:
@@ -160,11 +160,11 @@ def test_a_replica_takes_over_from_a_dead_node(
     assert victim.ask("WAIT", 1, 5_000) == 1
     try:
         victim.kill()
-        # when it is asked meanwhile
+        # when that node is dead, then lookups raise
         with pytest.raises(TaskBackendUnavailableError):
             manager.list_user_tasks(1, 7)
 
-        # then the same manager has the answer once a replica has taken over
+        # and the same manager works again once a replica has taken over
         def is_back() -> bool:
             try:
                 return lookups(manager) == expected

@@ -1,4 +1,4 @@
-"""What a lookup asks of the server, counted by the server itself."""
+"""The commands that lookups run on the server, as the server counts them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL: Final[dict[str, Lookup]] = {
 
 @pytest.fixture
 def filled(manager: RedisTaskManager, new_task: TaskMaker) -> RedisTaskManager:
-    """Many tasks of one user and one family, and more of others."""
+    """A manager whose store has many tasks of one user and one family, and more of others."""
     manager.import_tasks(new_task(user_id="many", task_key=f"family.{number}") for number in range(FAMILY))
     manager.import_tasks(new_task(user_id="rest", task_key=f"other.{number}") for number in range(OTHERS))
     manager.create(new_task(user_id="one"))
@@ -41,9 +41,9 @@ def filled(manager: RedisTaskManager, new_task: TaskMaker) -> RedisTaskManager:
 
 
 def counted(client: redis.Redis, work: Callable[[], object]) -> dict[str, int]:
-    """How often the server ran each command meanwhile, those of scripts included.
+    """Return how often the server ran each command during `work`, including those in scripts.
 
-    Without ROLE, which goes along with a call twice a second.
+    ROLE is left out, because it accompanies a call twice a second.
     """
     client.config_resetstat()
     work()
@@ -54,15 +54,15 @@ def counted(client: redis.Redis, work: Callable[[], object]) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_lookup_takes_one_or_two_round_trips(filled: RedisTaskManager, client: redis.Redis, name: str) -> None:
-    # when a lookup runs among thousands of tasks
+    # when a lookup runs on a store with thousands of tasks
     calls = counted(client, lambda: SMALL[name](filled))
-    # then it is one script that reads an index and the records, or one command for each of the two
+    # then it runs one script that reads the index and the records, or one command for each
     assert set(calls) <= {"evalsha", "zrange", "mget"}
     assert (calls.get("evalsha", 0), calls["zrange"]) in ((1, 1), (0, 1))
     assert calls.get("mget", 0) <= 1
 
 
-def test_a_large_answer_takes_a_trip_for_each_thousand_rows(filled: RedisTaskManager, client: redis.Redis) -> None:
+def test_a_large_answer_takes_one_round_trip_per_thousand_rows(filled: RedisTaskManager, client: redis.Redis) -> None:
     calls = counted(client, lambda: filled.list_user_tasks("rest", 7))
     assert calls["evalsha"] == OTHERS // CHUNK + 1
     calls = counted(client, lambda: filled.get_tasks_by_key_prefix("", 7, limit=1))
@@ -87,21 +87,21 @@ def test_no_read_or_write_scans(filled: RedisTaskManager, client: redis.Redis, n
     assert "hgetall" in calls
 
 
-def test_a_lookup_touches_no_payload(filled: RedisTaskManager, client: redis.Redis, new_task: TaskMaker) -> None:
-    # given a task whose payload cannot be read by a command for strings or sorted sets
+def test_a_lookup_reads_no_payload(filled: RedisTaskManager, client: redis.Redis, new_task: TaskMaker) -> None:
+    # given a task with a large payload
     task = new_task(user_id="heavy", task_key="heavy", arguments="x" * 100_000)
     filled.create(task)
     before = client.info("stats")["total_net_output_bytes"]
     # when it is looked up
     assert len(filled.list_user_tasks("heavy", 7)) == 1
     after = client.info("stats")["total_net_output_bytes"]
-    # then nothing of the size of its payload was sent
+    # then the server did not send the payload
     assert after - before < 20_000
 
 
 @pytest.mark.parametrize("limit", [1, 10])
 @pytest.mark.parametrize(("prefix", "entries"), [("rare.", 10), ("other.", OTHERS)])
-def test_a_limited_prefix_examines_its_family_alone(
+def test_a_limited_prefix_lookup_examines_only_its_family(
     filled: RedisTaskManager, new_task: TaskMaker, prefix: str, entries: int, limit: int
 ) -> None:
     filled.import_tasks(new_task(task_key=f"rare.{number}") for number in range(10))

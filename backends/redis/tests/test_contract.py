@@ -1,4 +1,4 @@
-"""The Redis backend meets the contract, on Valkey, and on an older Redis over TLS for a user of few rights."""
+"""The Redis backend meets the contract, on Valkey, and on an older Redis over TLS with a user of few rights."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.support.restarts import RestartsServer
 
 
 class RedisContract(RestartsServer, TaskManagerContract):
-    """The side doors, which are the same for both."""
+    """The direct access to the store that the suite needs, the same for both servers."""
 
     __test__ = False
 
     server: redis.Redis
-    """Past the manager."""
+    """A client that bypasses the manager."""
 
     def dump(self, store: Store) -> Iterable[object]:
         for key in self.server.scan_iter(f"{{{store.namespace}}}:*"):

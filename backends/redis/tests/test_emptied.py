@@ -1,4 +1,4 @@
-"""A store that is emptied while a process uses it: no call answers or creates anything until `setup` has run."""
+"""A store that is emptied while a process uses it: every call fails, and writes nothing, until `setup` has run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Opener = Callable[..., RedisTaskManager]
 TaskMaker = Callable[..., Task]
 Call = Callable[[RedisTaskManager, Task], Any]
 
-# Each is the first call after the store was emptied.
+# Each is in turn the first call after the store was emptied.
 CALLS: Final[dict[str, Call]] = {
     "user": lambda manager, task: manager.list_user_tasks(1, 7),
     "user, limited": lambda manager, task: manager.list_user_tasks(1, 7, limit=1),
@@ -57,7 +57,7 @@ CALLS: Final[dict[str, Call]] = {
 
 @pytest.fixture(scope="module")
 def emptied() -> Any:
-    """A server for nobody else, since FLUSHALL takes everything."""
+    """A server for these tests alone, because FLUSHALL removes everything."""
     with running(Valkey) as server:
         yield server
 
@@ -70,14 +70,14 @@ def flush_database(client: redis.Redis, manager: RedisTaskManager) -> None:
     client.flushdb()
 
 
-def take_the_marker(client: redis.Redis, manager: RedisTaskManager) -> None:
-    """As half of a backup leaves it: everything else is there."""
+def delete_marker(client: redis.Redis, manager: RedisTaskManager) -> None:
+    """Delete only the schema marker, as if half of a backup had been restored."""
     client.delete(manager.layout.schema)
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("empty", [flush, flush_database, take_the_marker])
-def test_the_call_that_finds_out_and_all_later_ones_say_so(
+@pytest.mark.parametrize("empty", [flush, flush_database, delete_marker])
+def test_every_call_on_an_emptied_store_fails_until_setup(
     emptied: Valkey,
     opener: Opener,
     new_task: TaskMaker,
@@ -95,44 +95,44 @@ def test_the_call_that_finds_out_and_all_later_ones_say_so(
         empty(client, manager)
         left = client.dbsize()
         assert left < before
-        # then the next call says so, and so do all that follow, whatever they are
+        # then the next call fails with that reason, and so does every other call after it
         with pytest.raises(SchemaMissingError, match="the schema is gone"):
             CALLS[name](manager, task)
         for other in CALLS.values():
             with pytest.raises(SchemaMissingError, match="the schema is gone"):
                 other(manager, task)
-        # and nothing was written
+        # and none of them writes anything
         assert client.dbsize() == left
-        # until a setup of any process has run
+        # and calls work again once any process has run `setup`
         opener(emptied.url).setup()
         assert manager.list_user_tasks("nobody", 7) == []
         assert manager.create(new_task(task_key="new"))[1]
         client.flushall()
 
 
-def test_lookups_are_soft_about_it(emptied: Valkey, namespace: str, new_task: TaskMaker) -> None:
+def test_lookups_of_an_emptied_store_return_the_error(emptied: Valkey, namespace: str, new_task: TaskMaker) -> None:
     # given a configured store
     module_sdk.configure(url=emptied.url, namespace=namespace)
     module_sdk.facade.runtime.get_runtime().manager().create(new_task(task_key="job"))
     assert len(module_sdk.tasks.get_tasks_by_key("job", 7)) == 1
     with redis.Redis.from_url(emptied.url) as client:
         client.flushall()
-    # when it is emptied, then an empty list is no real answer
+    # when it is emptied, then a lookup returns an empty list with the error
     for _ in range(3):
         rows = module_sdk.tasks.get_tasks_by_key("job", 7)
         assert rows == []
         assert isinstance(rows.error, ConfigurationError)
         assert "the schema is gone" in str(rows.error)
-    # and an operator brings it back without a restart
+    # and lookups work again after `setup`, without a restart
     module_sdk.facade.runtime.get_runtime().manager().setup()
     assert module_sdk.tasks.get_tasks_by_key("job", 7).error is None
     module_sdk.reset()
 
 
-def test_a_store_emptied_between_two_trips_is_no_shorter_answer(
+def test_a_store_emptied_between_two_round_trips_is_an_error(
     emptied: Valkey, opener: Opener, new_task: TaskMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given answers that take several trips
+    # given answers that take several round trips
     manager = opener(emptied.url)
     many = [new_task(task_key=f"job.{number}") for number in range(CHUNK + 10)]
     lookups: list[Callable[[], Any]] = [
@@ -146,29 +146,27 @@ def test_a_store_emptied_between_two_trips_is_no_shorter_answer(
         for lookup in lookups:
             manager.setup()
             manager.import_tasks(many)
-            trips = 0
+            round_trips = 0
 
             def call(*args: Any, **kwargs: Any) -> Any:
-                nonlocal trips
+                nonlocal round_trips
                 reply = good(*args, **kwargs)
-                trips += 1
-                if trips == 1:
+                round_trips += 1
+                if round_trips == 1:
                     client.flushall()
                 return reply
 
-            # when it is emptied after the first
+            # when the store is emptied after the first one
             with monkeypatch.context() as patch:
                 patch.setattr(manager.pool, "call", call)
-                # then the answer is no list at all
+                # then the lookup fails instead of returning a shorter answer
                 with pytest.raises(SchemaMissingError):
                     lookup()
         client.flushall()
 
 
-def test_threads_that_create_into_an_emptied_store_leave_nothing(
-    emptied: Valkey, opener: Opener, new_task: TaskMaker
-) -> None:
-    # given threads that create tasks all the time
+def test_threads_create_no_task_in_an_emptied_store(emptied: Valkey, opener: Opener, new_task: TaskMaker) -> None:
+    # given threads that create tasks without a pause
     manager = opener(emptied.url)
     manager.setup()
     done = threading.Event()
@@ -180,7 +178,7 @@ def test_threads_that_create_into_an_emptied_store_leave_nothing(
                 manager.create(new_task(task_key=None))
             except SchemaMissingError:
                 pass
-            except Exception as error:  # shown below
+            except Exception as error:  # asserted below
                 unexpected.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -201,10 +199,10 @@ def test_threads_that_create_into_an_emptied_store_leave_nothing(
     assert (sizes, unexpected) == ({0}, [])
 
 
-def test_a_slot_on_its_way_is_no_emptied_store(
+def test_a_moving_hash_slot_does_not_look_like_an_emptied_store(
     three_nodes: Cluster, opener: Opener, new_task: TaskMaker, namespace: str
 ) -> None:
-    # given a slot of which the marker alone has moved, or all but the marker
+    # given a hash slot whose Redis keys move one by one, the marker being one of them
     manager = opener(three_nodes.url, timeout_seconds=1)
     manager.create(new_task(task_key="job"))
     slot = three_nodes.slot(namespace)
@@ -213,7 +211,7 @@ def test_a_slot_on_its_way_is_no_emptied_store(
     three_nodes.open_slot(slot, source, target)
     try:
         while three_nodes.move_keys(slot, source, target, 1):
-            # then every answer is right, or is late, and none says that the schema is gone
+            # then every answer is right, and no call fails because of a missing schema
             assert len(manager.list_user_tasks(1, 7)) == 1
             assert manager.list_user_tasks("nobody", 7) == []
             assert manager.get_tasks_by_key_prefix("x", 7, limit=1) == []

@@ -1,4 +1,4 @@
-"""URLs of servers and of sentinels: what they mean, what is refused, and what of them is shown."""
+"""URLs of servers and of sentinels: what they mean, which are refused, and which parts are shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import module_sdk
 from module_sdk.backends import ConfigurationError, ManagerOptions, StoreURL
 
 SECRETS: Final = ("zQ7@r/X9:%", "kW3&m?V5#+ ")
-"""Of the servers and of the sentinels; no part of either stands anywhere else."""
+"""The passwords of the servers and of the sentinels; no part of either occurs anywhere else."""
 PARTS: Final = ("zQ7", "X9", "kW3", "V5")
 SENTINELS: Final = "redis+sentinel://h1:1,h2,[::1]:3/my%20tasks/4"
 
@@ -26,9 +26,9 @@ def test_a_url_names_sentinels_a_service_and_a_database() -> None:
     assert settings.sentinels is not None
     assert settings.sentinels.addresses == (("h1", 1), ("h2", 26379), ("::1", 3))
     assert settings.sentinels.service == "my tasks"
-    assert settings.links.connection["db"] == 4
-    assert settings.sentinels.links.connection["db"] == 0
-    assert parsed("valkey+sentinel://h/tasks").links.connection["db"] == 0
+    assert settings.connection.arguments["db"] == 4
+    assert settings.sentinels.connection.arguments["db"] == 0
+    assert parsed("valkey+sentinel://h/tasks").connection.arguments["db"] == 0
     assert parsed("redis://h:1/4").sentinels is None
 
 
@@ -42,15 +42,15 @@ def test_a_url_names_sentinels_a_service_and_a_database() -> None:
         ("redis+sentinel", "sentinel_tls=yes&", False, True),
     ],
 )
-def test_tls_is_for_both_unless_the_url_says_otherwise(
+def test_tls_applies_to_servers_and_sentinels_unless_the_url_says_otherwise(
     scheme: str, query: str, of_servers: bool, of_sentinels: bool
 ) -> None:
     rest = "ssl_ca_certs=/a" if of_servers or of_sentinels else ""
     settings = parsed(f"{scheme}://h/tasks?{query}{rest}")
     assert settings.sentinels is not None
-    links = (settings.links, settings.sentinels.links)
-    assert [link.uses_tls for link in links] == [of_servers, of_sentinels]
-    assert ["ssl_ca_certs" in link.connection for link in links] == [of_servers, of_sentinels]
+    both = (settings.connection, settings.sentinels.connection)
+    assert [each.uses_tls for each in both] == [of_servers, of_sentinels]
+    assert ["ssl_ca_certs" in each.arguments for each in both] == [of_servers, of_sentinels]
 
 
 def secret_url() -> str:
@@ -58,18 +58,18 @@ def secret_url() -> str:
     return f"rediss+sentinel://me:{first}@h1,h2/tasks?sentinel_username=you&sentinel_password={second}&ssl_password={first}"
 
 
-def test_each_side_gets_its_own_user_and_password() -> None:
+def test_servers_and_sentinels_get_their_own_user_and_password() -> None:
     settings = parsed(secret_url())
     assert settings.sentinels is not None
     names = ("username", "password")
-    assert [settings.links.connection[name] for name in names] == ["me", SECRETS[0]]
-    assert [settings.sentinels.links.connection[name] for name in names] == ["you", SECRETS[1]]
+    assert [settings.connection.arguments[name] for name in names] == ["me", SECRETS[0]]
+    assert [settings.sentinels.connection.arguments[name] for name in names] == ["you", SECRETS[1]]
     by_options = parsed("redis+sentinel://h/tasks", sentinel_password=SECRETS[1]).sentinels
     assert by_options is not None
-    assert by_options.links.connection["password"] == SECRETS[1]
+    assert by_options.connection.arguments["password"] == SECRETS[1]
 
 
-def test_no_secret_of_any_part_is_shown() -> None:
+def test_no_part_of_a_secret_is_shown() -> None:
     url = StoreURL.parse(secret_url())
     manager = module_sdk.open_manager(secret_url())
     escaped = [quote(secret, safe="") for secret in SECRETS]
@@ -108,7 +108,7 @@ def test_no_secret_of_any_part_is_shown() -> None:
         "redis://h/0?retry=1",
     ],
 )
-def test_what_is_wrong_with_a_url_is_said_when_it_is_configured(url: str) -> None:
+def test_a_wrong_url_is_refused_by_configure_without_showing_a_secret(url: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         module_sdk.configure(url=url)
     assert not [part for part in PARTS if part in str(raised.value)]

@@ -1,4 +1,4 @@
-"""A primary that is demoted: within a second no lookup is answered with what the replica has."""
+"""A primary that is demoted: after a second, no lookup returns the data of the replica."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Opener = Callable[..., RedisTaskManager]
 TaskMaker = Callable[..., Task]
 
 SECOND: Final = 1.0
-# What a busy machine may take to send a command and have it answered.
+# The time that a busy machine may need for one round trip.
 GRACE: Final = 0.5
 
 READS: Final[dict[str, Callable[[RedisTaskManager, Task], Any]]] = {
@@ -40,23 +40,23 @@ READS: Final[dict[str, Callable[[RedisTaskManager, Task], Any]]] = {
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Valkey, Valkey]]:
-    """Two servers, of which either may be the primary."""
+    """Two servers, either of which may be the primary."""
     options = ("--appendfsync", "always", "--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0")
     with running(Valkey, *options) as first, running(Valkey, *options) as second:
         yield first, second
 
 
 @contextlib.contextmanager
-def asked(server: Valkey) -> Iterator[redis.Redis]:
+def client_of(server: Valkey) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(server.base_url, decode_responses=True) as client:
         yield client
 
 
 @pytest.fixture
 def demote(pair: tuple[Valkey, Valkey]) -> Iterator[Callable[[], None]]:
-    """Make the first server a replica of the second, until the end of the test."""
+    """Make the first server a replica of the second until the end of the test."""
     first, second = pair
-    with asked(first) as client:
+    with client_of(first) as client:
 
         def follow() -> None:
             client.replicaof("127.0.0.1", str(second.port))
@@ -67,27 +67,27 @@ def demote(pair: tuple[Valkey, Valkey]) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.parametrize("name", READS)
-def test_a_read_of_a_demoted_primary_is_an_error(
+def test_a_read_from_a_demoted_primary_is_an_error(
     pair: tuple[Valkey, Valkey], demote: Callable[[], None], opener: Opener, new_task: TaskMaker, name: str
 ) -> None:
-    # given a manager in use, whose connection was looked at just now
+    # given a manager that has just used its connection
     manager = opener(pair[0].url)
     task = new_task(task_key="job")
     manager.create(task)
     READS[name](manager, task)
-    # when its server is demoted, and answers reads as before
+    # when its server is demoted, but answers reads as before
     demote()
     time.sleep(SECOND)
-    with asked(pair[0]) as client:
+    with client_of(pair[0]) as client:
         assert client.role()[0] == "slave"
-    # then a second later each call is an error
+    # then each call that starts a second later is an error
     with pytest.raises(TaskBackendUnavailableError, match="is a replica"):
         READS[name](manager, task)
     with pytest.raises(TaskBackendUnavailableError, match="is a replica"):
         READS[name](manager, task)
 
 
-def test_lookups_that_never_pause_stop_within_a_second(
+def test_continuous_lookups_fail_within_a_second_of_a_demotion(
     pair: tuple[Valkey, Valkey], demote: Callable[[], None], namespace: str, new_task: TaskMaker
 ) -> None:
     # given lookups that follow each other without a pause
@@ -96,14 +96,14 @@ def test_lookups_that_never_pause_stop_within_a_second(
     assert module_sdk.tasks.get_tasks_by_key("job", 7).error is None
     demote()
     demoted = time.monotonic()
-    # when the primary is demoted, then the last answer without an error comes within a second
+    # when the primary is demoted, then the last lookup without an error ends within a second
     last = demoted
     while time.monotonic() < demoted + 3:
         if module_sdk.tasks.get_tasks_by_key("job", 7).error is None:
             last = time.monotonic()
     assert last - demoted < SECOND + GRACE
-    # and they work again once it is promoted, and has its schema, which the other did not have
-    with asked(pair[0]) as client:
+    # and lookups work again once it is promoted and `setup` has made the schema, which the other server did not have
+    with client_of(pair[0]) as client:
         client.replicaof("NO", "ONE")
     module_sdk.facade.runtime.get_runtime().manager().setup()
     until = time.monotonic() + 10
@@ -113,10 +113,10 @@ def test_lookups_that_never_pause_stop_within_a_second(
     module_sdk.reset()
 
 
-def test_a_question_that_the_network_held_back_is_not_answered_by_a_replica(
+def test_a_reply_to_a_command_that_the_network_delayed_does_not_count_after_a_demotion(
     pair: tuple[Valkey, Valkey], demote: Callable[[], None], opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given a lookup under way, over a connection whose role was known when it was sent
+    # given a lookup in progress, whose command was sent while the role of the server was known
     parts = urlsplit(pair[0].url)
     with FaultProxy("127.0.0.1", parts.port or 0) as proxy:
         url = parts._replace(netloc=parts.netloc.replace(str(parts.port), str(proxy.port))).geturl()
@@ -124,11 +124,11 @@ def test_a_question_that_the_network_held_back_is_not_answered_by_a_replica(
         manager.create(new_task(task_key="job"))
         proxy.set(Kind.BLACK_HOLE)
         with ThreadPoolExecutor(1) as threads:
-            under_way = threads.submit(manager.get_tasks_by_key, "job", 7)
-            # when its server is demoted before the network delivers it
+            lookup = threads.submit(manager.get_tasks_by_key, "job", 7)
+            # when the server is demoted before the network delivers the command
             time.sleep(2 * SECOND)
             demote()
             proxy.set(Kind.NONE)
-            # then its answer does not count
+            # then the reply is refused
             with pytest.raises(TaskBackendUnavailableError, match="is a replica"):
-                under_way.result(timeout=30)
+                lookup.result(timeout=30)

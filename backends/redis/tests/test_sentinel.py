@@ -1,4 +1,4 @@
-"""Real sentinels and real failovers: no old row later than a second, and no restart."""
+"""Real sentinels and real failovers: no lookup returns old rows after a second, and no process needs a restart."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def made() -> Iterator[Family]:
 
 @pytest.fixture
 def watched(made: Family) -> Iterator[Family]:
-    """Whole at the beginning, whatever the test before it did."""
+    """Servers and sentinels that all run at the start of a test, even if the last test stopped some."""
     made.settle()
     yield made
     for server in made.servers:
@@ -65,10 +65,10 @@ def hand_over(family: Family, primary: Watched) -> None:
     family.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
 
 
-class Looking:
-    """A thread that looks up tasks all the time, and remembers each answer without an error.
+class ContinuousLookups:
+    """A thread that looks up tasks without a pause, and records each answer without an error.
 
-    That is when it began, when it ended, and the keys in it.
+    An answer consists of its start, its end, and the keys in it.
     """
 
     def __init__(self, manager: RedisTaskManager) -> None:
@@ -86,12 +86,12 @@ class Looking:
                 rows = self.manager.get_tasks_by_key_prefix("job", 7, timeout_seconds=2)
             except TaskBackendUnavailableError:
                 time.sleep(0.01)
-            except Exception as error:  # shown by the test
+            except Exception as error:  # asserted by the test
                 self.unexpected.append(error)
             else:
                 self.answers.append((began, time.monotonic(), {str(row["task_key"]) for row in rows}))
 
-    def __enter__(self) -> Looking:
+    def __enter__(self) -> ContinuousLookups:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,53 +100,53 @@ class Looking:
 
 
 @pytest.mark.parametrize("event", [kill, stop, isolate, hand_over])
-def test_no_old_row_comes_later_than_a_second_after_a_failover(
+def test_no_lookup_returns_old_rows_a_second_after_a_failover(
     watched: Family, opener: Opener, new_task: TaskMaker, namespace: str, event: Event
 ) -> None:
-    # given lookups through the sentinels all the time
+    # given continuous lookups through the sentinels
     manager = opener(watched.url)
     manager.create(new_task(task_key="job.before"))
     old = watched.primary()
     new = watched.other(old)
     wait_until(lambda: new.ask("ZCARD", manager.layout.pages(None)) == 1)
-    with Looking(manager) as looking:
-        wait_until(lambda: len(looking.answers) > 10)
-        # when a replica takes over, and somebody records a task there at once
+    with ContinuousLookups(manager) as lookups:
+        wait_until(lambda: len(lookups.answers) > 10)
+        # when a replica takes over, and another manager creates a task there at once
         event(watched, old)
         wait_until(lambda: watched.role(new) == "master")
         opener(new.url).create(new_task(task_key="job.after"))
-        recorded = time.monotonic()
-        # and the old primary comes back while it still thinks that it is one
+        created_at = time.monotonic()
+        # and the old primary returns while it still considers itself one
         if event in (stop, isolate):
             time.sleep(SECOND)
             old.cont()
-        # then lookups work again by themselves
-        wait_until(lambda: looking.answers[-1][0] > recorded + SECOND + GRACE)
+        # then lookups work again without a restart
+        wait_until(lambda: lookups.answers[-1][0] > created_at + SECOND + GRACE)
         time.sleep(2 * SECOND)
-    # and all that came later than a second had the new task
-    assert looking.unexpected == []
-    late = [answer for answer in looking.answers if answer[1] > recorded + SECOND + GRACE]
+    # and all answers later than a second contain the new task
+    assert lookups.unexpected == []
+    late = [answer for answer in lookups.answers if answer[1] > created_at + SECOND + GRACE]
     assert late
     assert {frozenset(keys) for _, _, keys in late} == {frozenset(("job.before", "job.after"))}
-    # and so do writes
+    # and writes work too
     assert manager.create(new_task(task_key="job.last"))[1]
     assert watched.other(old).ask("ZCARD", manager.layout.pages(None)) == 3
 
 
-def test_what_is_acknowledged_in_a_failover_is_there_once(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
-    # given a writer that repeats what it is not sure of
+def test_tasks_acknowledged_after_a_failover_exist_once(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+    # given a writer that retries each create until it is acknowledged, during a failover
     manager = opener(watched.url)
     manager.setup()
     old = watched.primary()
     wait_until(lambda: watched.other(old).ask("EXISTS", manager.layout.schema) == 1)
     handed_over = 0.0
-    sure: list[tuple[float, Task]] = []
+    acknowledged: list[tuple[float, Task]] = []
     until = time.monotonic() + 12
     while time.monotonic() < until:
-        if not handed_over and len(sure) > 20:
+        if not handed_over and len(acknowledged) > 20:
             watched.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
             handed_over = time.monotonic()
-        task = new_task(task_key=f"job.{len(sure)}")
+        task = new_task(task_key=f"job.{len(acknowledged)}")
         while True:
             began = time.monotonic()
             try:
@@ -155,46 +155,44 @@ def test_what_is_acknowledged_in_a_failover_is_there_once(watched: Family, opene
                 time.sleep(0.02)
                 continue
             assert (stored.id, created) == (task.id, True)
-            sure.append((began, task))
+            acknowledged.append((began, task))
             break
         time.sleep(0.01)
-    # then what was acknowledged once the new primary was known is there, each task once
+    # then each task that was acknowledged after the new primary was known exists once
     assert watched.primary() is not old
     listed = [row["id"] for row in manager.list_user_tasks(1, 7)]
     assert len(listed) == len(set(listed))
-    late = [task.id for began, task in sure if began > handed_over + 3]
+    late = [task.id for began, task in acknowledged if began > handed_over + 3]
     assert late
     assert set(late) <= set(listed)
 
 
-def test_without_a_majority_of_the_sentinels_no_lookup_is_answered(
-    watched: Family, opener: Opener, new_task: TaskMaker
-) -> None:
-    # given a primary with one sentinel on its side, both of which go on as before
+def test_lookups_fail_without_a_majority_of_the_sentinels(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+    # given a primary and only one sentinel, both of which still run
     manager = opener(watched.url)
     manager.create(new_task(task_key="job"))
     for sentinel in watched.sentinels[1:]:
         sentinel.stop()
     time.sleep(SECOND)
-    # when it is looked up, then it is an error, in time, whichever sentinel is left
+    # when a task is looked up, then the lookup fails within its deadline
     for _ in range(3):
         began = time.monotonic()
         with pytest.raises(TaskBackendUnavailableError, match="sentinels"):
             manager.get_tasks_by_key("job", 7, timeout_seconds=0.5)
         assert time.monotonic() - began < 0.5 + GRACE
-    # and works again when the others are back
+    # and lookups work again when the other sentinels are back
     for sentinel in watched.sentinels:
         sentinel.cont()
     assert len(manager.get_tasks_by_key("job", 7, timeout_seconds=20)) == 1
 
 
-def test_a_sentinel_that_hangs_costs_no_lookup(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
-    # given two of three sentinels that answer
+def test_no_lookup_fails_because_one_sentinel_hangs(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+    # given three sentinels
     manager = opener(watched.url)
     manager.create(new_task(task_key="job"))
     for sentinel in watched.sentinels:
         sentinel.stop()
-        # when one after the other hangs, then lookups go on
+        # when each one hangs in turn, then lookups still succeed
         end = time.monotonic() + 2 * SECOND
         while time.monotonic() < end:
             assert len(manager.get_tasks_by_key("job", 7)) == 1
@@ -202,20 +200,20 @@ def test_a_sentinel_that_hangs_costs_no_lookup(watched: Family, opener: Opener, 
         time.sleep(SECOND)
 
 
-def threads_of_sentinels() -> int:
+def sentinel_threads() -> int:
     return sum(thread.name == "module-sdk-redis-sentinel" for thread in threading.enumerate())
 
 
-def test_a_manager_that_rests_asks_no_sentinel(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
-    wait_until(lambda: threads_of_sentinels() == 0)
+def test_an_unused_manager_asks_no_sentinel(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+    wait_until(lambda: sentinel_threads() == 0)
     manager = opener(watched.url)
     manager.create(new_task(task_key="job"))
-    assert threads_of_sentinels() == len(watched.sentinels)
+    assert sentinel_threads() == len(watched.sentinels)
     time.sleep(IDLE_SECONDS)
-    wait_until(lambda: threads_of_sentinels() == 0)
+    wait_until(lambda: sentinel_threads() == 0)
     assert len(manager.get_tasks_by_key("job", 7)) == 1
     manager.close()
-    wait_until(lambda: threads_of_sentinels() == 0)
+    wait_until(lambda: sentinel_threads() == 0)
     with pytest.raises(TaskBackendError, match="closed"):
         manager.ping()
 
@@ -244,19 +242,21 @@ def test_a_forked_child_asks_the_sentinels_itself(watched: Family, opener: Opene
         (("/0?", "/99?"), "no such database"),
     ],
 )
-def test_what_is_wrong_is_said(watched: Family, opener: Opener, change: tuple[str, str], words: str) -> None:
+def test_the_error_says_what_is_wrong_with_the_url(
+    watched: Family, opener: Opener, change: tuple[str, str], words: str
+) -> None:
     with pytest.raises(ConfigurationError, match=words) as raised:
         opener(watched.url.replace(*change)).count()
     assert "guess" not in str(raised.value)
 
 
-def test_sentinels_that_nobody_runs_are_unavailable(opener: Opener) -> None:
+def test_sentinels_that_do_not_run_are_unavailable(opener: Opener) -> None:
     with pytest.raises(TaskBackendUnavailableError, match="no majority of the 2 sentinels"):
         opener("redis+sentinel://127.0.0.1:1,127.0.0.1:2/tasks/0").count()
 
 
-def test_tls_is_for_servers_and_sentinels(opener: Opener, new_task: TaskMaker) -> None:
-    # given a server and a sentinel that speak nothing else
+def test_tls_applies_to_servers_and_sentinels(opener: Opener, new_task: TaskMaker) -> None:
+    # given a server and a sentinel that accept only TLS
     with running(RedisOverTLS) as server, SentinelOverTLS(server, 1) as sentinel:
         login, password = server.url.partition("://")[2].partition("@")[0], quote(SENTINEL_PASSWORD, safe="")
         url = (
@@ -266,6 +266,6 @@ def test_tls_is_for_servers_and_sentinels(opener: Opener, new_task: TaskMaker) -
         manager = opener(url)
         assert manager.create(new_task(task_key="job"))[1]
         assert len(manager.get_tasks_by_key("job", 7)) == 1
-        # then a URL that leaves TLS out for the sentinels does not find them
+        # then a URL without TLS for the sentinels does not reach them
         with pytest.raises(TaskBackendUnavailableError):
             opener(f"{url}&sentinel_tls=no", timeout_seconds=1).count()

@@ -1,1 +1,1 @@
-"""module-sdk's store in SQL databases: SQLite, PostgreSQL, MariaDB and MySQL."""
+"""The backend of module-sdk for SQL databases: SQLite, PostgreSQL, MariaDB and MySQL."""

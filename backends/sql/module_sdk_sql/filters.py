@@ -9,7 +9,7 @@ from module_sdk_sql.dialects.base import Dialect
 
 
 def where(query: Query, dialect: Dialect) -> tuple[str, dict[str, Any]]:
-    """The clause, empty where everything is selected, and the values of its parameters."""
+    """Return the clause, which is empty if the query has no condition, and the values of its parameters."""
     conditions = list(query.conditions)
     if query.organization is not None:
         conditions.insert(0, Condition("organization_id", "any_of", (query.organization,)))
@@ -39,7 +39,7 @@ def any_of_term(column: str, name: str, wanted: tuple[Any, ...], dialect: Dialec
     values = [value for value in wanted if value is not None]
     if not values:
         return f"{column} IS NULL", {}
-    # One value by plain equality: every planner uses an index for it.
+    # A single value is compared by `=`, for which every planner uses an index.
     term, parameters = (
         (f"{column} = :{name}", {name: values[0]}) if len(values) == 1 else dialect.any_of(column, name, values)
     )

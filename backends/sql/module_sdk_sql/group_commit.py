@@ -1,7 +1,8 @@
-"""Group commit: one of the threads that wait to write to a file writes for all of them, in one transaction.
+"""Group commit: of the threads that wait to write to a file, one writes for all of them in one transaction.
 
-The file has one lock for all who write, and each commit waits for the disk. So while one thread writes, the others
-put down what they want, and the next one does it all at the price of one commit. Nobody is told of success before that.
+The file has one lock for all writers, and each commit waits for the disk. While one thread writes, the others queue
+their writes. The next thread then commits all of them as one batch, at the price of one commit. No call returns before
+its write is committed.
 """
 
 from __future__ import annotations
@@ -20,32 +21,32 @@ from module_sdk_sql.dialects.base import Connection
 Result = TypeVar("Result")
 
 Work = Callable[[Connection, float], Result]
-"""What is to be written, over a connection and by a deadline. It may be run again where nothing was kept of it."""
+"""A function that writes through a connection by a deadline. It is called again if its transaction was rolled back."""
 
-# One transaction of more would keep other processes waiting.
-MAXIMUM_IN_GROUP: Final = 100
-# Who finds at its deadline that it is being written waits this much longer to hear what became of it; a commit that is
-# not there at once is tried for as long.
+# A larger transaction would make other processes wait too long.
+MAXIMUM_BATCH_WRITES: Final = 100
+# A caller whose deadline passes while its write is in a batch waits this much longer for the outcome. A COMMIT has at
+# least this much time.
 GRACE_SECONDS: Final = 0.1
-# An interrupt may keep the news from waiting threads, so each of them looks by itself this often.
-LONGEST_WAIT_SECONDS: Final = 0.1
-# After these SQLite has kept nothing of a transaction. Whatever else comes (an interrupt, what the handler of a signal
-# raises) tells nothing, and is the affair of the thread that it came to.
+# An interrupt may prevent a thread from waking the others, so each of them checks its write this often.
+MAXIMUM_WAIT_SECONDS: Final = 0.1
+# After one of these errors SQLite has kept nothing of the transaction. Any other exception, such as KeyboardInterrupt,
+# says nothing about the transaction. It belongs to the thread that received it and must be raised there.
 STORE_ERRORS: Final = (sqlite3.Error, TaskBackendError)
 
 
 class Write(Generic[Result]):
-    """What one thread wants written, and what has become of it."""
+    """A write that one thread has asked for, and its outcome."""
 
     def __init__(self, work: Work[Result], deadline: float, *, is_single: bool) -> None:
         self.work = work
         self.deadline = deadline
         self.is_single = is_single
         self.is_done = False
-        self.must_be_alone = False
+        self.must_run_alone = False
         self.result: Any = None
         self.error: BaseException | None = None
-        # Whoever waits gets a message when it may lead, and when there is news of its write.
+        # The waiting thread gets a message when it may become the leader, and when its write has an outcome.
         self.messages: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def succeed(self, result: Any) -> None:
@@ -58,27 +59,29 @@ class Write(Generic[Result]):
         self.is_done = True
         self.messages.put(None)
 
-    def undo(self) -> None:
-        """Nothing was kept of it: its own thread runs it, by itself."""
-        self.must_be_alone = True
+    def retry_alone(self) -> None:
+        """Tell the write's own thread to run it without a batch, because the batch was rolled back."""
+        self.must_run_alone = True
         self.messages.put(None)
 
     def outcome(self) -> Result:
+        """Return the result, or raise the error."""
         if self.error is not None:
             error, self.error = self.error, None
             try:
                 raise error
             finally:
-                # Or the exception would keep itself alive, through its traceback and this frame.
+                # Otherwise the exception would keep itself alive through its traceback and this frame.
                 del error
         result: Result = self.result
         return result
 
 
 class GroupCommit:
-    """The line of threads that write to one file. A waiting thread has no connection, so that others can read.
+    """The queue of threads that write to one file. Waiting threads have no connection, so that others can read.
 
-    It holds no lock: whether a write is in the line is decided by `deque.remove`, which either finds it or does not.
+    There is no lock: `deque.remove`, which is atomic, decides whether a write is still in the queue. The thread that
+    has the only slot of `leading` is the leader, which writes for all.
     """
 
     def __init__(self, run: Callable[[Callable[[Connection], None], float], None], begin: str) -> None:
@@ -88,54 +91,58 @@ class GroupCommit:
         self.waiting: collections.deque[Write[Any]] = collections.deque()
 
     def run(self, work: Work[Result], deadline: float, *, is_single: bool) -> Result:
-        """What `work` gives, once it is committed; `is_single` says that it is one statement, a transaction in itself.
+        """Run `work` and return its result when it is committed.
 
-        Raises what it would raise by itself, or `TaskBackendUnavailableError` when its turn has not come in time.
+        `is_single` says that `work` is one statement, which needs no BEGIN if it runs alone. Raises the errors of
+        `work`, and `TaskBackendUnavailableError` if the deadline passes in the queue.
         """
         write = Write(work, deadline, is_single=is_single)
         try:
             self.waiting.append(write)
             while not write.is_done:
-                if write.must_be_alone:
-                    place = self.leading.take(deadline)
-                    if place is None:
+                if write.must_run_alone:
+                    slot = self.leading.take(deadline)
+                    if slot is None:
                         raise too_late()
                 else:
-                    place = self.leading.take_free()
-                    if place is None:
+                    slot = self.leading.take_free()
+                    if slot is None:
                         self.wait(write)
                         continue
                 try:
-                    if write.must_be_alone:
+                    if write.must_run_alone:
                         self.run_alone(write)
-                    # Another may have led this one along in the meantime.
+                    # Another leader may have committed this write in the meantime.
                     elif not write.is_done:
-                        self.lead(write)
+                        self.commit_batch(write)
                 finally:
-                    place.back(place)
+                    slot.back(slot)
                     self.wake_next()
-                    del place
+                    del slot
         except BaseException:
-            self.withdraw(write)
+            self.cancel(write)
             raise
         return write.outcome()
 
     @contextlib.contextmanager
-    def alone(self, deadline: float) -> Iterator[None]:
-        """For the body of a `with`, no other thread writes: for what takes long, since a group waits for all of it."""
-        place = self.leading.take(deadline)
+    def exclusive(self, deadline: float) -> Iterator[None]:
+        """Keep other threads from writing during a `with`. A long write in a batch would delay all others."""
+        slot = self.leading.take(deadline)
         try:
-            if place is None:
+            if slot is None:
                 raise too_late()
             yield
         finally:
-            if place is not None:
-                place.back(place)
+            if slot is not None:
+                slot.back(slot)
             self.wake_next()
-            del place
+            del slot
 
     def wake_next(self) -> None:
-        """Somebody must see that it may lead; a thread that runs already may do so before, and take all along."""
+        """Wake the first waiter so that someone becomes leader.
+
+        A running thread may win the race and commit the waiter's write as well.
+        """
         self.leading.given()
         try:
             first = self.waiting[0]
@@ -143,59 +150,63 @@ class GroupCommit:
             return
         first.messages.put(None)
 
-    # --- Leading ----------------------------------------------------------------------------------------------------
+    # --- The leader -------------------------------------------------------------------------------------------------
 
-    def lead(self, own: Write[Any]) -> None:
-        """Write what all who wait now want; if it fails for one, each must try by itself, as if there were no group."""
+    def commit_batch(self, own: Write[Any]) -> None:
+        """Commit all writes in the queue together. If one of them fails, each thread must retry its own write alone."""
         if len(self.waiting) == 1:
-            self.withdraw(own)
+            self.cancel(own)
             self.run_alone(own)
             return
-        group = Group(self, own)
+        batch = Batch(self, own)
         try:
-            self.run_on_connection(group.write, own.deadline)
+            self.run_on_connection(batch.write, own.deadline)
         except BaseException as error:
-            is_stores = isinstance(error, STORE_ERRORS)
-            for write in group.writes:
-                self.withdraw(write)
-                if group.is_committing and not is_stores and not write.is_done:
-                    write.fail(TaskBackendUnavailableError("the thread that wrote was interrupted: it may be written"))
+            is_store_error = isinstance(error, STORE_ERRORS)
+            for write in batch.writes:
+                self.cancel(write)
+                if batch.is_committing and not is_store_error and not write.is_done:
+                    write.fail(
+                        TaskBackendUnavailableError("the committing thread was interrupted: this may have been written")
+                    )
                 elif not write.is_done:
-                    write.undo()
-            if not is_stores:
+                    write.retry_alone()
+            if not is_store_error:
                 raise
-            if not group.writes:
-                self.withdraw(own)
+            if not batch.writes:
+                self.cancel(own)
                 own.fail(error)
 
     def run_alone(self, write: Write[Any]) -> None:
-        def run(link: Connection) -> None:
+        def run(connection: Connection) -> None:
             if write.is_single:
-                result = write.work(link, write.deadline)
+                result = write.work(connection, write.deadline)
             else:
-                link.execute(self.begin, (), write.deadline)
-                result = write.work(link, write.deadline)
-                link.execute("COMMIT", (), write.deadline)
-            check_place(link)
+                connection.execute(self.begin, (), write.deadline)
+                result = write.work(connection, write.deadline)
+                connection.execute("COMMIT", (), write.deadline)
+            check_file_identity(connection)
             write.succeed(result)
 
         try:
             self.run_on_connection(run, write.deadline)
-        except Exception as error:  # raised by `outcome`
+        except Exception as error:  # `outcome` raises it
             write.fail(error)
 
     # --- Waiting ----------------------------------------------------------------------------------------------------
 
     def wait(self, write: Write[Any]) -> None:
-        """Until there is news: of the write, or that it may lead. The thread that leads may be interrupted before it
-        sends any, so this does not wait long."""
+        """Wait for a message, but not for long: the leader may be interrupted before it sends one.
+
+        At the deadline, cancel the write, or raise `TaskBackendUnavailableError` if a leader is writing it.
+        """
         left = write.deadline - time.monotonic()
         with contextlib.suppress(queue.Empty):
-            write.messages.get(timeout=min(max(0.0, left), LONGEST_WAIT_SECONDS))
+            write.messages.get(timeout=min(max(0.0, left), MAXIMUM_WAIT_SECONDS))
             return
-        if left > LONGEST_WAIT_SECONDS:
+        if left > MAXIMUM_WAIT_SECONDS:
             return
-        if self.withdraw(write):
+        if self.cancel(write):
             write.fail(too_late())
             return
         try:
@@ -203,58 +214,58 @@ class GroupCommit:
         except queue.Empty:
             if not write.is_done:
                 raise TaskBackendUnavailableError(
-                    "another thread was writing this at the deadline: it may be written"
+                    "another thread was writing this at the deadline: it may have been written"
                 ) from None
 
-    def withdraw(self, write: Write[Any]) -> bool:
-        """Leave the line; false if it is not there, since somebody writes it already."""
+    def cancel(self, write: Write[Any]) -> bool:
+        """Remove a write from the queue; return false if it is not there, because a leader has taken it."""
         try:
             self.waiting.remove(write)
             was_there = True
         except ValueError:
             was_there = False
-        # It may have been the one that was woken to lead.
+        # Its thread may have been woken to become the leader.
         self.wake_next()
         return was_there
 
 
-class Group:
-    """The writes of one transaction, and how far it has come."""
+class Batch:
+    """The writes that a leader commits in one transaction."""
 
-    def __init__(self, line: GroupCommit, own: Write[Any]) -> None:
-        self.line = line
+    def __init__(self, writers: GroupCommit, own: Write[Any]) -> None:
+        self.writers = writers
         self.own = own
         self.writes: list[Write[Any]] = []
         self.is_committing = False
 
-    def write(self, link: Connection) -> None:
-        # Who joins, or leaves since its time is up, while this waits for another process, still can.
-        link.execute(self.line.begin, (), self.own.deadline)
-        self.gather()
-        results = [write.work(link, write.deadline) for write in self.writes]
+    def write(self, connection: Connection) -> None:
+        # BEGIN may wait for another process. Meanwhile writes can join the queue, and late ones can leave it.
+        connection.execute(self.writers.begin, (), self.own.deadline)
+        self.take_waiting()
+        results = [write.work(connection, write.deadline) for write in self.writes]
         self.is_committing = True
         first_deadline = min((write.deadline for write in self.writes), default=self.own.deadline)
-        link.execute("COMMIT", (), max(first_deadline, time.monotonic() + GRACE_SECONDS))
-        check_place(link)
+        connection.execute("COMMIT", (), max(first_deadline, time.monotonic() + GRACE_SECONDS))
+        check_file_identity(connection)
         for write, result in zip(self.writes, results, strict=True):
             write.succeed(result)
 
-    def gather(self) -> None:
-        """Move those who have time left from the line to the group."""
+    def take_waiting(self) -> None:
+        """Move the writes that have time left from the queue to the batch."""
         now = time.monotonic()
-        chosen = [write for write in list(self.line.waiting) if write.deadline > now]
-        for write in chosen[:MAXIMUM_IN_GROUP]:
-            # In this order: an interrupt in between must not leave a write in neither.
+        chosen = [write for write in list(self.writers.waiting) if write.deadline > now]
+        for write in chosen[:MAXIMUM_BATCH_WRITES]:
+            # Append first: after an interrupt in between, the write must be in at least one of the two.
             self.writes.append(write)
             try:
-                self.line.waiting.remove(write)
-            except ValueError:  # it has left in this very moment
+                self.writers.waiting.remove(write)
+            except ValueError:  # its thread has cancelled it at this moment
                 self.writes.pop()
 
 
-def check_place(link: Connection) -> None:
-    """What went into a file that was moved or replaced meanwhile is not acknowledged."""
-    if not link.is_current():
+def check_file_identity(connection: Connection) -> None:
+    """Raise `TaskBackendUnavailableError` if the file was moved or replaced, so that no write to it is acknowledged."""
+    if not connection.is_current():
         raise TaskBackendUnavailableError("the database was replaced while this was written")
 
 

@@ -15,13 +15,10 @@ from module_sdk.backends import (
     Diagnosis,
     Explanation,
     ManagerOptions,
-    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
     TaskBackendError,
-    TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
 )
@@ -29,66 +26,60 @@ from module_sdk_sql.dialects.base import Connection
 from module_sdk_sql.dialects.factory import choose_dialect
 from module_sdk_sql.filters import where
 from module_sdk_sql.migrations import read_whole_version, upgrade, version_in
-from module_sdk_sql.pool import LOOK_SECONDS, Pool
+from module_sdk_sql.pool import SCHEMA_CHECK_SECONDS, Pool
 from module_sdk_sql.queries import Statement, Statements
 from module_sdk_sql.records import RECORD_COLUMNS, column_values, has_payloads, present_values, with_times
 from module_sdk_sql.schema import PAYLOAD_COLUMNS, Tables
 
 Result = TypeVar("Result")
 
-LONGEST_PAUSE_SECONDS: Final = 0.01
+MAXIMUM_PAUSE_SECONDS: Final = 0.01
 
 
 class SQLTaskManager(TaskManager):
-    """Tasks in a SQL database; docs/choosing-a-store.md says what each offers and where its limits are."""
+    """A manager of tasks in a SQL database; docs/choosing-a-store.md describes each database and its limits."""
 
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
         super().__init__(url, options)
         self.dialect = choose_dialect(self.url, self.options)
         self.capabilities = self.dialect.capabilities
-        # The base class asked before the dialect was known whether connecting can hang.
+        # The base class made one before the capabilities were known; they decide whether connecting can hang.
         self.opening = self.new_opening()
         self.tables = Tables(
             self.options.namespace, self.dialect.types, separate_payload_table=self.dialect.separate_payload_table
         )
         self.statements = Statements(self.dialect, self.tables)
-        self.pool = Pool(self.dialect, self.look)
+        self.pool = Pool(self.dialect, self.recheck_schema)
 
-    # --- Life -------------------------------------------------------------------------------------------------------
+    # --- Opening and closing ----------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
-        if not self.dialect.check_place(create):
+        if not self.dialect.check_location(create):
             raise self.missing_schema()
-        # Whatever is missing is found here; afterwards the pool looks again.
-        look_at, self.pool.look_at = self.pool.look_at, math.inf
+        # This checks the whole schema, so the pool must not check it meanwhile.
+        due_at, self.pool.schema_check_due_at = self.pool.schema_check_due_at, math.inf
         try:
-            with self.pool.connection(deadline) as link:
-                self.check_schema(link, create, deadline)
-                self.declare_durability(self.dialect.is_durable(link, deadline))
-            look_at = self.next_look()
-        except Exception as error:
-            fault = self.dialect.configuration_fault(error)
-            is_gone = self.opening.was_open and not create and self.dialect.is_missing_schema(error)
-            if fault is None or is_gone:
-                raise
-            raise ConfigurationError(f"{self.url}: {fault} ({self.describe_error(error)})") from error
+            with self.pool.connection(deadline) as connection:
+                self.check_schema(connection, create, deadline)
+                self.declare_durability(self.dialect.is_durable(connection, deadline))
+            due_at = self.next_schema_check()
         finally:
-            self.pool.look_at = look_at
+            self.pool.schema_check_due_at = due_at
 
-    def next_look(self) -> float:
-        """When the schema is to be looked at again: one in memory is seen by nobody else."""
-        return time.monotonic() + LOOK_SECONDS if self.dialect.capabilities.shared else math.inf
+    def next_schema_check(self) -> float:
+        """Return when the pool must check the schema again: never in memory, where nobody else can change it."""
+        return time.monotonic() + SCHEMA_CHECK_SECONDS if self.dialect.capabilities.shared else math.inf
 
-    def look(self, link: Connection, deadline: float) -> None:
-        """Raise what `store_open` would raise of the schema, in one trip."""
+    def recheck_schema(self, connection: Connection, deadline: float) -> None:
+        """Raise the errors of `store_open` about the schema, at the price of one round trip."""
         check = self.statements.check_version().sql
-        self.check_version(lambda: version_in(link.fetch(check, (), deadline)))
+        self.check_version(lambda: version_in(connection.fetch(check, (), deadline)))
 
-    def check_schema(self, link: Connection, create: bool, deadline: float) -> None:
+    def check_schema(self, connection: Connection, create: bool, deadline: float) -> None:
         def read() -> int:
-            found = read_whole_version(link, self.statements, deadline)
+            found = read_whole_version(connection, self.statements, deadline)
             if create and found < self.tables.version:
-                found = max(upgrade(link, self.statements, deadline), self.tables.version)
+                found = max(upgrade(connection, self.statements, deadline), self.tables.version)
             return found
 
         self.check_version(read)
@@ -98,7 +89,7 @@ class SQLTaskManager(TaskManager):
         try:
             found = read()
         except ValueError as error:
-            raise ConfigurationError(f"{self.url}: {self.tables.meta_name} holds no version: {error}") from error
+            raise ConfigurationError(f"{self.url}: {self.tables.meta_name} contains no version: {error}") from error
         if found > self.tables.version:
             raise self.newer_schema(found, self.tables.version)
         if found == 0:
@@ -110,8 +101,8 @@ class SQLTaskManager(TaskManager):
             )
 
     def store_ping(self, deadline: float) -> None:
-        with self.pool.connection(deadline) as link:
-            self.look(link, deadline)
+        with self.pool.connection(deadline) as connection:
+            self.recheck_schema(connection, deadline)
 
     def store_close(self) -> None:
         self.pool.close()
@@ -121,8 +112,8 @@ class SQLTaskManager(TaskManager):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         if self.dialect.returns_existing:
             return self.retry_on_deadlock(lambda: self.insert_or_return(record, deadline), deadline)
-        standing = self.statements.standing()
-        arguments = standing.bind(
+        existing = self.statements.existing()
+        arguments = existing.bind(
             {"id": record.id, "organization": record.organization_id, "active_key": record.active_key}
         )
         moves_times = not record.is_of_one_moment()
@@ -130,27 +121,30 @@ class SQLTaskManager(TaskManager):
             new = self.insert(record, deadline, moves_times=moves_times)
             if new is not None:
                 return new
-            found = [TaskRecord._make(row) for row in self.pool.fetch(standing.sql, arguments, deadline) if row]
+            found = [TaskRecord._make(row) for row in self.pool.fetch(existing.sql, arguments, deadline) if row]
             if found:
                 return next((other for other in found if other.id == record.id), found[0])
-            # The task needs other times; or the holder ended between the two statements, so the key is free again.
+            # Nothing prevents the insert: the task needs other times, or the holder ended between the two statements.
             moves_times = True
 
     def insert_or_return(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        """What stands after the insert, in one trip."""
+        """Insert the record and return the inserted or existing one, in one round trip."""
         values = present_values(record)
         statement = self.statements.insert_or_return(tuple(values), self.keeps_server_time)
         arguments = statement.bind({**values, "horizon": record.horizon()})
-        with self.pool.connection(deadline) as link:
-            (row,) = link.fetch(statement.sql, arguments, deadline)
+        with self.pool.connection(deadline) as connection:
+            (row,) = connection.fetch(statement.sql, arguments, deadline)
         if row is None:
-            raise TaskBackendError(f"the stored task that stands in the way of {record.id} cannot be decoded")
+            raise TaskBackendError(f"the existing task that prevents the insert of {record.id} cannot be decoded")
         return TaskRecord._make(row)
 
     def insert(
         self, record: TaskRecord, deadline: float, *, as_given: bool = False, moves_times: bool = False
     ) -> TaskRecord | None:
-        """What went in; `None` for an id or a key that is taken, or if only `moves_times` can give the right times."""
+        """Return the inserted record, or `None` if its id exists, its key has a holder, or it needs `moves_times`.
+
+        `moves_times` lets the insert change the times of the record; `as_given` keeps them as they are.
+        """
         values = present_values(record)
         names = tuple(values)
         if as_given:
@@ -160,10 +154,10 @@ class SQLTaskManager(TaskManager):
             statement = find(names, self.keeps_server_time)
         arguments = statement.bind({**values, "horizon": record.horizon()})
 
-        def insert(link: Connection, deadline: float) -> TaskRecord | None:
+        def insert(connection: Connection, deadline: float) -> TaskRecord | None:
             if not moves_times:
-                return record if link.execute(statement.sql, arguments, deadline) == 1 else None
-            rows = link.fetch_changed(statement.sql, arguments, deadline)
+                return record if connection.execute(statement.sql, arguments, deadline) == 1 else None
+            rows = connection.fetch_changed(statement.sql, arguments, deadline)
             return with_times(record, rows[0]) if rows and rows[0] else None
 
         if not self.tables.separate_payload_table or not has_payloads(record):
@@ -171,10 +165,10 @@ class SQLTaskManager(TaskManager):
         payloads = self.statements.insert_payloads()
         more_arguments = payloads.bind(column_values(record))
 
-        def insert_both(link: Connection, deadline: float) -> TaskRecord | None:
-            new = insert(link, deadline)
+        def insert_both(connection: Connection, deadline: float) -> TaskRecord | None:
+            new = insert(connection, deadline)
             if new is not None:
-                link.execute(payloads.sql, more_arguments, deadline)
+                connection.execute(payloads.sql, more_arguments, deadline)
             return new
 
         return self.pool.transact(insert_both, deadline)
@@ -185,32 +179,32 @@ class SQLTaskManager(TaskManager):
         except Exception as error:
             if not self.dialect.is_duplicate(error):
                 raise
-        # Some key of the batch is held, and none of it was written: one by one, up to that record.
+        # A key of the batch has a holder, so nothing was written. The records before it are inserted one by one.
         written = 0
         for record in records:
             if self.insert(record, deadline, as_given=True) is not None:
                 written += 1
             elif self.store_get(record.id, None, deadline) is None:
-                raise TaskConflictError(f"the key of the active task {record.id} is held by another task")
+                raise self.key_is_held(record.id)
         return written
 
     def import_batch(self, records: Sequence[TaskRecord], deadline: float) -> int:
-        """All records of new ids in one transaction, or none."""
-        with self.pool.transaction(deadline) as link:
+        """Insert all records with new ids in one transaction, or none of them, and return their number."""
+        with self.pool.transaction(deadline) as connection:
             ids = list(dict.fromkeys(record.id for record in records))
             condition, parameters = self.dialect.any_of("id", "ids", ids)
-            existing = self.statements.existing(condition)
-            # A plan that was kept from when the table was small would read all of it for each batch.
-            found = link.fetch_with_custom_plan(existing.sql, existing.bind(parameters), deadline)
+            existing = self.statements.existing_ids(condition)
+            # A plan that was made for a small table would read the whole table for each batch.
+            found = connection.fetch_with_custom_plan(existing.sql, existing.bind(parameters), deadline)
             taken = {row[0] for row in found if row}
             new = []
             for record in records:
                 if record.id not in taken:
                     taken.add(record.id)
                     new.append(record)
-            load(link, self.statements.insert(), new, deadline)
+            load(connection, self.statements.insert(), new, deadline)
             if self.tables.separate_payload_table:
-                load(link, self.statements.insert_payloads(), filter(has_payloads, new), deadline)
+                load(connection, self.statements.insert_payloads(), filter(has_payloads, new), deadline)
             return len(new)
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
@@ -247,7 +241,7 @@ class SQLTaskManager(TaskManager):
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
-        fields, apart = self.divided(change)
+        fields, separate = self.divided(change)
         statement = self.statements.update(
             tuple(fields),
             change.allowed,
@@ -255,15 +249,15 @@ class SQLTaskManager(TaskManager):
             organization is not None,
         )
         arguments = statement.bind({**fields, "id": task_id, "organization": organization, "now": change.now})
-        if not apart:
+        if not separate:
             rows = self.retry_on_deadlock(lambda: self.pool.fetch_changed(statement.sql, arguments, deadline), deadline)
             return rows[0] if rows else None
 
-        def update_both(link: Connection, deadline: float) -> Sequence[Any] | None:
-            rows = link.fetch_changed(statement.sql, arguments, deadline)
+        def update_both(connection: Connection, deadline: float) -> Sequence[Any] | None:
+            rows = connection.fetch_changed(statement.sql, arguments, deadline)
             if not rows:
                 return None
-            self.write_payloads(link, task_id, apart, deadline)
+            self.write_payloads(connection, task_id, separate, deadline)
             return rows[0]
 
         return self.pool.transact(update_both, deadline)
@@ -271,7 +265,7 @@ class SQLTaskManager(TaskManager):
     def store_update_many(
         self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
     ) -> int:
-        fields, apart = self.divided(change)
+        fields, separate = self.divided(change)
         statement = self.statements.update_only(
             tuple(fields),
             change.allowed,
@@ -280,30 +274,30 @@ class SQLTaskManager(TaskManager):
         )
         values = {**fields, "organization": organization, "now": change.now}
 
-        def update_all(link: Connection, deadline: float) -> int:
+        def update_all(connection: Connection, deadline: float) -> int:
             changed = 0
             for task_id in task_ids:
-                if link.execute(statement.sql, statement.bind({**values, "id": task_id}), deadline):
+                if connection.execute(statement.sql, statement.bind({**values, "id": task_id}), deadline):
                     changed += 1
-                    if apart:
-                        self.write_payloads(link, task_id, apart, deadline)
+                    if separate:
+                        self.write_payloads(connection, task_id, separate, deadline)
             return changed
 
         return self.retry_on_deadlock(lambda: self.pool.transact(update_all, deadline), deadline)
 
     def divided(self, change: Change) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The fields of the task's own row, and the payloads that lie apart."""
+        """Return the fields of the task's own row, and the payloads that have a separate table."""
         fields = dict(sorted(change.fields.items()))
-        apart: dict[str, Any] = {}
+        separate: dict[str, Any] = {}
         if self.tables.separate_payload_table:
-            apart = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
-        return fields, apart
+            separate = {name: fields.pop(name) for name in PAYLOAD_COLUMNS if name in fields}
+        return fields, separate
 
-    def write_payloads(self, link: Connection, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
+    def write_payloads(self, connection: Connection, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
         names = tuple(payloads)
         only_clears = all(value is None for value in payloads.values())
         statement = self.statements.clear_payloads(names) if only_clears else self.statements.put_payloads(names)
-        link.execute(statement.sql, statement.bind({**payloads, "id": task_id}), deadline)
+        connection.execute(statement.sql, statement.bind({**payloads, "id": task_id}), deadline)
 
     # --- The read model ---------------------------------------------------------------------------------------------
 
@@ -326,9 +320,9 @@ class SQLTaskManager(TaskManager):
         arguments = statement.bind({"before": before, "batch": batch_size, "organization": organization, "user": user})
         if not self.tables.separate_payload_table:
             return self.retry_on_deadlock(lambda: self.pool.execute(statement.sql, arguments, deadline), deadline)
-        with self.pool.transaction(deadline) as link:
-            removed = link.fetch(statement.sql, arguments, deadline)
-            link.execute_many(self.statements.delete_payloads().sql, (row for row in removed if row), deadline)
+        with self.pool.transaction(deadline) as connection:
+            removed = connection.fetch(statement.sql, arguments, deadline)
+            connection.execute_many(self.statements.delete_payloads().sql, (row for row in removed if row), deadline)
         return len(removed)
 
     # --- Insight ----------------------------------------------------------------------------------------------------
@@ -344,14 +338,14 @@ class SQLTaskManager(TaskManager):
         else:
             statement = self.statements.find_by_prefix(arguments[-1] is not None, is_limited)
         values = [value for value in (*arguments, limit) if value is not None]
-        with self.pool.connection(deadline) as link:
-            plan, rows_examined = link.explain(statement.sql, values, deadline)
+        with self.pool.connection(deadline) as connection:
+            plan, rows_examined = connection.explain(statement.sql, values, deadline)
         return Explanation(plan, rows_examined, selected_fields(statement.sql))
 
     def store_diagnose(self, deadline: float) -> Diagnosis:
-        with self.pool.connection(deadline) as link:
-            diagnosis = self.dialect.diagnose(link, deadline)
-            self.check_schema(link, False, deadline)
+        with self.pool.connection(deadline) as connection:
+            diagnosis = self.dialect.diagnose(connection, deadline)
+            self.check_schema(connection, False, deadline)
             diagnosis.facts["schema version"] = str(self.tables.version)
         return diagnosis
 
@@ -359,28 +353,31 @@ class SQLTaskManager(TaskManager):
         self.pool.reset_after_fork()
 
     def retry_on_deadlock(self, write: Callable[[], Result], deadline: float) -> Result:
-        """Run again what the database gave up for another writer's sake; nothing of it was kept."""
+        """Return the result of `write`; retry it while the database rolls it back in favour of another writer."""
         while True:
             try:
                 return write()
             except Exception as error:
                 if not self.dialect.is_deadlock(error) or time.monotonic() >= deadline:
                     raise
-            time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311  # only to part the two
+            time.sleep(random.uniform(0, MAXIMUM_PAUSE_SECONDS))  # noqa: S311  # separates the two writers
 
-    def translate_error(self, error: Exception) -> ModuleSDKError:
-        if self.dialect.is_missing_schema(error):
-            return self.missing_schema()
-        kind = TaskBackendUnavailableError if self.dialect.is_unavailable(error) else TaskBackendError
-        return kind(self.describe_error(error))
+    def is_unavailable(self, error: Exception) -> bool:
+        return self.dialect.is_unavailable(error)
+
+    def is_missing_schema(self, error: Exception) -> bool:
+        return self.dialect.is_missing_schema(error)
+
+    def setup_fault(self, error: Exception) -> str | None:
+        return self.dialect.setup_fault(error)
 
 
-def load(link: Connection, statement: Statement, records: Iterable[TaskRecord], deadline: float) -> None:
-    places = [RECORD_COLUMNS.index(name) for name in statement.names]
-    link.load(statement.sql, map(operator.itemgetter(*places), records), deadline)
+def load(connection: Connection, statement: Statement, records: Iterable[TaskRecord], deadline: float) -> None:
+    indexes = [RECORD_COLUMNS.index(name) for name in statement.names]
+    connection.load(statement.sql, map(operator.itemgetter(*indexes), records), deadline)
 
 
 def selected_fields(sql: str) -> tuple[str, ...]:
-    """The fields between the first SELECT and its FROM."""
+    """Return the fields between the first SELECT and its FROM."""
     listed = sql.removeprefix("SELECT ").partition(" FROM ")[0]
     return tuple(name.strip().rpartition(".")[2] for name in listed.split(","))

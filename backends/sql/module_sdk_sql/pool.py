@@ -1,7 +1,7 @@
-"""The pool of connections to one database: single statements, transactions, and what a fork needs.
+"""The pool of connections to one database: single statements, transactions, and fork handlers.
 
-SQLAlchemy's pool waits by one fixed timeout and connects without a deadline, so the pool of `module_sdk` is used, at a
-fifth of the cost for each lookup.
+SQLAlchemy's pool waits for one fixed timeout and connects without a deadline. The pool of `module_sdk` keeps to the
+deadline of each call, at a fifth of the cost per lookup.
 """
 
 from __future__ import annotations
@@ -16,34 +16,37 @@ from typing import Any, Final, TypeVar
 
 from module_sdk.backends import ConfigurationError, ConnectionPool, Slot, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Connection, Dialect, StoredTuple
-from module_sdk_sql.group_commit import GroupCommit, Work, check_place
+from module_sdk_sql.group_commit import GroupCommit, Work, check_file_identity
 
 Result = TypeVar("Result")
 
 FORK_WAIT_SECONDS: Final = 5.0
-# A connection that was checked longer ago than this is checked again before it serves a call. With the time of the
-# call itself, nothing that is read comes from a server that was demoted more than a second ago.
+# A server's role is checked again before a call if its last check is older than this. Together with the duration of the
+# call this means that no row comes from a server that was demoted more than a second ago.
 ROLE_SECONDS: Final = 0.5
 
-# A schema that was seen longer ago than this is looked at again: an empty table may be one that somebody has emptied.
-LOOK_SECONDS: Final = 0.5
+# The schema is checked again if its last check is older than this: an empty table may mean that the store was emptied.
+SCHEMA_CHECK_SECONDS: Final = 0.5
 
 pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-# What a child inherited is neither used nor closed by it: closing would end the parent's session.
+# Connections that a forked child inherited. It must neither use nor close them: closing would end the parent's session.
 inherited: list[Connection] = []
 
 
 class Pool(ConnectionPool[Connection]):
-    """At most `dialect.connections` open connections; the one used last is handed out first."""
+    """A pool of at most `dialect.connections` connections, which reuses the most recently used one first."""
 
     def __init__(
-        self, dialect: Dialect, look: Callable[[Connection, float], None] = lambda connection, deadline: None
+        self, dialect: Dialect, check_schema: Callable[[Connection, float], None] = lambda connection, deadline: None
     ) -> None:
-        """`look(connection, deadline)` raises where the store has lost its schema; it is called from `look_at` on."""
+        """`check_schema(connection, deadline)` must raise if the store has lost its schema.
+
+        It is first called when the clock of `time.monotonic()` has reached `schema_check_due_at`.
+        """
         super().__init__(dialect.connections, dialect.connect)
         self.dialect = dialect
-        self.look = look
-        self.look_at = math.inf
+        self.check_schema = check_schema
+        self.schema_check_due_at = math.inf
         self.writers = self.new_writers()
         self.paused: list[Slot[Connection]] = []
         pools.add(self)
@@ -51,11 +54,11 @@ class Pool(ConnectionPool[Connection]):
     def fetch(
         self, sql: str, arguments: Sequence[Any], deadline: float, *, is_planned: bool = False
     ) -> Sequence[StoredTuple | None]:
-        """The rows of one SELECT, in autocommit; a connection that was lost while it was idle costs no failure."""
+        """Return the rows of one SELECT, in autocommit; retry it if the connection was lost while it was idle."""
         slot = self.take(deadline)
-        # As `run` does, without two more calls.
+        # This is `run` written out, which saves two calls per lookup.
         try:
-            connection: Connection = slot.item  # type: ignore[assignment]  # `take` has brought one
+            connection: Connection = slot.item  # type: ignore[assignment]  # `take` has connected it
             rows = (connection.fetch_with_custom_plan if is_planned else connection.fetch)(sql, arguments, deadline)
             connection.was_used = slot.is_settled = True
             return rows
@@ -67,27 +70,27 @@ class Pool(ConnectionPool[Connection]):
             slot.back(slot)
             self.given()
             del slot
-        # The server has been restarted since the connection was last used, so the others are lost as well.
+        # The server was restarted after the connection was last used, so the other connections are lost as well.
         self.close_idle()
         with self.connection(deadline) as connection:
             return (connection.fetch_with_custom_plan if is_planned else connection.fetch)(sql, arguments, deadline)
 
     def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        """What a changed row is now, if one was; run at most once."""
+        """Run a statement that changes at most one row, at most once, and return the row as it is now."""
         return self.write(lambda connection, deadline: connection.fetch_changed(sql, arguments, deadline), deadline)
 
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        """One statement in autocommit; how many rows it changed."""
+        """Run one statement in autocommit and return the number of rows that it changed."""
         return self.write(lambda connection, deadline: connection.execute(sql, arguments, deadline), deadline)
 
     def write(self, work: Work[Result], deadline: float) -> Result:
-        """What `work`, a single statement, gives, in autocommit."""
+        """Run `work`, a single statement, in autocommit and return its result."""
         if self.writers is not None:
             return self.writers.run(work, deadline, is_single=True)
         return self.run(lambda connection: work(connection, deadline), deadline)
 
     def transact(self, work: Work[Result], deadline: float) -> Result:
-        """What `work`, a few short statements, gives, in a transaction."""
+        """Run `work`, a few short statements, in a transaction and return its result."""
         if self.writers is not None:
             return self.writers.run(work, deadline, is_single=False)
         with self.transaction(deadline) as connection:
@@ -95,27 +98,27 @@ class Pool(ConnectionPool[Connection]):
 
     @contextlib.contextmanager
     def transaction(self, deadline: float) -> Iterator[Connection]:
-        """A connection in a transaction that is committed at the end, or rolled back by an error."""
-        alone = contextlib.nullcontext() if self.writers is None else self.writers.alone(deadline)
-        with alone, self.connection(deadline) as connection:
+        """Yield a connection in a transaction, which is committed at the end or rolled back by an error."""
+        exclusive = contextlib.nullcontext() if self.writers is None else self.writers.exclusive(deadline)
+        with exclusive, self.connection(deadline) as connection:
             connection.begin(self.dialect.begin, deadline)
             yield connection
             connection.execute("COMMIT", (), deadline)
             if self.writers is not None:
-                check_place(connection)
+                check_file_identity(connection)
 
     def new_writers(self) -> GroupCommit | None:
         return GroupCommit(self.run, self.dialect.begin) if self.dialect.groups_writes else None
 
-    # --- What a connection must be to serve a call ------------------------------------------------------------------
+    # --- Checks before a call ---------------------------------------------------------------------------------------
 
     def take(self, deadline: float) -> Slot[Connection]:
-        """A slot with a connection to the primary. Raises what connecting and `look` raise, too."""
+        """Return a slot with a connection to the primary. Raises the errors of connecting and of `check_schema` too."""
         slot = super().take(deadline)
         try:
-            if not self.is_fit(slot, deadline):
+            if not self.passes_checks(slot, deadline):
                 self.prepare(slot, deadline)
-                if not self.is_fit(slot, deadline):
+                if not self.passes_checks(slot, deadline):
                     raise TaskBackendUnavailableError("the connection was lost at once")
             return slot
         except BaseException:
@@ -124,25 +127,28 @@ class Pool(ConnectionPool[Connection]):
             del slot
             raise
 
-    def is_fit(self, slot: Slot[Connection], deadline: float) -> bool:
-        """Whether the server is the primary, as of `ROLE_SECONDS` ago or later, and the connection there works.
+    def passes_checks(self, slot: Slot[Connection], deadline: float) -> bool:
+        """Return whether the connection works and its server was the primary at most `ROLE_SECONDS` ago.
 
-        The slot has no connection any more if not. Raises what `look` raises about the schema, once in `LOOK_SECONDS`.
+        If not, the slot has no connection any more. Every `SCHEMA_CHECK_SECONDS` this calls `check_schema` as well, and
+        raises its errors about the schema.
         """
-        connection: Connection = slot.item  # type: ignore[assignment]  # `take` has brought one
+        connection: Connection = slot.item  # type: ignore[assignment]  # `take` has connected it
         now = time.monotonic()
-        look_is_due, role_is_due = now >= self.look_at, now - connection.checked_at > ROLE_SECONDS
-        if not (look_is_due or role_is_due):
+        schema_check_is_due = now >= self.schema_check_due_at
+        role_check_is_due = now - connection.checked_at > ROLE_SECONDS
+        if not (schema_check_is_due or role_check_is_due):
             return True
         try:
-            is_primary = not role_is_due or self.dialect.check_role(connection, deadline)
-            if is_primary and look_is_due:
-                self.look(connection, deadline)
-                self.look_at = now + LOOK_SECONDS
+            is_primary = not role_check_is_due or self.dialect.check_role(connection, deadline)
+            if is_primary and schema_check_is_due:
+                self.check_schema(connection, deadline)
+                self.schema_check_due_at = now + SCHEMA_CHECK_SECONDS
         except Exception as error:
-            is_schemas = isinstance(error, ConfigurationError) or self.dialect.is_missing_schema(error)
-            # The connection was lost while it was idle, unless the server is silent: then no time is left for another.
-            if is_schemas or time.monotonic() >= deadline:
+            is_schema_error = isinstance(error, ConfigurationError) or self.dialect.is_missing_schema(error)
+            # The connection was probably lost while it was idle, so another is tried. After a silent server no time is
+            # left for that.
+            if is_schema_error or time.monotonic() >= deadline:
                 self.failed(slot, error)
                 raise
             self.drop(slot)
@@ -150,18 +156,18 @@ class Pool(ConnectionPool[Connection]):
         except BaseException as error:
             self.failed(slot, error)
             raise
-        if role_is_due:
-            # The moment before the question: the answer may have been under way for a while.
+        if role_check_is_due:
+            # The time before the check, not after it: the answer may have taken a while to arrive.
             connection.checked_at = now
         if not is_primary:
-            # The other connections lead to the same server.
+            # The other connections are to the same server.
             self.drop(slot)
             self.close_idle()
         return is_primary
 
     def failed(self, slot: Slot[Connection], error: BaseException) -> bool:
         if self.dialect.lost_role(error):
-            # The other connections lead to the same server.
+            # The other connections are to the same server.
             self.drop(slot)
             self.close_idle()
             return False
@@ -170,7 +176,7 @@ class Pool(ConnectionPool[Connection]):
     # --- Fork -------------------------------------------------------------------------------------------------------
 
     def pause_for_fork(self) -> None:
-        """In the parent: let the calls under way end, so that no connection is inherited in the middle of one."""
+        """Wait, in the parent, until running calls have ended, so that a child inherits no connection in mid-call."""
         if self.dialect.at_fork == "abandon":
             return
         deadline = time.monotonic() + FORK_WAIT_SECONDS
@@ -185,7 +191,7 @@ class Pool(ConnectionPool[Connection]):
             self.slots.give(self.paused.pop())
 
     def reset_after_fork(self) -> None:
-        """In the child."""
+        """Start over in the child: with the parent's connections if they can be kept, else with none."""
         connections = self.members
         self.paused.clear()
         self.renew_slots()

@@ -1,10 +1,10 @@
-"""Every statement on tasks, by name, with its purpose; written once for all databases.
+"""All statements on tasks, written once for all databases.
 
-A statement is rendered in the driver's style when it is first used, then kept. Values travel as parameters, always;
-what is written into the text are names of ours: tables, columns, statuses.
+A statement is rendered in the driver's style when it is first used, and then cached. Values are always parameters; the
+text contains only our own names of tables, columns and statuses.
 """
 
-# ruff: noqa: S608  # the texts hold names of ours only; every value is a parameter
+# ruff: noqa: S608  # the texts contain only our own names; every value is a parameter
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ COLUMNS: Final = {field: "function_name" if field == "function" else field for f
 """The column of each field of a record."""
 TASK_COLUMNS: Final = tuple(column for column in COLUMNS.values() if column not in PAYLOAD_COLUMNS)
 ROW: Final = ", ".join(f"t.{field}" for field in ROW_FIELDS)
-# SQLite's RETURNING gives a whole number for a REAL column that holds one, unless it is computed with.
+# SQLite's RETURNING returns an integer for a whole number in a REAL column, unless the column is part of an expression.
 RETURNED_ROW: Final = ", ".join("progress + 0.0" if field == "progress" else field for field in ROW_FIELDS)
 TIMES: Final = ("created_at", "updated_at", "started_at", "finished_at")
-"""The columns that an insert may set to another value than the given one."""
+"""The columns that an insert may set to other values than those of the record."""
 NEWEST_FIRST: Final = "ORDER BY t.created_at DESC, t.id DESC"
 ENDED: Final = f"status IN ({', '.join(repr(status) for status in statuses.FINAL)})"
 
 
 class Statement(NamedTuple):
-    """SQL in the driver's style, and the names of its parameters in the order of their places."""
+    """SQL in the driver's style, and the names of its parameters in the order in which they occur."""
 
     sql: str
     names: tuple[str, ...]
@@ -41,10 +41,10 @@ class Statement(NamedTuple):
         return [values[name] for name in self.names]
 
 
-def kept(
+def cached(
     build: Callable[Concatenate[Statements, Variant], str],
 ) -> Callable[Concatenate[Statements, Variant], Statement]:
-    """Render what `build` writes once for each set of its arguments."""
+    """Render the text that `build` returns, once for each set of its arguments."""
     name = build.__name__
 
     def find(self: Statements, /, *variant: Variant.args, **named: Variant.kwargs) -> Statement:
@@ -71,98 +71,99 @@ class Statements:
         compiled = text(sql).compile(dialect=self.dialect.compiler)
         return Statement(str(compiled), tuple(compiled.positiontup or ()))
 
-    # --- The lookups: arguments in the order in which they are named ----------------------------------------------
+    # --- Lookups, whose arguments are passed in the order of the docstring ------------------------------------------
 
-    @kept
+    @cached
     def find_by_user(self, is_limited: bool) -> str:
-        """The tasks of one user in one organization, newest first: `organization, user[, limit]`."""
+        """Select the tasks of one user in one organization, newest first: `organization, user[, limit]`."""
         return (
             f"SELECT {ROW} FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_user)} "
             f"WHERE t.organization_id = :organization AND t.user_id = :user {NEWEST_FIRST}{limit(is_limited)}"
         )
 
-    @kept
+    @cached
     def find_by_key(self, is_limited: bool) -> str:
-        """The tasks of exactly one key in one organization, newest first: `organization, key[, limit]`."""
+        """Select the tasks of exactly one key in one organization, newest first: `organization, key[, limit]`."""
         return (
             f"SELECT {ROW} FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
             f"WHERE t.organization_id = :organization AND t.task_key = :key {NEWEST_FIRST}{limit(is_limited)}"
         )
 
-    @kept
+    @cached
     def find_by_prefix(self, has_end: bool, is_limited: bool) -> str:
-        """The tasks of a range of keys in one organization, newest first: `organization, start[, end][, limit]`.
+        """Select the tasks of a range of keys in one organization, newest first: `organization, start[, end][, limit]`.
 
-        With a limit, the newest ids are picked from the index of keys alone, and only then their rows are fetched:
-        left to themselves, planners walk an index by time through every task outside the family.
+        With a limit, a subquery picks the newest ids from the index of keys, and only their rows are fetched. Without
+        it, planners read an index by time, and with it every task outside the range.
         """
         below = " AND t.task_key < :end" if has_end else ""
-        family = (
+        matching = (
             f"FROM {self.tasks} AS t{self.dialect.index_hint(self.tables.by_key)} "
             f"WHERE t.organization_id = :organization AND t.task_key >= :start{below}"
         )
         if not is_limited:
-            return f"SELECT {ROW} {family} {NEWEST_FIRST}"
+            return f"SELECT {ROW} {matching} {NEWEST_FIRST}"
         picked = (
-            f"SELECT t.id {family} ORDER BY t.created_at{self.dialect.unindexed} DESC, t.id DESC{limit(is_limited)}"
+            f"SELECT t.id {matching} ORDER BY t.created_at{self.dialect.unindexed} DESC, t.id DESC{limit(is_limited)}"
         )
         return f"{self.rows_of(picked)} {NEWEST_FIRST}"
 
     def rows_of(self, picked: str) -> str:
-        """The rows of ids that a subquery picks."""
+        """Return the SELECT of the rows whose ids the subquery `picked` selects."""
         join = self.dialect.ordered_join
         return f"SELECT {ROW} FROM ({picked}) AS picked {join} {self.tasks} AS t WHERE t.id = picked.id"
 
     # --- One task ---------------------------------------------------------------------------------------------------
 
-    @kept
+    @cached
     def get(self, is_scoped: bool) -> str:
-        """One whole record."""
+        """Select one whole record."""
         return f"{self.record()} WHERE t.id = :id{scope(is_scoped, 't.')}"
 
-    @kept
-    def standing(self) -> str:
-        """What stands in the way of an insert: the record of its id, the holder of its key, or both."""
+    @cached
+    def existing(self) -> str:
+        """Select the existing records that prevent an insert: the one of its id, the holder of its key, or both."""
         return (
             f"{self.record()} WHERE t.id = :id UNION ALL "
             f"{self.record()} WHERE t.organization_id = :organization AND t.active_key = :active_key"
         )
 
     def record(self) -> str:
-        """SELECT all fields of records FROM their tables."""
+        """Return the text `SELECT all fields of records FROM their tables`."""
         source = "p" if self.tables.separate_payload_table else "t"
         names = ", ".join(f"{source if name in PAYLOAD_COLUMNS else 't'}.{name}" for name in COLUMNS.values())
         join = f" LEFT JOIN {self.payloads} AS p ON p.id = t.id" if self.tables.separate_payload_table else ""
         return f"SELECT {names} FROM {self.tasks} AS t{join}"
 
-    @kept
+    @cached
     def insert(self) -> str:
-        """A new task, with every column of its table."""
+        """Insert a new task, with every column of its table."""
         return insert(self.tasks, TASK_COLUMNS if self.tables.separate_payload_table else COLUMNS.values())
 
-    @kept
+    @cached
     def insert_unless_existing(self, names: tuple[str, ...]) -> str:
-        """A new task, unless its id exists or its key is held, and without an error then.
+        """Insert a new task; if its id exists or its key has a holder, insert nothing and raise no error.
 
-        `names` are the columns that have a value, which are hardly more than half: each parameter takes time.
+        `names` are the columns that have a value. They are about half of all columns, and each parameter takes time.
         """
         return insert(self.tasks, self.own_columns(names)) + self.dialect.skip_conflict
 
     def insert_in_order(self, names: tuple[str, ...], keeps_server_time: bool) -> Statement:
-        """`insert_unless_existing`, unless `insert_moved` would change the times; all of them are the same here.
+        """Return `insert_unless_existing` with the condition that the times of the task need no change.
 
-        Nearly every new task goes in by this, in half the time that `insert_moved` takes.
+        All times of the task must be equal. Nearly every new task can be inserted by this, in half the time of
+        `insert_moved`.
         """
         if not self.moves_times(names, keeps_server_time):
             return self.insert_unless_existing(names)
         return self.insert_unmoved(names, keeps_server_time)
 
-    @kept
+    @cached
     def insert_unmoved(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
         conditions = []
-        given = self.bounded(":created_at", keeps_server_time)
-        if given != ":created_at":
-            conditions.append(f"{given} = :created_at")
+        requested = self.bounded(":created_at", keeps_server_time)
+        if requested != ":created_at":
+            conditions.append(f"{requested} = :created_at")
         if "task_key" in names:
             conditions.append(f"NOT EXISTS ({self.earlier('1', keeps_server_time)} AND t.created_at >= :created_at)")
         columns = self.own_columns(names)
@@ -172,58 +173,65 @@ class Statements:
         )
 
     def own_columns(self, names: tuple[str, ...]) -> list[str]:
-        """The columns that lie in the table of tasks itself."""
-        apart = PAYLOAD_COLUMNS if self.tables.separate_payload_table else ()
-        return [name for name in names if name not in apart]
+        """Return the columns that are in the table of tasks itself."""
+        separate = PAYLOAD_COLUMNS if self.tables.separate_payload_table else ()
+        return [name for name in names if name not in separate]
 
     def moves_times(self, names: tuple[str, ...], keeps_server_time: bool) -> bool:
-        """Whether a new task with these columns may get other times than it was given."""
+        """Return whether an insert may change the times of a new task with these columns."""
         return "task_key" in names or (keeps_server_time and self.dialect.server_clock is not None)
 
-    @kept
+    @cached
     def insert_moved(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
-        """`insert_unless_existing` with the times that are right here; those times, if it went in (ORDER-10, 12)."""
-        values = self.moved_values(names, keeps_server_time, born="born.at")
-        # LIMIT, so that the planner does not put it in the place of each `born.at`. WHERE, since SQLite would otherwise
-        # take the ON of the conflict for that of a join.
+        """Run `insert_unless_existing` with times that may be changed; return them if the task was inserted.
+
+        The changes are those that ORDER-10 and ORDER-12 require.
+        """
+        values = self.moved_values(names, keeps_server_time, created="created.at")
+        # LIMIT keeps the planner from repeating the subquery for each `created.at`. WHERE is needed because SQLite
+        # would parse the ON of the conflict clause as that of a join.
         text = (
             f"INSERT INTO {self.tasks} ({', '.join(values)}) SELECT {', '.join(values.values())} "
-            f"FROM (SELECT {self.birth(names, keeps_server_time)} AS at LIMIT 1) AS born "
+            f"FROM (SELECT {self.creation_time(names, keeps_server_time)} AS at LIMIT 1) AS created "
             f"WHERE true{self.dialect.skip_conflict}"
         )
         row = f"SELECT {', '.join(TIMES)} FROM {self.tasks} WHERE id = :id"
         return self.dialect.changed_row(text, ", ".join(TIMES), row)
 
-    @kept
+    @cached
     def insert_or_return(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
-        """`insert_moved`; the whole record that then stands, in this order.
+        """Run `insert_moved`, and return the whole record that was inserted or existed.
 
-        For MariaDB, where a value may name a column before it, and a SELECT from the same table takes a temporary one.
+        This is for MariaDB, where an INSERT that selects from its own table needs a temporary table. There the value of
+        a column may refer to a column before it, so `created_at` comes first.
         """
-        birth = {"created_at": self.birth(names, keeps_server_time)}
-        values = birth | self.moved_values(names, keeps_server_time, born="created_at") | birth
+        created = {"created_at": self.creation_time(names, keeps_server_time)}
+        values = created | self.moved_values(names, keeps_server_time, created="created_at") | created
         text = f"INSERT INTO {self.tasks} ({', '.join(values)}) VALUES ({', '.join(values.values())})"
         return f"{text}{self.dialect.skip_conflict} RETURNING {', '.join(COLUMNS.values())}"
 
-    def moved_values(self, names: tuple[str, ...], keeps_server_time: bool, *, born: str) -> dict[str, str]:
-        """The expression of each column of a new task, for which `born` names the time of its creation."""
+    def moved_values(self, names: tuple[str, ...], keeps_server_time: bool, *, created: str) -> dict[str, str]:
+        """Return the expression of each column of a new task; `created` is the expression of its creation time."""
         values = {name: f":{name}" for name in self.own_columns(names)}
-        values["created_at"] = born
+        values["created_at"] = created
         for name in TIMES[1:]:
             if name in values:
-                values[name] = f"{self.dialect.latest}({self.bounded(f':{name}', keeps_server_time)}, {born})"
+                values[name] = f"{self.dialect.latest}({self.bounded(f':{name}', keeps_server_time)}, {created})"
         return values
 
-    def birth(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
-        """When a new task is created: later than each earlier one of its key, except those of the far future."""
-        given = self.bounded(":created_at", keeps_server_time)
+    def creation_time(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
+        """Return the expression of a creation time after those of all earlier tasks of the key.
+
+        Earlier tasks whose time is in the far future do not count.
+        """
+        requested = self.bounded(":created_at", keeps_server_time)
         if "task_key" not in names:
-            return given
+            return requested
         newest = self.earlier("max(t.created_at)", keeps_server_time)
-        return f"{self.dialect.latest}({given}, coalesce(({newest}) + 1, {given}))"
+        return f"{self.dialect.latest}({requested}, coalesce(({newest}) + 1, {requested}))"
 
     def earlier(self, columns: str, keeps_server_time: bool) -> str:
-        """SELECT from the earlier tasks of a new task's key, except those of the far future."""
+        """Return a SELECT from the earlier tasks of a new task's key, except those in the far future."""
         bound = ":horizon"
         if keeps_server_time and self.dialect.server_clock is not None:
             bound = f"{self.dialect.server_clock} + {CLOCK_TOLERANCE}"
@@ -233,44 +241,44 @@ class Statements:
         )
 
     def bounded(self, moment: str, keeps_server_time: bool) -> str:
-        """The moment, brought close to the server's clock where there is one and it counts."""
+        """Return the expression `moment`, kept within the tolerance of the server's clock where that clock is used."""
         clock = self.dialect.server_clock
         if clock is None or not keeps_server_time:
             return moment
         return f"least(greatest({moment}, {clock} - {CLOCK_TOLERANCE}), {clock} + {CLOCK_TOLERANCE})"
 
-    @kept
+    @cached
     def insert_payloads(self) -> str:
-        """The payloads of a new task, where they lie apart."""
+        """Insert the payloads of a new task, where they have a separate table."""
         return insert(self.payloads, ("id", *PAYLOAD_COLUMNS))
 
-    def existing(self, condition: str) -> Statement:
-        """The ids that are taken, of those that the condition names."""
+    def existing_ids(self, condition: str) -> Statement:
+        """Select the ids that meet the condition."""
         return self.render(f"SELECT id FROM {self.tasks} WHERE {condition}")
 
-    @kept
+    @cached
     def update(
         self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
     ) -> str:
-        """Change columns of a task whose status allows it; `marks` are (starts, ends, keeps the server's time).
+        """Change columns of a task whose status allows it, and return the row.
 
-        Returns the row.
+        `marks` are (the change starts the task, it ends the task, the server's time is used).
         """
         update = self.change(names, allowed, marks, is_scoped)
         row = f"SELECT {ROW} FROM {self.tasks} AS t WHERE t.id = :id{scope(is_scoped)}"
         return self.dialect.changed_row(update, RETURNED_ROW, row)
 
-    @kept
+    @cached
     def update_only(
         self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
     ) -> str:
-        """`update` without the row, for a transaction of many."""
+        """Run `update` without returning the row, for a transaction that updates many tasks."""
         return self.change(names, allowed, marks, is_scoped)
 
     def change(
         self, names: tuple[str, ...], allowed: tuple[str, ...], marks: tuple[bool, bool, bool], is_scoped: bool
     ) -> str:
-        # `updated_at` comes last: MariaDB assigns from left to right and reads what it has just written.
+        # `updated_at` must come last: MariaDB assigns from left to right, and an expression reads the new values.
         starts, ends, keeps_server_time = marks
         moment = f"{self.dialect.latest}({self.bounded(':now', keeps_server_time)}, updated_at + 1)"
         changes = [f"{name} = :{name}" for name in names]
@@ -281,33 +289,36 @@ class Statements:
             f"WHERE id = :id AND status IN ({quoted(allowed)}){scope(is_scoped)}"
         )
 
-    @kept
+    @cached
     def put_payloads(self, names: tuple[str, ...]) -> str:
-        """Set payloads of a task that may have none yet, where they lie apart."""
+        """Set payloads of a task that may have none yet, where they have a separate table."""
         changes = ", ".join(f"{name} = excluded.{name}" for name in names)
         return f"{insert(self.payloads, ('id', *names))} ON CONFLICT (id) DO UPDATE SET {changes}"
 
-    @kept
+    @cached
     def clear_payloads(self, names: tuple[str, ...]) -> str:
-        """Remove payloads of a task, where they lie apart."""
+        """Remove payloads of a task, where they have a separate table."""
         return f"UPDATE {self.payloads} SET {', '.join(f'{name} = NULL' for name in names)} WHERE id = :id"
 
     # --- Many tasks -------------------------------------------------------------------------------------------------
 
-    @kept
+    @cached
     def prune(self, is_scoped: bool, has_user: bool) -> str:
-        """Remove a batch of ended tasks, the oldest first: `before, batch[, organization][, user]`."""
+        """Delete a batch of ended tasks, oldest first: `before, batch[, organization][, user]`."""
         user = " AND user_id = :user" if has_user else ""
         old = f"{ENDED} AND updated_at < :before{scope(is_scoped)}{user} ORDER BY updated_at LIMIT :batch"
         return self.dialect.delete_batch(self.tasks, old)
 
-    @kept
+    @cached
     def delete_payloads(self) -> str:
-        """The payloads of a task that is gone, where they lie apart."""
+        """Delete the payloads of a deleted task, where they have a separate table."""
         return f"DELETE FROM {self.payloads} WHERE id = :id"
 
     def page(self, conditions: str, sort: Sort) -> Statement:
-        """One page of the read model. Ids are sorted and skipped first, so that a deep page reads no rows before it."""
+        """Select one page of the read model.
+
+        A subquery sorts and skips ids, so that a deep page does not read the rows before it.
+        """
         order = self.order(sort)
         picked = f"SELECT t.id FROM {self.tasks} AS t{conditions} ORDER BY {order} LIMIT :limit OFFSET :offset"
         return self.render(f"{self.rows_of(picked)} ORDER BY {order}")
@@ -317,32 +328,32 @@ class Statements:
         return ", ".join(self.dialect.order(f"t.{field}", descending=sort.descending) for field in fields)
 
     def count(self, conditions: str) -> Statement:
-        """How many tasks meet the conditions."""
+        """Count the tasks that meet the conditions."""
         return self.render(f"SELECT count(*) FROM {self.tasks} AS t{conditions}")
 
     # --- The schema -------------------------------------------------------------------------------------------------
 
-    @kept
+    @cached
     def has_table(self) -> str:
-        """Whether the table `name` exists."""
+        """Select a row if the table `name` exists."""
         return self.dialect.has_table()
 
-    @kept
+    @cached
     def read_version(self) -> str:
-        """The version of the schema, as text."""
+        """Select the version of the schema, as text."""
         return f"SELECT value FROM {self.tables.meta_name} WHERE name = 'schema_version'"
 
-    @kept
+    @cached
     def check_version(self) -> str:
-        """The version of the schema; fails where a table is missing."""
+        """Select the version of the schema; the statement fails if a table is missing."""
         others = ", ".join(f"(SELECT id FROM {name} LIMIT 1)" for name in self.tables.names[1:])
         return f"SELECT value, {others} FROM {self.tables.meta_name} WHERE name = 'schema_version'"
 
-    @kept
+    @cached
     def delete_version(self) -> str:
         return f"DELETE FROM {self.tables.meta_name} WHERE name = 'schema_version'"
 
-    @kept
+    @cached
     def insert_version(self) -> str:
         return f"INSERT INTO {self.tables.meta_name} (name, value) VALUES ('schema_version', :version)"
 

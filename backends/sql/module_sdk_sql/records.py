@@ -1,4 +1,4 @@
-"""The columns of a record, and what a statement takes of them."""
+"""Records as columns and values of statements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from module_sdk_sql.queries import COLUMNS, TIMES
 from module_sdk_sql.schema import PAYLOAD_COLUMNS
 
 RECORD_COLUMNS: Final = tuple(COLUMNS.values())
-PAYLOAD_PLACES: Final = tuple(RECORD_COLUMNS.index(name) for name in PAYLOAD_COLUMNS)
+PAYLOAD_INDEXES: Final = tuple(RECORD_COLUMNS.index(name) for name in PAYLOAD_COLUMNS)
 
 
 def column_values(record: TaskRecord) -> dict[str, Any]:
@@ -22,10 +22,10 @@ def present_values(record: TaskRecord) -> dict[str, Any]:
 
 
 def with_times(record: TaskRecord, times: Sequence[int | None]) -> TaskRecord:
-    """The record itself, if it has those times already."""
+    """Return the record with these values of `TIMES`; the same object if it has them already."""
     named: dict[str, Any] = dict(zip(TIMES, times, strict=True))
     return record if all(getattr(record, name) == time for name, time in named.items()) else record._replace(**named)
 
 
 def has_payloads(record: TaskRecord) -> bool:
-    return any(record[place] is not None for place in PAYLOAD_PLACES)
+    return any(record[index] is not None for index in PAYLOAD_INDEXES)

@@ -1,7 +1,7 @@
-"""The tables and indexes, and the numbered steps that lead from one version of them to the next.
+"""The tables and indexes, and the numbered steps from one version of them to the next.
 
-Each column and index says since which version it exists; what step n does is the difference between the tables of
-version n and those of n-1. A step that was released is never changed: a new version adds.
+Each column and index has the version that introduced it. Step n is the difference between the tables of versions n-1
+and n. A released step must never change: a new version adds columns and indexes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from module_sdk.backends import (
 SCHEMA_VERSION: Final = 1
 
 PAYLOAD_COLUMNS: Final = ("checkpoint", "result", "error", "confirmation", "function_name", "arguments")
-"""What no lookup reads; `function` is a reserved word of MySQL."""
+"""The columns that no lookup reads. `function` is a reserved word in MySQL."""
 
 TASK_ID_BYTES: Final = 36
 
 
 class ColumnTypes(NamedTuple):
-    """The types of one database. All text is compared by bytes."""
+    """The column types of one database. All text must be compared by bytes."""
 
     key_text: Any
-    """Makes the type of text that is compared, of at most so many bytes."""
+    """Returns, for a maximum number of bytes, the type of text that is compared."""
     long_text: TypeEngine[Any]
     integer: TypeEngine[Any]
     real: TypeEngine[Any]
@@ -60,18 +60,18 @@ class Tables:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all tables, each once."""
+        """The names of all tables, each once."""
         return tuple(dict.fromkeys((self.meta_name, self.tasks_name, self.payloads_name)))
 
     @functools.cached_property
     def metadata(self) -> MetaData:
-        """The tables as SQLAlchemy knows them, made when DDL is needed: a lookup does without, and starts faster."""
+        """The tables for SQLAlchemy. They are needed for DDL only, so the first lookup does not build them."""
         metadata = MetaData()
         self.build(metadata)
         return metadata
 
     def at_version(self, version: int) -> Tables:
-        """The same tables as of an earlier version."""
+        """Return the same tables as of another version."""
         return Tables(self.namespace, self.types, separate_payload_table=self.separate_payload_table, version=version)
 
     def build(self, metadata: MetaData) -> None:
@@ -133,7 +133,7 @@ class Tables:
 
 
 def step_statements(before: Tables, after: Tables, compiler: Compiler) -> Iterator[str]:
-    """The DDL that leads from one version's tables to the next one's."""
+    """Return the DDL that changes the tables of one version to those of the next."""
     for table in after.metadata.sorted_tables:
         old = before.metadata.tables.get(table.name)
         if old is None:

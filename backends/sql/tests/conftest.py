@@ -1,4 +1,4 @@
-"""Managers on a SQLite file that are closed at the end of a test."""
+"""Fixtures for managers on a SQLite file, which are closed at the end of a test."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Opener = Callable[..., SQLTaskManager]
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the database file of a test lies; it is not there yet."""
+    """The path of a test's database file, which does not exist yet."""
     return tmp_path / "tasks.db"
 
 
 @pytest.fixture
 def opener(path: Path, opened: Callable[..., TaskManager]) -> Opener:
-    """Opens managers, on the file of the test unless a URL is given."""
+    """A function that opens managers, on the file of the test unless a URL is passed."""
 
     def open_sql(url: str = f"sqlite:///{path}", **options: Any) -> SQLTaskManager:
         manager = opened(url, **options)

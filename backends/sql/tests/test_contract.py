@@ -1,4 +1,4 @@
-"""The SQL backend meets the contract on every database."""
+"""The contract suite for the SQL backend, on every database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.restarts import RestartsServer
 
 
 class SQLContract(RestartsServer, TaskManagerContract):
-    """The side doors, which are the same for all."""
+    """The hooks of the suite, which are the same for all databases."""
 
     __test__ = False
 
@@ -47,7 +47,7 @@ def manager_of(store: Store) -> SQLTaskManager:
 
 
 class TestSQLiteFile(SQLContract):
-    """No clause asks for a power failure, so the file may be in memory: on a disk, fsync takes half of the time."""
+    """SQLite on a file system in memory: no clause is about power failures, and fsync takes half of the time."""
 
     __test__ = True
 
@@ -77,7 +77,7 @@ class TestPostgreSQL(SQLContract):
 
 
 class TestPostgreSQLBehindAPooler(SQLContract):
-    """PgBouncer in transaction mode, where three connections to the server serve all clients."""
+    """PostgreSQL behind PgBouncer in transaction mode, where three connections to the server serve all clients."""
 
     __test__ = True
     server_url: ClassVar[str]
@@ -88,13 +88,13 @@ class TestPostgreSQLBehindAPooler(SQLContract):
         cls.server_url, cls.url = postgresql_url, pooler_url
 
     def restart_server(self, store: Store) -> None:
-        """Restart PostgreSQL: the pooler keeps nothing."""
+        """Restart PostgreSQL, not the pooler, which stores nothing."""
         if not restart_server_of(self.server_url):
             unknown("restart_server")
 
 
 class TestMariaDB(SQLContract):
-    """Through PyMySQL, also where mysqlclient is installed."""
+    """MariaDB through PyMySQL, even if mysqlclient is installed."""
 
     __test__ = True
 
@@ -102,12 +102,13 @@ class TestMariaDB(SQLContract):
     @classmethod
     def server(cls, mariadb_url: str) -> None:
         cls.url = mariadb_url.replace("mariadb:", "mariadb+pymysql:")
-        # Loading the system's certificates for each connection takes a fifth of the time; test_tls.py has the rest.
+        # Without TLS, because loading the system's certificates per connection takes a fifth of the time. test_tls.py
+        # tests TLS.
         cls.url += "?ssl_disabled=true"
 
 
 class TestMariaDBThroughMysqlclient(SQLContract):
-    """Where it is installed, as .ci/run does: it needs a compiler."""
+    """MariaDB through mysqlclient, if it is installed, as in .ci/run: it needs a compiler."""
 
     __test__ = importlib.util.find_spec("MySQLdb") is not None
 

@@ -1,4 +1,4 @@
-"""What is said of settings that weaken what a commit means; nothing is said of others."""
+"""`diagnose` warns of settings that make commits less durable, and of no others."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Opener = Callable[..., SQLTaskManager]
 
 
 @pytest.mark.parametrize(("setting", "warned"), [("off", True), ("normal", True), ("full", False), ("extra", False)])
-def test_synchronous_of_sqlite(opener: Opener, setting: str, warned: bool) -> None:
-    # given a file of which a killed process spoils nothing, whatever the setting
+def test_a_weak_synchronous_setting_of_sqlite_is_a_warning(opener: Opener, setting: str, warned: bool) -> None:
+    # given a file that survives a killed process with any value of the setting
     manager = opener(synchronous=setting)
-    # when it is examined, then the setting is told, and what the weak ones cost is said
+    # when it is diagnosed, then the setting is shown, with a warning if it is weak
     diagnosis = manager.diagnose()
     assert manager.capabilities.durable
     assert diagnosis.facts["synchronous"] == setting
@@ -46,13 +46,14 @@ def mariadb_set(server: Server, name: str, value: str, usual: str) -> Iterator[N
 
 
 @pytest.mark.parametrize(("value", "words"), [("1", ""), ("3", ""), ("2", "a power failure"), ("0", "a crash")])
-def test_the_flush_setting_of_mariadb(mariadb_server: Server, opener: Opener, value: str, words: str) -> None:
-    # given a server with the setting
+def test_the_flush_setting_of_mariadb_decides_durability_and_warnings(
+    mariadb_server: Server, opener: Opener, value: str, words: str
+) -> None:
     with mariadb_set(mariadb_server, "innodb_flush_log_at_trx_commit", value, "1"):
-        # when the store is opened and examined
+        # when the store is opened and diagnosed
         manager = opener(mariadb_server.url)
         warnings = manager.diagnose().warnings
-        # then what a crash of the server can take decides what is declared, and each weak setting is named
+        # then the store is durable unless a crash of the server can lose tasks, and a weak setting is a warning
         assert manager.capabilities.durable is (value != "0")
         assert [words in warning for warning in warnings] == [True] * (words != "")
 
@@ -63,39 +64,41 @@ def test_doctor_warns_of_a_packet_that_is_too_small(mariadb_server: Server, open
     assert "max_allowed_packet is 1,048,576 bytes" in warning
 
 
-def test_a_later_flush_of_postgresql_makes_it_not_durable(
+def test_postgresql_with_asynchronous_commits_is_not_durable(
     postgresql_server: Server, opener: Opener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given a URL that asks for commits that nobody waits for
+    # given a URL that asks for asynchronous commits
     url = urlsplit(postgresql_server.url)._replace(query="options=-csynchronous_commit%3Doff").geturl()
     manager = opener(url)
-    # when the store is examined, then it is said what that costs
+    # when the store is diagnosed, then a warning says what that can cost
     with caplog.at_level(logging.INFO):
         (warning,) = manager.diagnose().warnings
     assert "synchronous_commit is off: a crash of the server" in warning
     assert not manager.capabilities.durable
-    told = [record.levelno for record in caplog.records if "does not count as durable" in record.getMessage()]
-    assert told == [logging.INFO]
-    # and the server's own setting is as it should be
+    levels = [record.levelno for record in caplog.records if "does not count as durable" in record.getMessage()]
+    assert levels == [logging.INFO]
+    # and the server's own setting has not changed
     usual = opener(postgresql_server.url)
     assert usual.diagnose().warnings == []
     assert usual.capabilities.durable
 
 
 @pytest.mark.parametrize("name", ["fsync", "full_page_writes"])
-def test_postgresql_that_does_not_wait_for_the_disk(postgresql_server: Server, opener: Opener, name: str) -> None:
-    # given a server that leaves writing to the system
+def test_postgresql_that_does_not_wait_for_the_disk_is_a_warning(
+    postgresql_server: Server, opener: Opener, name: str
+) -> None:
+    # given a server with the setting off
     with psycopg.connect(postgresql_server.url, autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET {name} = off")
         connection.execute("SELECT pg_reload_conf()")
         try:
-            # when the store is examined, once the server has taken notice
+            # when the store is diagnosed after the server has reloaded its settings
             manager = opener(postgresql_server.url)
             end = time.monotonic() + 30
             while (diagnosis := manager.diagnose()).facts[name] != "off":
                 assert time.monotonic() < end, diagnosis
                 time.sleep(0.02)
-            # then it is said what that costs; a killed server loses nothing by it
+            # then there is a warning, but the store is durable: a killed server loses nothing
             assert [warning.partition(":")[0] for warning in diagnosis.warnings] == [f"{name} is off"]
             assert manager.capabilities.durable
         finally:

@@ -1,4 +1,4 @@
-"""A store that is emptied in any way is a missing schema, for all calls, until `setup` has run (SEE-10)."""
+"""After a store was emptied in any way, all calls raise `SchemaMissingError` until `setup` has run (SEE-10)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 from module_sdk_sql.manager import SQLTaskManager
-from module_sdk_sql.pool import LOOK_SECONDS
+from module_sdk_sql.pool import SCHEMA_CHECK_SECONDS
 
 import module_sdk
 from devtools.servers.kinds import MariaDB, PostgreSQL
@@ -28,7 +28,7 @@ STORES: Final = ["sqlite", "postgresql", "mariadb+pymysql", "mariadb+mysqldb"]
 
 @pytest.fixture(params=STORES)
 def url(request: pytest.FixtureRequest, path: Path) -> Iterator[str]:
-    """A database, or a file, of the test's own."""
+    """The URL of a database or a file of the test's own."""
     if request.param == "sqlite":
         yield f"sqlite:///{path}"
         return
@@ -63,7 +63,7 @@ def delete_rows(manager: SQLTaskManager) -> None:
 
 
 def then_refused(manager: TaskManager, new_task: TaskMaker) -> None:
-    """By every call, and again."""
+    """Assert that every call raises `SchemaMissingError`, and raises it again."""
     task = new_task(task_key="job")
     calls: list[Callable[[], Any]] = [
         lambda: manager.list_user_tasks(1, 7),
@@ -92,7 +92,7 @@ def then_usable(manager: TaskManager, new_task: TaskMaker) -> None:
 
 
 @pytest.mark.parametrize("empty", [drop_tables, drop_tasks, drop_meta, delete_version, delete_rows])
-def test_whatever_is_missing_is_missed_until_setup(
+def test_an_emptied_store_refuses_all_calls_until_setup(
     url: str, opener: Opener, new_task: TaskMaker, empty: Callable[[SQLTaskManager], None]
 ) -> None:
     # given two managers that have used a store
@@ -100,36 +100,38 @@ def test_whatever_is_missing_is_missed_until_setup(
     for each in (manager, second):
         each.create(new_task(task_key="before", arguments={"a": 1}))
 
-    # when it is emptied, in part or as a whole
+    # when it is emptied in part or completely
     empty(manager)
-    time.sleep(LOOK_SECONDS)
+    time.sleep(SCHEMA_CHECK_SECONDS)
 
-    # then all is refused, also by a manager that is opened now
+    # then all calls are refused, also by a new manager
     third = opener(url)
     for each in (manager, second, third):
         then_refused(each, new_task)
 
-    # and when one of them has set it up, all work
+    # and when one manager has set it up, all managers work
     second.setup()
     for each in (manager, second, third):
         then_usable(each, new_task)
 
 
 @pytest.mark.parametrize("url", STORES[1:], indirect=True)
-def test_a_dropped_database_is_missed_and_found_again(url: str, opener: Opener, new_task: TaskMaker) -> None:
+def test_a_dropped_database_refuses_all_calls_until_it_is_set_up_again(
+    url: str, opener: Opener, new_task: TaskMaker
+) -> None:
     # given a manager that has used its database
     kind = PostgreSQL if url.startswith("postgresql") else MariaDB
     manager = opener(url)
     manager.create(new_task())
 
-    # when the database is dropped, then it is missed, and setup says that it cannot make one
+    # when the database is dropped, then all calls are refused, and setup says that there is no database
     plain = url.replace("+pymysql", "").replace("+mysqldb", "")
     kind.drop_database(plain)
     then_refused(manager, new_task)
     with pytest.raises(module_sdk.ConfigurationError, match="the database does not exist"):
         manager.setup()
 
-    # and when another process has made and set up one of that name, it is used
+    # and when another process has created and set up one of that name, the manager uses it
     name = plain.rpartition("/")[2]
     server = plain.rpartition("/")[0] + ("/postgres" if kind is PostgreSQL else "/")
     create = {PostgreSQL: ["CREATE DATABASE {}", name], MariaDB: [f"CREATE DATABASE {name}"]}[kind]
@@ -160,7 +162,7 @@ def remove_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("empty", [remove, remove_with_companions, replace_by_nothing, remove_folder])
-def test_a_file_that_is_gone_or_empty_is_missed_and_left_alone(
+def test_a_missing_or_empty_file_refuses_all_calls_and_is_not_created(
     tmp_path: Path, opener: Opener, new_task: TaskMaker, empty: Callable[[Path], None]
 ) -> None:
     # given two managers that have used a file
@@ -170,22 +172,22 @@ def test_a_file_that_is_gone_or_empty_is_missed_and_left_alone(
     for manager in managers:
         manager.create(new_task())
 
-    # when it goes, then that is missed, and nothing is put in its place
+    # when it is removed or emptied, then all calls are refused, and no file is created or written
     empty(path)
-    left = path.stat().st_size if path.exists() else None
+    size = path.stat().st_size if path.exists() else None
     for manager in (*managers, opener(f"sqlite:///{path}")):
         then_refused(manager, new_task)
-    assert left == (path.stat().st_size if path.exists() else None)
+    assert size == (path.stat().st_size if path.exists() else None)
     assert not path.with_name("tasks.db-wal").exists() or empty is remove
 
-    # and when setup has run, all work
+    # and when setup has run, all managers work
     path.parent.mkdir(exist_ok=True)
     managers[1].setup()
     assert [manager.count() for manager in managers] == [0, 0]
     then_usable(managers[0], new_task)
 
 
-def test_a_file_that_comes_back_is_used_again(path: Path, opener: Opener, new_task: TaskMaker) -> None:
+def test_a_restored_file_is_used_without_setup(path: Path, opener: Opener, new_task: TaskMaker) -> None:
     # given a file that was copied as a backup
     manager = opener()
     task, _ = manager.create(new_task(task_key="job"))
@@ -194,16 +196,16 @@ def test_a_file_that_comes_back_is_used_again(path: Path, opener: Opener, new_ta
     manager = opener()
     assert manager.count() == 1
 
-    # when it is removed, missed, and restored
+    # when it is removed, and restored after calls were refused
     remove_with_companions(path)
     then_refused(manager, new_task)
     path.write_bytes(content)
 
-    # then what lies there is found, without a setup
+    # then its tasks are found, without a setup
     assert [row["id"] for row in manager.get_tasks_by_key("job", 7)] == [task.id]
 
 
-def test_a_forked_child_creates_nothing_either(path: Path, opener: Opener, new_task: TaskMaker) -> None:
+def test_a_forked_child_does_not_create_a_missing_file(path: Path, opener: Opener, new_task: TaskMaker) -> None:
     manager = opener()
     manager.create(new_task())
     remove_with_companions(path)
@@ -214,7 +216,9 @@ def test_a_forked_child_creates_nothing_either(path: Path, opener: Opener, new_t
     assert not path.exists()
 
 
-def test_without_auto_setup_nothing_changes(path: Path, opener: Opener, new_task: TaskMaker) -> None:
+def test_without_auto_setup_a_store_works_after_setup_until_it_is_emptied(
+    path: Path, opener: Opener, new_task: TaskMaker
+) -> None:
     # given a manager that may not set up, on a store that was never set up
     manager = opener(auto_setup=False)
     with pytest.raises(SchemaMissingError, match="has no schema"):
@@ -227,13 +231,13 @@ def test_without_auto_setup_nothing_changes(path: Path, opener: Opener, new_task
     then_refused(manager, new_task)
 
 
-def test_configuring_again_creates_nothing_and_a_reset_does(path: Path) -> None:
+def test_only_a_reset_of_the_facade_creates_a_missing_file(path: Path) -> None:
     # given a facade on a store
     module_sdk.configure(url=f"sqlite:///{path}")
     assert tasks.list_user_tasks(1).error is None
     remove_with_companions(path)
 
-    # when it is configured again, then the store is still missed: the breaker never opens
+    # when it is configured again, then lookups still report the missing schema: the breaker never opens
     module_sdk.configure(url=f"sqlite:///{path}")
     for _ in range(10):
         answer = tasks.list_user_tasks(1)
@@ -241,7 +245,7 @@ def test_configuring_again_creates_nothing_and_a_reset_does(path: Path) -> None:
         assert isinstance(answer.error, SchemaMissingError)
     assert not path.exists()
 
-    # and only `reset` begins as a new process does
+    # and after `reset` the facade sets up the store, as in a new process
     module_sdk.reset()
     module_sdk.configure(url=f"sqlite:///{path}")
     assert tasks.list_user_tasks(1).error is None

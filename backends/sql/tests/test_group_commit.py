@@ -1,4 +1,4 @@
-"""Threads that write to one SQLite file at once share a transaction, and each is answered as if it wrote by itself."""
+"""Threads that write to one SQLite file at once share a transaction, and each gets the result of its own write."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ LONG_SECONDS = 60.0
 
 
 class TimeLimitError(Exception):
-    """As queues of tasks raise it from the handler of a signal."""
+    """The exception that task queues raise from the handler of a signal."""
 
 
-class Line:
-    """Calls on threads of their own, behind a first one that waits for the file, which somebody else writes to."""
+class BlockedWrites:
+    """Calls on separate threads, behind a first one that waits for the file while another connection writes to it."""
 
     def __init__(self, manager: SQLTaskManager, path: Path) -> None:
         assert manager.pool.writers is not None
         self.manager = manager
         self.writers: GroupCommit = manager.pool.writers
         self.statements: list[str] = []
-        for link in manager.pool.members:
-            assert isinstance(link, SQLiteConnection)
-            link.connection.set_trace_callback(self.statements.append)
+        for connection in manager.pool.members:
+            assert isinstance(connection, SQLiteConnection)
+            connection.raw.set_trace_callback(self.statements.append)
         self.other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.other.execute("BEGIN IMMEDIATE")
         self.threads: list[threading.Thread] = []
         self.outcomes: dict[int, Any] = {}
 
-    def add(self, call: Callable[[], object], *, waits: bool = True) -> int:
-        """Its number; it stands in line, if it `waits`, or waits for the file."""
+    def add(self, call: Callable[[], object], *, in_queue: bool = True) -> int:
+        """Start a call and return its number, once it is in the queue, or waits for the file if not `in_queue`."""
         number = len(self.threads)
-        in_line = len(self.writers.waiting)
+        queued = len(self.writers.waiting)
 
         def run() -> None:
             try:
@@ -59,13 +59,13 @@ class Line:
         self.threads.append(threading.Thread(target=run, daemon=True))
         self.threads[-1].start()
         end = time.monotonic() + LONG_SECONDS
-        while self.writers.leading.free or len(self.writers.waiting) != in_line + waits:
-            assert time.monotonic() < end, f"call {number} is not where it should be"
+        while self.writers.leading.free or len(self.writers.waiting) != queued + in_queue:
+            assert time.monotonic() < end, f"call {number} did not start to wait"
             time.sleep(0.001)
         return number
 
     def run(self) -> list[Any]:
-        """What each call gave or raised, once the file is free."""
+        """Free the file and return what each call returned or raised."""
         self.other.execute("ROLLBACK")
         for thread in self.threads:
             thread.join(LONG_SECONDS)
@@ -83,29 +83,29 @@ def task(manager: SQLTaskManager, new_task: TaskMaker) -> Task:
 
 
 @pytest.fixture
-def line(manager: SQLTaskManager, task: Task, path: Path) -> Iterator[Line]:
-    line = Line(manager, path)
-    line.add(lambda: manager.update(task.id, label="first", timeout_seconds=LONG_SECONDS), waits=False)
-    yield line
-    line.other.close()
+def blocked(manager: SQLTaskManager, task: Task, path: Path) -> Iterator[BlockedWrites]:
+    blocked = BlockedWrites(manager, path)
+    blocked.add(lambda: manager.update(task.id, label="first", timeout_seconds=LONG_SECONDS), in_queue=False)
+    yield blocked
+    blocked.other.close()
 
 
-def test_who_waits_is_written_with_the_next(
-    manager: SQLTaskManager, line: Line, task: Task, new_task: TaskMaker
+def test_all_waiting_writes_share_one_commit(
+    manager: SQLTaskManager, blocked: BlockedWrites, task: Task, new_task: TaskMaker
 ) -> None:
-    # given reports of progress, ends with results, and new tasks of which some share a key, all at once
+    # given queued progress reports, an end with a result, and new tasks of which some share a key
     others = [new_task(task_key=f"key {number % 4}", arguments=[number] * (number % 2)) for number in range(8)]
     for number in range(8):
-        line.add(lambda number=number: manager.update(task.id, progress=number / 10, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
+        blocked.add(lambda number=number: manager.update(task.id, progress=number / 10, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
     for other in others:
-        line.add(lambda other=other: manager.create(other, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
-    line.add(lambda: manager.update(task.id, status="interrupted", result={"a": 1}, timeout_seconds=LONG_SECONDS))
-    late = line.add(lambda: manager.update(task.id, progress=1, timeout_seconds=LONG_SECONDS))
+        blocked.add(lambda other=other: manager.create(other, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
+    blocked.add(lambda: manager.update(task.id, status="interrupted", result={"a": 1}, timeout_seconds=LONG_SECONDS))
+    late = blocked.add(lambda: manager.update(task.id, progress=1, timeout_seconds=LONG_SECONDS))
     # when the file is free
-    outcomes = line.run()
-    # then one transaction holds them all
-    assert line.commits() == 1
-    # and each has its own answer, in the order of the line
+    outcomes = blocked.run()
+    # then they are committed in one transaction
+    assert blocked.commits() == 1
+    # and each call has its own result, in the order of the queue
     moments = [row["updated_at"] for row in outcomes[: 1 + 8]]
     assert moments == sorted(set(moments))
     assert [row["progress"] for row in outcomes[1 : 1 + 8]] == [number / 10 for number in range(8)]
@@ -113,15 +113,15 @@ def test_who_waits_is_written_with_the_next(
     assert [made for _, made in created] == [True] * 4 + [False] * 4
     assert [holder.id for holder, _ in created] == [other.id for other in others[:4]] * 2
     assert isinstance(outcomes[late], IllegalTransitionError)
-    # and so it is stored
+    # and the store has the same
     stored = manager.get(task.id)
     assert stored is not None
     assert (stored.status, stored.progress, stored.result, stored.label) == ("interrupted", 0.7, {"a": 1}, "first")
     assert [manager.get(other.id) for other in others] == [*others[:4], *[None] * 4]
 
 
-def test_nobody_is_told_of_success_before_the_commit(manager: SQLTaskManager, line: Line, task: Task) -> None:
-    # given some in line, and a commit that does not come to its end
+def test_no_call_returns_before_the_commit(manager: SQLTaskManager, blocked: BlockedWrites, task: Task) -> None:
+    # given queued writes, and a commit that does not end
     is_committing, may_commit = threading.Event(), threading.Event()
 
     def hold_back(statement: str) -> None:
@@ -129,41 +129,43 @@ def test_nobody_is_told_of_success_before_the_commit(manager: SQLTaskManager, li
             is_committing.set()
             may_commit.wait(LONG_SECONDS)
 
-    for link in manager.pool.members:
-        assert isinstance(link, SQLiteConnection)
-        link.connection.set_trace_callback(hold_back)
+    for connection in manager.pool.members:
+        assert isinstance(connection, SQLiteConnection)
+        connection.raw.set_trace_callback(hold_back)
     for number in range(4):
-        line.add(lambda number=number: manager.update(task.id, progress=number / 10, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
-    # when all of them are written but not committed
-    line.other.execute("ROLLBACK")
+        blocked.add(lambda number=number: manager.update(task.id, progress=number / 10, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
+    # when all of them are executed but not committed
+    blocked.other.execute("ROLLBACK")
     assert is_committing.wait(LONG_SECONDS)
-    line.threads[0].join(LONG_SECONDS)
-    # then none has come back
-    assert list(line.outcomes) == [0]
+    blocked.threads[0].join(LONG_SECONDS)
+    # then none has returned
+    assert list(blocked.outcomes) == [0]
     stored = manager.get(task.id)
     assert stored is not None
     assert stored.progress == 0.0
-    # and each does once it is
+    # and each returns after the commit
     may_commit.set()
-    line.other.execute("BEGIN")
-    assert [outcome["progress"] for outcome in line.run()[1:]] == [0.0, 0.1, 0.2, 0.3]
+    blocked.other.execute("BEGIN")
+    assert [outcome["progress"] for outcome in blocked.run()[1:]] == [0.0, 0.1, 0.2, 0.3]
 
 
-def test_one_that_fails_takes_no_other_along(manager: SQLTaskManager, line: Line, task: Task) -> None:
-    # given one statement among others that cannot be
-    def nonsense(link: Connection, deadline: float) -> int:
-        return link.execute("INSERT INTO nowhere VALUES (1)", (), deadline)
+def test_a_write_that_fails_does_not_fail_the_others_of_its_batch(
+    manager: SQLTaskManager, blocked: BlockedWrites, task: Task
+) -> None:
+    # given one invalid statement among others
+    def nonsense(connection: Connection, deadline: float) -> int:
+        return connection.execute("INSERT INTO nowhere VALUES (1)", (), deadline)
 
     def update(number: int) -> Any:
         return manager.update(task.id, progress=number / 10, checkpoint=number, timeout_seconds=LONG_SECONDS)
 
     for number in range(1, 4):
-        line.add(lambda number=number: update(number))  # type: ignore[misc]
-    line.add(lambda: manager.pool.write(nonsense, manager.deadline(LONG_SECONDS)))
-    line.add(lambda: update(4))
+        blocked.add(lambda number=number: update(number))  # type: ignore[misc]
+    blocked.add(lambda: manager.pool.write(nonsense, manager.deadline(LONG_SECONDS)))
+    blocked.add(lambda: update(4))
     # when the file is free
-    outcomes = line.run()
-    # then it alone has failed, and the others are written
+    outcomes = blocked.run()
+    # then only that one has failed, and the others are written
     assert isinstance(outcomes[4], sqlite3.OperationalError)
     assert "nowhere" in str(outcomes[4])
     assert sorted(outcomes[number]["progress"] for number in (1, 2, 3, 5)) == [0.1, 0.2, 0.3, 0.4]
@@ -172,19 +174,19 @@ def test_one_that_fails_takes_no_other_along(manager: SQLTaskManager, line: Line
     assert stored.checkpoint == round(stored.progress * 10)
 
 
-def test_a_thread_that_is_interrupted_while_it_writes_for_others_loses_nothing_of_theirs(
-    manager: SQLTaskManager, line: Line, task: Task
+def test_an_interrupted_leader_loses_no_write_of_other_threads(
+    manager: SQLTaskManager, blocked: BlockedWrites, task: Task
 ) -> None:
-    # given a write that is interrupted whenever it runs
-    def interrupted(link: Connection, deadline: float) -> int:
+    # given a write that is interrupted each time it runs
+    def interrupted(connection: Connection, deadline: float) -> int:
         raise KeyboardInterrupt
 
-    line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
-    line.add(lambda: manager.pool.write(interrupted, manager.deadline(LONG_SECONDS)))
-    line.add(lambda: manager.update(task.id, label="last", timeout_seconds=LONG_SECONDS))
+    blocked.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
+    blocked.add(lambda: manager.pool.write(interrupted, manager.deadline(LONG_SECONDS)))
+    blocked.add(lambda: manager.update(task.id, label="last", timeout_seconds=LONG_SECONDS))
     # when the file is free
-    outcomes = line.run()
-    # then the one that wrote for all sees the interrupt, as does the one whose it is, and the others are written
+    outcomes = blocked.run()
+    # then the leader receives the interrupt, as does the thread of that write, and the others are written
     assert isinstance(outcomes[1], KeyboardInterrupt)
     assert isinstance(outcomes[2], KeyboardInterrupt)
     assert outcomes[3]["label"] == "last"
@@ -193,140 +195,142 @@ def test_a_thread_that_is_interrupted_while_it_writes_for_others_loses_nothing_o
     assert (stored.label, stored.progress) == ("last", 0.0)
 
 
-def test_an_exception_from_outside_after_the_commit_runs_nothing_again(
-    manager: SQLTaskManager, line: Line, task: Task, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupt_after_the_commit_repeats_no_write(
+    manager: SQLTaskManager, blocked: BlockedWrites, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a handler of a signal that raises as the commit for two has come back
+    # given a signal handler that raises when the commit of two writes has returned
     execute = SQLiteConnection.execute
 
-    def execute_and_raise(link: SQLiteConnection, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        count = execute(link, sql, arguments, deadline)
+    def execute_and_raise(connection: SQLiteConnection, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+        count = execute(connection, sql, arguments, deadline)
         if sql == "COMMIT":
             raise TimeLimitError
         return count
 
     monkeypatch.setattr(SQLiteConnection, "execute", execute_and_raise)
-    line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
-    line.add(lambda: manager.update(task.id, status="interrupted", timeout_seconds=LONG_SECONDS))
+    blocked.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
+    blocked.add(lambda: manager.update(task.id, status="interrupted", timeout_seconds=LONG_SECONDS))
     # when the file is free
-    outcomes = line.run()
-    # then the thread that wrote has the exception, and the other is told that its write may be there, as it is
+    outcomes = blocked.run()
+    # then the leader has the exception, and the other error says that its write may exist, which it does
     assert isinstance(outcomes[1].__cause__, TimeLimitError)
     assert isinstance(outcomes[2], TaskBackendUnavailableError)
-    assert "may be written" in str(outcomes[2])
+    assert "may have been written" in str(outcomes[2])
     stored = manager.get(task.id)
     assert stored is not None
     assert stored.status == "interrupted"
-    assert line.commits() == 1
+    assert blocked.commits() == 1
 
 
-def test_a_commit_that_takes_too_long_is_not_waited_for(
-    manager: SQLTaskManager, line: Line, task: Task, monkeypatch: pytest.MonkeyPatch
+def test_a_call_does_not_wait_for_a_commit_beyond_its_deadline(
+    manager: SQLTaskManager, blocked: BlockedWrites, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a disk that stalls in a commit for two
+    # given a disk that stalls in the commit of two writes
     may_commit = threading.Event()
     execute = SQLiteConnection.execute
 
-    def stall(link: SQLiteConnection, sql: str, arguments: Sequence[Any], deadline: float) -> int:
+    def stall(connection: SQLiteConnection, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         if sql == "COMMIT":
             may_commit.wait(LONG_SECONDS)
-        return execute(link, sql, arguments, deadline)
+        return execute(connection, sql, arguments, deadline)
 
     monkeypatch.setattr(SQLiteConnection, "execute", stall)
-    line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
-    hasty = line.add(lambda: manager.update(task.id, progress=0.2, timeout_seconds=2))
-    line.other.execute("ROLLBACK")
-    # when the time of the one that does not write is up, then it comes back
-    line.threads[hasty].join(LONG_SECONDS)
-    assert isinstance(line.outcomes[hasty], TaskBackendUnavailableError)
-    assert "may be written" in str(line.outcomes[hasty])
-    # and the other does once the disk goes on
+    blocked.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
+    hasty = blocked.add(lambda: manager.update(task.id, progress=0.2, timeout_seconds=2))
+    blocked.other.execute("ROLLBACK")
+    # when the deadline of the waiting thread passes, then its call fails
+    blocked.threads[hasty].join(LONG_SECONDS)
+    assert isinstance(blocked.outcomes[hasty], TaskBackendUnavailableError)
+    assert "may have been written" in str(blocked.outcomes[hasty])
+    # and the leader's call returns when the disk works again
     may_commit.set()
-    line.other.execute("BEGIN")
-    assert line.run()[1]["progress"] == 0.1
+    blocked.other.execute("BEGIN")
+    assert blocked.run()[1]["progress"] == 0.1
 
 
-def test_what_went_into_a_file_that_was_replaced_is_written_to_the_new_one(
+def test_writes_to_a_replaced_file_are_repeated_in_the_new_one(
     manager: SQLTaskManager, task: Task, path: Path, new_task: TaskMaker
 ) -> None:
-    # given some that wait for a file, the first of them no longer than until others stand behind the second
-    line = Line(manager, path)
-    line.add(lambda: manager.update(task.id, label="first", timeout_seconds=2), waits=False)
+    # given writes that wait for a file, of which the first gives up when the others are in the queue
+    blocked = BlockedWrites(manager, path)
+    blocked.add(lambda: manager.update(task.id, label="first", timeout_seconds=2), in_queue=False)
     tasks = [new_task() for _ in range(3)]
     for one in tasks:
-        line.add(lambda one=one: manager.create(one, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
-    line.threads[0].join(LONG_SECONDS)
-    # when a copy takes the place of that file
+        blocked.add(lambda one=one: manager.create(one, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
+    blocked.threads[0].join(LONG_SECONDS)
+    # when a copy replaces that file
     copy = path.with_suffix(".copy")
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("VACUUM INTO ?", (str(copy),))
     for companion in ("", "-wal", "-shm"):
         Path(f"{path}{companion}").rename(f"{path}{companion}.aside")
     copy.rename(path)
-    outcomes = line.run()
-    line.other.close()
-    # then what is acknowledged is there
+    outcomes = blocked.run()
+    blocked.other.close()
+    # then all acknowledged tasks exist
     assert [created for _, created in outcomes[1:]] == [True] * 3
     assert [manager.get(one.id) for one in tasks] == tasks
 
 
-def test_who_has_no_time_left_leaves_the_line(
-    manager: SQLTaskManager, line: Line, task: Task, new_task: TaskMaker
+def test_a_write_leaves_the_queue_at_its_deadline(
+    manager: SQLTaskManager, blocked: BlockedWrites, task: Task, new_task: TaskMaker
 ) -> None:
-    # given one in line whose time is up before the file is free
+    # given a queued write whose deadline passes before the file is free
     never = new_task()
-    line.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
-    late = line.add(lambda: manager.create(never, timeout_seconds=1))
-    line.add(lambda: manager.update(task.id, label="last", timeout_seconds=LONG_SECONDS))
-    line.threads[late].join(LONG_SECONDS)
-    assert isinstance(line.outcomes[late], TaskBackendUnavailableError)
-    assert "other threads were writing" in str(line.outcomes[late])
-    # when it is free
-    outcomes = line.run()
-    # then that one was not written, and the others were
+    blocked.add(lambda: manager.update(task.id, progress=0.1, timeout_seconds=LONG_SECONDS))
+    late = blocked.add(lambda: manager.create(never, timeout_seconds=1))
+    blocked.add(lambda: manager.update(task.id, label="last", timeout_seconds=LONG_SECONDS))
+    blocked.threads[late].join(LONG_SECONDS)
+    assert isinstance(blocked.outcomes[late], TaskBackendUnavailableError)
+    assert "other threads were writing" in str(blocked.outcomes[late])
+    # when the file is free
+    outcomes = blocked.run()
+    # then that task was not created, and the other writes were made
     assert outcomes[1]["progress"] == 0.1
     assert outcomes[3]["label"] == "last"
     assert manager.get(never.id) is None
 
 
-def test_who_leads_and_has_no_time_left_hands_on(manager: SQLTaskManager, task: Task, path: Path) -> None:
-    # given two that have less time than those behind them, and enough for all to come into line on a busy machine
-    line = Line(manager, path)
+def test_a_leader_that_fails_at_its_deadline_is_replaced(manager: SQLTaskManager, task: Task, path: Path) -> None:
+    # given two calls with less time than those after them, but enough for all to be queued on a busy machine
+    blocked = BlockedWrites(manager, path)
 
     def update(number: int, seconds: float) -> Any:
         return manager.update(task.id, progress=number / 10, timeout_seconds=seconds)
 
-    line.add(lambda: update(1, 5), waits=False)
-    line.add(lambda: update(2, 8))
-    line.add(lambda: update(3, LONG_SECONDS))
-    line.add(lambda: update(4, LONG_SECONDS))
-    # when each of the two has waited for the file in its time, the second for all behind it
-    for thread in line.threads[:2]:
+    blocked.add(lambda: update(1, 5), in_queue=False)
+    blocked.add(lambda: update(2, 8))
+    blocked.add(lambda: update(3, LONG_SECONDS))
+    blocked.add(lambda: update(4, LONG_SECONDS))
+    # when each of the two has waited for the file until its deadline, the second as the leader of all after it
+    for thread in blocked.threads[:2]:
         thread.join(LONG_SECONDS)
-    outcomes = line.run()
-    line.other.close()
-    # then they have failed, and those behind them have not
+    outcomes = blocked.run()
+    blocked.other.close()
+    # then these two have failed, and the others have not
     assert [type(outcome) for outcome in outcomes[:2]] == [TaskBackendUnavailableError] * 2
     assert "locked" in str(outcomes[1])
     assert [outcome["progress"] for outcome in outcomes[2:]] == [0.3, 0.4]
-    assert line.commits() == 1
+    assert blocked.commits() == 1
 
 
-def test_readers_have_connections_while_writers_wait(manager: SQLTaskManager, line: Line, new_task: TaskMaker) -> None:
-    # given more threads that wait to write than there are connections
+def test_readers_have_connections_while_writers_wait(
+    manager: SQLTaskManager, blocked: BlockedWrites, new_task: TaskMaker
+) -> None:
+    # given more waiting writers than connections
     for _ in range(manager.dialect.connections + 4):
-        line.add(lambda: manager.create(new_task(), timeout_seconds=LONG_SECONDS))
-    # when a lookup comes, then it gets a connection at once
+        blocked.add(lambda: manager.create(new_task(), timeout_seconds=LONG_SECONDS))
+    # when a lookup is made, then it gets a connection at once
     assert len(manager.list_user_tasks(1, 7, timeout_seconds=3)) == 1
-    # and all of them have written once the file is free
-    line.run()
+    # and all writes are made when the file is free
+    blocked.run()
     assert manager.count() == 1 + manager.dialect.connections + 4
 
 
-def test_an_import_gets_its_turn_among_threads_that_write_without_end(
+def test_an_import_is_not_starved_by_threads_that_write_all_the_time(
     manager: SQLTaskManager, task: Task, new_task: TaskMaker
 ) -> None:
-    # given threads that report progress without end
+    # given threads that report progress all the time
     has_ended = threading.Event()
     reports: list[int] = []
 
@@ -340,7 +344,7 @@ def test_an_import_gets_its_turn_among_threads_that_write_without_end(
     threads = [threading.Thread(target=report, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
-    # when tasks are imported meanwhile, then that comes to its end, and they went on
+    # when tasks are imported meanwhile, then the import ends, and the threads have written too
     assert manager.import_tasks((new_task() for _ in range(2_000)), timeout_seconds=LONG_SECONDS) == 2_000
     has_ended.set()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""A forked child keeps no connection of its parent open: the server must learn of the parent's end."""
+"""A forked child keeps no connection of its parent open, so that the server notices when the parent ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A write that its caller was interrupted in is over before the next write of the process is made."""
+"""An interrupted write has ended before the process makes its next write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from module_sdk_sql.manager import SQLTaskManager
 from module_sdk.backends import Task
 
 SLOW_SECONDS: Final = 0.6
-# The server takes its time before it locks the row, as a busy one does.
+# The server waits before it locks the row, as a busy one does.
 SLOW_WRITES: Final = {
     "postgresql": """WITH slow AS MATERIALIZED (SELECT pg_sleep({seconds}))
         UPDATE {table} SET progress = 0.25 FROM slow WHERE id = %s RETURNING id""",
@@ -24,12 +24,12 @@ SLOW_WRITES: Final = {
 
 
 class StopError(Exception):
-    """What the handler of a time limit raises."""
+    """The exception that the handler of a time limit raises."""
 
 
 @pytest.fixture(params=["postgresql", "mariadb+pymysql"])
 def store(request: pytest.FixtureRequest, opener: Callable[..., SQLTaskManager]) -> SQLTaskManager:
-    # mysqlclient waits in C, where no handler runs before the answer has come.
+    # Not mysqlclient: it waits in C, where no handler runs before the answer has arrived.
     kind = request.param.partition("+")[0]
     url = str(request.getfixturevalue(f"{kind}_url")).replace(f"{kind}:", f"{request.param}:", 1)
     manager = opener(url, namespace=f"w{secrets.token_hex(4)}")
@@ -60,7 +60,7 @@ def test_an_interrupted_write_does_not_undo_a_later_one(store: SQLTaskManager) -
         store.pool.fetch_changed(sql, [task.id], time.monotonic() + 10)
     assert store.update(task.id, progress=0.75)
 
-    # then the later one is what the store keeps
+    # then the store keeps the later one
     time.sleep(2 * SLOW_SECONDS)
     found = store.get(task.id)
     assert found is not None

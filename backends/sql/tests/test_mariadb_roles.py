@@ -1,4 +1,4 @@
-"""A MariaDB that takes no writes is not the primary: it answers nothing, and is found again when it is one."""
+"""A read-only MariaDB is not the primary: all calls fail until it takes writes again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TaskMaker = Callable[..., Task]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MariaDB]:
-    """One of its own: what is set on it holds for all of its users."""
+    """A server of its own, because the tests change global settings."""
     with running(MariaDB) as server:
         yield server
 
@@ -49,15 +49,15 @@ def read_only(server: MariaDB) -> Iterator[None]:
         server.execute(server.url, "SET GLOBAL read_only = 0")
 
 
-def test_a_server_that_becomes_read_only_answers_no_lookup(
+def test_a_server_that_becomes_read_only_serves_no_call(
     server: MariaDB, url: str, opener: Opener, new_task: TaskMaker, namespace: str
 ) -> None:
-    # given managers on a primary, one of them behind the facade
+    # given a manager on a primary, which the facade uses too
     manager = opener(url, namespace=namespace)
     task, _ = manager.create(new_task(task_key="job"))
     module_sdk.configure(manager=manager)
 
-    # when it becomes read-only, then within a second it answers no lookup, nor anything else
+    # when it becomes read-only, then after a second all lookups and other calls fail
     with read_only(server):
         time.sleep(1)
         for _ in range(3):
@@ -67,11 +67,11 @@ def test_a_server_that_becomes_read_only_answers_no_lookup(
             for ask in (manager.count, manager.page, manager.ping, manager.diagnose, lambda: manager.get(task.id)):
                 with pytest.raises(TaskBackendUnavailableError):
                     ask()
-        # and it cannot be opened
+        # and a new manager cannot be set up
         with pytest.raises(TaskBackendUnavailableError, match="read-only"):
             opener(url, namespace=namespace).setup()
 
-    # and afterwards it answers again by itself
+    # and when it takes writes again, the manager works without a restart
     assert manager.get_tasks_by_key("job", 7)[0]["id"] == task.id
     module_sdk.reset()
 
@@ -82,7 +82,7 @@ def test_writes_to_a_server_that_has_just_become_read_only_are_unavailable(
     manager = opener(url, namespace=namespace)
     manager.create(new_task())
     with read_only(server):
-        # The user of these tests may write all the same, as administrators may: the next check refuses it.
+        # The user of these tests is an administrator, who may still write, so the next check must refuse the call.
         time.sleep(1)
         with pytest.raises(TaskBackendUnavailableError):
             manager.create(new_task())

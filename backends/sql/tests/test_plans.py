@@ -1,4 +1,4 @@
-"""Every lookup is served by its index at 50,000 tasks, whatever is asked and however much lies beside the answer."""
+"""Every lookup uses its index in a store of 50,000 tasks, however many other tasks there are."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ SMALL_ORGANIZATION = 8
 
 
 def tasks() -> Iterator[Task]:
-    """One organization: half of it one big family, ten tasks of a rare one, the rest mixed, of five users.
+    """Generate the tasks of two organizations.
 
-    Ten tasks more, the oldest, are all that another organization has, of the keys and users that are busy in the first.
+    In the big one half of the keys begin with `big.`, ten with `rare.`, and the rest are mixed; it has five users. The
+    small one has ten tasks, the oldest of all, whose keys and users are frequent in the big one.
     """
     rng = random.Random(2)
     moments = rng.sample(range(10**12), TASKS)
@@ -69,26 +70,28 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("list_user_tasks", "nobody", "plans__tasks_by_user"),
     ],
 )
-def test_a_rare_answer_in_a_big_organization_costs_what_it_holds(
+def test_a_lookup_in_a_big_organization_examines_only_its_result(
     store: SQLTaskManager, operation: Any, argument: str, index: str, limit: int | None
 ) -> None:
     found = len(getattr(store, operation)(argument, ORGANIZATION))
     explanation = store.explain(operation, argument, ORGANIZATION, limit=limit)
     assert index in explanation.plan, explanation.plan
-    # Entries of the index, the rows themselves, and the sort.
+    # The entries of the index, the rows and the sort count.
     assert explanation.rows_examined <= 8 * found + 10, explanation
     assert explanation.fields == ROW_FIELDS
 
 
 @pytest.mark.parametrize("limit", [1, 10])
-def test_the_newest_of_half_of_all_tasks_cost_no_more_than_the_family(store: SQLTaskManager, limit: int) -> None:
+def test_a_limited_lookup_by_a_frequent_prefix_examines_only_tasks_of_that_prefix(
+    store: SQLTaskManager, limit: int
+) -> None:
     explanation = store.explain("get_tasks_by_key_prefix", "big.", ORGANIZATION, limit=limit)
     assert "plans__tasks_by_key" in explanation.plan, explanation.plan
     assert explanation.rows_examined <= 1.5 * TASKS / 2, explanation
 
 
 @pytest.mark.parametrize("limit", [1, 10])
-def test_the_newest_of_a_busy_user_cost_the_limit(store: SQLTaskManager, limit: int) -> None:
+def test_a_limited_lookup_of_a_busy_user_examines_only_the_limit(store: SQLTaskManager, limit: int) -> None:
     explanation = store.explain("list_user_tasks", 3, ORGANIZATION, limit=limit)
     assert "plans__tasks_by_user" in explanation.plan, explanation.plan
     assert explanation.rows_examined <= 2 * limit + 5, explanation
@@ -99,7 +102,7 @@ def test_the_newest_of_a_busy_user_cost_the_limit(store: SQLTaskManager, limit: 
     ("operation", "argument"),
     [("list_user_tasks", "1"), ("get_tasks_by_key", "big.3"), ("get_tasks_by_key_prefix", "big.")],
 )
-def test_a_small_organization_beside_a_big_one_costs_what_it_holds(
+def test_a_lookup_in_a_small_organization_examines_only_its_result(
     store: SQLTaskManager, operation: Any, argument: str, limit: int | None
 ) -> None:
     found = len(getattr(store, operation)(argument, SMALL_ORGANIZATION))
@@ -108,31 +111,31 @@ def test_a_small_organization_beside_a_big_one_costs_what_it_holds(
     assert explanation.rows_examined <= 8 * found + 10, explanation
 
 
-def test_a_scan_would_be_noticed(store: SQLTaskManager) -> None:
-    """The measure itself: what no index serves examines every task; SQLite's instructions tell less of them."""
+def test_explain_shows_a_scan_of_the_whole_table(store: SQLTaskManager) -> None:
+    """This tests the measure: a query without an index examines every task. SQLite's estimate is lower."""
     statement = store.statements.render(f"SELECT * FROM {store.tables.tasks_name} AS t WHERE t.label = :label")
     deadline = store.deadline(None)
-    with store.pool.connection(deadline) as link:
-        _, rows_examined = link.explain(statement.sql, ["none"], deadline)
+    with store.pool.connection(deadline) as connection:
+        _, rows_examined = connection.explain(statement.sql, ["none"], deadline)
     assert rows_examined > TASKS / 10
 
 
-def test_a_connection_that_planned_on_an_empty_table_plans_again(
+def test_a_plan_for_an_empty_table_is_replaced_when_the_table_has_grown(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a connection that has prepared the lookup by prefix while there was nothing to find
+    # given a connection that has prepared the lookup by prefix on an empty table
     manager = open_manager(postgresql_url, namespace="plans_grown", max_connections=1)
     assert isinstance(manager, SQLTaskManager)
     prefix = "rare."
     for _ in range(3):
         manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)
 
-    # when the table grows, without statistics, and some time has passed
+    # when the table has grown, without new statistics, and some time has passed
     manager.import_tasks(list(tasks())[:5_000])
     monkeypatch.setattr(connection, "REPLAN_SECONDS", 0.0)
     assert len(manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)) == FAMILY
 
-    # then the statement that lookups have prepared reads the index of keys
+    # then the prepared statement of the lookup uses the index of keys
     named = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%%task_key >=%%'"
     (row,) = manager.pool.fetch(named, (), manager.deadline(None))
     assert row is not None

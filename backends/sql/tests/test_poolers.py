@@ -1,4 +1,4 @@
-"""PostgreSQL through a pooler: the right rows, every write, and no setting of ours for anybody else."""
+"""PostgreSQL through a pooler: rows and writes are correct, and other programs see no setting of ours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SETTINGS: Final = (
 CLIENTS: Final = 4
 THREADS: Final = 12
 CALLS: Final = 240
-"""Of each thread."""
+"""Calls per thread."""
 SERVER_SESSIONS: Final = 2
 
 
@@ -51,36 +51,36 @@ def dialect_of(manager: SQLTaskManager) -> PostgreSQLDialect:
     return cast("PostgreSQLDialect", manager.dialect)
 
 
-def link_of(manager: SQLTaskManager) -> Any:
+def connection_of(manager: SQLTaskManager) -> Any:
     manager.ping()
     return manager.pool.slots.stock[-1].item
 
 
-def stranger(url: str) -> psycopg.Connection[Any]:
-    """A connection of another program, which prepares nothing."""
+def other_program(url: str) -> psycopg.Connection[Any]:
+    """Return a connection of another program, which prepares nothing."""
     return psycopg.connect(url, autocommit=True, prepare_threshold=None)
 
 
 def settings_of(url: str) -> set[tuple[str, ...]]:
-    """What strangers find set, in each session of the pooler."""
+    """Return the settings that other programs see in the sessions of the pooler."""
     query = f"SELECT {', '.join(f'current_setting({name!r})' for name in SETTINGS)}"
     found = set()
-    strangers = [stranger(url) for _ in range(SERVER_SESSIONS)]
+    others = [other_program(url) for _ in range(SERVER_SESSIONS)]
     try:
-        # Each keeps its session until its transaction ends, so together they see them all.
-        for connection in strangers:
+        # Each connection keeps its session until its transaction ends, so together they see all sessions.
+        for connection in others:
             connection.execute("BEGIN")
             found |= set(connection.execute(query).fetchall())
             assert not connection.execute("SELECT name FROM pg_prepared_statements").fetchall()
             assert not connection.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'").fetchall()
     finally:
-        for connection in strangers:
+        for connection in others:
             connection.close()
     return found
 
 
 class Client:
-    """One program: a manager on a namespace of its own, whose rows nobody else may see."""
+    """One program: a manager with its own namespace, whose rows no other program may see."""
 
     def __init__(self, manager: SQLTaskManager, new_task: TaskMaker) -> None:
         self.manager = manager
@@ -117,20 +117,19 @@ def run_together(clients: list[Client]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pooler=auto", "pooler=true"])
-def test_many_clients_of_one_pooler_get_their_own_rows_and_leave_nothing_behind(
+def test_many_clients_of_one_pooler_get_their_own_rows_and_change_no_session(
     narrow: PgBouncer, opener: Opener, new_task: TaskMaker, namespace: str, mode: str
 ) -> None:
-    # given clients with settings of their own, and what a stranger sees before
+    # given clients with different settings, and the settings that another program sees
     before = settings_of(narrow.url)
     clients = [
         Client(opener(f"{narrow.url}?{mode}", namespace=f"{namespace}c{number}", timeout_seconds=30 + number), new_task)
         for number in range(CLIENTS)
     ]
 
-    # when they look up and write at once
+    # when they look up and write at the same time
     run_together(clients)
 
-    # then
     assert [client.wrong for client in clients] == [[]] * CLIENTS
     for client in clients:
         page = client.manager.page(limit=1_000)
@@ -139,29 +138,27 @@ def test_many_clients_of_one_pooler_get_their_own_rows_and_leave_nothing_behind(
     assert settings_of(narrow.url) == before
 
 
-def test_a_pooler_that_passes_for_a_server_costs_no_wrong_row(
+def test_an_unnoticed_pooler_is_detected_and_causes_no_wrong_row(
     narrow: PgBouncer, opener: Opener, new_task: TaskMaker, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # given clients who are sure that there is none, as if it had shown them the pid of the session
+    # given clients that take the pooler for a server, as if it had passed on the pid of the session
     clients = [
         Client(opener(f"{narrow.url}?pooler=false", namespace=f"{namespace}c{number}", timeout_seconds=30), new_task)
         for number in range(CLIENTS)
     ]
 
-    # when
     run_together(clients)
 
-    # then they have found out
+    # then they have detected it
     assert [client.wrong for client in clients] == [[]] * CLIENTS
     assert all(dialect_of(client.manager).found_pooler for client in clients)
-    assert all(isinstance(link_of(client.manager), PooledConnection) for client in clients)
+    assert all(isinstance(connection_of(client.manager), PooledConnection) for client in clients)
     assert len([record for record in caplog.records if "pooler=true" in record.message]) == CLIENTS
 
 
-def test_what_a_stranger_leaves_in_a_session_changes_no_answer(
+def test_settings_that_another_program_leaves_in_a_session_change_no_result(
     narrow: PgBouncer, opener: Opener, new_task: TaskMaker, namespace: str
 ) -> None:
-    # given
     manager = opener(narrow.url, namespace=namespace)
     task, _ = manager.create(new_task(task_key="job"))
     spoiling = (
@@ -172,22 +169,22 @@ def test_what_a_stranger_leaves_in_a_session_changes_no_answer(
         "SET default_transaction_isolation = serializable",
         "SET extra_float_digits = -15",
     )
-    strangers = [stranger(narrow.url) for _ in range(SERVER_SESSIONS)]
+    others = [other_program(narrow.url) for _ in range(SERVER_SESSIONS)]
     try:
-        for connection in strangers:
+        for connection in others:
             connection.execute("BEGIN")
-        for connection in strangers:
+        for connection in others:
             for statement in spoiling:
                 connection.execute(statement)
             connection.execute("COMMIT")
-        # when
+
         changed = manager.update(task.id, progress=0.1 + 0.2)
-        # then
+
         assert changed is not None
         assert manager.get_tasks_by_key("job", 7) == [changed]
         assert changed["progress"] == 0.1 + 0.2
     finally:
-        for connection in strangers:
+        for connection in others:
             connection.close()
 
 
@@ -195,49 +192,49 @@ def test_a_pooler_in_session_mode_is_served_too(
     postgresql_url: str, opener: Opener, new_task: TaskMaker, namespace: str
 ) -> None:
     with running(PgBouncer, postgresql_url, "pool_mode=session", "default_pool_size=20") as pooler:
-        # Its pid is not that of the key data either, so it counts as one in transaction mode …
-        found = opener(pooler.url, namespace=namespace)
-        assert isinstance(link_of(found), PooledConnection)
-        task, _ = found.create(new_task(task_key="job"))
-        # … unless the URL says that each connection has its session.
-        told = opener(f"{pooler.url}?pooler=false", namespace=namespace)
-        link = link_of(told)
-        assert type(link) is PostgreSQLConnection
-        link.checked_at = 0.0
-        assert told.get_tasks_by_key("job", 7) == [task.to_row()]
-        assert link_of(told) is link
-        assert not dialect_of(told).found_pooler
+        # Its pid does not match the key data either, so it counts as a pooler in transaction mode …
+        detected = opener(pooler.url, namespace=namespace)
+        assert isinstance(connection_of(detected), PooledConnection)
+        task, _ = detected.create(new_task(task_key="job"))
+        # … unless the URL says that each connection has its own session.
+        configured = opener(f"{pooler.url}?pooler=false", namespace=namespace)
+        connection = connection_of(configured)
+        assert type(connection) is PostgreSQLConnection
+        connection.checked_at = 0.0
+        assert configured.get_tasks_by_key("job", 7) == [task.to_row()]
+        assert connection_of(configured) is connection
+        assert not dialect_of(configured).found_pooler
 
 
-def test_a_direct_connection_has_its_session_and_says_so(postgresql_url: str, opener: Opener, namespace: str) -> None:
+def test_a_direct_connection_has_its_own_session(postgresql_url: str, opener: Opener, namespace: str) -> None:
     manager = opener(postgresql_url, namespace=namespace)
-    assert type(link_of(manager)) is PostgreSQLConnection
+    assert type(connection_of(manager)) is PostgreSQLConnection
     assert manager.diagnose().facts["pooler"] == "no"
-    assert isinstance(link_of(opener(f"{postgresql_url}?pooler=true", namespace=namespace)), PooledConnection)
+    assert isinstance(connection_of(opener(f"{postgresql_url}?pooler=true", namespace=namespace)), PooledConnection)
 
 
-def test_doctor_says_that_there_is_a_pooler(narrow: PgBouncer, opener: Opener, namespace: str) -> None:
+def test_diagnose_shows_a_pooler(narrow: PgBouncer, opener: Opener, namespace: str) -> None:
     assert opener(narrow.url, namespace=namespace).diagnose().facts["pooler"].startswith("yes")
 
 
-def test_a_session_that_is_older_than_its_connection_is_a_poolers(
+def test_a_session_that_is_older_than_its_connection_belongs_to_a_pooler(
     postgresql_url: str, opener: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As behind a pooler that passes the key data of its sessions on."""
+    """Sessions are older behind a pooler that passes on the key data of its sessions."""
     monkeypatch.setattr("module_sdk_sql.dialects.postgresql.dialect.AGE_MARGIN_SECONDS", -60.0)
-    assert isinstance(link_of(opener(postgresql_url, namespace=namespace)), PooledConnection)
+    assert isinstance(connection_of(opener(postgresql_url, namespace=namespace)), PooledConnection)
 
 
-def test_a_session_that_changes_betrays_a_pooler(postgresql_url: str, opener: Opener, namespace: str) -> None:
+def test_a_change_of_the_session_reveals_a_pooler(postgresql_url: str, opener: Opener, namespace: str) -> None:
     manager = opener(postgresql_url, namespace=namespace)
-    link = link_of(manager)
-    link.session_pid += 1
-    link.checked_at = 0.0
+    connection = connection_of(manager)
+    connection.session_pid += 1
+    connection.checked_at = 0.0
     assert manager.count() == 0
-    assert isinstance(link_of(manager), PooledConnection)
+    assert isinstance(connection_of(manager), PooledConnection)
 
 
-def test_prepared_statements_have_names_that_no_other_connection_has(
+def test_names_of_prepared_statements_are_unique_per_connection(
     postgresql_url: str, opener: Opener, namespace: str
 ) -> None:
     names: set[str] = set()
@@ -245,8 +242,8 @@ def test_prepared_statements_have_names_that_no_other_connection_has(
         manager = opener(postgresql_url, namespace=f"{namespace}n{number}")
         for _ in range(4):
             manager.get_tasks_by_key("job", 7)
-        link = link_of(manager)
-        rows = link.fetch("SELECT name FROM pg_prepared_statements", (), manager.deadline(None))
+        connection = connection_of(manager)
+        rows = connection.fetch("SELECT name FROM pg_prepared_statements", (), manager.deadline(None))
         found = {row[0] for row in rows if row}
         assert found, "nothing was prepared on a direct connection"
         assert not found & names
@@ -254,8 +251,8 @@ def test_prepared_statements_have_names_that_no_other_connection_has(
         names |= found
 
 
-def test_the_pid_is_compared_in_the_statement_that_sets(narrow: PgBouncer, opener: Opener, namespace: str) -> None:
-    """Connecting leaves nothing behind either, whichever session it meets."""
+def test_connecting_through_a_pooler_changes_no_session(narrow: PgBouncer, opener: Opener, namespace: str) -> None:
+    """The statement that changes settings compares the pid itself, so it changes none in a session that is not ours."""
     before = settings_of(narrow.url)
     managers = [opener(narrow.url, namespace=f"{namespace}m{number}", timeout_seconds=3) for number in range(6)]
     barrier = threading.Barrier(len(managers))

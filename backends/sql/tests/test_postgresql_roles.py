@@ -1,4 +1,4 @@
-"""PostgreSQL: within a second of a demotion a lookup is an error or the new primary's answer, never an old row."""
+"""One second after a demotion of PostgreSQL no lookup shows an old row: it fails, or the new primary answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.fixtures import running
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
 
-# The promise is a second; a busy machine may not run the test's own clock so exactly.
+# After this time no lookup may show an old row.
 PROMISED_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 30.0
 
@@ -46,7 +46,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def labels(manager: SQLTaskManager) -> list[str] | None:
-    """What a lookup shows; `None` for an error."""
+    """Return the labels of a lookup; `None` if it failed."""
     try:
         return [row["label"] for row in manager.get_tasks_by_key("job", 7, timeout_seconds=2)]
     except TaskBackendUnavailableError:
@@ -61,7 +61,7 @@ def wait_for(manager: SQLTaskManager, expected: list[str]) -> None:
 
 
 def then_no_old_row(manager: SQLTaskManager, old: list[str], seconds: float = 3.0) -> None:
-    """From a second after now on, no lookup shows what was there before."""
+    """Assert for some seconds that lookups which begin more than one second from now do not show the old labels."""
     begun = time.monotonic()
     while (asked := time.monotonic()) < begun + seconds:
         found = labels(manager)
@@ -69,13 +69,13 @@ def then_no_old_row(manager: SQLTaskManager, old: list[str], seconds: float = 3.
         time.sleep(0.01)
 
 
-def caught_up(standby: Standby, namespace: str) -> None:
-    """Wait until the standby has what was written last."""
+def wait_for_replication(standby: Standby, namespace: str) -> None:
+    """Wait until the standby has the task of the primary."""
     end = time.monotonic() + PATIENCE_SECONDS
     found: list[tuple[str]] = []
     while found != [("old",)]:
         assert time.monotonic() < end
-        # The tables come a moment later too.
+        # The tables may not be replicated yet.
         with contextlib.suppress(psycopg.errors.UndefinedTable), psycopg.connect(standby.url) as connection:
             found = connection.execute(f"SELECT label FROM {namespace}__tasks").fetchall()
         time.sleep(0.02)
@@ -85,10 +85,10 @@ def relabel(url: str, namespace: str) -> None:
     execute(url, f"UPDATE {namespace}__tasks SET label = 'new'")
 
 
-def test_a_primary_that_was_made_read_only_answers_no_lookup_any_more(
+def test_a_primary_that_becomes_read_only_serves_no_lookup(
     primary: PostgreSQL, opener: Opener, new_task: TaskMaker, namespace: str
 ) -> None:
-    """As at a planned change of primaries: the old one is closed to writes, and its connections stay."""
+    """This happens in a planned switch of primaries: the old one refuses writes, and its connections stay open."""
     manager = opener(primary.url, namespace=namespace)
     manager.create(new_task(task_key="job", label="old"))
     assert labels(manager) == ["old"]
@@ -111,12 +111,12 @@ def test_a_primary_that_was_made_read_only_answers_no_lookup_any_more(
 def test_behind_one_address_the_new_primary_answers(
     primary: PostgreSQL, standby: Standby, opener: Opener, new_task: TaskMaker, namespace: str
 ) -> None:
-    """The connections of the old primary stay, and new ones lead to the new one."""
+    """Connections to the old primary stay open; new connections reach the new primary."""
     proxy, url = FaultProxy.in_front_of(primary.url)
     with proxy:
         manager = opener(url, namespace=namespace)
         manager.create(new_task(task_key="job", label="old"))
-        caught_up(standby, namespace)
+        wait_for_replication(standby, namespace)
         assert labels(manager) == ["old"]
 
         execute(primary.url, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
@@ -128,16 +128,16 @@ def test_behind_one_address_the_new_primary_answers(
         manager.create(new_task(task_key="other"))
 
 
-def test_a_pooler_that_leads_to_a_standby_answers_no_lookup(
+def test_a_pooler_in_front_of_a_standby_serves_no_lookup(
     primary: PostgreSQL, standby: Standby, opener: Opener, new_task: TaskMaker, namespace: str
 ) -> None:
-    """The connections to the pooler stay, whatever it leads to."""
+    """Connections to the pooler stay open when its server changes."""
     with running(PgBouncer, primary.url) as pooler:
-        # Of the same database as `standby.url`.
+        # The same database as in `standby.url`.
         url = urlsplit(pooler.url)._replace(path=urlsplit(primary.url).path).geturl()
         manager = opener(url, namespace=namespace)
         manager.create(new_task(task_key="job", label="old"))
-        caught_up(standby, namespace)
+        wait_for_replication(standby, namespace)
         assert labels(manager) == ["old"]
 
         pooler.reload(standby.url)
@@ -156,10 +156,10 @@ def test_a_url_of_two_hosts_finds_the_new_primary(
     parts = urlsplit(primary.url)
     login = parts.netloc.rpartition("@")[0]
     hosts = f"host=127.0.0.1:{primary.port}&host=127.0.0.1:{standby.port}"
-    # Whatever the URL says, reads go to the primary.
+    # Reads go to the primary even if the URL allows any server.
     manager = opener(f"postgresql://{login}@{parts.path}?{hosts}&target_session_attrs=any", namespace=namespace)
     manager.create(new_task(task_key="job", label="old"))
-    caught_up(standby, namespace)
+    wait_for_replication(standby, namespace)
 
     execute(primary.url, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     standby.promote()

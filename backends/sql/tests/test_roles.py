@@ -1,4 +1,7 @@
-"""A connection is handed out only while its server is known to be the primary; each database's own way is elsewhere."""
+"""A connection serves a call only while its server is known to be the primary.
+
+The tests of each database's own check are elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ LONG_AGO = -math.inf
 
 
 class Roles:
-    """Stands in for a server's role: it counts how often the pool asks."""
+    """A fake check of a server's role that records for which connections the pool asks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[Connection] = []
         self.answer: Callable[[], bool] = lambda: True
         monkeypatch.setattr(SQLiteDialect, "check_role", self.check)
 
-    def check(self, link: Connection, deadline: float) -> bool:
-        self.asked.append(link)
+    def check(self, connection: Connection, deadline: float) -> bool:
+        self.asked.append(connection)
         return self.answer()
 
 
@@ -33,27 +36,27 @@ def roles(monkeypatch: pytest.MonkeyPatch) -> Roles:
     return Roles(monkeypatch)
 
 
-def the_idle_link(manager: SQLTaskManager) -> Connection:
+def idle_connection(manager: SQLTaskManager) -> Connection:
     assert manager.get_tasks_by_key("job") == []
-    (link,) = manager.pool.members
-    return link
+    (connection,) = manager.pool.members
+    return connection
 
 
-def test_a_connection_is_checked_again_after_a_while_and_not_before(manager: SQLTaskManager, roles: Roles) -> None:
-    link = the_idle_link(manager)
-    link.checked_at = time.monotonic() - 2 * ROLE_SECONDS
+def test_a_role_is_checked_again_only_after_role_seconds(manager: SQLTaskManager, roles: Roles) -> None:
+    connection = idle_connection(manager)
+    connection.checked_at = time.monotonic() - 2 * ROLE_SECONDS
     for _ in range(3):
-        assert the_idle_link(manager) is link
-    assert roles.asked == [link]
-    assert link.checked_at > time.monotonic() - 2 * ROLE_SECONDS
+        assert idle_connection(manager) is connection
+    assert roles.asked == [connection]
+    assert connection.checked_at > time.monotonic() - 2 * ROLE_SECONDS
 
 
 @pytest.mark.parametrize("failure", [False, OSError("the connection is lost")])
-def test_a_server_that_is_no_primary_any_more_answers_nothing(
+def test_a_server_that_is_no_longer_the_primary_serves_no_call(
     manager: SQLTaskManager, roles: Roles, failure: bool | OSError
 ) -> None:
-    link = the_idle_link(manager)
-    link.checked_at = LONG_AGO
+    connection = idle_connection(manager)
+    connection.checked_at = LONG_AGO
 
     def demoted() -> bool:
         if isinstance(failure, OSError):
@@ -61,13 +64,13 @@ def test_a_server_that_is_no_primary_any_more_answers_nothing(
         return failure
 
     roles.answer = demoted
-    assert the_idle_link(manager) is not link
-    assert link not in manager.pool.members
+    assert idle_connection(manager) is not connection
+    assert connection not in manager.pool.members
 
 
-def test_an_interrupt_while_a_role_is_asked_for_loses_no_place(manager: SQLTaskManager, roles: Roles) -> None:
-    link = the_idle_link(manager)
-    link.checked_at = LONG_AGO
+def test_an_interrupt_during_a_role_check_loses_no_slot(manager: SQLTaskManager, roles: Roles) -> None:
+    connection = idle_connection(manager)
+    connection.checked_at = LONG_AGO
 
     def interrupted() -> bool:
         raise KeyboardInterrupt
@@ -77,13 +80,15 @@ def test_an_interrupt_while_a_role_is_asked_for_loses_no_place(manager: SQLTaskM
     with pytest.raises(KeyboardInterrupt):
         manager.get_tasks_by_key("job")
     assert manager.pool.slots.free == free
-    assert link not in manager.pool.members
+    assert connection not in manager.pool.members
 
 
-def test_a_refused_write_shows_that_the_role_is_lost(manager: SQLTaskManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = the_idle_link(manager)
+def test_a_refused_write_closes_all_connections_to_a_lost_primary(
+    manager: SQLTaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = idle_connection(manager)
     monkeypatch.setattr(Dialect, "lost_role", lambda self, error: True)
     with pytest.raises(ValueError, match="read-only"), manager.pool.connection(time.monotonic() + 5):
         raise ValueError("the server is read-only")
-    assert link not in manager.pool.members
+    assert connection not in manager.pool.members
     assert not manager.pool.members

@@ -35,25 +35,23 @@ def test_setup_twice_changes_nothing(manager: SQLTaskManager, new_task: TaskMake
 
 
 def test_a_newer_schema_is_refused_and_left_alone(manager: SQLTaskManager, opener: Opener, new_task: TaskMaker) -> None:
-    # given a file that a later version has upgraded, with a column that this one does not know
+    # given a file that a later version has upgraded, with a column that this version does not know
     task, _ = manager.create(new_task())
     tasks = manager.tables.tasks_name
     manager.pool.execute(f"ALTER TABLE {tasks} ADD COLUMN later TEXT DEFAULT 'later'", (), manager.deadline(None))
     set_version(manager, "99")
     # when this version opens it
     older = opener()
-    # then both versions are named, for setup too
+    # then the error names both versions, also for setup
     for use in (older.count, older.setup, lambda: older.create(new_task())):
         with pytest.raises(ConfigurationError, match="version 99, this module-sdk knows 1"):
             use()
-    # and nothing was touched
+    # and nothing was changed
     set_version(manager, str(SCHEMA_VERSION))
     assert opener().get(task.id) == task
 
 
-def test_a_column_that_this_version_does_not_know_disturbs_nothing(
-    manager: SQLTaskManager, new_task: TaskMaker
-) -> None:
+def test_an_unknown_column_is_ignored(manager: SQLTaskManager, new_task: TaskMaker) -> None:
     manager.setup()
     tasks = manager.tables.tasks_name
     manager.pool.execute(f"ALTER TABLE {tasks} ADD COLUMN other TEXT", (), manager.deadline(None))
@@ -62,16 +60,16 @@ def test_a_column_that_this_version_does_not_know_disturbs_nothing(
     assert len(manager.list_user_tasks(1, 7)) == 1
 
 
-def test_a_version_of_nobody_is_a_clear_error(manager: SQLTaskManager, opener: Opener) -> None:
+def test_a_version_that_is_no_number_is_a_configuration_error(manager: SQLTaskManager, opener: Opener) -> None:
     manager.setup()
     set_version(manager, "two")
-    with pytest.raises(ConfigurationError, match="holds no version"):
+    with pytest.raises(ConfigurationError, match="contains no version"):
         opener().count()
 
 
 @pytest.fixture
 def second_version(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A version to come, with one column and one index more."""
+    """A future version with one more column and one more index."""
     columns, indexes = Tables.task_columns, Tables.task_indexes
 
     def more_columns(self: Tables) -> object:
@@ -104,12 +102,12 @@ def first_version(
 def knows_priority(manager: SQLTaskManager) -> bool:
     try:
         manager.pool.fetch(f"SELECT priority FROM {manager.tables.tasks_name}", (), manager.deadline(None))
-    except Exception:  # the drivers' own, of three kinds
+    except Exception:  # each driver has its own class
         return False
     return True
 
 
-def test_a_step_adds_what_its_version_adds(
+def test_a_step_adds_the_columns_and_indexes_of_its_version(
     first_version: SQLTaskManager, new_task: TaskMaker, second_version: int
 ) -> None:
     # given a store of the first version with a task
@@ -117,20 +115,20 @@ def test_a_step_adds_what_its_version_adds(
     task, _ = manager.create(new_task(arguments={"a": 1}))
     # when the code of the second version opens it
     deadline = manager.deadline(None)
-    with manager.pool.connection(deadline) as link:
-        found = upgrade(link, manager.statements, deadline)
-        # then the step has run once, and a second time nothing is left to do
+    with manager.pool.connection(deadline) as connection:
+        found = upgrade(connection, manager.statements, deadline)
+        # then the step has run once, and a second upgrade does nothing
         assert found == 1
-        assert upgrade(link, manager.statements, deadline) == second_version
-        assert read_version(link, manager.statements, deadline) == second_version
+        assert upgrade(connection, manager.statements, deadline) == second_version
+        assert read_version(connection, manager.statements, deadline) == second_version
     assert knows_priority(manager)
     assert manager.get(task.id) == task
 
 
-def test_a_step_that_breaks_off_is_done_the_next_time(
+def test_an_interrupted_step_is_repeated_at_the_next_upgrade(
     first_version: SQLTaskManager, new_task: TaskMaker, second_version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a step that breaks after the new column, where MariaDB has committed that by itself
+    # given a step that fails after the new column, which MariaDB has already committed
     manager = first_version
     task, _ = manager.create(new_task())
 
@@ -140,20 +138,20 @@ def test_a_step_that_breaks_off_is_done_the_next_time(
 
     monkeypatch.setattr("module_sdk_sql.migrations.step_statements", broken)
     deadline = manager.deadline(None)
-    with pytest.raises(Exception, match="NONSENSE"), manager.pool.connection(deadline) as link:
-        upgrade(link, manager.statements, deadline)
-    with manager.pool.connection(deadline) as link:
-        assert read_version(link, manager.statements, deadline) == 1
-    # when it is repaired, then it is done from the start
+    with pytest.raises(Exception, match="NONSENSE"), manager.pool.connection(deadline) as connection:
+        upgrade(connection, manager.statements, deadline)
+    with manager.pool.connection(deadline) as connection:
+        assert read_version(connection, manager.statements, deadline) == 1
+    # when the step is repaired, then it runs from its beginning
     monkeypatch.setattr("module_sdk_sql.migrations.step_statements", step_statements)
-    with manager.pool.connection(deadline) as link:
-        assert upgrade(link, manager.statements, deadline) == 1
-        assert read_version(link, manager.statements, deadline) == second_version
+    with manager.pool.connection(deadline) as connection:
+        assert upgrade(connection, manager.statements, deadline) == 1
+        assert read_version(connection, manager.statements, deadline) == second_version
     assert knows_priority(manager)
     assert manager.get(task.id) == task
 
 
-def test_a_new_store_goes_through_every_step(opener: Opener, second_version: int) -> None:
+def test_a_new_store_runs_every_step(opener: Opener, second_version: int) -> None:
     compiler = opener().dialect.compiler
     tables = opener().tables
     first = list(step_statements(tables.at_version(0), tables.at_version(1), compiler))
@@ -164,10 +162,10 @@ def test_a_new_store_goes_through_every_step(opener: Opener, second_version: int
     assert second[1].startswith("CREATE INDEX module_sdk__tasks_by_priority")
 
 
-def test_a_step_that_fails_leaves_the_version_before(
+def test_a_failed_step_leaves_the_version_as_it_was(
     manager: SQLTaskManager, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # given a step that breaks after its first statements
+    # given a step that fails after its first statements
     def broken(*arguments: object) -> object:
         yield from list(step_statements(*arguments))[:2]  # type: ignore[arg-type]
         yield "CREATE NONSENSE"
@@ -176,13 +174,13 @@ def test_a_step_that_fails_leaves_the_version_before(
     with pytest.raises(Exception, match="NONSENSE"):
         manager.setup()
     monkeypatch.undo()
-    # when it is repaired, then it runs from the start
+    # when the step is repaired, then it runs from its beginning
     repaired = opener()
     repaired.setup()
     assert repaired.count() == 0
 
 
-def test_namespaces_of_one_file_are_apart(opener: Opener, new_task: TaskMaker) -> None:
+def test_namespaces_of_one_file_are_independent(opener: Opener, new_task: TaskMaker) -> None:
     first, second = opener(namespace="app"), opener(namespace="app_tasks")
     first.create(new_task(task_key="k"))
     second.create(new_task(task_key="k"))

@@ -1,4 +1,4 @@
-"""PostgreSQL and MariaDB that die, fall silent, restart or refuse: typed errors in time, and nothing is lost."""
+"""Servers that die, stop answering, restart or refuse cause typed errors by the deadline, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRACE_SECONDS = 1.0
 
 @pytest.fixture(params=["postgresql", "mariadb+pymysql", "mariadb+mysqldb"])
 def server_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a server that a test may kill, by each driver."""
+    """The URL of a server that a test may kill, for each driver."""
     if request.param == "mariadb+mysqldb":
         pytest.importorskip("MySQLdb", reason="mysqlclient needs a compiler, so it is tested where it is installed")
     kind = request.param.partition("+")[0]
@@ -51,7 +51,7 @@ def store(opener: Opener, server_url: str) -> SQLTaskManager:
     return manager
 
 
-def refused_in_time(seconds: float, call: Callable[..., object], *arguments: object) -> None:
+def then_unavailable_in_time(seconds: float, call: Callable[..., object], *arguments: object) -> None:
     began = time.monotonic()
     with pytest.raises(TaskBackendUnavailableError):
         call(*arguments, timeout_seconds=seconds)
@@ -65,11 +65,11 @@ def test_a_killed_server_is_unavailable_and_comes_back_with_all_it_acknowledged(
     kept = [store.create(new_task(task_key=f"kept {number}", arguments=[number]))[0] for number in range(20)]
     # when the server dies
     server.kill()
-    # then reads and writes say so, in time
-    refused_in_time(2, store.list_user_tasks, 1, 7)
-    refused_in_time(2, store.create, new_task(task_key="lost"))
-    refused_in_time(2, store.ping)
-    # and once it is back, the very next calls work and every task is there
+    # then reads and writes fail by their deadlines
+    then_unavailable_in_time(2, store.list_user_tasks, 1, 7)
+    then_unavailable_in_time(2, store.create, new_task(task_key="lost"))
+    then_unavailable_in_time(2, store.ping)
+    # and after a restart the very next calls work, and every task exists
     server.restart()
     assert len(store.list_user_tasks(1, 7)) == 20
     store.create(new_task(task_key="after"))
@@ -87,24 +87,24 @@ def test_a_restart_between_two_calls_costs_no_failure(
         thread.join(30)
     # when the server is restarted while they are idle
     server.restart()
-    # then neither reads nor writes notice
+    # then neither reads nor writes fail
     assert store.count() == 4
     store.create(new_task())
     assert len(store.list_user_tasks(1, 7)) == 5
 
 
-def test_a_silent_server_ends_no_call_late(
+def test_calls_to_a_silent_server_end_by_their_deadlines(
     store: SQLTaskManager, opener: Opener, server: Server, server_url: str, new_task: TaskMaker
 ) -> None:
     task, _ = store.create(new_task())
-    # when the server takes what it is sent, and says nothing
+    # when the server accepts data, but does not answer
     server.stop()
-    # then calls on open connections, on new ones, and of a new manager end in time
-    refused_in_time(1, store.list_user_tasks, 1, 7)
-    refused_in_time(1, store.list_user_tasks, 1, 7)
-    refused_in_time(1, store.create, new_task())
-    refused_in_time(1, opener(server_url, namespace=store.options.namespace).list_user_tasks, 1, 7)
-    # and when it goes on, so does the manager, with no more connections than before
+    # then calls on open connections, on new ones and of a new manager end by their deadlines
+    then_unavailable_in_time(1, store.list_user_tasks, 1, 7)
+    then_unavailable_in_time(1, store.list_user_tasks, 1, 7)
+    then_unavailable_in_time(1, store.create, new_task())
+    then_unavailable_in_time(1, opener(server_url, namespace=store.options.namespace).list_user_tasks, 1, 7)
+    # and when it answers again, the manager works, with no more connections than before
     server.cont()
     end = time.monotonic() + 30
     while True:
@@ -117,24 +117,24 @@ def test_a_silent_server_ends_no_call_late(
     assert store.pool.slots.free == store.dialect.connections
 
 
-def test_failures_lose_no_thread_and_no_descriptor(store: SQLTaskManager, server: Server, new_task: TaskMaker) -> None:
-    # given a server that is gone
+def test_failures_leak_no_thread_and_no_descriptor(store: SQLTaskManager, server: Server, new_task: TaskMaker) -> None:
+    # given a server that was killed
     store.create(new_task())
     server.kill()
-    refused_in_time(2, store.list_user_tasks, 1, 7)
+    then_unavailable_in_time(2, store.list_user_tasks, 1, 7)
     threads, descriptors = threading.active_count(), psutil.Process().num_fds()
-    # when it is asked many times
+    # when many calls are made
     for _ in range(50):
-        refused_in_time(2, store.list_user_tasks, 1, 7)
-        refused_in_time(2, store.create, new_task())
-    # then nothing has piled up
+        then_unavailable_in_time(2, store.list_user_tasks, 1, 7)
+        then_unavailable_in_time(2, store.create, new_task())
+    # then no threads or descriptors have accumulated
     assert threading.active_count() <= threads + 1
     assert psutil.Process().num_fds() <= descriptors + 2
     server.restart()
     assert len(store.list_user_tasks(1, 7)) == 1
 
 
-def test_a_long_statement_is_ended(store: SQLTaskManager) -> None:
+def test_a_statement_ends_at_its_deadline(store: SQLTaskManager) -> None:
     sleep = "SELECT pg_sleep(20)::text" if store.url.scheme == "postgresql" else "SELECT SLEEP(20)"
     began = time.monotonic()
     with pytest.raises(TaskBackendUnavailableError):
@@ -148,7 +148,7 @@ def test_a_forked_child_uses_connections_of_its_own(store: SQLTaskManager, new_t
     store.create(new_task(label="parent's"))
     child = os.fork()
     if child == 0:
-        # when a child uses the manager, and ends as Python does
+        # when a child uses the manager, closes it and exits
         status = 1
         try:
             store.create(new_task(label="child's"))
@@ -157,7 +157,7 @@ def test_a_forked_child_uses_connections_of_its_own(store: SQLTaskManager, new_t
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
-    # then the parent's connection is as it was
+    # then the parent's connection still works
     assert sorted(row["label"] for row in store.list_user_tasks(1, 7)) == ["child's", "parent's"]
     store.create(new_task())
     assert len(store.pool.members) == 1
@@ -170,21 +170,21 @@ def test_a_forked_child_uses_connections_of_its_own(store: SQLTaskManager, new_t
         ({"path": "/no_such_database"}, "does not exist"),
     ],
 )
-def test_a_wrong_login_or_database_is_a_matter_of_configuration(
+def test_a_wrong_login_or_database_is_a_configuration_error(
     opener: Opener, server_url: str, change: dict[str, str], words: str
 ) -> None:
-    # given a URL with one thing wrong
+    # given a URL with a wrong password or database
     parts = urlsplit(server_url)
     login = f"{parts.username}:{change.get('password', parts.password)}"
     wrong = parts._replace(netloc=f"{login}@{parts.hostname}:{parts.port}", path=change.get("path", parts.path))
-    # when it is used, then the error says which
+    # when it is used, then the error says which of them is wrong
     with pytest.raises(ConfigurationError, match=words) as caught:
         opener(wrong.geturl()).count()
     assert str(parts.password) not in str(caught.value)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql+asyncpg", "mysql+aiomysql"])
-def test_another_driver_is_refused(opener: Opener, scheme: str) -> None:
+def test_an_unsupported_driver_is_refused(opener: Opener, scheme: str) -> None:
     with pytest.raises(ConfigurationError, match="is served by"):
         opener(f"{scheme}://localhost/database")
 

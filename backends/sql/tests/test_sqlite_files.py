@@ -1,4 +1,4 @@
-"""What bad places and hostile files get from SQLite: a typed error that says what to do, and the earlier state."""
+"""Bad locations and damaged SQLite files cause typed errors that say what to do, and lose no stored state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TaskMaker = Callable[..., Task]
 
 
 def in_child(work: Callable[[], None], *, user: int | None = None) -> None:
-    """Run in a forked child, as an unprivileged user if one is given, since nothing is read-only for root."""
+    """Run `work` in a forked child, as `user` if one is passed: for root no file is read-only."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -53,16 +53,16 @@ def test_a_relative_path_is_kept_when_the_folder_changes(
     # when the working folder changes before first use
     monkeypatch.chdir("/")
     manager.create(new_task())
-    # then the file lies where the URL meant
+    # then the file is in the original folder
     assert (tmp_path / "relative.db").is_file()
 
 
-def test_a_missing_folder_is_named(opener: Opener, tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_configuration_error(opener: Opener, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"the folder {tmp_path / 'none'} does not exist"):
         opener(f"sqlite:///{tmp_path / 'none' / 'tasks.db'}").count()
 
 
-def test_a_folder_is_no_database(opener: Opener, tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_a_configuration_error(opener: Opener, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is a folder"):
         opener(f"sqlite:///{tmp_path}").count()
 
@@ -70,7 +70,7 @@ def test_a_folder_is_no_database(opener: Opener, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["sqlite://host/tasks.db", "sqlite:///tasks.db?mode=ro", "sqlite:///t.db?synchronous=x"]
 )
-def test_a_url_that_cannot_be_meant_is_refused(opener: Opener, url: str) -> None:
+def test_a_url_with_a_host_or_a_bad_option_is_refused(opener: Opener, url: str) -> None:
     with pytest.raises(ConfigurationError):
         opener(url)
 
@@ -80,10 +80,10 @@ def test_an_unknown_option_is_refused(opener: Opener) -> None:
         opener(colour="red")
 
 
-def test_without_auto_setup_no_file_is_made(opener: Opener, path: Path) -> None:
+def test_without_auto_setup_no_file_is_created(opener: Opener, path: Path) -> None:
     # given a manager that may not set up
     manager = opener(auto_setup=False)
-    # when it is used, then the error names the command, and nothing lies there
+    # when it is used, then the error names the command, and there is no file
     with pytest.raises(ConfigurationError, match="module-sdk setup"):
         manager.count()
     assert not path.exists()
@@ -92,7 +92,7 @@ def test_without_auto_setup_no_file_is_made(opener: Opener, path: Path) -> None:
     assert manager.count() == 0
 
 
-def test_a_file_that_is_no_database_is_left_alone(opener: Opener, path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_not_changed(opener: Opener, path: Path) -> None:
     path.write_text("this is a letter, not a database\n" * 100)
     with pytest.raises(ConfigurationError, match="not a SQLite database"):
         opener().count()
@@ -104,7 +104,7 @@ def test_an_empty_file_becomes_a_database(opener: Opener, path: Path) -> None:
     assert opener().count() == 0
 
 
-def test_utf_16_is_refused(opener: Opener, path: Path) -> None:
+def test_a_database_in_utf_16_is_refused(opener: Opener, path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.executescript("PRAGMA encoding = 'UTF-16le'; CREATE TABLE other (a)")
     connection.close()
@@ -117,10 +117,10 @@ def test_a_corrupt_file_is_a_typed_failure(opener: Opener, new_task: TaskMaker, 
     manager = opener()
     manager.import_tasks(new_task(task_key=f"key {number}") for number in range(500))
     manager.close()
-    # when all but the first page and the schema is overwritten
+    # when everything after the first eight pages is overwritten
     content = path.read_bytes()
     path.write_bytes(content[: 8 * 4096] + b"\xa5" * (len(content) - 8 * 4096))
-    # then lookups and writes say so
+    # then lookups and writes raise a typed error
     damaged = opener()
     with pytest.raises(TaskBackendError, match="malformed"):
         damaged.list_user_tasks(1, 7)
@@ -131,13 +131,13 @@ def test_a_corrupt_file_is_a_typed_failure(opener: Opener, new_task: TaskMaker, 
 def test_a_file_and_folder_that_cannot_be_written_are_still_read(
     opener: Opener, new_task: TaskMaker, lasting_task: Task, path: Path
 ) -> None:
-    # given a file that nobody has open, in a folder of somebody else
+    # given a read-only file that nobody has open, in a folder of another user
     path.chmod(0o444)
     for folder in (path.parent, *path.parents[1:4]):
         folder.chmod(0o755)
 
     def read_and_write() -> None:
-        # when it is read, then the answer is the real one, again and again
+        # when it is read, then each result is correct
         manager = opener()
         for _ in range(2):
             assert [row["id"] for row in manager.get_tasks_by_key("lasting", 7)] == [lasting_task.id]
@@ -152,7 +152,7 @@ def test_a_file_and_folder_that_cannot_be_written_are_still_read(
     assert opener().count() == 1
 
 
-def test_a_file_cannot_be_made_in_a_folder_that_cannot_be_written(opener: Opener, path: Path) -> None:
+def test_a_file_that_cannot_be_created_is_a_configuration_error(opener: Opener, path: Path) -> None:
     path.parent.chmod(0o555)
     for folder in path.parents[1:4]:
         folder.chmod(0o755)
@@ -170,7 +170,7 @@ def test_a_deleted_file_does_not_come_back_empty(
     # given an open store
     manager = opener()
     assert manager.count() == 1
-    # when its file is moved away, then neither reads nor writes pretend that it is there
+    # when its file is moved away, then reads and writes fail
     aside = path.rename(path.with_suffix(".aside"))
     for companion in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         companion.unlink(missing_ok=True)
@@ -179,7 +179,7 @@ def test_a_deleted_file_does_not_come_back_empty(
     with pytest.raises(SchemaMissingError, match="the schema is gone"):
         manager.create(new_task())
     assert not path.exists()
-    # and when it is back, they work again
+    # and when it is moved back, they work again
     aside.rename(path)
     assert [row["id"] for row in manager.list_user_tasks(1, 7)] == [lasting_task.id]
 
@@ -188,9 +188,11 @@ def test_a_full_disk_leaves_the_earlier_state(opener: Opener, new_task: TaskMake
     # given a store whose file cannot grow
     manager = opener(max_connections=1)
     kept, _ = manager.create(new_task(task_key="kept"))
-    with manager.pool.connection(manager.deadline(None)) as link:
-        link.fetch("PRAGMA max_page_count = 1", (), manager.deadline(None))  # SQLite raises it to what there is
-    # when tasks are written until it is full
+    with manager.pool.connection(manager.deadline(None)) as connection:
+        connection.fetch(
+            "PRAGMA max_page_count = 1", (), manager.deadline(None)
+        )  # SQLite raises it to the current count
+    # when larger tasks are written
     large = "x" * 900_000
     with pytest.raises(TaskBackendError, match="full"):
         manager.create(new_task(task_key="large", arguments=large))
@@ -198,20 +200,20 @@ def test_a_full_disk_leaves_the_earlier_state(opener: Opener, new_task: TaskMake
         manager.update(kept.id, progress=0.5, checkpoint=large)
     with pytest.raises(TaskBackendError, match="full"):
         manager.import_tasks(new_task(arguments=large) for _ in range(3))
-    # then nothing is half there, lookups answer, and what needs no room is still written
+    # then nothing is partly written, lookups work, and so does a write that needs no space
     assert manager.get_tasks_by_key("large", 7) == []
     assert manager.get(kept.id) == kept
     assert manager.count() == 1
     assert manager.update(kept.id, progress=0.75)["progress"] == 0.75  # type: ignore[index]
 
 
-def test_a_read_answers_when_the_disk_is_full(opener: Opener, new_task: TaskMaker, lasting_task: Task) -> None:
-    # given a store of which no process may write a byte more
+def test_lookups_work_when_the_disk_is_full(opener: Opener, new_task: TaskMaker, lasting_task: Task) -> None:
+    # given a process that may not write another byte to a file
     def use() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         manager = opener()
-        # then a lookup gives its real answer, and a write the typed error
+        # then a lookup returns the stored task, and a write raises the typed error
         assert [row["id"] for row in manager.list_user_tasks(1, 7)] == [lasting_task.id]
         with pytest.raises(TaskBackendError):
             manager.create(new_task())

@@ -1,4 +1,4 @@
-"""Several processes on one SQLite file, forks among them."""
+"""Several processes, including forked ones, use one SQLite file."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ spawn = multiprocessing.get_context("spawn")
 
 
 def submit_all(url: str, barrier: Barrier, results: Connection) -> None:
-    """In a process of its own: set up, then create the same keys as all the others."""
+    """Set up the store and create the same keys as the other processes; runs in a process of its own."""
     manager = open_manager(url, timeout_seconds=60)
     barrier.wait(60)
     created = []
     for number in range(KEYS):
         task = Task.new(user_id=1, organization_id=7, module="tests", task_key=f"key {number}")
         holder, is_created = manager.create(task)
-        # Whoever lost can read the winner at once.
+        # A process that lost can read the winner's task at once.
         assert manager.get(holder.id) is not None
         created.append((holder.id, is_created))
     manager.close()
@@ -43,12 +43,12 @@ def submit_all(url: str, barrier: Barrier, results: Connection) -> None:
 
 
 def test_four_processes_set_up_and_create_each_key_once(opener: Opener, path: Path) -> None:
-    # given processes that open a file which does not exist, at once
+    # given processes that open a missing file at the same time
     url = f"sqlite:///{path}"
     barrier = spawn.Barrier(PROCESSES)
     pipes = [spawn.Pipe(duplex=False) for _ in range(PROCESSES)]
     processes = [spawn.Process(target=submit_all, args=(url, barrier, sender)) for _, sender in pipes]
-    # when each submits the same keys
+    # when all of them submit the same keys
     for process in processes:
         process.start()
     for _, sender in pipes:
@@ -58,15 +58,15 @@ def test_four_processes_set_up_and_create_each_key_once(opener: Opener, path: Pa
         process.join(60)
     for receiver, _ in pipes:
         receiver.close()
-    # then each key was created by exactly one, and all were told the same id
+    # then exactly one created each key, and all got the same id
     assert [process.exitcode for process in processes] == [0] * PROCESSES
-    for told in zip(*answers, strict=True):
-        assert len({task_id for task_id, _ in told}) == 1
-        assert sum(is_created for _, is_created in told) == 1
+    for created in zip(*answers, strict=True):
+        assert len({task_id for task_id, _ in created}) == 1
+        assert sum(is_created for _, is_created in created) == 1
     assert opener().count() == KEYS
 
 
-# Text of one `write` arrives whole, and other threads' before or after it.
+# The text of one `os.write` is never mixed with that of other threads.
 WRITE_ON = """
 import os, sys, threading
 from module_sdk import open_manager
@@ -85,17 +85,17 @@ for _ in range(int(sys.argv[2])):
 
 
 @pytest.mark.parametrize("threads", [1, 16])
-def test_what_a_killed_process_was_told_is_there(opener: Opener, path: Path, threads: int) -> None:
+def test_a_killed_process_loses_no_acknowledged_task(opener: Opener, path: Path, threads: int) -> None:
     # given a process whose threads write tasks and print the id of each that was acknowledged
     with subprocess.Popen(
         [sys.executable, "-c", WRITE_ON, f"sqlite:///{path}", str(threads)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         acknowledged = [process.stdout.readline().strip() for _ in range(50)]
-        # when it is killed in the middle of the next
+        # when it is killed during the next write
         process.send_signal(signal.SIGKILL)
         acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
-    # then every one is there, and whole
+    # then each of these tasks is stored completely
     manager = opener()
     for task_id in acknowledged:
         task = manager.get(task_id)
@@ -105,7 +105,7 @@ def test_what_a_killed_process_was_told_is_there(opener: Opener, path: Path, thr
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_under_load_leaves_parent_and_child_at_work(
+def test_parent_and_child_work_after_a_fork_under_load(
     manager: SQLTaskManager, new_task: TaskMaker, path: Path
 ) -> None:
     # given a manager that other threads use all the time
@@ -121,7 +121,7 @@ def test_a_fork_under_load_leaves_parent_and_child_at_work(
     for thread in threads:
         thread.start()
     children = []
-    # when it is forked again and again, and each child writes
+    # when the process forks several times, and each child writes
     for number in range(5):
         child = os.fork()
         if child == 0:
@@ -136,7 +136,7 @@ def test_a_fork_under_load_leaves_parent_and_child_at_work(
     stop.set()
     for thread in threads:
         thread.join(60)
-    # then every child could, the parent goes on, and nothing is lost once the parent has closed the file
+    # then every child has written, the parent still works, and closing the file in the parent loses nothing
     assert statuses == [0] * len(children)
     mine = manager.count(filters={"user_id": 2})
     manager.close()
@@ -149,7 +149,7 @@ def test_a_fork_under_load_leaves_parent_and_child_at_work(
 def test_a_child_keeps_writing_after_its_parent_has_closed_the_file(
     manager: SQLTaskManager, new_task: TaskMaker, opener: Opener
 ) -> None:
-    # given a child that holds the file open; SQLite removes the log when it believes that nobody else does
+    # given a child that has the file open; SQLite removes the log if it takes the closing process for the last one
     manager.create(new_task(label="parent's"))
     may_go_on, go_on = os.pipe()
     is_open, opened = os.pipe()
@@ -165,13 +165,13 @@ def test_a_child_keeps_writing_after_its_parent_has_closed_the_file(
         finally:
             os._exit(status)
     os.read(is_open, 1)
-    # when the parent closes first, and the child writes again and is gone without closing
+    # when the parent closes first, and the child writes again and exits without closing
     manager.close()
     os.write(go_on, b"1")
     assert os.waitpid(child, 0)[1] == 0
     for descriptor in (may_go_on, go_on, is_open, opened):
         os.close(descriptor)
-    # then nothing of it is lost
+    # then no task of the child is lost
     labels = [row["label"] for row in opener().list_user_tasks(1, 7)]
     assert labels == ["child's second", "child's first", "parent's"]
 
@@ -185,6 +185,6 @@ def test_a_child_has_a_copy_of_a_database_in_memory(opener: Opener, new_task: Ta
         # when a child writes
         manager.create(new_task())
         os._exit(manager.count())
-    # then it had the parent's tasks, and the parent has not the child's
+    # then the child had the parent's task, but the parent does not have the child's
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
     assert manager.count() == 1

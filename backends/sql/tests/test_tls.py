@@ -38,7 +38,7 @@ def trusting(server: Server, authority: str) -> str:
     return f"{server.url}?{option}"
 
 
-def test_a_task_travels_encrypted(server: Server, opener: Opener, new_task: TaskMaker) -> None:
+def test_a_trusted_connection_is_encrypted(server: Server, opener: Opener, new_task: TaskMaker) -> None:
     manager = opener(trusting(server, authority_of(server)))
     task, created = manager.create(new_task(task_key="job"))
     assert created
@@ -46,8 +46,8 @@ def test_a_task_travels_encrypted(server: Server, opener: Opener, new_task: Task
     assert manager.pool.fetch(IS_ENCRYPTED[manager.url.scheme], (), manager.deadline(None)) != []
 
 
-def test_an_unknown_authority_is_a_matter_of_configuration(server: Server, opener: Opener, tmp_path: Path) -> None:
-    stranger = tmp_path / "stranger.pem"
-    trustme.CA().cert_pem.write_to_path(str(stranger))
+def test_an_unknown_authority_is_a_configuration_error(server: Server, opener: Opener, tmp_path: Path) -> None:
+    untrusted = tmp_path / "untrusted.pem"
+    trustme.CA().cert_pem.write_to_path(str(untrusted))
     with pytest.raises(ConfigurationError, match="certificate is not trusted"):
-        opener(trusting(server, quote(str(stranger), safe=""))).count()
+        opener(trusting(server, quote(str(untrusted), safe=""))).count()

@@ -1,1 +1,1 @@
-"""The tasks of the tests, and the reference that says what a store must answer about them."""
+"""The tasks of the tests, and the reference that says how a store must answer."""

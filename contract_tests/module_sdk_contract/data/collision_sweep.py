@@ -1,6 +1,6 @@
-"""The sweep: one family in a store, and every read of it compared with the reference.
+"""The sweep: write one family to a store and compare every read with the reference.
 
-Deterministic on purpose: what finds bugs is related values, and a fixed sweep over them finds the same ones each time.
+It is deterministic on purpose. Related values find bugs, and a fixed sweep over them finds the same bugs every time.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ Route = Literal["created", "imported"]
 START: Final = 1_709_208_000_000_000
 """2024-02-29 12:00 UTC, in microseconds."""
 HOME: Final = 3
-"""The organization, user and key of all that the family does not vary."""
+"""The organization of every task in which the family does not vary it, as are `USER` and `KEY`."""
 USER: Final = 1
 KEY: Final = "k-home"
 STRANGER: Final = "nobody has this"
+"""An organization without tasks."""
 ENDS: Final = ("completed", "failed", "interrupted")
 ALWAYS: Final = ("SCOPE-01", "SCOPE-02", "SCOPE-03", "ORDER-02", "ORDER-03", "DEDUP-04", "SCOPE-12", "SEE-01")
-"""Decided by every sweep, besides the family's own clauses."""
+"""The clauses that every sweep decides, in addition to the family's own."""
 
 
 def family_tasks(family: Family) -> Iterator[Fields]:
-    """Each text once as the key, the user, the organization and as all three; and the tasks that lack one."""
+    """Yield the fields of the tasks: each text as key, user, organization and all three; and tasks that lack one."""
     pending = itertools.count()
     for key, user, organization, status in (
         *((text, USER, HOME, "pending") for text in family.texts),
@@ -42,7 +43,7 @@ def family_tasks(family: Family) -> Iterator[Fields]:
         (KEY, family.ids[0], None, "ended"),
     ):
         index = next(pending)
-        # Ties and single microseconds across the border of a second, in an order that is not that of writing.
+        # Equal times and single microseconds on both sides of a full second, in another order than that of writing.
         created_at = START + 999_998 + (index * 7) % 5
         yield {
             "task_key": key,
@@ -55,7 +56,7 @@ def family_tasks(family: Family) -> Iterator[Fields]:
 
 
 def family_reads(family: Family) -> Iterator[tuple[str, str, Any, Any, int | None]]:
-    """`(clause, operation, argument, organization, limit)` for every lookup that can tell the family's texts apart."""
+    """Yield `(clause, operation, argument, organization, limit)` of every lookup that can distinguish the texts."""
     by_user, by_key, by_prefix = "list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix"
     for text in family.texts:
         yield family.key, by_key, text, HOME, None
@@ -78,7 +79,7 @@ def family_reads(family: Family) -> Iterator[tuple[str, str, Any, Any, int | Non
 
 
 def sweep(store: Store, family: Family, route: Route) -> None:
-    """Write the family and read it back in every way; raises `ContractViolation` with all that differs."""
+    """Write the family and read it back in every way. Raise `ContractViolation` with all differences."""
     violations: list[Violation | None] = []
     tasks = list(family_tasks(family))
     if route == "created":

@@ -8,14 +8,14 @@ from typing import Any
 
 
 def difference(expected: object, actual: object, path: str = "") -> str | None:
-    """Where the two first differ, in words; `None` if they are the same.
+    """Return a description of the first difference; `None` if the two values are equal.
 
-    Lists compare as lists whatever their subclass, since a lookup's result is one; every other type must be equal.
+    Subclasses of `list` compare as lists, because a lookup returns one. Every other type must be the same.
     """
     if isinstance(expected, list) and isinstance(actual, list):
         return None if same_bytes(expected, actual) else sequence_difference(expected, actual, path)
     if type(expected) is not type(actual):
-        return f"{place(path)}expected {typed(expected)}, found {typed(actual)}"
+        return f"{location_prefix(path)}expected {typed(expected)}, found {typed(actual)}"
     if isinstance(expected, tuple) and isinstance(actual, tuple):
         return sequence_difference(expected, actual, path)
     if isinstance(expected, dict) and isinstance(actual, dict):
@@ -24,13 +24,14 @@ def difference(expected: object, actual: object, path: str = "") -> str | None:
         same = struct.pack(">d", expected) == struct.pack(">d", actual)
     else:
         same = expected == actual
-    return None if same else f"{place(path)}expected {typed(expected)}, found {typed(actual)}"
+    return None if same else f"{location_prefix(path)}expected {typed(expected)}, found {typed(actual)}"
 
 
 def same_bytes(expected: list[Any], actual: list[Any]) -> bool:
-    """Whether the two are the same for certain: thousands of rows are told so in a twentieth of the time.
+    """Return `True` if the two are certainly equal. For thousands of rows this takes a twentieth of the time.
 
-    Version 0 of the format has neither references nor interned texts, and no type but Python's own.
+    Version 0 of the format has no references and no interned texts, so equal values have equal bytes. It supports
+    built-in types only; for others the result is `False`, and the values must be compared one by one.
     """
     try:
         return marshal.dumps(list(expected), 0) == marshal.dumps(list(actual), 0)
@@ -46,13 +47,13 @@ def sequence_difference(
         if found:
             return found
     if len(expected) != len(actual):
-        return f"{place(path)}expected {len(expected)} items, found {len(actual)}"
+        return f"{location_prefix(path)}expected {len(expected)} items, found {len(actual)}"
     return None
 
 
 def mapping_difference(expected: dict[Any, Any], actual: dict[Any, Any], path: str) -> str | None:
     if [(key, type(key)) for key in expected] != [(key, type(key)) for key in actual]:
-        return f"{place(path)}expected the keys {list(expected)!r}, found {list(actual)!r}"
+        return f"{location_prefix(path)}expected the keys {list(expected)!r}, found {list(actual)!r}"
     for key, value in expected.items():
         found = difference(value, actual[key], f"{path}[{key!r}]")
         if found:
@@ -60,7 +61,7 @@ def mapping_difference(expected: dict[Any, Any], actual: dict[Any, Any], path: s
     return None
 
 
-def place(path: str) -> str:
+def location_prefix(path: str) -> str:
     return f"at {path}: " if path else ""
 
 
@@ -68,7 +69,7 @@ def typed(value: object) -> str:
     return f"{shortened(value)} ({type(value).__name__})"
 
 
-def shortened(value: object, most: int = 300) -> str:
-    """The `ascii()` of a value, so that look-alike characters show, cut in its middle."""
+def shortened(value: object, maximum: int = 300) -> str:
+    """Return the `ascii()` of a value, which distinguishes look-alike characters; a long one is cut in its middle."""
     text = ascii(value)
-    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
+    return text if len(text) <= maximum else f"{text[: maximum // 2]} … {text[-maximum // 2 :]}"

@@ -1,6 +1,6 @@
-"""Collision families: texts that differ in exactly one way that some store ignores.
+"""Collision families: texts that differ in exactly one way, which some store ignores.
 
-Every text is used as a key, as a user and as an organization; a family names the clauses that it decides as each.
+Every text is used as a key, as a user and as an organization. A family names the clause that it decides as each.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Identifier = int | str
 class Family:
     name: str
     texts: tuple[str, ...]
-    """Used as keys, and as users and organizations too unless `identifiers` are given."""
+    """The keys; also the users and organizations unless there are `identifiers`."""
     identifiers: tuple[Identifier, ...] | None = None
     probes: tuple[str, ...] = ()
-    """Further texts to look up as prefixes."""
+    """More texts to look up as prefixes."""
     key: str = "KEY-01"
     prefix: str = "PREFIX-01"
     user: str = "USER-03"
@@ -33,7 +33,11 @@ class Family:
         return (self.key, self.prefix, self.user, self.organization)
 
     def prefixes(self) -> list[str]:
-        """The empty one, each text, its first character, half of it, all but its last, and one character more."""
+        """Return the prefixes to look up, each once.
+
+        They are the empty text, each text whole, its first character, its first half, all but its last character, and
+        the text with one more character, unless that is longer than a key may be; then the probes.
+        """
         cuts = [""]
         for text in self.texts:
             cuts += [text, text[:1], text[: len(text) // 2], text[:-1]]
@@ -43,7 +47,7 @@ class Family:
 
 
 LINE_BREAKS: Final = ("\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
-"""Whatever ends a line for `str.splitlines`; other readers of lines take some of them."""
+"""Every text that ends a line for `str.splitlines`. Other line readers accept some of them."""
 
 FAMILIES: Final = (
     Family(

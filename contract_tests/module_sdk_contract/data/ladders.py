@@ -1,8 +1,8 @@
-"""Tasks with values of every field among which each usual wrong order and each usual wrong comparison shows.
+"""Tasks whose values reveal each usual wrong order and each usual wrong comparison of every field.
 
-A store that sorts or compares one column by another rule than the rest is wrong in that column alone, so each field has
-such values: texts for orders by length, by number, by locale, in UTF-16 and by a beginning of the text, numbers for
-orders as text and with fewer digits, times for orders as text, as floats and in milliseconds.
+A store may sort or compare a single column by a wrong rule, so each field needs its own values: texts for orders by
+length, by number, by locale, in UTF-16 and by a prefix; numbers for orders as text and with fewer digits; times for
+orders as text, as floats and in milliseconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MOMENTS: Final = (
     1_000_000_000_000, END_OF_TIME - 2_000, END_OF_TIME - 2_001, END_OF_TIME - 2_002, 2**53 + 1, 2**53,
 )  # fmt: skip
 CHANGES_AFTER: Final = (0, 1, 0, 7, 1_000, 3, 2)
-"""How long after its creation a task was changed, in microseconds."""
+"""The time from the creation of a task to its last change, in microseconds."""
 NEEDLES: Final = (
     "", "a", "A", "a ", " ", "e", "é", "e\u0301", "\u0301", "1", "k" * 64, "-", "_", "%", "\\",
     "\x01", "\ud7ff", "\ue000",
@@ -52,19 +52,20 @@ COUNT: Final = 2 * len(TEXTS)
 
 
 def ladder_tasks() -> Iterator[Fields]:
-    """Every value of every field, most of them twice, in an order that is that of no field.
+    """Yield tasks with every value of every field, most of them twice. They are not in the order of any field.
 
-    The ids are the same in every run: a wrong order that makes ties of different values can be right by their ids.
+    The ids are the same in every run, because a wrong order that treats different values as equal can come out right by
+    chance of their ids.
     """
     numbers = random.Random(SEED)  # noqa: S311  # the same ids each time
     organizations: tuple[Any, ...] = (None, *IDENTIFIERS, None)
-    held: set[tuple[Any, Any]] = set()
+    active_keys: set[tuple[Any, Any]] = set()
     for index in range(COUNT):
         key, organization = step(KEYS, index, 17), step(organizations, index, 8)
         status = step(STATUSES, index, 5)
         if status in ACTIVE and key is not None:
-            status = "failed" if (organization, key) in held else status
-            held.add((organization, key))
+            status = "failed" if (organization, key) in active_keys else status
+            active_keys.add((organization, key))
         created_at = step(MOMENTS, index, 3)
         yield {
             "id": str(uuid.UUID(int=numbers.getrandbits(128))),
@@ -81,12 +82,12 @@ def ladder_tasks() -> Iterator[Fields]:
 
 
 def step(values: tuple[Any, ...], index: int, stride: int) -> Any:
-    """With a stride that shares no factor with their number, every value comes before one comes again."""
+    """Return the value at `index` strides. A stride coprime to the number of values visits all before repeating one."""
     return values[index * stride % len(values)]
 
 
 def values_of(field: str) -> tuple[Any, ...]:
-    """The values of a field that exact filters may name, each once."""
+    """Return the values of a field that exact filters can name, each once."""
     if field in ("module", "label"):
         return TEXTS if field == "module" else LABELS
     if field == "task_key":

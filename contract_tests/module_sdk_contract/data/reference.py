@@ -1,7 +1,6 @@
-"""What a store must answer, in plain Python: a list of tasks and nothing else.
+"""The reference: the answers that a store must return, computed in plain Python from a list of tasks.
 
-Written from CONTRACT.md and DESIGN.md without using anything of `module_sdk`, so that a mistake there is not repeated
-here. Being obviously right comes before speed.
+It uses nothing of `module_sdk`, so a mistake there is not repeated here. Obvious correctness matters more than speed.
 """
 
 from __future__ import annotations
@@ -45,18 +44,18 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 DEFAULT_SORT: Final = ("updated_at", "desc")
 EVERYWHERE: Final = object()
-"""For `organization_id`: whatever the organization."""
+"""The `organization_id` that means every organization."""
 
 Fields = dict[str, Any]
 Row = dict[str, Any]
 
 
 class IllegalMove(Exception):  # noqa: N818  # the reference's own word for what the store must refuse
-    """The status of the task does not allow the change."""
+    """The status of the task does not permit the change."""
 
 
 class Reference:
-    """The tasks as given and changed, with times in microseconds and ids in canonical form."""
+    """The tasks as created and changed, with times in microseconds and ids in canonical form."""
 
     def __init__(self) -> None:
         self.tasks: list[Fields] = []
@@ -64,11 +63,11 @@ class Reference:
     # --- Writes -----------------------------------------------------------------------------------------------------
 
     def create(self, fields: Mapping[str, Any]) -> tuple[Fields, bool]:
-        """The task that then stands, and whether it is the given one."""
+        """Return the task with that id or the holder of its key, and whether it is the task with that id."""
         task = recorded(fields)
-        standing = self.find(task["id"])
-        if standing is not None:
-            return standing, True
+        existing = self.find(task["id"])
+        if existing is not None:
+            return existing, True
         holder = self.holder(task)
         if holder is not None:
             return holder, False
@@ -76,14 +75,14 @@ class Reference:
         return task, True
 
     def settle(self, task: Fields, created_at: int) -> None:
-        """Follow a store that puts a new task after an earlier one of its key, by one microsecond (ORDER-10)."""
+        """Adopt the time of a store that puts a new task one microsecond after an earlier one of its key (ORDER-10)."""
         earlier = [other["created_at"] for other in self.tasks if same_key(other, task) and other is not task]
         if created_at > task["created_at"] and created_at - 1 in earlier:
             moved = {name: max(created_at, task[name]) for name in TIMES if task[name] is not None}
             task.update(moved)
 
     def import_all(self, tasks: Sequence[Mapping[str, Any]]) -> tuple[int, Fields | None]:
-        """How many went in before the first active task whose key is held, and that one."""
+        """Import until the first active task whose key has a holder. Return the number imported and that task."""
         written = 0
         for fields in tasks:
             task = recorded(fields)
@@ -96,7 +95,7 @@ class Reference:
         return written, None
 
     def holder(self, task: Fields) -> Fields | None:
-        """The active task that holds the key of an active task."""
+        """Return the active task that has the key of `task`; `None` if there is none or `task` is not active."""
         if task["task_key"] is None or task["status"] not in ACTIVE:
             return None
         for other in self.tasks:
@@ -105,7 +104,7 @@ class Reference:
         return None
 
     def update(self, task_id: str, now: int, organization_id: object = EVERYWHERE, **changes: Any) -> Fields | None:
-        """The changed task, `None` for an unknown one; raises `IllegalMove`."""
+        """Return the changed task, `None` for an unknown one. Raise `IllegalMove` if its status does not permit it."""
         task = self.find(task_id, organization_id)
         if task is None:
             return None
@@ -127,8 +126,8 @@ class Reference:
         return task
 
     def prune(self, before: int, organization_id: Any = EVERYWHERE, user_id: Any = EVERYWHERE) -> int:
-        """How many tasks went."""
-        gone = [
+        """Delete ended tasks that were last changed before that moment, and return their number."""
+        pruned = [
             task
             for task in self.tasks
             if task["status"] in ENDED
@@ -136,8 +135,8 @@ class Reference:
             and in_scope(task, organization_id)
             and (user_id is EVERYWHERE or task["user_id"] == canonical(user_id))
         ]
-        self.tasks = [task for task in self.tasks if task not in gone]
-        return len(gone)
+        self.tasks = [task for task in self.tasks if task not in pruned]
+        return len(pruned)
 
     # --- Reads ------------------------------------------------------------------------------------------------------
 
@@ -148,14 +147,14 @@ class Reference:
         return None
 
     def view(self, task_id: str, organization_id: object = EVERYWHERE) -> Row | None:
-        """The row and the six fields that only a view has."""
+        """Return the row with the six further fields of a view; `None` for an unknown task."""
         task = self.find(task_id, organization_id)
         return None if task is None else view_of(task)
 
     def lookup(self, operation: str, argument: Any, organization_id: Any = None, limit: int | None = None) -> list[Row]:
-        """The answer of `list_user_tasks`, `get_tasks_by_key` or `get_tasks_by_key_prefix`."""
-        is_asked_for = asked_for(operation, argument)
-        tasks = [task for task in self.tasks if is_asked_for(task) and in_scope(task, organization_id)]
+        """Return the answer of `list_user_tasks`, `get_tasks_by_key` or `get_tasks_by_key_prefix`."""
+        matches = matcher(operation, argument)
+        tasks = [task for task in self.tasks if matches(task) and in_scope(task, organization_id)]
         tasks.sort(key=lambda task: (task["created_at"], task["id"]), reverse=True)
         return [row_of(task) for task in tasks[:limit]]
 
@@ -167,7 +166,7 @@ class Reference:
         limit: int = 25,
         organization_id: object = EVERYWHERE,
     ) -> list[Row]:
-        """The rows of one page; `sort` is a field and `asc` or `desc`."""
+        """Return the rows of one page; `sort` is a field and `asc` or `desc`."""
         field, direction = sort
         tasks = sorted(self.passing(filters or {}, organization_id), key=lambda task: order_key(task, field))
         if direction == "desc":
@@ -188,7 +187,7 @@ def same_key(task: Fields, other: Fields) -> bool:
 
 
 def recorded(fields: Mapping[str, Any]) -> Fields:
-    """A task's fields as a store keeps them: canonical ids, `""` as no key, progress as a float."""
+    """Return a task's fields as a store must keep them: canonical ids, `""` as no key, progress from 0.0 to 1.0."""
     task = {**DEFAULTS, **fields}
     task["user_id"] = canonical(task["user_id"])
     if task["organization_id"] is not None:
@@ -199,7 +198,7 @@ def recorded(fields: Mapping[str, Any]) -> Fields:
 
 
 def as_json(fields: Fields) -> Fields:
-    """Payloads as JSON gives them back: tuples become lists, and nothing is shared with the caller."""
+    """Return the fields with payloads as JSON decodes them: tuples are lists, and nothing is shared with the caller."""
     return {
         name: json.loads(json.dumps(value)) if name in PAYLOADS and value is not None else value
         for name, value in fields.items()
@@ -208,7 +207,7 @@ def as_json(fields: Fields) -> Fields:
 
 @functools.lru_cache(maxsize=1_024, typed=True)
 def canonical(identifier: int | str) -> int | str:
-    """`"7"` is `7`; `"007"`, `"7 "` and `"+7"` are texts."""
+    """Return an id in canonical form: `"7"` becomes `7`; `"007"`, `"7 "` and `"+7"` remain texts."""
     try:
         number = int(identifier)
     except ValueError:
@@ -222,8 +221,8 @@ def in_scope(task: Fields, organization_id: Any) -> bool:
     return bool(task["organization_id"] == canonical(organization_id))
 
 
-def asked_for(operation: str, argument: Any) -> Callable[[Fields], bool]:
-    """Whether a lookup asks for a task, whatever its organization."""
+def matcher(operation: str, argument: Any) -> Callable[[Fields], bool]:
+    """Return the predicate of the tasks that a lookup finds, without regard to their organization."""
     if operation == "list_user_tasks":
         user_id = canonical(argument)
         return lambda task: bool(task["user_id"] == user_id)
@@ -233,7 +232,7 @@ def asked_for(operation: str, argument: Any) -> Callable[[Fields], bool]:
 
 
 def passes(task: Fields, name: str, wanted: Any) -> bool:
-    """Whether a task passes one filter of the read model."""
+    """Return whether a task passes one filter of the read model."""
     field, _, operator = name.partition("__")
     value = task[field]
     match operator:
@@ -252,7 +251,7 @@ def passes(task: Fields, name: str, wanted: Any) -> bool:
 
 
 def order_key(task: Fields, field: str) -> tuple[bool, Any, str]:
-    """Absent values first, text by code points (ids of users and organizations as text), ties by id."""
+    """Return a sort key: `None` first, text by code points, ids of users and organizations as text, ties by id."""
     value = task[field]
     if field in ("user_id", "organization_id") and value is not None:
         value = str(value)
@@ -273,7 +272,7 @@ def shown(task: Fields, name: str) -> Any:
 
 
 def time_text(moment: int) -> str:
-    """Microseconds since 1970 UTC as rows show them."""
+    """Return the text that rows contain for a time in microseconds since 1970 UTC."""
     seconds, fraction = divmod(moment, 1_000_000)
     return f"{second_text(seconds)}.{fraction:06}+00:00"
 

@@ -1,4 +1,4 @@
-"""Managers and servers that fail on purpose, for the clauses FAIL."""
+"""Managers and servers that fail on purpose, for the FAIL clauses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 Fault = Callable[[], Any]
-"""Called in place of the manager's method: raises, hangs, or returns garbage."""
+"""Called instead of the manager's method: raises, hangs, or returns garbage."""
 CUT_ANSWER: Final = b"\x4a\x00\x00\x00\x0a8"
-"""The beginning of nobody's protocol."""
+"""The truncated greeting of a MySQL server, which is garbage in every other protocol."""
 
 
 def raises(error: BaseException) -> Fault:
+    """Return a fault that raises the error."""
+
     def fault() -> Any:
         raise error
 
@@ -24,18 +26,20 @@ def raises(error: BaseException) -> Fault:
 
 
 def returns(answer: object) -> Fault:
+    """Return a fault that returns the answer."""
     return lambda: answer
 
 
 def hangs(until: threading.Event) -> Fault:
-    """Wait for the event, at most a minute, and then answer nothing of use."""
+    """Return a fault that waits for the event, at most a minute, and then returns a meaningless answer."""
     return lambda: until.wait(60)
 
 
 class FaultyManager:
-    """A manager that takes the next fault of its queue for each call, and is the real one when the queue is empty.
+    """A manager that uses up one fault per call. When none is left, calls go to the real manager.
 
-    Not a `TaskManager`: the facade has to treat it as anybody's object. `calls` counts by method.
+    `always` is the fault of every call after the queued ones. `calls` counts the calls by method. The class is not a
+    `TaskManager`, so the facade must treat it like any other object.
     """
 
     def __init__(self, manager: object, *faults: Fault) -> None:
@@ -54,12 +58,12 @@ class FaultyManager:
 
 
 class DriverError(Exception):
-    """Stands for what a driver raises."""
+    """The error of an imaginary driver."""
 
 
 @contextlib.contextmanager
 def failing_primitives(manager: Any, *names: str) -> Iterator[DriverError]:
-    """While in the block these primitives of the manager raise a driver's error, which is yielded."""
+    """Let these primitives of the manager raise a driver's error within the block, and yield that error."""
     error = DriverError("the driver failed")
     for name in names:
         setattr(manager, name, lambda *_: raises(error)())
@@ -71,7 +75,7 @@ def failing_primitives(manager: Any, *names: str) -> Iterator[DriverError]:
 
 
 def at_port(url: str, port: int) -> str:
-    """The URL with its host replaced by this machine's port."""
+    """Return the URL with its host and port replaced by a port of this machine."""
     parts = urlsplit(url)
     userinfo, at, _ = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{port}"))
@@ -79,7 +83,7 @@ def at_port(url: str, port: int) -> str:
 
 @contextlib.contextmanager
 def dead_server() -> Iterator[int]:
-    """A port that refuses connections."""
+    """Yield a port that refuses connections."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -87,7 +91,7 @@ def dead_server() -> Iterator[int]:
 
 @contextlib.contextmanager
 def deaf_server() -> Iterator[int]:
-    """A port whose queue of connections is full: connecting to it takes for ever."""
+    """Yield a port whose backlog is full, so that connecting to it never ends."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as waiting:
         for _ in range(4):
             connection = waiting.enter_context(socket.socket())
@@ -98,7 +102,7 @@ def deaf_server() -> Iterator[int]:
 
 @contextlib.contextmanager
 def broken_server(answer: bytes | None) -> Iterator[int]:
-    """A port that accepts connections and says nothing, or sends `answer` to each request and hangs up."""
+    """Yield a port that accepts connections and never answers, or sends `answer` to the first request and closes."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as accepted:
         listener.settimeout(0.05)
@@ -124,7 +128,10 @@ def broken_server(answer: bytes | None) -> Iterator[int]:
 
 
 def outcome_within(seconds: float, call: Callable[[], Any]) -> Any:
-    """What the call returned or raised; `TimeoutError` as a value if it took longer, and is left behind."""
+    """Return the value that the call returned or the error that it raised.
+
+    If the call takes longer, return a `TimeoutError` and leave the call running on its daemon thread.
+    """
     outcomes: list[Any] = []
 
     def run() -> None:

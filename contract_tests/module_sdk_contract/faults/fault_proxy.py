@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on demand, in front of a store's server (clauses FAIL-05 to 09)."""
+"""A TCP proxy that misbehaves on demand, in front of a store's server (FAIL-05 to FAIL-09)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
 CHUNK_BYTES: Final = 65_536
-# Linger on, for no time: closing then sends a reset instead of an orderly end.
+# The socket option SO_LINGER: enabled, zero seconds. Closing then sends a reset instead of an orderly end.
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Kind(enum.Enum):
-    """What is wrong between the client and the server, for open connections and for new ones."""
+    """A network fault between client and server, for open and new connections."""
 
     NONE = "forward everything"
-    REFUSE = "nobody listens, and open connections are reset"
+    REFUSE = "new connections are refused, and open ones are reset"
     RESET = "connections are accepted and reset"
     BLACK_HOLE = "connections are accepted, and nothing passes"
     DELAY = "replies come `seconds` late"
@@ -39,16 +39,16 @@ class Fault:
     seconds: float = 0.0
     size: int = 0
     is_once: bool = False
-    """Of `CUT` and `DROP`: everything is forwarded again as soon as one connection was reset."""
+    """For `CUT` and `DROP`: forward everything again after one connection was reset."""
 
 
 class FaultProxy:
-    """Listens on a free loopback port and forwards to a server. Its loop runs on a thread of its own."""
+    """A proxy that listens on a free loopback port and forwards to a server. Its event loop runs on its own thread."""
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
         self.fault = Fault()
-        # Bytes that came from the client and from the server, in all.
+        # The total bytes received from clients and from the server.
         self.requested = self.replied = 0
         self.loop = asyncio.new_event_loop()
         self.server: asyncio.Server | None = None
@@ -62,14 +62,14 @@ class FaultProxy:
 
     @classmethod
     def in_front_of(cls, url: str, default_port: int = 0) -> tuple[Self, str]:
-        """A proxy before the server of a URL with one host, and the URL that leads through it."""
+        """Return a proxy in front of the server of a URL with one host, and the URL that leads through it."""
         parts = urlsplit(url)
         proxy = cls(parts.hostname or "127.0.0.1", parts.port or default_port)
         userinfo, at, _ = parts.netloc.rpartition("@")
         return proxy, urlunsplit(parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{proxy.port}"))
 
     def set(self, kind: Kind, *, seconds: float = 0.0, size: int = 0, is_once: bool = False) -> None:
-        """From now on, for open connections too."""
+        """Set the fault of all connections from now on, including the open ones."""
         self.run(self.change(Fault(kind, seconds, size, is_once)))
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class FaultProxy:
 
     async def end(self) -> None:
         await self.stop_listening()
-        # A connection that is being accepted at this moment starts further tasks.
+        # A connection that is being accepted right now starts more tasks.
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             self.reset_all()
             for task in self.tasks:
@@ -146,9 +146,9 @@ class FaultProxy:
         requests = self.start(self.pump(reader, server_writer, is_reply=False))
         replies = self.start(self.pump(server_reader, writer, is_reply=True))
         await asyncio.wait({requests, replies}, return_when=asyncio.FIRST_COMPLETED)
-        for one in (writer, server_writer):
-            self.writers.discard(one)
-            one.close()
+        for each in (writer, server_writer):
+            self.writers.discard(each)
+            each.close()
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self.loop.create_task(coroutine)
@@ -163,11 +163,11 @@ class FaultProxy:
                     self.replied += len(data)
                 else:
                     self.requested += len(data)
-                # Held, not lost: what a healed network delivers late is part of the trouble.
+                # The data is kept, not lost: a network that recovers delivers it late, which is part of the fault.
                 while self.fault.kind is Kind.BLACK_HOLE:
                     await self.changed.wait()
                 if not is_reply and self.fault.kind is Kind.DROP:
-                    self.used()
+                    self.end_fault_if_once()
                     return
                 if not is_reply or self.fault.kind is Kind.NONE:
                     writer.write(data)
@@ -175,20 +175,20 @@ class FaultProxy:
                     return
                 await writer.drain()
 
-    def used(self) -> None:
-        """A connection is about to be reset: the only one, if the fault happens once."""
+    def end_fault_if_once(self) -> None:
+        """End a fault that happens once; called when a connection is about to be reset."""
         if self.fault.is_once:
             self.fault = Fault()
 
     async def misbehave(self, data: bytes, writer: asyncio.StreamWriter) -> bool:
-        """Pass a reply on as the fault has it; whether the connection is over."""
+        """Forward a reply as the fault requires. Return whether the connection was closed."""
         fault = self.fault
         if fault.kind is Kind.CUT:
-            self.used()
+            self.end_fault_if_once()
             if fault.size:
                 writer.write(data[: fault.size])
                 await writer.drain()
-                # Let the bytes leave before the reset, which would drop them.
+                # Let the bytes leave first: a reset discards bytes that have not been sent.
                 await asyncio.sleep(0.05)
             reset(writer)
             return True

@@ -1,1 +1,1 @@
-"""The tests of the contract, one module a group of clauses."""
+"""The tests of the contract, one module per group of clauses."""

@@ -11,19 +11,19 @@ from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause
 from module_sdk_contract.violations import demand, demand_error
 
-FAMILY = ("job", "Job", "job ", " job", "jöb", "jo\u0308b", "job\n", "ｊｏｂ", "JOB", "job\t", "jobs")
+LOOK_ALIKE_KEYS = ("job", "Job", "job ", " job", "jöb", "jo\u0308b", "job\n", "ｊｏｂ", "JOB", "job\t", "jobs")
 
 
 class DedupClauses:
     @clause("DEDUP-01")
-    def test_a_held_key_gives_the_holder_untouched(self, store: Store) -> None:
+    def test_creating_with_a_held_key_returns_the_holder_unchanged(self, store: Store) -> None:
         holder = store.given(task_key="job", label="first", checkpoint={"done": 3}, user_id=1)
         store.clock.advance(5)
         store.when_updated(holder["id"], status="running", progress=0.5)
 
-        standing = store.given(task_key="job", label="second", checkpoint={"done": 0}, user_id=2, arguments=[1])
+        returned = store.given(task_key="job", label="second", checkpoint={"done": 0}, user_id=2, arguments=[1])
 
-        assert standing["id"] == holder["id"]
+        assert returned["id"] == holder["id"]
         store.then_all_views()
 
     @clause("DEDUP-02")
@@ -74,10 +74,10 @@ class DedupClauses:
 
     @clause("DEDUP-04")
     def test_look_alike_keys_do_not_hold_each_other(self, store: Store) -> None:
-        for key in FAMILY:
+        for key in LOOK_ALIKE_KEYS:
             store.given(task_key=key)
 
-        assert store.then_count() == len(FAMILY)
+        assert store.then_count() == len(LOOK_ALIKE_KEYS)
 
     @clause("DEDUP-09")
     def test_an_imported_active_record_with_a_held_key_is_refused(self, store: Store) -> None:
@@ -100,7 +100,7 @@ class DedupClauses:
 
     @clause("DEDUP-09")
     def test_an_import_refuses_two_holders_of_one_key(self, store: Store) -> None:
-        """Neither was there before; and what comes before the second is whole."""
+        """Neither holder is an existing task, and the records before the second holder are stored whole."""
         store.given(organization_id=2, task_key="job")
         first, ended, refused = (
             store.fields(task_key="job", status="running", checkpoint=["first"], arguments=[1], function="f"),
@@ -115,11 +115,11 @@ class DedupClauses:
             store.reference.create(fields)
         store.then_all_views()
         found = store.manager.get(first["id"])
-        demand("DEDUP-09", "the first of them", task_of(first), found)
+        demand("DEDUP-09", "the first holder", task_of(first), found)
 
     @clause("DEDUP-09")
-    def test_a_long_import_stops_at_a_held_key(self, store: Store) -> None:
-        """Also before the batches that would have come after it."""
+    def test_an_import_writes_nothing_after_a_held_key(self, store: Store) -> None:
+        """The import is so long that its later records belong to later batches."""
         store.given(task_key="held")
         tasks = [store.fields(task_key=f"job:{number}", status="failed") for number in range(700)]
         tasks[20] |= {"task_key": "held", "status": "running"}
@@ -141,7 +141,7 @@ class DedupClauses:
         demand("DEDUP-09", "the first import of 5", 5, store.manager.import_tasks(map(task_of, tasks)))
         store.when_updated(tasks[2]["id"], label="changed since", checkpoint=[1])
         store.when_updated(tasks[4]["id"], status="completed")
-        # An id that is there is skipped, even where another holds the key by now.
+        # An existing id is skipped, even if another task holds its key by now.
         store.given(task_key="job:4")
         demand("DEDUP-09", "the second import of the same 5", 0, store.manager.import_tasks(map(task_of, tasks)))
         twice = store.fields(task_key="twice")
@@ -166,7 +166,7 @@ class DedupClauses:
         assert len(store.then_key("pruned")) == 1
 
     @clause("DEDUP-11")
-    def test_creating_again_with_the_same_id_gives_the_same_task(self, store: Store) -> None:
+    def test_creating_again_with_the_same_id_returns_the_same_task(self, store: Store) -> None:
         fields = store.fields(task_key="job", label="first", checkpoint=[1])
         for _ in range(2):
             store.create_again(fields)
@@ -175,7 +175,7 @@ class DedupClauses:
         store.when_updated(fields["id"], status="completed", result=1)
 
         store.create_again(fields)
-        # Even where another holds the key by now.
+        # The answer stays the same after another task has taken the key.
         store.given(task_key="job")
         store.create_again(fields)
 
@@ -183,9 +183,9 @@ class DedupClauses:
         store.then_all_views()
 
     @clause("DEDUP-02", "DEDUP-11")
-    def test_a_create_that_lost_leaves_nothing_behind(self, store: Store) -> None:
+    def test_a_create_that_met_a_holder_leaves_nothing_behind(self, store: Store) -> None:
         holder = store.given(task_key="job")
-        fields = store.fields(task_key="job", checkpoint=["lost"], arguments=[1])
+        fields = store.fields(task_key="job", checkpoint=["not stored"], arguments=[1])
         for _ in range(2):
             store.create_again(fields)
         store.when_updated(holder["id"], status="failed")

@@ -1,4 +1,4 @@
-"""DEDUP-05 to 08: racing creates."""
+"""DEDUP-05 to DEDUP-09: racing creates, imports and ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROCESSES = 4
 
 
 def create_and_read(manager: TaskManager, fields: Fields) -> tuple[str, bool, bool]:
-    """The id that the call returned, whether it was created, and whether it can be read and is listed at once."""
+    """Create a task; return its id, whether it is new, and whether it can be read and listed immediately."""
     task, created = manager.create(task_of(fields))
     listed = {row["id"] for row in manager.get_tasks_by_key(fields["task_key"])}
     return task.id, created, task.id in listed and manager.get(task.id) is not None
@@ -48,7 +48,7 @@ class DedupRaces:
             winners = [task_id for task_id, created, _ in answers if created]
             demand("DEDUP-05", f"{THREADS} threads create one key: how many created", 1, len(winners))
             demand("DEDUP-07", "each id can be read at once", {True}, {readable for _, _, readable in answers})
-            demand("DEDUP-05", "the ids given", {winners[0]}, {task_id for task_id, _, _ in answers})
+            demand("DEDUP-05", "the ids returned", {winners[0]}, {task_id for task_id, _, _ in answers})
             demand("DEDUP-05", "tasks of the key", 1, len(store.manager.get_tasks_by_key(f"job:{number}")))
 
     @tier("core")
@@ -57,10 +57,10 @@ class DedupRaces:
         workers = [store.spawn() for _ in range(PROCESSES)]
         for worker in workers:
             worker.ask("look", operation="list_user_tasks", argument=1)
-        met, until = 0, time.monotonic() + PATIENCE_SECONDS
+        overlaps, give_up = 0, time.monotonic() + PATIENCE_SECONDS
 
         for batch in itertools.count():
-            if met >= ROUNDS or time.monotonic() > until:
+            if overlaps >= ROUNDS or time.monotonic() > give_up:
                 break
             keys = [f"job:{batch}:{number}" for number in range(2 * ROUNDS)]
             start = time.time() + 0.1
@@ -69,27 +69,27 @@ class DedupRaces:
             answers = [worker.answer() for worker in workers]
 
             for index, key in enumerate(keys):
-                given = [answer[index] for answer in answers]
+                outcomes = [answer[index] for answer in answers]
                 asked = f"{PROCESSES} processes create {key}"
-                demand("DEDUP-06", f"{asked}: how many created", 1, sum(made for _, made, _ in given))
-                demand("DEDUP-06", f"the ids returned for {key}", 1, len({task_id for task_id, _, _ in given}))
+                demand("DEDUP-06", f"{asked}: how many created", 1, sum(created for _, created, _ in outcomes))
+                demand("DEDUP-06", f"the ids returned for {key}", 1, len({task_id for task_id, _, _ in outcomes}))
                 demand("DEDUP-06", f"tasks of {key}", 1, len(store.manager.get_tasks_by_key(key)))
-                met += have_met([span for _, _, span in given])
-        demand_overlaps("processes met", ROUNDS, [met])
+                overlaps += have_met([span for _, _, span in outcomes])
+        demand_overlaps("processes met", ROUNDS, [overlaps])
 
     @tier("core")
     @clause("DEDUP-09")
-    def test_imports_race_imports_and_creates(self, store: Store) -> None:
+    def test_racing_imports_and_creates_leave_one_active_task_of_a_key(self, store: Store) -> None:
         managers = store.some_managers(4)
         rounds = Rounds(ROUNDS)
         for number in rounds:
             keys = [f"job:{number}:{index}" for index in range(4)]
             batch = [task_of(store.fields(task_key=key, status="running")) for key in keys]
             rivals = [store.fields(task_key=keys[-1]) for _ in managers]
-            calls: list[Callable[[], object]] = [functools.partial(m.import_tasks, batch) for m in managers * 2]
-            calls += [functools.partial(create_and_read, m, fields) for m, fields in zip(managers, rivals, strict=True)]
+            calls: list[Callable[[], object]] = [functools.partial(each.import_tasks, batch) for each in managers * 2]
+            calls += [functools.partial(create_and_read, *pair) for pair in zip(managers, rivals, strict=True)]
 
-            # Of threads that wait at a barrier the last one mostly runs first.
+            # The last thread to reach the barrier mostly runs first, so the order alternates.
             outcomes = rounds.race(calls if number % 2 else calls[::-1])
 
             refused = [outcome for outcome in outcomes if isinstance(outcome, TaskConflictError)]
@@ -103,7 +103,7 @@ class DedupRaces:
     @tier("core")
     @clause("DEDUP-09")
     def test_racing_imports_of_one_batch_refuse_nothing(self, store: Store) -> None:
-        """A task that another import has just written holds its key itself."""
+        """A record that a racing import has just written holds its own key, so it is no conflict."""
         managers = store.some_managers(4)
         rounds = Rounds(ROUNDS)
         for number in rounds:
@@ -115,7 +115,7 @@ class DedupRaces:
 
     @tier("core")
     @clause("DEDUP-08")
-    def test_ends_race_creates(self, store: Store) -> None:
+    def test_racing_ends_and_creates_leave_one_active_task_of_a_key(self, store: Store) -> None:
         history = History()
         managers = store.some_managers(4)
 
@@ -126,7 +126,7 @@ class DedupRaces:
         def end(manager: TaskManager, task_id: str, status: TaskStatus) -> tuple[str, bool]:
             return task_id, manager.update(task_id, status=status) is not None
 
-        def submit_again_and_again(manager: TaskManager, tasks: list[Fields]) -> None:
+        def create_and_end_repeatedly(manager: TaskManager, tasks: list[Fields]) -> None:
             for fields, status in zip(tasks, itertools.cycle(statuses.FINAL), strict=False):
                 task_id, created = history.record("create", functools.partial(create, manager, fields))
                 if created:
@@ -136,7 +136,7 @@ class DedupRaces:
         outcomes = race(
             [
                 functools.partial(
-                    submit_again_and_again, manager, [store.fields(task_key="job") for _ in range(ROUNDS)]
+                    create_and_end_repeatedly, manager, [store.fields(task_key="job") for _ in range(ROUNDS)]
                 )
                 for manager in itertools.islice(itertools.cycle(managers), 8)
             ]
@@ -144,7 +144,7 @@ class DedupRaces:
 
         store.then_no_errors("DEDUP-08", outcomes)
         demand("DEDUP-08", "pairs active at one instant", [], history.both_active())
-        demand("DEDUP-08", "holders given after their acknowledged end", [], history.ended_holders())
-        made = [event.task_id for event in history.events if event.kind == "create" and event.created]
+        demand("DEDUP-08", "holders returned after their acknowledged end", [], history.ended_holders())
+        created_ids = [event.task_id for event in history.events if event.kind == "create" and event.created]
         found = store.manager.get_tasks_by_key("job")
-        demand("DEDUP-08", "the tasks that stand", sorted(made), sorted(row["id"] for row in found))
+        demand("DEDUP-08", "the tasks of the key", sorted(created_ids), sorted(row["id"] for row in found))

@@ -22,7 +22,7 @@ from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.processes.workers import environment
 from module_sdk_contract.violations import demand, demand_answer, demand_error
 
-IMPORTED = """
+PRINT_IMPORTED_BACKENDS = """
 import json, pkgutil, sys
 from importlib.metadata import entry_points
 opener, url = sys.argv[1:]
@@ -34,15 +34,15 @@ others = {module.partition(".")[0] for module in modules.values()} - own
 served = opener != "module_sdk:open_manager" or registered in sys.modules
 print(json.dumps({"others": sorted(others & set(sys.modules)), "the registered one": served}))
 """
-OPEN = """
+OPEN_URL = """
 import sys, module_sdk
 try:
     module_sdk.open_manager(sys.argv[1])
 except module_sdk.ConfigurationError as error:
     print(error)
 """
-LONGEST_NAMESPACE = 24
-MISTYPED = (
+MAXIMUM_NAMESPACE_CHARACTERS = 24
+MISTYPED_URLS = (
     "{scheme}:/user:hunter2@127.0.0.1:1/0",
     "{scheme}:user:hunter2@127.0.0.1",
     "{scheme}:///user:hunter2@127.0.0.1/0",
@@ -57,13 +57,13 @@ MISTYPED = (
     "{scheme}://user:hunter2/0",
     "{scheme}://user:xyz@127.0.0.1:hunter2/0",
 )
-PARTS = ("hunter2", "xyz", "qqq")
+PASSWORD_PARTS = ("hunter2", "xyz", "qqq")
 ENTRY_POINTS = "[module_sdk.backends]\n{scheme} = {module}\n"
 
 
 def run(script: str, *arguments: str, folder: Path | None = None) -> str:
-    """What a fresh interpreter prints, with `folder` in front of its path."""
-    found = subprocess.run(  # noqa: S603  # scripts of this module
+    """Run a script in a fresh interpreter, with `folder` first on its path, and return its output."""
+    completed = subprocess.run(  # noqa: S603  # scripts of this module
         [sys.executable, "-c", script, *arguments],
         env=environment(folder),
         stdout=subprocess.PIPE,
@@ -72,27 +72,27 @@ def run(script: str, *arguments: str, folder: Path | None = None) -> str:
         timeout=60,
         check=False,
     )
-    return found.stdout.strip()
+    return completed.stdout.strip()
 
 
 def install(folder: Path, distribution: str, scheme: str, module: str) -> None:
-    """A distribution that claims the scheme for a module."""
+    """Write into `folder` the metadata of a distribution that claims the scheme for a module."""
     metadata = folder / f"{distribution}-1.0.dist-info"
     metadata.mkdir()
     metadata.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
     metadata.joinpath("entry_points.txt").write_text(ENTRY_POINTS.format(scheme=scheme, module=module))
 
 
-def shown_with_its_causes(error: BaseException) -> list[str]:
-    """What an error shows, and each that led to it, whether a traceback would print that or not."""
+def texts_of_error_chain(error: BaseException) -> list[str]:
+    """Return `str` and `repr` of an error and of every cause and context, even those that a traceback leaves out."""
     chain: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is not None and link not in chain:
-            chain.append(link)
-            waiting += [link.__cause__, link.__context__]
-    return [text for link in chain for text in (str(link), repr(link))]
+    unvisited: list[BaseException | None] = [error]
+    while unvisited:
+        found = unvisited.pop()
+        if found is not None and found not in chain:
+            chain.append(found)
+            unvisited += [found.__cause__, found.__context__]
+    return [text for found in chain for text in (str(found), repr(found))]
 
 
 class DiscClauses:
@@ -100,28 +100,28 @@ class DiscClauses:
     @clause("DISC-01")
     def test_the_registered_backend_and_no_other_is_imported(self, store: Store) -> None:
         expected = json.dumps({"others": [], "the registered one": True})
-        demand("DISC-01", "backends imported", expected, run(IMPORTED, store.contract.opener, store.url))
+        demand("DISC-01", "backends imported", expected, run(PRINT_IMPORTED_BACKENDS, store.contract.opener, store.url))
 
     @clause("DISC-02")
     def test_an_unknown_scheme_names_what_is_installed(self, store: Store) -> None:
         asked = "open_manager('no-such-scheme://x')"
         error = demand_error("DISC-02", asked, ConfigurationError, module_sdk.open_manager, "no-such-scheme://x")
 
-        demand("DISC-02", f"the installed schemes are in: {error}", True, "memory" in str(error))
+        demand("DISC-02", f"the error lists the installed schemes: {error}", True, "memory" in str(error))
 
     @tier("core")
     @clause("DISC-02")
-    def test_two_plugins_for_one_scheme_and_a_missing_driver(self, store: Store, tmp_path: Path) -> None:
+    def test_the_error_names_both_plugins_of_a_scheme_or_the_missing_driver(self, store: Store, tmp_path: Path) -> None:
         install(tmp_path, "first-claim", "claimed", "claimed_first")
         install(tmp_path, "second-claim", "claimed", "claimed_second")
         install(tmp_path, "no-driver", "driverless", "driverless_plugin")
         (tmp_path / "driverless_plugin.py").write_text("import a_driver_that_is_not_installed\n")
 
-        twice = run(OPEN, "claimed://x", folder=tmp_path)
-        missing = run(OPEN, "driverless://x", folder=tmp_path)
+        ambiguous = run(OPEN_URL, "claimed://x", folder=tmp_path)
+        missing = run(OPEN_URL, "driverless://x", folder=tmp_path)
 
         for name in ("first-claim", "second-claim"):
-            demand("DISC-02", f"{name} is named in: {twice}", True, name in twice)
+            demand("DISC-02", f"{name} is named in: {ambiguous}", True, name in ambiguous)
         demand("DISC-02", f"the driver is named in: {missing}", True, "a_driver_that_is_not_installed" in missing)
 
     @clause("DISC-03")
@@ -145,17 +145,18 @@ class DiscClauses:
                 demand("DISC-03", f"whether the password is in {text[:200]!r}", False, "hunter2" in text)
 
     @clause("DISC-08")
-    @pytest.mark.parametrize("mistyped", MISTYPED)
-    def test_no_part_of_a_password_is_repeated_of_a_mistyped_url(self, store: Store, mistyped: str) -> None:
+    @pytest.mark.parametrize("mistyped", MISTYPED_URLS)
+    def test_the_error_for_a_mistyped_url_repeats_no_part_of_its_password(self, store: Store, mistyped: str) -> None:
         url = mistyped.format(scheme=store.url.partition(":")[0])
 
         error = demand_error("DISC-08", f"open({url!r})", ConfigurationError, store.open, url=url)
 
-        for text in shown_with_its_causes(error):
-            demand("DISC-08", f"parts of the password in {text[:200]!r}", [], [part for part in PARTS if part in text])
+        for text in texts_of_error_chain(error):
+            shown = [part for part in PASSWORD_PARTS if part in text]
+            demand("DISC-08", f"parts of the password in {text[:200]!r}", [], shown)
 
     @clause("DISC-08")
-    def test_no_cause_of_an_error_has_a_password(self, store: Store) -> None:
+    def test_no_cause_or_context_of_an_error_contains_the_password(self, store: Store) -> None:
         scheme = store.url.partition(":")[0]
         shown: list[str] = []
         for tail in ("database", "0"):
@@ -163,7 +164,7 @@ class DiscClauses:
                 manager = store.open(url=f"{scheme}://user:hunter2-secret@127.0.0.1:1/{tail}", timeout_seconds=0.3)
                 manager.list_user_tasks(1)
             except Exception as error:
-                shown += shown_with_its_causes(error)
+                shown += texts_of_error_chain(error)
 
         for text in shown:
             demand("DISC-08", f"whether the password is in {text[:200]!r}", False, "hunter2" in text)
@@ -198,11 +199,11 @@ class DiscClauses:
         store.given(task_key="job")
         for worker in workers:
             found = worker.ask("look", operation="get_tasks_by_key", argument="job")
-            demand("DISC-04", "what each process then sees", store.then_key("job"), found)
+            demand("DISC-04", "the tasks that each process then finds", store.then_key("job"), found)
 
     @clause("DISC-05")
-    def test_namespaces_are_apart(self, store: Store) -> None:
-        longest = f"{store.namespace}x".ljust(LONGEST_NAMESPACE - 1, "x")
+    def test_namespaces_share_nothing(self, store: Store) -> None:
+        longest = f"{store.namespace}x".ljust(MAXIMUM_NAMESPACE_CHARACTERS - 1, "x")
         names = [f"{store.namespace}{tail}" for tail in ("a", "ab", "_a", "a_b")] + [f"{longest}a", f"{longest}b"]
         managers = {name: store.open(namespace=name) for name in names}
         fields = store.fields(task_key="job", checkpoint=["base"])
@@ -221,12 +222,12 @@ class DiscClauses:
         for name, manager in managers.items():
             for found in (manager.get_tasks_by_key("job"), manager.get_tasks_by_key_prefix(""), manager.page()):
                 demand("DISC-05", f"labels in {name}", [name], [row["label"] for row in found])
-            demand("DISC-05", f"import of what {name} has", 0, manager.import_tasks([task_of(fields)]))
+            demand("DISC-05", f"import of an existing task into {name}", 0, manager.import_tasks([task_of(fields)]))
             manager.update(fields["id"], status="failed")
         store.clock.advance(10)
         for name, manager in managers.items():
             demand("DISC-05", f"prune in {name}", 1, manager.prune(1))
-            demand("DISC-05", f"count in {name} after it", 0, manager.count())
+            demand("DISC-05", f"count in {name} after the prune", 0, manager.count())
         store.then_all_views()
         store.then_key("job")
 

@@ -1,4 +1,4 @@
-"""FAIL: soft reads, hard writes. The breaker and the async twins are in `failure_modes.py`."""
+"""FAIL: lookups that never raise, and writes that do. Breaker and async versions are in `failure_modes.py`."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from module_sdk_contract.markers import clause
 from module_sdk_contract.processes.races import run_at_once
 from module_sdk_contract.violations import demand, demand_error
 
-FINDS: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")
+FIND_PRIMITIVES: Final = ("store_find_by_user", "store_find_by_key", "store_find_by_prefix")
 ERRORS: Final = (RuntimeError("x"), KeyError("x"), DriverError("x"), TaskBackendError("x"), OSError(5, "x"))
-SOON: Final = 0.5
-GRACE: Final = 1.5
-"""What a busy machine may add to a deadline, in seconds."""
-MISPLACED: Final = (
-    ". That error is right for a place where no store can be, which DISC-10 judges without a hook: let `dead_url` lead "
-    "to a store that is there and cannot be read, such as a file of its own format, overwritten past its header"
+SHORT_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 1.5
+"""How many seconds late a call may be on a busy machine."""
+MISPLACED_HINT: Final = (
+    ". That error is right for a location where no store can be, which DISC-10 checks without a hook. Let `dead_url` "
+    "name an existing store that cannot be read, such as a file of the store's format, overwritten past its header"
 )
-ALIVE: Final = (
-    ": if that is right, the hook `dead_url` leads to a store that can be read, or to a place where one is made"
+ALIVE_HINT: Final = (
+    ": if this is intended, the hook `dead_url` names a store that can be read, or a location where one is created"
 )
 
 
@@ -53,7 +53,7 @@ def safe_lookup(operation: str) -> tasks.LookupResult:
 
 
 def then_failed(clause_id: str, asked: str, answer: tasks.LookupResult, error: Exception | type[Exception]) -> None:
-    """The answer is empty, and carries that error, or one of that type."""
+    """Demand that the answer is empty, and that its `.error` is that error or one of that type."""
     demand(clause_id, asked, [], answer)
     right = isinstance(answer.error, error) if isinstance(error, type) else answer.error is error
     demand(clause_id, f"{asked}.error is {answer.error!r}, which should be {error!r}", True, right)
@@ -62,7 +62,7 @@ def then_failed(clause_id: str, asked: str, answer: tasks.LookupResult, error: E
 class FailClauses:
     @clause("FAIL-01")
     @pytest.mark.parametrize("operation", LOOKUPS)
-    def test_with_no_manager_a_lookup_is_empty_and_says_so(self, store: Store, operation: str) -> None:
+    def test_with_no_manager_a_lookup_is_empty_and_has_an_error(self, store: Store, operation: str) -> None:
         store.given(task_key="job:1")
         module_sdk.configure(url=None)
 
@@ -70,7 +70,7 @@ class FailClauses:
 
     @clause("FAIL-02")
     @pytest.mark.parametrize("operation", LOOKUPS)
-    def test_the_error_of_a_foreign_manager_is_the_lookups(self, store: Store, operation: str) -> None:
+    def test_a_lookup_carries_the_error_of_an_injected_manager(self, store: Store, operation: str) -> None:
         store.given(task_key="job:1")
         for error in ERRORS:
             module_sdk.configure(manager=FaultyManager(store.manager, raises(error)))
@@ -83,7 +83,7 @@ class FailClauses:
     def test_the_error_of_the_store_is_the_lookups(self, store: Store, operation: str) -> None:
         store.given(task_key="job:1")
 
-        with failing_primitives(store.manager, *FINDS) as cause:
+        with failing_primitives(store.manager, *FIND_PRIMITIVES) as cause:
             answer = safe_lookup(operation)
 
         then_failed("FAIL-02", operation, answer, TaskBackendError)
@@ -149,7 +149,7 @@ class FailClauses:
         store.then_prefix("job")
 
     @clause("FAIL-09", "DISC-07")
-    def test_a_dead_store_fails_typed(self, store: Store) -> None:
+    def test_a_dead_store_raises_the_typed_error(self, store: Store) -> None:
         dead = store.open_dead()
 
         calls: dict[str, Callable[[], object]] = {
@@ -163,49 +163,52 @@ class FailClauses:
             "page": dead.page,
             "count": dead.count,
         }
-        # All together, since each may take its whole time.
+        # The calls run at the same time, since each may take its whole timeout.
         outcomes: list[Any] = run_at_once(list(calls.values()))
 
         for asked, outcome in zip(calls, outcomes, strict=True):
             clause_id = "DISC-07" if asked == "ping" else "FAIL-09"
             found = isinstance(outcome, TaskBackendError)
-            misplaced = MISPLACED if isinstance(outcome, ConfigurationError) else ""
-            alive = "" if isinstance(outcome, Exception) else ALIVE
+            misplaced = MISPLACED_HINT if isinstance(outcome, ConfigurationError) else ""
+            alive = "" if isinstance(outcome, Exception) else ALIVE_HINT
             what = f"{asked} of a dead store raises TaskBackendError, not {outcome!r}{misplaced}{alive}"
             demand(clause_id, what, True, found)
-            # A wait that ended has no error of the driver yet.
-            told = isinstance(outcome, TaskBackendUnavailableError) or outcome.__cause__ is not None
-            demand(clause_id, f"{outcome!r} of {asked} has a cause", True, told)
+            # A wait that timed out has no error of the driver as its cause.
+            explained = isinstance(outcome, TaskBackendUnavailableError) or outcome.__cause__ is not None
+            demand(clause_id, f"{outcome!r} of {asked} has a cause", True, explained)
 
     @clause("FAIL-09")
-    def test_a_call_with_no_time_left_is_done_or_unavailable(self, store: Store) -> None:
+    def test_a_call_with_no_time_left_succeeds_or_is_unavailable(self, store: Store) -> None:
         task = store.given(task_key="job:1")
-        coming = task_of(store.fields(user_id=2, checkpoint=[1]))
+        new_task = task_of(store.fields(user_id=2, checkpoint=[1]))
         calls: dict[str, Callable[..., object]] = {
             "get": functools.partial(store.manager.get, task["id"]),
             "page": store.manager.page,
             "count": store.manager.count,
             "ping": store.manager.ping,
-            "create": functools.partial(store.manager.create, coming),
+            "create": functools.partial(store.manager.create, new_task),
         }
         for operation in LOOKUPS:
             calls[operation] = functools.partial(getattr(store.manager, operation), argument_of(operation))
         for seconds, (asked, call) in itertools.product((1e-9, 0, -1), calls.items()):
-            outcome = outcome_within(GRACE, functools.partial(call, timeout_seconds=seconds))
+            outcome = outcome_within(GRACE_SECONDS, functools.partial(call, timeout_seconds=seconds))
             right = not isinstance(outcome, Exception) or isinstance(outcome, TaskBackendUnavailableError)
             demand(
-                "FAIL-09", f"{asked}(timeout_seconds={seconds}) is done or unavailable, not {outcome!r}", True, right
+                "FAIL-09",
+                f"{asked}(timeout_seconds={seconds}) succeeds or is unavailable, not {outcome!r}",
+                True,
+                right,
             )
 
         store.then_user(1)
-        found = store.manager.get(coming.id)
-        demand("FAIL-09", "the new task, if it is there", coming, found or coming)
+        found = store.manager.get(new_task.id)
+        demand("FAIL-09", "the new task, if it is there", new_task, found or new_task)
 
     @clause("FAIL-10")
     def test_an_unreadable_record_hides_no_other(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:
         now = store.clock()
         ids = [store.given(task_key="job:1", status="completed", created_at=now + n)["id"] for n in range(14)]
-        unreadable = [ids[place] for place in (13, 12, 9, 7, 6, 5, 4, 1)]
+        unreadable = [ids[index] for index in (13, 12, 9, 7, 6, 5, 4, 1)]
         for task_id in unreadable:
             given_unreadable(store, task_id)
 
@@ -225,21 +228,21 @@ class FailClauses:
         demand("FAIL-10", "ids of a page", readable, sorted(row["id"] for row in page))
 
     @clause("FAIL-10")
-    def test_an_unreadable_record_counts_where_the_question_is_about_it(self, store: Store) -> None:
-        places: tuple[dict[str, Any], ...] = (
+    def test_an_unreadable_record_counts_only_in_reads_that_would_return_it(self, store: Store) -> None:
+        owners: tuple[dict[str, Any], ...] = (
             {"user_id": 1, "task_key": "job:1", "organization_id": None},
             {"user_id": 1, "task_key": "job:1", "organization_id": 5},
             {"user_id": 2, "task_key": "job:2", "organization_id": None},
             {"user_id": 11, "task_key": "jo", "organization_id": 5},
         )
-        # One more in each place, so that no two have the same number.
+        # Each owner has one more than the last, so that no two have the same number.
         unreadable = [
-            store.given(status="completed", **place)["id"]
-            for number, place in enumerate(places)
+            store.given(status="completed", **owner)["id"]
+            for number, owner in enumerate(owners)
             for _ in range(number + 1)
         ]
-        for place in places:
-            store.given(status="completed", **place)
+        for owner in owners:
+            store.given(status="completed", **owner)
         for task_id in unreadable:
             given_unreadable(store, task_id)
 
@@ -278,26 +281,26 @@ class FailClauses:
 
 
 def given_unreadable(store: Store, task_id: str) -> None:
-    """A value in that record which no manager writes; the reference does without it."""
+    """Put a value that no manager writes into that record, and remove the task from the reference."""
     store.corrupt(task_id)
     store.reference.tasks = [task for task in store.reference.tasks if task["id"] != task_id]
 
 
 def then_unavailable(store: Store, clause_id: str, port: int) -> None:
-    """On a manager at that port reads and writes raise in time, and soft lookups are empty in time."""
-    manager = store.open(url=at_port(store.url, port), timeout_seconds=SOON)
-    module_sdk.configure(manager=manager, lookup_timeout_seconds=SOON, breaker=False)
+    """Demand that a manager at that port raises in time, and that lookups of the facade are empty in time."""
+    manager = store.open(url=at_port(store.url, port), timeout_seconds=SHORT_SECONDS)
+    module_sdk.configure(manager=manager, lookup_timeout_seconds=SHORT_SECONDS, breaker=False)
     calls: dict[str, Callable[[], object]] = {"create": functools.partial(manager.create, task_of(store.fields()))}
     for operation in LOOKUPS:
         calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
         calls[f"tasks.{operation}"] = functools.partial(safe_lookup, operation)
-    then_unavailable_at_once(clause_id, SOON, calls)
+    then_unavailable_at_once(clause_id, SHORT_SECONDS, calls)
 
 
 def then_unavailable_at_once(clause_id: str, seconds: float, calls: dict[str, Callable[[], object]]) -> None:
-    """All together, since each may take its whole time: managers raise, and soft lookups (`tasks.…`) are empty."""
+    """Call all at once, since each may take its whole timeout: managers must raise, lookups (`tasks.…`) be empty."""
     outcomes: list[Any] = run_at_once(
-        [functools.partial(outcome_within, seconds + GRACE, call) for call in calls.values()]
+        [functools.partial(outcome_within, seconds + GRACE_SECONDS, call) for call in calls.values()]
     )
     for asked, outcome in zip(calls, outcomes, strict=True):
         if asked.startswith("tasks."):

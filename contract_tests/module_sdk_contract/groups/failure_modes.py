@@ -1,4 +1,4 @@
-"""FAIL-08 and 11 to 14: recovery, reports, async twins, leaks and the breaker."""
+"""FAIL-08 and FAIL-11 to FAIL-14: recovery, reports, async versions, leaks and the breaker."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from module_sdk import tasks
 from module_sdk.backends import InvalidInputError, TaskBackendError, TaskBackendUnavailableError
 from module_sdk_contract.calls import LOOKUPS, argument_of
 from module_sdk_contract.faults.failing_managers import FaultyManager, failing_primitives, hangs, raises, returns
-from module_sdk_contract.groups.failure import FINDS, safe_lookup, then_failed
+from module_sdk_contract.groups.failure import FIND_PRIMITIVES, safe_lookup, then_failed
 from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand
 
-AWAY: Final = TaskBackendUnavailableError("the store is away")
+AWAY_ERROR: Final = TaskBackendUnavailableError("the store is away")
 
 
 class Observer:
-    """Remembers failures, and raises after it."""
+    """An observer that records failures, and then raises if it is told to."""
 
     def __init__(self, *, raising: bool) -> None:
         self.raising = raising
@@ -41,19 +41,19 @@ def safe_async(operation: str) -> Any:
     return getattr(tasks, f"a{operation}")(argument_of(operation))
 
 
-def held_resources() -> tuple[int, int]:
-    """Threads and open descriptors of this process."""
+def resource_counts() -> tuple[int, int]:
+    """Return how many threads and open descriptors this process has."""
     return threading.active_count(), len(list(Path("/dev/fd").iterdir()))
 
 
 def then_no_leak(what: str, before: tuple[int, int], *, grace: int = 2) -> None:
-    """Threads and descriptors are soon as many as before, give or take a few."""
+    """Demand that within three seconds threads and descriptors are at most `grace` more than before."""
     until = time.monotonic() + 3
     while time.monotonic() < until and any(
-        now > then + grace for now, then in zip(held_resources(), before, strict=True)
+        now > then + grace for now, then in zip(resource_counts(), before, strict=True)
     ):
         time.sleep(0.02)
-    for name, now, then in zip(("threads", "descriptors"), held_resources(), before, strict=True):
+    for name, now, then in zip(("threads", "descriptors"), resource_counts(), before, strict=True):
         demand("FAIL-13", f"{name} before and after {what}: {then}, {now}", True, now <= then + grace)
 
 
@@ -63,10 +63,10 @@ class FailureModes:
     def test_lookups_work_again_after_recovery(self, store: Store) -> None:
         store.given(task_key="job:1")
         manager = FaultyManager(store.manager)
-        manager.always = raises(AWAY)
+        manager.always = raises(AWAY_ERROR)
         module_sdk.configure(manager=manager)
         for _ in range(20):
-            then_failed("FAIL-08", "a lookup while the store is away", safe_lookup("get_tasks_by_key"), AWAY)
+            then_failed("FAIL-08", "a lookup while the store is away", safe_lookup("get_tasks_by_key"), AWAY_ERROR)
 
         manager.always = None
         recovered = time.monotonic()
@@ -81,7 +81,7 @@ class FailureModes:
     @clause("FAIL-08")
     def test_the_manager_works_again_after_its_driver_failed(self, store: Store) -> None:
         store.given(task_key="job:1")
-        with failing_primitives(store.manager, *FINDS, "store_create"):
+        with failing_primitives(store.manager, *FIND_PRIMITIVES, "store_create"):
             for _ in range(20):
                 then_failed("FAIL-08", "a lookup", safe_lookup("get_tasks_by_key"), TaskBackendError)
 
@@ -113,7 +113,7 @@ class FailureModes:
             demand("FAIL-11", f"{name} saw", [(operation, error) for operation in LOOKUPS * 10], seen)
 
     @clause("FAIL-12")
-    def test_async_twins_answer_the_same(self, store: Store) -> None:
+    def test_async_versions_answer_the_same(self, store: Store) -> None:
         for number in range(3):
             for organization in (None, 7):
                 fields = {"organization_id": organization, "created_at": store.clock() + number}
@@ -124,12 +124,12 @@ class FailureModes:
             demand("FAIL-12", f"a{operation}", store.then_lookup(operation, argument_of(operation)), answer)
             demand("FAIL-12", f"a{operation}.error", None, answer.error)
             for organization, limit in ((7, None), (None, 2), (7, 1)):
-                twin = getattr(tasks, f"a{operation}")(argument_of(operation), organization, limit=limit)
+                lookup = getattr(tasks, f"a{operation}")(argument_of(operation), organization, limit=limit)
                 expected = store.then_lookup(operation, argument_of(operation), organization, limit=limit)
-                demand("FAIL-12", f"a{operation} in {organization}, limit={limit}", expected, asyncio.run(twin))
-        module_sdk.configure(manager=FaultyManager(store.manager, *[raises(AWAY)] * 3, *[returns(None)] * 3))
+                demand("FAIL-12", f"a{operation} in {organization}, limit={limit}", expected, asyncio.run(lookup))
+        module_sdk.configure(manager=FaultyManager(store.manager, *[raises(AWAY_ERROR)] * 3, *[returns(None)] * 3))
         for operation in LOOKUPS:
-            then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), AWAY)
+            then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), AWAY_ERROR)
         for operation in LOOKUPS:
             then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), TaskBackendError)
         module_sdk.configure(url=None)
@@ -137,10 +137,10 @@ class FailureModes:
             then_failed("FAIL-12", f"a{operation}", asyncio.run(safe_async(operation)), RuntimeError)
 
     @clause("FAIL-12")
-    def test_async_twins_never_block_the_loop(self, store: Store) -> None:
+    def test_async_versions_never_block_the_loop(self, store: Store) -> None:
         store.given(task_key="job:1")
         gate = threading.Event()
-        # The manager hangs until the loop itself opens the gate: a blocked loop never would.
+        # The manager hangs until the event loop opens the gate, which a blocked loop never does.
         manager = FaultyManager(store.manager, *[hangs(gate)] * 3)
         module_sdk.configure(manager=manager, lookup_timeout_seconds=3, breaker=False)
 
@@ -152,7 +152,7 @@ class FailureModes:
             return [await answer for answer in asked]
 
         for answer in asyncio.run(ask_and_open()):
-            # Each came back from its gate with garbage; none ran into the deadline of a blocked loop.
+            # Each lookup got garbage once the gate was open; behind a blocked loop it would have reached its deadline.
             demand("FAIL-12", "the error of each answer", TaskBackendError.__name__, type(answer.error).__name__)
 
     @tier("core")
@@ -167,28 +167,28 @@ class FailureModes:
             for number in range(count):
                 safe_lookup(LOOKUPS[number % 3])
             store.use_facade(breaker=False)
-            with failing_primitives(store.manager, *FINDS):
+            with failing_primitives(store.manager, *FIND_PRIMITIVES):
                 for number in range(count):
                     safe_lookup(LOOKUPS[number % 3])
 
         fail_often(30)
-        before = held_resources()
+        before = resource_counts()
         fail_often(500)
 
         then_no_leak("a thousand failures", before)
         store.then_key("job:1")
 
     @clause("FAIL-13")
-    def test_managers_that_come_and_go_leak_nothing(self, store: Store) -> None:
-        def come_and_go(count: int) -> None:
+    def test_managers_that_are_opened_and_closed_leak_nothing(self, store: Store) -> None:
+        def open_and_close(count: int) -> None:
             for _ in range(count):
                 manager = store.open()
                 manager.list_user_tasks(1)
                 manager.close()
 
-        come_and_go(5)
-        before = held_resources()
-        come_and_go(30)
+        open_and_close(5)
+        before = resource_counts()
+        open_and_close(30)
 
         then_no_leak("30 managers", before)
 
@@ -197,13 +197,13 @@ class FailureModes:
     def test_the_breaker_opens_and_closes_by_itself(self, store: Store) -> None:
         store.given(task_key="job:1")
         manager = FaultyManager(store.manager)
-        manager.always = raises(AWAY)
+        manager.always = raises(AWAY_ERROR)
         module_sdk.configure(manager=manager)
         for _ in range(5):
-            then_failed("FAIL-14", "a lookup before it opens", safe_lookup("list_user_tasks"), AWAY)
+            then_failed("FAIL-14", "a lookup before it opens", safe_lookup("list_user_tasks"), AWAY_ERROR)
 
         for _ in range(50):
-            then_failed("FAIL-14", "a lookup while it is open", safe_lookup("list_user_tasks"), AWAY)
+            then_failed("FAIL-14", "a lookup while it is open", safe_lookup("list_user_tasks"), AWAY_ERROR)
         demand("FAIL-14", "lookups that reached the manager", 5, manager.calls["list_user_tasks"])
         manager.always = None
         recovered = time.monotonic()

@@ -1,4 +1,4 @@
-"""ORDER-09 and MODEL-02 to 06, field by field: among values on which the usual wrong rules for one column differ."""
+"""ORDER-09 and MODEL-02 to MODEL-06, field by field, on values that show the usual wrong rules for a column."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand
 
-ALL: Final = 1_000
-PAGE: Final = 17
+ALL_ROWS: Final = 1_000
+PAGE_ROWS: Final = 17
 DIRECTIONS: Final = ("asc", "desc")
 TEXT_FIELDS: Final = ("module", "label", "status", "task_key", "user_id", "organization_id")
-SEARCHED: Final = ("module", "label", "task_key", "user_id", "organization_id")
+SEARCHED_FIELDS: Final = ("module", "label", "task_key", "user_id", "organization_id")
 
 
 class FieldClauses:
@@ -24,16 +24,16 @@ class FieldClauses:
         store.given_imported(ladder_tasks())
 
         for field, direction in itertools.product(ROW_FIELDS, DIRECTIONS):
-            rows = store.then_page(sort=(field, direction), limit=ALL)
+            rows = store.then_page(sort=(field, direction), limit=ALL_ROWS)
             order: Any = {"field": field, "direction": direction}
-            for offset in range(0, COUNT + PAGE, PAGE):
-                asked = f"page(sort={order}, offset={offset}, limit={PAGE})"
-                found = store.manager.page(sort=order, offset=offset, limit=PAGE)
-                demand("ORDER-09", asked, rows[offset : offset + PAGE], list(found))
+            for offset in range(0, COUNT + PAGE_ROWS, PAGE_ROWS):
+                asked = f"page(sort={order}, offset={offset}, limit={PAGE_ROWS})"
+                found = store.manager.page(sort=order, offset=offset, limit=PAGE_ROWS)
+                demand("ORDER-09", asked, rows[offset : offset + PAGE_ROWS], list(found))
 
     @clause("ORDER-09", "MODEL-03", "MODEL-05", "MODEL-06")
-    def test_a_filter_leaves_the_order_as_it_is(self, store: Store) -> None:
-        """An index that finds what is selected may have another order."""
+    def test_a_filter_does_not_change_the_order(self, store: Store) -> None:
+        """The index by which a store selects rows may have another order."""
         tasks = store.given_imported(ladder_tasks())
         some = [task for task in tasks[3:60:7] if task["task_key"] and task["organization_id"]]
         filters: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -48,7 +48,7 @@ class FieldClauses:
         for clause_id, chosen in filters:
             then_selected(store, clause_id, chosen)
             for sort in (None, ("label", "asc"), ("created_at", "desc")):
-                store.then_page(chosen, sort, limit=ALL)
+                store.then_page(chosen, sort, limit=ALL_ROWS)
                 store.then_page(chosen, sort, offset=3, limit=4)
 
     @clause("MODEL-02", "MODEL-04")
@@ -68,8 +68,8 @@ class FieldClauses:
 
         for field in TEXT_FIELDS:
             values = values_of(field)
-            for place in range(1, len(values) - 1, 3):
-                then_selected(store, "MODEL-03", {field: list(values[place : place + 2])})
+            for start in range(1, len(values) - 1, 3):
+                then_selected(store, "MODEL-03", {field: list(values[start : start + 2])})
             if None in values:
                 for others in (values[1:2], values[2:4], values[1:]):
                     for wanted in ([None, *others], [*others, None]):
@@ -78,10 +78,10 @@ class FieldClauses:
 
     @tier("core")
     @clause("MODEL-05")
-    def test_parts_of_text_are_found_by_its_own_rule(self, store: Store) -> None:
+    def test_parts_of_each_text_field_are_found_by_its_own_rule(self, store: Store) -> None:
         store.given_imported(ladder_tasks())
 
-        for field, text in itertools.product(SEARCHED, NEEDLES):
+        for field, text in itertools.product(SEARCHED_FIELDS, NEEDLES):
             for operator in ("contains", "startswith"):
                 then_selected(store, "MODEL-05", {f"{field}__{operator}": text})
         for status in ("", "r", "R", "in", "running", "_", "ed", "waiting%"):
@@ -90,10 +90,10 @@ class FieldClauses:
 
     @tier("core")
     @clause("MODEL-02", "MODEL-05", "MODEL-06")
-    def test_all_filters_on_one_field_count(self, store: Store) -> None:
+    def test_all_filters_on_one_field_apply(self, store: Store) -> None:
         tasks = store.given_imported(ladder_tasks())
 
-        for field in SEARCHED:
+        for field in SEARCHED_FIELDS:
             values = [value for value in values_of(field) if value is not None]
             many = {f"{field}__startswith": "a", f"{field}__contains": "b"}
             for filters in (
@@ -115,7 +115,7 @@ class FieldClauses:
 
     @tier("core")
     @clause("MODEL-06")
-    def test_each_time_has_its_own_ranges(self, store: Store) -> None:
+    def test_each_time_field_has_its_own_ranges(self, store: Store) -> None:
         store.given_imported(ladder_tasks())
 
         for field in ("created_at", "updated_at"):
@@ -126,11 +126,11 @@ class FieldClauses:
 
 
 def then_selected(store: Store, clause_id: str, filters: Any) -> None:
-    """The manager's page has the ids that it must have, and its count says so.
+    """Demand that the manager's page has exactly the expected ids, and that its count is their number.
 
-    Rows, their order and the facade are for other tests: with them each filter takes several times as long.
+    Other tests check rows, their order and the facade, which would make each filter take several times as long.
     """
     expected = sorted(task["id"] for task in store.reference.passing(filters, EVERYWHERE))
-    found = sorted(row["id"] for row in store.manager.page(filters=filters, limit=ALL))
+    found = sorted(row["id"] for row in store.manager.page(filters=filters, limit=ALL_ROWS))
     demand(clause_id, f"the ids of page(filters={filters})", expected, found)
     demand(clause_id, f"count(filters={filters})", len(expected), store.manager.count(filters=filters))

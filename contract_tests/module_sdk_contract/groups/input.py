@@ -1,4 +1,4 @@
-"""BAD: input."""
+"""BAD: invalid input, and input that looks dangerous."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_error
 
-MAXIMUM_PAYLOAD: Final = 1_048_576
+MAXIMUM_PAYLOAD_BYTES: Final = 1_048_576
 # Field, value, and the maximum that the error names (`None`: the rule is not a size).
 BAD_FIELDS: Final[tuple[tuple[str, Any, int | None], ...]] = (
     ("task_key", "k" * 1_025, 1_024), ("task_key", "é" * 513, 1_024), ("task_key", "a\x00b", None),
@@ -59,16 +59,16 @@ def bad_payloads() -> list[tuple[Any, int | None]]:
         ([1, (2, {b"3"})], None),
         (nested(101), 100),
         (cyclic, 100),
-        ("x" * MAXIMUM_PAYLOAD, MAXIMUM_PAYLOAD),
-        (["x" * 1_000] * 1_100, MAXIMUM_PAYLOAD),
-        ("😀" * (MAXIMUM_PAYLOAD // 12 + 1), MAXIMUM_PAYLOAD),
+        ("x" * MAXIMUM_PAYLOAD_BYTES, MAXIMUM_PAYLOAD_BYTES),
+        (["x" * 1_000] * 1_100, MAXIMUM_PAYLOAD_BYTES),
+        ("😀" * (MAXIMUM_PAYLOAD_BYTES // 12 + 1), MAXIMUM_PAYLOAD_BYTES),
         (10**4_400, None),
     ]
 
 
 class BadClauses:
     @clause("BAD-01")
-    def test_what_no_task_can_have_cannot_be_written(self, store: Store) -> None:
+    def test_a_value_that_no_task_can_have_cannot_be_written(self, store: Store) -> None:
         store.given(task_key="job")
 
         for field, value, maximum in BAD_FIELDS:
@@ -111,7 +111,7 @@ class BadClauses:
 
     @clause("BAD-01")
     def test_the_largest_payload_is_kept(self, store: Store) -> None:
-        text = "x" * (MAXIMUM_PAYLOAD - 2)
+        text = "x" * (MAXIMUM_PAYLOAD_BYTES - 2)
         task = store.given(status="running")
         for field in ("checkpoint", "result", "confirmation", "arguments"):
             store.given(**{field: text})
@@ -122,9 +122,9 @@ class BadClauses:
 
     @tier("core")
     @clause("BAD-01")
-    def test_an_import_may_hold_many_of_the_largest_payloads(self, store: Store) -> None:
-        """More together than one message to most servers may be."""
-        imported = store.given_imported({"checkpoint": "x" * (MAXIMUM_PAYLOAD - 2)} for _ in range(20))
+    def test_an_import_may_contain_many_of_the_largest_payloads(self, store: Store) -> None:
+        """Together they are larger than the longest message that most servers accept."""
+        imported = store.given_imported({"checkpoint": "x" * (MAXIMUM_PAYLOAD_BYTES - 2)} for _ in range(20))
 
         store.then_view(imported[-1]["id"])
         store.then_count()
@@ -153,7 +153,7 @@ class BadClauses:
         demand("BAD-02", "a user of 5,000 digits", [], store.manager.list_user_tasks(10**5_000))
 
     @clause("BAD-02")
-    def test_an_argument_of_a_wrong_type_is_a_soft_failure(self, store: Store) -> None:
+    def test_an_argument_of_a_wrong_type_is_an_empty_answer_with_an_error(self, store: Store) -> None:
         store.given(task_key="job")
 
         for wrong in (None, 1.5, True, b"job", ["job"], {"$ne": None}, object()):
@@ -193,9 +193,9 @@ def then_names(
     field: str,
     maximum: int | None,
     call: Callable[[], object],
-    kind: type[InvalidInputError] = InvalidInputError,
+    error_type: type[InvalidInputError] = InvalidInputError,
 ) -> None:
-    """The call raises an error that names the field and the maximum."""
-    error = demand_error("BAD-01", asked, kind, call)
+    """Demand that the call raises an error that names the field and the maximum."""
+    error = demand_error("BAD-01", asked, error_type, call)
     demand("BAD-01", f"the field that the error of {asked} names", field, error.field)
     demand("BAD-01", f"the maximum that the error of {asked} names", maximum, error.maximum)

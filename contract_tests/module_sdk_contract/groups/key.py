@@ -1,4 +1,4 @@
-"""KEY: the exact key. The sweep decides most of it; these say it in the open."""
+"""KEY: the exact key. The collision sweep decides most of it; these tests state the rules one by one."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ CHANGES: Final[tuple[dict[str, Any], ...]] = (
 
 
 def then_refused(store: Store, task: Fields, **changes: Any) -> None:
-    """The change raises `IllegalTransitionError`, and the task reads as before."""
+    """Demand that the change raises `IllegalTransitionError` and that the task still reads as before."""
     asked = f"update of a task that is {task['status']}: {changes}"
     error = demand_error(store.clauses[0], asked, IllegalTransitionError, store.manager.update, task["id"], **changes)
     demand(store.clauses[0], f"{asked}: the error's status", task["status"], error.status)
@@ -86,8 +86,8 @@ class LifeClauses:
         assert task["updated_at"] > task["created_at"]
 
     @clause("LIFE-05")
-    def test_updated_at_rises_across_every_border_of_digits(self, store: Store) -> None:
-        """Where the clock is behind, the next microsecond is one that a store has to count to."""
+    def test_updated_at_rises_when_its_number_of_digits_changes(self, store: Store) -> None:
+        """With its clock behind, the store must add one microsecond itself, also where the number of digits changes."""
         second = 1_000_000
         for stored in (-1, -2, -second, -second - 1, 999_999, 10**9 - 1, 4 * 10**15 - 1, 2**53 - 1, 2**53, 10**16 - 1):
             store.clock.now = stored - 5 * second
@@ -100,7 +100,7 @@ class LifeClauses:
         store.then_page()
 
     @clause("LIFE-06")
-    def test_what_never_changes(self, store: Store) -> None:
+    def test_identity_fields_never_change(self, store: Store) -> None:
         fixed = {"user_id": "ann", "organization_id": 7, "task_key": "job", "module": "reports"}
         task = store.given(**fixed, arguments=[1], function="f")
         before = {name: task[name] for name in ("id", *fixed, "created_at", "function", "arguments")}
@@ -113,7 +113,7 @@ class LifeClauses:
         demand("LIFE-06", "the fields that never change", before, {name: getattr(found, name) for name in before})
 
     @clause("LIFE-07")
-    def test_completed_means_all_done_and_times_are_set_once(self, store: Store) -> None:
+    def test_a_completed_task_has_progress_one_and_times_are_set_once(self, store: Store) -> None:
         task = store.given(progress=0.1)
         for status in ("running", "waiting_confirmation", "running", "completed"):
             store.clock.advance(7)
@@ -142,7 +142,7 @@ class LifeClauses:
             {"checkpoint": [1], "error": "E: y"},
             {"checkpoint": [2], "error": None},
         )
-        # A move to another status clears the confirmation, also while it sets something else.
+        # A move to another status clears the confirmation, even if the same update sets other fields.
         moves: tuple[dict[str, Any], ...] = (
             {"status": "waiting_confirmation", "confirmation": {"ask": 1}},
             {"status": "running", "checkpoint": [3]},
@@ -167,8 +167,8 @@ class LifeClauses:
         assert store.then_user(1) == []
 
     @clause("LIFE-11")
-    def test_many_tasks_are_interrupted_at_once(self, store: Store) -> None:
-        # given tasks of every status, in two organizations, some of which are not to be touched
+    def test_interrupt_all_ends_the_active_tasks_and_changes_no_other(self, store: Store) -> None:
+        # given tasks of every status in two organizations, of which only the named ones may change
         named, others = (
             [
                 store.given(status=status, organization_id=organization, task_key=f"{name}.{status}", checkpoint=[1])
@@ -178,11 +178,10 @@ class LifeClauses:
         )
         store.clock.advance(1)
 
-        # when, with ids that no task has, and one id twice
+        # when the call names one id twice, and ids that no task has
         ids = [task["id"] for task in named]
         changed = store.manager.interrupt_all([*ids, ids[0], UNKNOWN_ID, "no id at all"], "shutdown")
 
-        # then
         active = [task for task in named if task["status"] in ACTIVE]
         demand("LIFE-11", "interrupt_all: how many were changed", len(active), changed)
         for task in active:

@@ -1,4 +1,4 @@
-"""LIFE-03 and LIFE-09: racing updates, of threads and of processes."""
+"""LIFE-03 and LIFE-09: racing updates of threads and of processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROGRESS: Final = {"progress": 0.5, "checkpoint": {"at": "half"}}
 class LifeRaces:
     @tier("core")
     @clause("LIFE-03")
-    def test_of_racing_ends_one_wins(self, store: Store) -> None:
+    def test_exactly_one_of_racing_ends_wins(self, store: Store) -> None:
         managers = store.some_managers(3)
         rounds = Rounds(ROUNDS)
         for number in rounds:
@@ -43,8 +43,8 @@ class LifeRaces:
 
             won = [changes for changes, outcome in zip(ENDS, outcomes, strict=False) if isinstance(outcome, dict)]
             lost = [outcome for outcome in outcomes if not isinstance(outcome, dict)]
-            demand("LIFE-03", "how many ends were told that they won", 1, len(won))
-            demand("LIFE-03", "what the others were told", {IllegalTransitionError}, {type(error) for error in lost})
+            demand("LIFE-03", "how many of the racing ends succeeded", 1, len(won))
+            demand("LIFE-03", "the errors of the others", {IllegalTransitionError}, {type(error) for error in lost})
             progressed = isinstance(outcomes[-1], dict)
             expected = {
                 "result": None,
@@ -64,7 +64,7 @@ class LifeRaces:
         reports = 0
 
         def report_progress(task_id: str) -> float:
-            """The last progress that was acknowledged before the cancel was met."""
+            """Report progress until the task is cancelled, and return the last progress that was acknowledged."""
             nonlocal reports
             acknowledged = 0.0
             until = time.monotonic() + PATIENCE_SECONDS
@@ -101,30 +101,30 @@ class LifeRaces:
 
     @tier("core")
     @clause("LIFE-03")
-    def test_of_racing_ends_of_processes_one_wins(self, store: Store) -> None:
+    def test_exactly_one_of_the_racing_ends_of_processes_wins(self, store: Store) -> None:
         store.need("shared")
         ends = ENDS[:3]
         workers = [store.spawn() for _ in ends]
         for worker in workers:
             worker.ask("look", operation="list_user_tasks", argument=1)
-        met, until = 0, time.monotonic() + PATIENCE_SECONDS
+        overlaps, give_up = 0, time.monotonic() + PATIENCE_SECONDS
 
-        while met < ROUNDS and time.monotonic() < until:
+        while overlaps < ROUNDS and time.monotonic() < give_up:
             task_ids = [store.given(status="running")["id"] for _ in range(2 * ROUNDS)]
             start = time.time() + 0.1
             for worker, changes in zip(workers, ends, strict=True):
                 worker.start("end_each", task_ids=task_ids, changes=changes, at=start)
             answers = [worker.answer() for worker in workers]
 
-            for task_id, *told in zip(task_ids, *answers, strict=True):
-                won = [changes for changes, (has_won, _) in zip(ends, told, strict=True) if has_won]
-                demand("LIFE-03", "how many processes were told that they won", 1, len(won))
+            for task_id, *outcomes in zip(task_ids, *answers, strict=True):
+                won = [changes for changes, (has_won, _) in zip(ends, outcomes, strict=True) if has_won]
+                demand("LIFE-03", "how many processes ended the task", 1, len(won))
                 expected = {"result": None, "error": None, "progress": 1.0 if "result" in won[0] else 0.0} | won[0]
                 task = store.manager.get(task_id)
                 found = {name: getattr(task, name) for name in expected}
                 demand("LIFE-03", "the task after the race", expected, found)
-                met += have_met([span for _, span in told])
-        demand_overlaps("processes met", ROUNDS, [met])
+                overlaps += have_met([span for _, span in outcomes])
+        demand_overlaps("processes met", ROUNDS, [overlaps])
 
     @tier("core")
     @clause("LIFE-09", "LIFE-05")

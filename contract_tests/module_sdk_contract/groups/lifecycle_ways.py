@@ -1,4 +1,4 @@
-"""LIFE: a task takes every way into a state, and every way out of it; then what its end has freed and left."""
+"""LIFE: every legal path into and out of each state, and the keys and lists after each end."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from module_sdk_contract.violations import ContractViolation, Violation, compare
 Entry = Literal["created", "imported"]
 MAXIMUM_MOVES: Final = 3
 ALL_AT_ONCE: Final = "interrupt_all"
-"""The end of a task that ends with many."""
-ALREADY: Final = ""
-"""The end of a task that had ended before it came."""
+"""The `end` of a walker that `interrupt_all` ends together with others."""
+ALREADY_ENDED: Final = ""
+"""The `end` of a walker whose task enters the store in an ended state."""
 QUESTION: Final = {"ask": "Go on?"}
 OUTCOMES: Final[dict[str, Fields]] = {
     "completed": {"result": 1},
     "failed": {"error": "E: failed"},
     "interrupted": {"error": "E: interrupted"},
 }
-# Every field that an update may change without a move.
+# Every field that an update may change without changing the status.
 EVERYTHING: Final = {
     "progress": 0.7,
     "label": "l",
@@ -40,7 +40,7 @@ EVERYTHING: Final = {
 
 
 def paths(start: str, moves: int = MAXIMUM_MOVES) -> Iterator[tuple[str, ...]]:
-    """Every sequence of active states that begins so, by legal moves; an ended state alone."""
+    """Yield every path of at most `moves` legal moves from `start` through active states, `start` alone included."""
     yield (start,)
     if moves:
         for wanted in MOVES.get(start, ()):
@@ -50,17 +50,17 @@ def paths(start: str, moves: int = MAXIMUM_MOVES) -> Iterator[tuple[str, ...]]:
 
 @dataclasses.dataclass
 class Walker:
-    """A task, the states that it goes through, and how it ends."""
+    """A task, the path of states that it takes, and its end."""
 
     path: tuple[str, ...]
     end: str
     fields: Fields
-    broken: Violation | None = None
+    violation: Violation | None = None
 
     @property
-    def was_ended(self) -> bool:
-        """Whether it had ended before it came."""
-        return self.end == ALREADY
+    def entered_ended(self) -> bool:
+        """Whether the task entered the store in an ended state."""
+        return self.end == ALREADY_ENDED
 
     @property
     def id(self) -> str:
@@ -75,8 +75,8 @@ class Walker:
         return f"the task {self.key}"
 
 
-class Ways:
-    """All walkers of one entry in a store. One that breaks a clause goes no further, so that no other is blamed."""
+class WalkerGroup:
+    """All walkers that enter a store in one way. A walker that breaks a clause stops, so that no other is blamed."""
 
     def __init__(self, store: Store, entry: Entry, starts: Iterable[str]) -> None:
         self.store = store
@@ -90,41 +90,41 @@ class Ways:
     def walker(self, path: tuple[str, ...], end: str) -> Walker:
         self.store.clock.advance(0.000_001)
         fields = self.store.fields(status=path[0], task_key=f"{'>'.join(path)}>{end}")
-        # Others have no payload before their end.
+        # The other walkers have no payload before their end.
         if end in ("completed", "failed"):
             fields["checkpoint"] = [0]
         if path[0] == "waiting_confirmation":
             fields["confirmation"] = QUESTION
-        # One that was started before, and one of which nobody knows when.
+        # Some of the started tasks record when they started, and some do not.
         if path[0] != "pending" and end != "interrupted":
             fields["started_at"] = fields["created_at"]
-        if end == ALREADY:
+        if end == ALREADY_ENDED:
             fields["finished_at"] = fields["created_at"]
         return Walker(path, end, fields)
 
     def note(self, walker: Walker, violation: Violation | None) -> None:
-        """The first one is what is wrong; what follows may come of it."""
-        walker.broken = walker.broken or violation
+        """Keep the walker's first violation, since later ones may follow from it."""
+        walker.violation = walker.violation or violation
 
     @property
     def walking(self) -> list[Walker]:
-        return [walker for walker in self.walkers if walker.broken is None]
+        return [walker for walker in self.walkers if walker.violation is None]
 
     @property
-    def first(self) -> list[Walker]:
-        """One of each path, which tries what costs more."""
+    def one_per_path(self) -> list[Walker]:
+        """One walker per path, for the checks that cost more."""
         return [walker for walker in self.walking if walker.end == "failed"]
 
     def then_no_violation(self) -> None:
-        """Those that ended with many are judged where every other is right: they end as the others do."""
+        """Judge the walkers of `interrupt_all` last: if single ends are wrong as well, those are the cause."""
         for is_one_of_many in (False, True):
             walkers = (walker for walker in self.walkers if (walker.end == ALL_AT_ONCE) is is_one_of_many)
-            then_none(walker.broken for walker in walkers)
+            then_none(walker.violation for walker in walkers)
 
     # --- Steps ------------------------------------------------------------------------------------------------------
 
     def update(self, walker: Walker, clause_id: str, **changes: Any) -> None:
-        """Change it in both, and compare the row and then the view."""
+        """Change the task in store and reference, and compare the row and then the view."""
         self.store.clock.advance(0.001)
         asked = f"update({changes}) of {walker.name}"
         entry = self.store.reference.update(walker.id, self.store.clock(), **changes)
@@ -134,33 +134,33 @@ class Ways:
         except Exception as error:
             self.note(walker, raised(clause_id, asked, row_of(entry), error))
             return
-        self.note(walker, compare(clause_id, asked, row_of(entry), row) or self.viewed(walker))
+        self.note(walker, compare(clause_id, asked, row_of(entry), row) or self.view_violation(walker))
 
-    def viewed(self, walker: Walker, clause_id: str = "LIFE-08") -> Violation | None:
-        """A violation of the clause that the differing field of the view belongs to."""
+    def view_violation(self, walker: Walker, clause_id: str = "LIFE-08") -> Violation | None:
+        """Compare the view; return a violation of the clause that the differing field belongs to."""
         violation = self.store.try_view(clause_id, walker.id, self.store.manager)
         if violation is not None and any(name in violation.where for name in ("started_at", "finished_at")):
             return dataclasses.replace(violation, clause="LIFE-07")
         return violation
 
     def move(self) -> None:
-        """Along their paths, all of them a step at a time."""
+        """Move all walkers along their paths, one step at a time."""
         for step in range(1, MAXIMUM_MOVES + 1):
             for walker in self.walking:
                 if step < len(walker.path):
                     status = walker.path[step]
-                    asks = {"confirmation": QUESTION} if status == "waiting_confirmation" else {}
-                    self.update(walker, "LIFE-01", status=status, **asks)
+                    extra = {"confirmation": QUESTION} if status == "waiting_confirmation" else {}
+                    self.update(walker, "LIFE-01", status=status, **extra)
 
     def change_and_refuse(self) -> None:
-        """Whatever is legal short of a move, and each move that is not."""
-        for walker in self.first:
+        """Change every field without a move, and then try every illegal move."""
+        for walker in self.one_per_path:
             self.update(walker, "LIFE-08", **EVERYTHING)
             illegal = [{"status": wanted} for wanted in STATUSES if wanted not in MOVES[walker.path[-1]]]
             self.refuse(walker, "LIFE-01", *illegal)
 
     def refuse(self, walker: Walker, clause_id: str, *moves: Fields) -> None:
-        """Each of these changes raises, and the task reads as before."""
+        """Demand that each of these changes raises and that the task still reads as before."""
         for changes in moves:
             asked = f"update({changes}) of {walker.name}"
             update = functools.partial(self.store.manager.update, walker.id, **changes)
@@ -168,25 +168,25 @@ class Ways:
                 demand_error(clause_id, asked, IllegalTransitionError, update)
             except ContractViolation as found:
                 self.note(walker, found.violations[0])
-        self.note(walker, self.viewed(walker, clause_id))
+        self.note(walker, self.view_violation(walker, clause_id))
 
     def end(self) -> None:
         many = [walker for walker in self.walking if walker.end == ALL_AT_ONCE]
         for walker in self.walking:
-            if walker not in many and not walker.was_ended:
+            if walker not in many and not walker.entered_ended:
                 self.update(walker, "LIFE-01", status=walker.end, **OUTCOMES[walker.end])
         self.store.clock.advance(0.001)
         changed = self.store.manager.interrupt_all([walker.id for walker in many], "shutdown")
         for walker in many:
             self.store.reference.update(walker.id, self.store.clock(), status="interrupted", error="shutdown")
             self.note(walker, self.store.try_view("LIFE-11", walker.id, self.store.manager))
-        if all(walker.broken is None for walker in many):
+        if all(walker.violation is None for walker in many):
             demand("LIFE-11", f"interrupt_all of {len(many)} tasks", len(many), changed)
-        for walker in (*self.first, *(walker for walker in self.walking if walker.was_ended)):
+        for walker in (*self.one_per_path, *(walker for walker in self.walking if walker.entered_ended)):
             self.refuse(walker, "LIFE-02", {"label": "late"}, {"status": "running"})
 
     def claim(self, walker: Walker, clause_id: str) -> None:
-        """A create with its key makes a task, or returns the holder, as the reference says."""
+        """Create with the walker's key: the store must make a task or return the holder, as the reference does."""
         self.store.clock.advance(0.001)
         violation, _ = self.store.create(self.store.fields(task_key=walker.key, user_id=2))
         self.note(walker, violation and dataclasses.replace(violation, clause=clause_id))
@@ -196,7 +196,7 @@ class Ways:
             self.claim(walker, "DEDUP-02")
 
     def follow(self) -> None:
-        """The key of each is free now: for a task that is created, or one that is imported."""
+        """Use each freed key again, for a task that is created or imported in turn."""
         for number, walker in enumerate(self.walking):
             clause_id = "LIFE-11" if walker.end == ALL_AT_ONCE else "DEDUP-02"
             if number % 2:
@@ -215,7 +215,7 @@ class Ways:
 
 def ends(status: str) -> Sequence[str]:
     if status not in ACTIVE:
-        return (ALREADY,)
+        return (ALREADY_ENDED,)
     return (*(wanted for wanted in MOVES[status] if wanted not in ACTIVE), ALL_AT_ONCE)
 
 
@@ -223,30 +223,30 @@ class WayClauses:
     @clause("LIFE-01", "LIFE-02", "LIFE-07", "LIFE-08", "LIFE-11", "DEDUP-02", "ORDER-06", "KEEP-01", "KEEP-02")
     @pytest.mark.parametrize("entry", ["created", "imported"])
     @pytest.mark.parametrize("starts", list(zip(ACTIVE, ENDED, strict=True)), ids=ACTIVE)
-    def test_every_way_into_a_state_and_out_of_it(self, store: Store, entry: Entry, starts: tuple[str, str]) -> None:
-        ways = Ways(store, entry, starts)
-        ways.move()
-        ways.claim_all(ways.first)
-        ways.change_and_refuse()
-        ways.end()
-        ways.follow()
-        ways.then_no_violation()
+    def test_every_path_into_a_state_and_out_of_it(self, store: Store, entry: Entry, starts: tuple[str, str]) -> None:
+        group = WalkerGroup(store, entry, starts)
+        group.move()
+        group.claim_all(group.one_per_path)
+        group.change_and_refuse()
+        group.end()
+        group.follow()
+        group.then_no_violation()
 
-        then_lists_are_right(store, "ORDER-06", ways)
-        then_none(store.try_view("LIFE-02", walker.id, store.manager) for walker in ways.walkers)
+        then_lists_are_right(store, "ORDER-06", group)
+        then_none(store.try_view("LIFE-02", walker.id, store.manager) for walker in group.walkers)
 
         store.clock.advance(100)
         gone = store.reference.prune(store.clock() - 50_000_000)
         demand("KEEP-01", "prune of all that ended", gone, store.manager.prune(50))
-        then_lists_are_right(store, "KEEP-02", ways)
-        # The followers still hold what is theirs.
-        ways.claim_all(ways.first)
-        ways.then_no_violation()
+        then_lists_are_right(store, "KEEP-02", group)
+        # The tasks that took the freed keys still hold them.
+        group.claim_all(group.one_per_path)
+        group.then_no_violation()
 
 
-def then_lists_are_right(store: Store, clause_id: str, ways: Ways) -> None:
-    """By user, by prefix and by key; each key has the task and its follower, or the follower alone."""
+def then_lists_are_right(store: Store, clause_id: str, group: WalkerGroup) -> None:
+    """Compare lookups by user, prefix and key: a key has the task and its follower, or after a prune the follower."""
     lookups: list[tuple[str, Any]] = [("list_user_tasks", 1), ("list_user_tasks", 2)]
     lookups += [("get_tasks_by_key_prefix", start) for start in ("", *ACTIVE)]
-    lookups += [("get_tasks_by_key", walker.key) for walker in ways.first]
+    lookups += [("get_tasks_by_key", walker.key) for walker in group.one_per_path]
     then_none(store.try_lookup(clause_id, operation, argument) for operation, argument in lookups)

@@ -1,4 +1,4 @@
-"""How large, how deep, how near the maximum: every text and payload at its last legal value, and one beyond."""
+"""Maximums: every text and payload at its maximum of bytes or depth, and just above it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from module_sdk_contract.harness import Store, then_none
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import Violation, demand, demand_error
 
-# By field: its maximum in bytes of UTF-8, and the clause that says it comes back.
+# By field: its maximum in bytes of UTF-8, and the clause by which such a text comes back.
 MAXIMUMS: Final = {
     "module": (255, "ROW-04"),
     "label": (1_024, "ROW-04"),
@@ -27,10 +27,10 @@ MAXIMUMS: Final = {
     "user_id": (255, "USER-02"),
     "organization_id": (255, "SCOPE-01"),
 }
-# Characters of one to four bytes, each beside one that differs from it in its last byte only.
+# Characters of one to four bytes, each paired with one that differs from it only in its last byte.
 FILLS: Final = (("a", "b"), ("é", "è"), ("\u2028", "\u2029"), ("😀", "😁"))
-LARGEST_PAYLOAD: Final = 4_194_304
-DEPTH: Final = 100
+LARGEST_PAYLOAD_BYTES: Final = 4_194_304
+MAXIMUM_DEPTH: Final = 100
 # Integers have at most 4,300 digits.
 LARGE_NUMBERS: Final[tuple[Any, ...]] = (10**4_299, -(10**4_299), [10**4_299 + 1, 1.7976931348623157e308, 5e-324])
 CHANGEABLE: Final = ("checkpoint", "result", "confirmation")
@@ -44,18 +44,18 @@ EMPTIED: Final[tuple[Fields, ...]] = (
 
 
 def filled(size: int, fill: str, last: str) -> str:
-    """A text of that many bytes, whose last character is `last`."""
+    """Return a text of `size` bytes whose last character is `last`."""
     times = size // len(fill.encode())
     return "x" * (size - times * len(fill.encode())) + fill * (times - 1) + last
 
 
 def texts_of(size: int) -> list[str]:
-    """Texts of exactly that many bytes, of every width of character; of each two that differ in the last byte."""
+    """Return texts of exactly `size` bytes: for each width of character two that differ only in the last byte."""
     return [filled(size, fill, last) for fill, other in FILLS for last in (fill, other)]
 
 
 def nested(depth: int, kind: str) -> Any:
-    """Lists, objects or both in turn, `depth` of them."""
+    """Return nested lists, objects or both in turn, `depth` of them."""
     value: Any = "leaf"
     for level in range(depth):
         is_list = kind == "lists" or (kind == "both" and level % 2)
@@ -64,7 +64,7 @@ def nested(depth: int, kind: str) -> Any:
 
 
 def write_everywhere(store: Store, **payloads: Any) -> None:
-    """The payloads in a task that is created, in one that is imported, and by updates."""
+    """Write the payloads by a create, by an import and by updates, and demand that they come back."""
     store.given(**payloads, status="completed")
     store.given_imported([{**payloads, "status": "running"}])
     task = store.given(status="running")
@@ -91,9 +91,9 @@ class MaximumClauses:
                 store.when_updated(task["id"], **{field: text})
 
         violations += [store.try_view(clause_id, task["id"]) for task in store.reference.tasks]
-        violations += [found_by(store, field, text) for text in texts]
+        violations += [try_find(store, field, text) for text in texts]
 
-        # A create is blamed on the first clause of the test.
+        # `try_create` blames the first clause of the test; the field has a clause of its own.
         then_none(found and dataclasses.replace(found, clause=clause_id) for found in violations)
         for task in store.reference.tasks:
             kept = store.manager.get(task["id"])
@@ -121,7 +121,7 @@ class MaximumClauses:
 
     @clause("ROW-04")
     def test_an_error_is_cut_at_its_maximum_and_not_before(self, store: Store) -> None:
-        """Between two characters."""
+        """The cut is between two characters."""
         size = MAXIMUMS["error"][0]
         for fill, _ in FILLS:
             task = store.given(status="running")
@@ -133,14 +133,14 @@ class MaximumClauses:
 
     @clause("ROW-07")
     @pytest.mark.parametrize("kind", ["lists", "objects", "both"])
-    def test_payloads_of_the_greatest_depth_come_back(self, store: Store, kind: str) -> None:
-        write_everywhere(store, **dict.fromkeys(PAYLOADS, nested(DEPTH, kind)))
+    def test_payloads_of_the_maximum_depth_come_back(self, store: Store, kind: str) -> None:
+        write_everywhere(store, **dict.fromkeys(PAYLOADS, nested(MAXIMUM_DEPTH, kind)))
         for name in PAYLOADS:
-            write_everywhere(store, **{name: nested(DEPTH - 1, kind)})
-            asked = f"{name} of depth {DEPTH + 1}"
-            task = task_of(store.fields(**{name: nested(DEPTH + 1, kind)}))
+            write_everywhere(store, **{name: nested(MAXIMUM_DEPTH - 1, kind)})
+            asked = f"{name} of depth {MAXIMUM_DEPTH + 1}"
+            task = task_of(store.fields(**{name: nested(MAXIMUM_DEPTH + 1, kind)}))
             error = demand_error("ROW-07", asked, PayloadError, store.manager.create, task)
-            demand("ROW-07", f"the error of {asked}", (name, DEPTH), (error.field, error.maximum))
+            demand("ROW-07", f"the error of {asked}", (name, MAXIMUM_DEPTH), (error.field, error.maximum))
 
     @clause("ROW-07")
     def test_the_largest_numbers_come_back(self, store: Store) -> None:
@@ -150,11 +150,11 @@ class MaximumClauses:
     @tier("core")
     @clause("BAD-01")
     def test_the_largest_payload_that_an_option_allows_is_kept(self, store: Store) -> None:
-        store.manager = store.open(maximum_payload_bytes=LARGEST_PAYLOAD)
+        store.manager = store.open(maximum_payload_bytes=LARGEST_PAYLOAD_BYTES)
         store.manager.setup()
         store.use_facade()
-        # Between two quotes.
-        largest = "x" * (LARGEST_PAYLOAD - 3) + "y"
+        # As JSON the text is two bytes longer, because of its quotes.
+        largest = "x" * (LARGEST_PAYLOAD_BYTES - 3) + "y"
 
         task = store.given(status="running", checkpoint=largest)
         (imported,) = store.given_imported([{"status": "failed", "arguments": largest}])
@@ -166,7 +166,7 @@ class MaximumClauses:
         demand("BAD-01", "the largest arguments", largest, found and found.arguments)
         update = functools.partial(store.manager.update, task["id"], result=f"{largest}x")
         error = demand_error("BAD-01", "one byte more", PayloadError, update)
-        demand("BAD-01", "the maximum that the error names", LARGEST_PAYLOAD, error.maximum)
+        demand("BAD-01", "the maximum that the error names", LARGEST_PAYLOAD_BYTES, error.maximum)
 
     @clause("ROW-04", "ROW-07")
     def test_every_kind_of_line_break_comes_back(self, store: Store) -> None:
@@ -201,8 +201,8 @@ def create(store: Store, **fields: Any) -> None:
     store.manager.create(task_of(store.fields(**fields)))
 
 
-def found_by(store: Store, field: str, text: str) -> Violation | None:
-    """What the lookup or the filter of the field returns."""
+def try_find(store: Store, field: str, text: str) -> Violation | None:
+    """Look for the text by the lookup or the filter of the field, and return what differs from the reference."""
     if field == "task_key":
         return store.try_lookup("KEY-04", "get_tasks_by_key", text)
     if field == "user_id":

@@ -1,4 +1,4 @@
-"""FAIL-05 to 09 and 13, DEDUP-11: a TCP proxy between the manager and its server misbehaves."""
+"""FAIL-05 to FAIL-09, FAIL-13, DEDUP-11: a TCP proxy between the manager and its server misbehaves."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from module_sdk_contract.calls import LOOKUPS, argument_of
 from module_sdk_contract.factories import task_of
 from module_sdk_contract.faults.failing_managers import outcome_within
 from module_sdk_contract.faults.fault_proxy import FaultProxy, Kind
-from module_sdk_contract.groups.failure import GRACE, safe_lookup, then_unavailable_at_once
-from module_sdk_contract.groups.failure_modes import held_resources, then_no_leak
+from module_sdk_contract.groups.failure import GRACE_SECONDS, safe_lookup, then_unavailable_at_once
+from module_sdk_contract.groups.failure_modes import resource_counts, then_no_leak
 from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_answer, demand_error
 
-SOON: Final = 0.7
-# More than the grace, so that twice the deadline is too late.
-BEYOND_GRACE: Final = 1.8
-BACK_SECONDS: Final = 1.5
-MANY: Final = 150
-"""Rows enough that their answer does not fit into one packet."""
-# After how many bytes of an answer the connection ends.
+SHORT_SECONDS: Final = 0.7
+# Longer than the grace, so that a call that takes twice its timeout counts as late.
+LONGER_THAN_GRACE_SECONDS: Final = 1.8
+RECOVERY_SECONDS: Final = 1.5
+MANY_ROWS: Final = 150
+"""So many rows that their reply does not fit into one packet."""
+# After how many bytes of a reply the connection ends.
 CORE_CUTS: Final = (100, 9_000)
 OTHER_CUTS: Final = (0, 1, 4, 3_000)
-# The clause, what happens, and its numbers.
-HURTS: Final[dict[str, tuple[str, Kind, dict[str, Any]]]] = {
+# By name: the clause, the fault of the proxy and its options.
+FAULTS: Final[dict[str, tuple[str, Kind, dict[str, Any]]]] = {
     "refuse": ("FAIL-05", Kind.REFUSE, {}),
     "black hole": ("FAIL-06", Kind.BLACK_HOLE, {}),
     "cut": ("FAIL-07", Kind.CUT, {"size": 20}),
@@ -42,22 +42,22 @@ HURTS: Final[dict[str, tuple[str, Kind, dict[str, Any]]]] = {
     "slow drip": ("FAIL-06", Kind.DRIP, {"seconds": 0.3}),
     "late replies": ("FAIL-06", Kind.DELAY, {"seconds": 5.0}),
 }
-CORE: Final = ("refuse", "black hole")
+CORE_FAULTS: Final = ("refuse", "black hole")
 
 
-# Python leaves a TLS socket to the collector that was reset before its handshake (gh-108310): not the store's.
+# Python leaves a TLS socket that was reset before its handshake to the collector (gh-108310); no store's fault.
 LEFT_BY_PYTHON: Final = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 
 
-def hurts(names: Iterable[str]) -> pytest.MarkDecorator:
-    chosen = [pytest.param(name, id=name, marks=clause(HURTS[name][0])) for name in names]
-    return pytest.mark.parametrize("hurt", chosen)
+def with_faults(names: Iterable[str]) -> pytest.MarkDecorator:
+    chosen = [pytest.param(name, id=name, marks=clause(FAULTS[name][0])) for name in names]
+    return pytest.mark.parametrize("fault", chosen)
 
 
 class Network:
-    """A proxy before the store's server, and a manager behind it that has a connection already."""
+    """A proxy in front of the store's server, and a manager that is already connected through it."""
 
-    def __init__(self, store: Store, *, timeout_seconds: float = SOON, breaker: bool = True) -> None:
+    def __init__(self, store: Store, *, timeout_seconds: float = SHORT_SECONDS, breaker: bool = True) -> None:
         store.need("server")
         self.store = store
         proxy, url = store.proxied_url()
@@ -66,41 +66,41 @@ class Network:
         self.manager.setup(timeout_seconds=30)
         for operation in LOOKUPS:
             getattr(self.manager, operation)(argument_of(operation), timeout_seconds=30)
-        # A ping of the server when it is dead must not remember this one.
+        # A later ping of a dead server must not return the remembered success of this one.
         self.manager.ping(timeout_seconds=30)
         module_sdk.configure(manager=self.manager, lookup_timeout_seconds=timeout_seconds, breaker=breaker)
 
-    def hurt(self, name: str) -> None:
-        _, kind, numbers = HURTS[name]
+    def inject(self, name: str) -> None:
+        _, kind, numbers = FAULTS[name]
         self.proxy.set(kind, **numbers)
 
     def heal(self) -> None:
-        """Forward everything again, and see lookups come back by themselves and in time."""
+        """Forward everything again, and demand that lookups recover by themselves and in time."""
         self.proxy.set(Kind.NONE)
         gc.collect()
-        healed = time.monotonic()
-        while (answer := safe_lookup("list_user_tasks")).error is not None and time.monotonic() < healed + 4:
+        recovered = time.monotonic()
+        while (answer := safe_lookup("list_user_tasks")).error is not None and time.monotonic() < recovered + 4:
             time.sleep(0.01)
-        taken = time.monotonic() - healed
-        asked = f"lookups work within {BACK_SECONDS} s, after {taken:.2f} s ({answer.error!r})"
-        demand("FAIL-08", asked, True, answer.error is None and taken < BACK_SECONDS + GRACE)
+        taken = time.monotonic() - recovered
+        asked = f"lookups work within {RECOVERY_SECONDS} s, after {taken:.2f} s ({answer.error!r})"
+        demand("FAIL-08", asked, True, answer.error is None and taken < RECOVERY_SECONDS + GRACE_SECONDS)
 
     def then_complete(self) -> None:
-        """Every acknowledged write is there."""
+        """Demand that every acknowledged write is found."""
         for operation in LOOKUPS:
             expected = self.store.reference.lookup(operation, argument_of(operation))
             found = getattr(self.manager, operation)(argument_of(operation), timeout_seconds=30)
             demand("FAIL-08", f"{operation} after recovery", expected, found)
 
 
-def then_hurts_and_heals(store: Store, hurt: str) -> None:
+def then_fails_and_recovers(store: Store, fault: str) -> None:
     running = store.given(task_key="job:1", status="running")
-    deadline = BEYOND_GRACE if hurt == "black hole" else SOON
+    deadline = LONGER_THAN_GRACE_SECONDS if fault == "black hole" else SHORT_SECONDS
     network = Network(store, timeout_seconds=deadline)
     manager = network.manager
     unsure = store.fields(task_key="job:2", user_id=2)
 
-    network.hurt(hurt)
+    network.inject(fault)
 
     calls: dict[str, Callable[[], object]] = {
         "create": functools.partial(manager.create, task_of(unsure)),
@@ -111,9 +111,9 @@ def then_hurts_and_heals(store: Store, hurt: str) -> None:
     for operation in LOOKUPS:
         calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
         calls[f"tasks.{operation}"] = functools.partial(safe_lookup, operation)
-    then_unavailable_at_once(HURTS[hurt][0], deadline, calls)
+    then_unavailable_at_once(FAULTS[fault][0], deadline, calls)
     network.heal()
-    # Nobody knows whether the update went in; repeating it tells.
+    # It is unknown whether the update was recorded, so repeat it: `updated_at` shows whether both were.
     store.reference.update(running["id"], store.clock(), progress=0.5)
     row = manager.update(running["id"], progress=0.5, timeout_seconds=30)
     assert row is not None
@@ -123,13 +123,13 @@ def then_hurts_and_heals(store: Store, hurt: str) -> None:
 
 
 def reads_of(manager: TaskManager, task_id: str) -> dict[str, Callable[..., object]]:
-    """Those that are no lookups."""
+    """Return the reads that are not lookups, by name."""
     get = functools.partial(manager.get, task_id)
     return {"ping": manager.ping, "get": get, "page": manager.page, "count": manager.count}
 
 
 def then_created_once(store: Store, manager: TaskManager, fields: dict[str, Any]) -> None:
-    """The create whose reply was lost, repeated, leaves one active task of its key."""
+    """Repeat the create whose reply was lost, and demand that its key has one active task."""
     again, created = manager.create(task_of(fields), timeout_seconds=30)
     demand("DEDUP-11", "the create whose reply was lost, repeated", (fields["id"], True), (again.id, created))
     other, created = manager.create(task_of(store.fields(task_key=fields["task_key"])), timeout_seconds=30)
@@ -138,44 +138,44 @@ def then_created_once(store: Store, manager: TaskManager, fields: dict[str, Any]
     demand("DEDUP-11", "the tasks of its key", [fields["id"]], found)
 
 
-def then_cuts_shorten_no_list(store: Store, sizes: Iterable[int]) -> None:
-    store.given_imported({"task_key": f"job:1{n}", "status": "failed", "label": "x" * 60} for n in range(MANY))
+def then_cut_replies_shorten_no_list(store: Store, sizes: Iterable[int]) -> None:
+    store.given_imported({"task_key": f"job:1{n}", "status": "failed", "label": "x" * 60} for n in range(MANY_ROWS))
     network = Network(store, breaker=False)
 
     lookups = itertools.cycle((("get_tasks_by_key_prefix", "job:"), ("list_user_tasks", 1)))
     for size, (operation, argument) in zip(sizes, lookups, strict=False):
         network.proxy.set(Kind.CUT, size=size)
         ask = functools.partial(getattr(network.manager, operation), argument)
-        outcome = outcome_within(SOON + GRACE, ask)
+        outcome = outcome_within(SHORT_SECONDS + GRACE_SECONDS, ask)
         if isinstance(outcome, list):
-            # Another connection may have answered; then it is the whole answer.
-            demand("FAIL-07", f"{operation} cut after {size} bytes", MANY, len(outcome))
+            # The manager may have asked again on another connection; then the answer must be whole.
+            demand("FAIL-07", f"{operation} cut after {size} bytes", MANY_ROWS, len(outcome))
         else:
             expected = TaskBackendUnavailableError.__name__
             demand("FAIL-07", f"{operation} cut after {size} bytes", expected, type(outcome).__name__)
         network.heal()
         found = getattr(network.manager, operation)(argument, timeout_seconds=30)
-        demand("FAIL-08", f"{operation} after the cut", MANY, len(found))
+        demand("FAIL-08", f"{operation} after the cut", MANY_ROWS, len(found))
 
 
 class NetworkClauses:
     @LEFT_BY_PYTHON
     @tier("core")
-    @hurts(CORE)
-    def test_a_bad_network_is_soft_and_heals(self, store: Store, hurt: str) -> None:
-        then_hurts_and_heals(store, hurt)
+    @with_faults(CORE_FAULTS)
+    def test_a_bad_network_fails_in_time_and_recovers(self, store: Store, fault: str) -> None:
+        then_fails_and_recovers(store, fault)
 
     @LEFT_BY_PYTHON
     @tier("deep")
-    @hurts(name for name in HURTS if name not in CORE)
-    def test_any_bad_network_is_soft_and_heals(self, store: Store, hurt: str) -> None:
-        then_hurts_and_heals(store, hurt)
+    @with_faults(name for name in FAULTS if name not in CORE_FAULTS)
+    def test_any_bad_network_fails_in_time_and_recovers(self, store: Store, fault: str) -> None:
+        then_fails_and_recovers(store, fault)
 
     @LEFT_BY_PYTHON
     @tier("core")
     @clause("FAIL-06")
     def test_a_call_keeps_its_own_deadline(self, store: Store) -> None:
-        """Whatever the options say of calls that are given none."""
+        """The deadline of the call counts, not the timeout in the manager's options."""
         task = store.given(task_key="job:1", status="running")
         network = Network(store, timeout_seconds=30)
         manager = network.manager
@@ -187,12 +187,12 @@ class NetworkClauses:
         for operation in LOOKUPS:
             calls[operation] = functools.partial(getattr(manager, operation), argument_of(operation))
 
-        network.hurt("black hole")
+        network.inject("black hole")
 
         in_time: dict[str, Callable[[], object]] = {
-            asked: functools.partial(call, timeout_seconds=BEYOND_GRACE) for asked, call in calls.items()
+            asked: functools.partial(call, timeout_seconds=LONGER_THAN_GRACE_SECONDS) for asked, call in calls.items()
         }
-        then_unavailable_at_once("FAIL-06", BEYOND_GRACE, in_time)
+        then_unavailable_at_once("FAIL-06", LONGER_THAN_GRACE_SECONDS, in_time)
         network.proxy.set(Kind.NONE)
 
     @LEFT_BY_PYTHON
@@ -202,8 +202,8 @@ class NetworkClauses:
         store.given(task_key="job:1")
         network = Network(store)
 
-        network.hurt("refuse")
-        # First of all, while the pool still has a connection that worked.
+        network.inject("refuse")
+        # The ping comes first, while the pool still has a connection that worked.
         demand_error("DISC-07", "ping", TaskBackendUnavailableError, network.manager.ping)
         demand("FAIL-08", "a lookup fails", True, safe_lookup("list_user_tasks").error is not None)
         network.heal()
@@ -215,14 +215,14 @@ class NetworkClauses:
     @LEFT_BY_PYTHON
     @tier("core")
     @clause("FAIL-07")
-    def test_an_answer_that_is_cut_is_no_shorter_list(self, store: Store) -> None:
-        then_cuts_shorten_no_list(store, CORE_CUTS)
+    def test_a_cut_reply_is_never_returned_as_a_shorter_list(self, store: Store) -> None:
+        then_cut_replies_shorten_no_list(store, CORE_CUTS)
 
     @LEFT_BY_PYTHON
     @tier("deep")
     @clause("FAIL-07")
-    def test_an_answer_that_is_cut_elsewhere_is_no_shorter_list(self, store: Store) -> None:
-        then_cuts_shorten_no_list(store, OTHER_CUTS)
+    def test_a_reply_cut_elsewhere_is_never_returned_as_a_shorter_list(self, store: Store) -> None:
+        then_cut_replies_shorten_no_list(store, OTHER_CUTS)
 
     @LEFT_BY_PYTHON
     @tier("core")
@@ -231,9 +231,9 @@ class NetworkClauses:
         network = Network(store)
         fields = store.fields(task_key="lost", checkpoint={"a": 1})
 
-        network.hurt("lost replies")
+        network.inject("lost replies")
         create = functools.partial(network.manager.create, task_of(fields))
-        then_unavailable_at_once("FAIL-09", SOON, {"create whose reply is lost": create})
+        then_unavailable_at_once("FAIL-09", SHORT_SECONDS, {"create whose reply is lost": create})
         network.heal()
 
         then_created_once(store, network.manager, fields)
@@ -243,7 +243,7 @@ class NetworkClauses:
     @LEFT_BY_PYTHON
     @tier("core")
     @clause("FAIL-09")
-    def test_lost_acknowledgements_of_other_writes_leave_nothing_half_there(self, store: Store) -> None:
+    def test_lost_acknowledgements_of_other_writes_leave_no_write_half_done(self, store: Store) -> None:
         ending = store.given(task_key="ending", status="running")
         old = store.given(task_key="old", status="failed")
         store.clock.advance(100)
@@ -252,14 +252,14 @@ class NetworkClauses:
         imported = [store.fields(task_key=f"imported:{number}") for number in range(5)]
         batch = [task_of(fields) for fields in imported]
 
-        network.hurt("lost replies")
+        network.inject("lost replies")
         writes: dict[str, Callable[[], object]] = {
             "update": functools.partial(manager.update, ending["id"], status="completed", result={"rows": 3}),
             "import_tasks": functools.partial(manager.import_tasks, batch),
             "prune": functools.partial(manager.prune, 50),
         }
         then_unavailable_at_once(
-            "FAIL-09", SOON, {f"{name} whose reply is lost": call for name, call in writes.items()}
+            "FAIL-09", SHORT_SECONDS, {f"{name} whose reply is lost": call for name, call in writes.items()}
         )
         network.heal()
         manager.import_tasks(batch, timeout_seconds=30)
@@ -280,20 +280,20 @@ class NetworkClauses:
     @LEFT_BY_PYTHON
     @tier("deep")
     @clause("FAIL-13")
-    @pytest.mark.parametrize("hurt", ["refuse", "reset", "lost replies"])
-    def test_failures_of_the_network_leak_nothing(self, store: Store, hurt: str) -> None:
+    @pytest.mark.parametrize("fault", ["refuse", "reset", "lost replies"])
+    def test_failures_of_the_network_leak_nothing(self, store: Store, fault: str) -> None:
         store.given(task_key="job:1")
         network = Network(store, timeout_seconds=0.1, breaker=False)
 
         def fail(times: int) -> None:
-            network.hurt(hurt)
+            network.inject(fault)
             for number in range(times):
                 demand("FAIL-13", "a lookup fails", True, safe_lookup(LOOKUPS[number % 3]).error is not None)
             network.heal()
 
         fail(5)
-        before = held_resources()
+        before = resource_counts()
         fail(60)
 
-        # A pool may have grown by a few connections, each with two more ends in the proxy; a leak is one a failure.
-        then_no_leak(f"60 failures by {hurt}", before, grace=20)
+        # The pool may have grown by a few connections, each with two sockets in the proxy; a leak grows per failure.
+        then_no_leak(f"60 failures by {fault}", before, grace=20)

@@ -25,7 +25,7 @@ from module_sdk_contract.violations import demand, demand_error
 
 HOUR: Final = 3_600_000_000
 EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-# The order in which tasks are written, which is that of no field.
+# Tasks are written in this order, in which no field is sorted.
 SCRAMBLED: Final = (3, 0, 6, 1, 5, 2, 4, 7)
 
 FAR_TIMES: Final = (
@@ -49,29 +49,29 @@ def moment(text: str) -> int:
 
 
 def then_ordered(store: Store, *, limit: int | None = None) -> list[dict[str, Any]]:
-    """All three lookups answer like the reference; the rows by user."""
+    """Demand the reference's answer from all three lookups, and return the rows of the lookup by user."""
     store.then_key("job", limit=limit)
     store.then_prefix("jo", limit=limit)
     return store.then_user(1, limit=limit)
 
 
 def given_at(store: Store, *times: int) -> None:
-    """Tasks of one key with exactly these times, in this order: a new task would be put after those before it."""
+    """Import tasks of one key with exactly these times, in this order; `create` would move each past the last one."""
     for created_at in times:
         store.given_imported([{"task_key": "job", "status": "completed", "created_at": created_at}])
 
 
 def created_now(store: Store, manager: TaskManager | None = None, **fields: Any) -> Task:
-    """What the store makes of a new task, which it also returns to whoever asks."""
+    """Create a task and return it as the store recorded it; a read by id must return the same."""
     task, _ = (manager or store.manager).create(task_of(store.fields(**{"status": "completed", **fields})))
-    demand(store.clauses[0], "the task that create gives, when it is read", task, store.manager.get(task.id))
+    demand(store.clauses[0], "the task that create returned, when it is read", task, store.manager.get(task.id))
     demand(store.clauses[0], "updated_at is not before created_at", True, task.updated_at >= task.created_at)
     return task
 
 
 @contextlib.contextmanager
 def host_clock_off(seconds: float) -> Iterator[None]:
-    """The clock of this process is wrong, and it has not seen another time yet."""
+    """Run the block with this process's clock off by so many seconds, and with no earlier time remembered."""
     right = time.time_ns
     off = round(seconds * 1_000_000_000)
 
@@ -96,7 +96,7 @@ class OrderClauses:
         for border in (1_000, 1_000_000, 60_000_000):
             base = store.clock() // border * border
             given_at(store, *(base + step - 4 for step in SCRAMBLED))
-            # New tasks of keys of their own keep their times too.
+            # Created tasks keep their times as well if each has a key of its own.
             for step in SCRAMBLED:
                 store.given(task_key=f"job:{base}:{step}", status="completed", created_at=base + step - 4)
 
@@ -158,7 +158,7 @@ class OrderClauses:
         store.then_user(1)
 
     @clause("ORDER-07")
-    def test_far_times_sort(self, store: Store) -> None:
+    def test_times_of_distant_years_sort(self, store: Store) -> None:
         far = [moment(text) for text in FAR_TIMES]
         given_at(store, *far, *(max(far) - 10 - step for step in SCRAMBLED))
 
@@ -198,7 +198,7 @@ class OrderClauses:
             latest = task.created_at
 
     @clause("ORDER-10")
-    def test_clocks_of_hosts_may_be_apart(self, store: Store) -> None:
+    def test_a_new_task_is_later_even_if_the_clocks_of_hosts_differ(self, store: Store) -> None:
         store.need("shared")
         clocks = [SettableClock(time_text(store.clock() + hours * HOUR)) for hours in (1, -1, 0)]
         hosts = [store.open(clock=clock) for clock in clocks]
@@ -211,8 +211,8 @@ class OrderClauses:
             task = created_now(store, hosts[number % 3], **fields)
 
             demand("ORDER-10", f"created_at on host {number % 3}", max(now, latest + 1), task.created_at)
-            followed = (task.started_at, task.finished_at)
-            demand("ORDER-10", "started_at and finished_at follow", (task.created_at,) * 2, followed)
+            moved = (task.started_at, task.finished_at)
+            demand("ORDER-10", "started_at and finished_at move along with created_at", (task.created_at,) * 2, moved)
             latest = task.created_at
 
     @clause("ORDER-10")
@@ -225,7 +225,7 @@ class OrderClauses:
             demand("ORDER-10", "created_at", store.clock() + 8 + number, task.created_at)
 
     @clause("ORDER-10")
-    def test_creating_a_moved_task_again_gives_it_as_it_is(self, store: Store) -> None:
+    def test_creating_a_task_with_a_moved_time_again_returns_it_unchanged(self, store: Store) -> None:
         created_now(store, task_key="job")
         given = task_of(store.fields(task_key="job", checkpoint={"a": [1]}))
 
@@ -276,10 +276,10 @@ class OrderClauses:
         for name in ("created_at", "updated_at", "started_at", "finished_at"):
             off = getattr(times, name) - here
             demand("ORDER-12", f"{name} is {off / 1e6:+} s off, less than a minute", True, abs(off) < HOUR / 60)
-        demand("ORDER-12", "created_at as create gave it", task.created_at, times.created_at)
+        demand("ORDER-12", "created_at as create returned it", task.created_at, times.created_at)
 
     @clause("ORDER-12")
-    def test_a_clock_of_ones_own_is_not_bound(self, store: Store) -> None:
+    def test_a_manager_with_a_clock_of_its_own_keeps_its_times(self, store: Store) -> None:
         task = created_now(store, created_at=store.clock() - 24 * HOUR)
 
-        demand("ORDER-12", "created_at by a clock of one's own", store.clock() - 24 * HOUR, task.created_at)
+        demand("ORDER-12", "created_at by the manager's own clock", store.clock() - 24 * HOUR, task.created_at)

@@ -1,4 +1,4 @@
-"""PREFIX: the prefix of a key. The sweep decides most of it; these say it in the open."""
+"""PREFIX: the prefix of a key. The collision sweep decides most of it; these tests state the rules one by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from module_sdk_contract.violations import demand
 
 
 def then_finds(store: Store, keys: tuple[str, ...], prefix: str) -> list[str]:
-    """The keys found under the prefix, once the store has answered like the reference."""
+    """Create tasks with the keys, demand the reference's answer for the prefix, and return the keys found, sorted."""
     for key in keys:
         store.given(task_key=key)
     return sorted(row["task_key"] for row in store.then_prefix(prefix))
@@ -20,7 +20,7 @@ def then_finds(store: Store, keys: tuple[str, ...], prefix: str) -> list[str]:
 
 class PrefixClauses:
     @clause("PREFIX-01")
-    def test_a_prefix_starts_the_key(self, store: Store) -> None:
+    def test_a_prefix_matches_the_start_of_a_key(self, store: Store) -> None:
         found = then_finds(store, ("job", "job:1", "jobs", "a job", "jo", "Job", "jpb"), "job")
 
         assert found == ["job", "job:1", "jobs"]
@@ -59,7 +59,7 @@ class PrefixClauses:
         assert [row["task_key"] for row in store.then_prefix("É")] == ["Éa"]
 
     @clause("PREFIX-04")
-    def test_the_empty_prefix_is_every_keyed_task(self, store: Store) -> None:
+    def test_the_empty_prefix_finds_every_task_with_a_key(self, store: Store) -> None:
         store.given(task_key=None)
         store.given(task_key="job", organization_id=2)
 
@@ -71,7 +71,7 @@ class PrefixClauses:
         assert len(store.then_prefix("a.")) == 4
 
     @clause("PREFIX-06")
-    def test_the_upper_bound_of_an_odd_last_character(self, store: Store) -> None:
+    def test_a_prefix_may_end_in_a_character_that_has_no_simple_successor(self, store: Store) -> None:
         for organization, last in enumerate(("\x7f", "\xff", "\ud7ff", "\uffff", "\U0010ffff")):
             family = {f"a{last}", f"a{last}b", f"a{last}{last}", f"a{last}\U0010ffff"}
             for key in family | {"a", "b", "a~", "a\u0100", "a\ue000", "a\U00010000", last}:
@@ -103,7 +103,7 @@ class PrefixClauses:
     @tier("core")
     @clause("PREFIX-11")
     @pytest.mark.parametrize("limit", [None, 1, 10])
-    def test_tasks_outside_the_family_cost_nothing(self, store: Store, limit: int | None) -> None:
+    def test_tasks_outside_the_family_are_not_examined(self, store: Store, limit: int | None) -> None:
         store.given_imported({"task_key": f"family:{index}", "status": "completed"} for index in range(40))
         operation: Final = "get_tasks_by_key_prefix"
         before = store.manager.explain(operation, "family:", limit=limit).rows_examined
@@ -117,5 +117,5 @@ class PrefixClauses:
         after = store.manager.explain(operation, "family:", limit=limit)
         asked = f"rows examined for a family of 40 with limit={limit} ({after.rows_examined}; {after.plan}) do not grow"
         demand("PREFIX-11", asked, True, after.rows_examined <= before + 20)
-        # Every row of the answer is counted once or twice.
+        # A store may count each row of the answer once or twice.
         assert (limit or 40) <= before <= 2 * 40 + 20

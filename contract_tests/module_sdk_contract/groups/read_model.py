@@ -17,11 +17,11 @@ from module_sdk_contract.violations import demand, demand_error
 
 PAGE_FIELDS: Final = ("rows", "total_rows", "page", "page_size", "filters", "sort", "next")
 TEXT_FILTERS: Final = ("id", "module", "label", "status", "task_key", "user_id", "organization_id")
-LIKENESSES: Final = (
+LOOK_ALIKE_TEXTS: Final = (
     "%", "_", "a%b", "a_b", "axb", "AXB", "Axb", "a\\b", "*", "a*b", ".", "a.b", "é", "e\u0301", "a b", "a b ",
     "[ab]", "^a",
 )  # fmt: skip
-MANY: Final = 3_000
+MANY_VALUES: Final = 3_000
 UNKNOWN_FILTERS: Final = (
     "progress", "checkpoint", "error", "", "nothing", "created_at", "updated_at", "created_at__contains",
     "label__gte", "created_at__lte", "label__icontains", "label__regex", "id__in", "$where",
@@ -30,9 +30,9 @@ UNKNOWN_FILTERS: Final = (
 
 
 def given_variety(store: Store) -> None:
-    """Tasks that differ in every field that a filter can name."""
+    """Create tasks that differ in every field that a filter can name."""
     statuses = itertools.cycle(STATUSES)
-    for number, text in enumerate(LIKENESSES):
+    for number, text in enumerate(LOOK_ALIKE_TEXTS):
         store.clock.advance(number % 3)
         store.given(
             label=text,
@@ -108,7 +108,7 @@ class ModelClauses:
                 store.then_count({field: task[field]}, 1)
 
     @clause("MODEL-03")
-    def test_a_list_means_any_of(self, store: Store) -> None:
+    def test_a_list_means_any_of_its_values(self, store: Store) -> None:
         given_variety(store)
 
         for field in TEXT_FILTERS:
@@ -125,12 +125,12 @@ class ModelClauses:
             nothing: Any = {field: []}
             demand("MODEL-03", f"count of {field}=[]", 0, store.manager.count(filters=nothing))
         assert store.then_count({"status": ["pending", "running"], "user_id": []}) == 0
-        # More than one statement of some stores takes.
-        many = [f"nobody-{number}" for number in range(MANY)]
+        # More values than one statement of some stores takes.
+        many = [f"nobody-{number}" for number in range(MANY_VALUES)]
         for field in ("user_id", "task_key", "id"):
             first, last = store.reference.tasks[1][field], store.reference.tasks[-1][field]
             assert len(store.then_page({field: [first, *many, last]})) >= 2
-        # More than one statement of any store takes, were each a parameter: PostgreSQL's 65,535.
+        # More values than one statement of any store takes as parameters; PostgreSQL takes the most, 65,535.
         first, last = store.reference.tasks[1]["label"], store.reference.tasks[-1]["label"]
         assert len(store.then_page({"label": [first, *map(str, range(66_000)), last]})) == 2
 
@@ -180,7 +180,7 @@ class ModelClauses:
                 )
 
     @clause("MODEL-04")
-    def test_none_matches_what_has_none(self, store: Store) -> None:
+    def test_none_matches_tasks_without_a_value(self, store: Store) -> None:
         given_variety(store)
 
         for field in ("task_key", "organization_id"):
@@ -195,7 +195,7 @@ class ModelClauses:
         given_variety(store)
 
         for text in (
-            *LIKENESSES,
+            *LOOK_ALIKE_TEXTS,
             "",
             "a",
             "A",
@@ -323,7 +323,7 @@ class ModelClauses:
         store.then_all_views()
 
     @clause("MODEL-12")
-    def test_failures_are_raised(self, store: Store) -> None:
+    def test_failures_raise_the_typed_error(self, store: Store) -> None:
         task = store.given()
 
         with (

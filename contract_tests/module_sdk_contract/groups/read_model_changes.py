@@ -1,4 +1,4 @@
-"""MODEL-02, 06 and 07, SEE-01: a read that was made before a change, after each kind of change; bounds of any value."""
+"""MODEL-02, MODEL-06, MODEL-07, SEE-01: each read before and after each kind of change; time bounds of any value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from module_sdk_contract.violations import ContractViolation, Violation, demand,
 Read = Callable[[Store, Fields], Violation | None]
 Change = Callable[[Store, Fields], object]
 
-FAR: Final = (-(10**16), -(10**6), -1, 0, 1, 2**31 * 10**6, 2**53 + 1, 2 * 10**17)
+FAR_TIMES: Final = (-(10**16), -(10**6), -1, 0, 1, 2**31 * 10**6, 2**53 + 1, 2 * 10**17)
 """Microseconds since 1970: from the year 1653 to the year 8307."""
 
 
@@ -37,7 +37,7 @@ READS: Final[dict[str, Read]] = {
     "get": lambda store, task: store.try_view("SEE-01", task["id"]),
     "page": page_of(),
     "page of a status": page_of(status="running"),
-    "page of ended ones": page_of(status=["completed", "failed", "interrupted"]),
+    "page of ended tasks": page_of(status=["completed", "failed", "interrupted"]),
     "page of a label": page_of(label="before"),
     "count": count_of(),
     "count of a status": count_of(status="running"),
@@ -54,7 +54,7 @@ def when_imported(store: Store, task: Fields) -> None:
 
 
 def when_an_import_is_refused(store: Store, task: Fields) -> None:
-    """What comes before the record that is refused stays."""
+    """Import a batch whose second record is refused; the first one stays."""
     fields = [store.fields(status="failed", label="before"), store.fields(task_key=task["task_key"], label="after")]
     batch = [task_of(each) for each in fields]
     demand_error("DEDUP-09", "import of a held key", TaskConflictError, store.manager.import_tasks, batch)
@@ -87,8 +87,8 @@ CHANGES: Final[dict[str, Change]] = {
 class ModelChanges:
     @clause("SEE-01", "MODEL-02", "MODEL-07", "DEDUP-09", "LIFE-11", "KEEP-01")
     @pytest.mark.parametrize("change", CHANGES)
-    def test_a_read_that_was_made_before_a_change_sees_it(self, store: Store, change: str) -> None:
-        """A pair of a read and a change at a time, so that the first that fails is all there is to blame."""
+    def test_a_read_repeated_after_a_change_sees_it(self, store: Store, change: str) -> None:
+        """Each read is checked with the change separately, so that the first failure names the read to blame."""
         for number, (asked, read) in enumerate(READS.items()):
             store.calls.begin_case()
             key = f"job:{number}"
@@ -102,13 +102,13 @@ class ModelChanges:
                 raise ContractViolation([violation], f"The same read ({asked}) was right before the change ({change}).")
 
     @clause("MODEL-06")
-    def test_a_bound_counts_whatever_its_value(self, store: Store) -> None:
+    def test_a_time_bound_of_any_value_is_exact(self, store: Store) -> None:
         store.given_imported(
             {"created_at": moment, "updated_at": moment + distance, "status": "failed", "label": f"{distance}"}
-            for moment, distance in itertools.product(FAR, (0, 5))
+            for moment, distance in itertools.product(FAR_TIMES, (0, 5))
         )
 
-        for moment in FAR:
+        for moment in FAR_TIMES:
             for field, at in (("created_at", moment), ("updated_at", moment + 5)):
                 store.calls.begin_case()
                 store.then_page({f"{field}__gte": time_text(at)})
@@ -116,7 +116,7 @@ class ModelChanges:
                 store.then_count({f"{field}__lt": time_text(at), "label": "5"})
                 store.then_count({f"{field}__gte": time_text(at), f"{field}__lt": time_text(at + 1)})
             store.then_page({"created_at__lt": time_text(moment + 1), "updated_at__gte": time_text(moment + 5)})
-        for first, last in itertools.pairwise(FAR):
+        for first, last in itertools.pairwise(FAR_TIMES):
             for field in ("created_at", "updated_at"):
                 store.calls.begin_case()
                 store.then_page({f"{field}__gte": time_text(first), f"{field}__lt": time_text(last)})

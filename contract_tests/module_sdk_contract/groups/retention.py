@@ -15,12 +15,12 @@ from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.violations import demand, demand_error
 
 SECOND: Final = 1_000_000
-MANY: Final = 1_100
-"""More than any internal batch: of 500, of 1,000."""
+MORE_THAN_A_BATCH: Final = 1_100
+"""More than any internal batch, such as 500 or 1,000."""
 
 
 def when_pruned(store: Store, older_than_seconds: float, **arguments: Any) -> int:
-    """Prune in both; how many went, once the store has said what the reference says."""
+    """Prune store and reference, demand the same number from both, and return it."""
     before = store.clock() - int(older_than_seconds * SECOND)
     scopes = {name: arguments.get(name, EVERYWHERE) for name in ("organization_id", "user_id")}
     expected = store.reference.prune(before, **scopes)
@@ -35,7 +35,7 @@ def when_pruned(store: Store, older_than_seconds: float, **arguments: Any) -> in
 
 class KeepClauses:
     @clause("KEEP-01")
-    def test_only_old_ended_tasks_go(self, store: Store) -> None:
+    def test_prune_removes_only_old_ended_tasks(self, store: Store) -> None:
         now = store.clock()
         for status in STATUSES:
             for age in (99, 100, 101, 10_000):
@@ -51,7 +51,7 @@ class KeepClauses:
         assert when_pruned(store, 100) == 0
 
     @clause("KEEP-01")
-    def test_the_border_is_exact(self, store: Store) -> None:
+    def test_the_age_is_exact_to_the_microsecond(self, store: Store) -> None:
         now = store.clock()
         for distance in (-1, 0, 1):
             store.given(status="failed", created_at=0, updated_at=now - 100 * SECOND + distance)
@@ -61,7 +61,7 @@ class KeepClauses:
 
     @clause("KEEP-01")
     def test_age_counts_from_the_last_change_and_from_no_other_time(self, store: Store) -> None:
-        """Of an imported task each time may be older or newer than the last change, or absent."""
+        """In an imported task each other time may be older or newer than the last change, or absent."""
         now = store.clock()
         young, old, oldest = now - 50 * SECOND, now - 150 * SECOND, now - 10_000 * SECOND
         store.given_imported(
@@ -82,7 +82,7 @@ class KeepClauses:
         assert when_pruned(store, 100) == total // 2
 
         left = sorted(row["id"] for row in store.manager.page(limit=1_000))
-        demand("KEEP-01", "what is left", sorted(task["id"] for task in store.reference.tasks), left)
+        demand("KEEP-01", "the tasks that are left", sorted(task["id"] for task in store.reference.tasks), left)
 
     @clause("KEEP-01")
     def test_prune_obeys_organization_and_user(self, store: Store) -> None:
@@ -118,7 +118,7 @@ class KeepClauses:
     @clause("KEEP-01", "KEEP-03")
     @pytest.mark.parametrize("batch_size", [1, 3])
     def test_small_batches_miss_nothing(self, store: Store, batch_size: int) -> None:
-        """What is older and has to stay takes no place in a batch."""
+        """Older tasks that must stay use up no part of a batch."""
         for organization, user, status in (
             *((1, 1, "running"),) * 4,
             *((2, 1, "failed"),) * 4,
@@ -135,14 +135,16 @@ class KeepClauses:
 
     @tier("core")
     @clause("KEEP-01", "KEEP-05")
-    def test_many_go_past_many_that_stay(self, store: Store) -> None:
-        """And what comes back with the same ids has nothing of what went."""
-        store.given_imported({"status": "running", "task_key": f"stays:{number}"} for number in range(MANY))
+    def test_many_tasks_are_pruned_beside_many_that_stay(self, store: Store) -> None:
+        """Tasks that are then imported with the pruned ids have nothing of the pruned ones."""
+        store.given_imported(
+            {"status": "running", "task_key": f"stays:{number}"} for number in range(MORE_THAN_A_BATCH)
+        )
         store.clock.advance(1)
-        gone = store.given_imported({"status": "failed", "checkpoint": ["gone"]} for _ in range(MANY))
+        gone = store.given_imported({"status": "failed", "checkpoint": ["gone"]} for _ in range(MORE_THAN_A_BATCH))
         store.clock.advance(10)
 
-        assert when_pruned(store, 5, batch_size=10_000) == MANY
+        assert when_pruned(store, 5, batch_size=10_000) == MORE_THAN_A_BATCH
 
         store.then_count()
         store.given_imported({"id": task["id"], "status": "failed"} for task in gone)
@@ -186,7 +188,7 @@ class KeepClauses:
         for status in STATUSES:
             store.then_page({"status": status})
         store.given(task_key="other")
-        # The runs of "job" that went must not have taken the key from the one that is still running.
+        # Pruning ended runs of "job" must not free the key of the run that is still active.
         demand("KEEP-02", "the holder of the key of pruned runs", kept["id"], store.given(task_key="job")["id"])
         store.then_all_views()
 
@@ -196,22 +198,22 @@ class KeepClauses:
         store.given_imported({"status": ENDED[number % 3], "task_key": f"job:{number}"} for number in range(25))
         store.given(task_key="active")
         store.clock.advance(10)
-        asked: list[int] = []
+        batches: list[int] = []
         prune_once = store.manager.store_prune
 
         def counted(*arguments: Any) -> int:
             removed = prune_once(*arguments)
-            asked.append(removed)
+            batches.append(removed)
             return removed
 
         with mock.patch.object(store.manager, "store_prune", counted):
             assert when_pruned(store, 5, batch_size=batch_size) == 25
 
-        demand("KEEP-03", f"the largest of the batches {asked}", True, max(asked) <= batch_size)
+        demand("KEEP-03", f"the largest of the batches {batches}", True, max(batches) <= batch_size)
         store.then_all_views()
 
     @clause("KEEP-05")
-    def test_nothing_dangles_after_a_prune(self, store: Store) -> None:
+    def test_a_prune_leaves_no_trace_of_a_task(self, store: Store) -> None:
         kept = store.given(task_key="kept-key", user_id="kept-user", organization_id="kept-organization")
         fields = {"task_key": "gone-key", "user_id": "gone-user", "organization_id": "gone-organization"}
         gone = [
@@ -229,7 +231,7 @@ class KeepClauses:
 
         dump = store.dump()
         for trace in (*(task["id"] for task in gone), "gone-"):
-            demand("KEEP-05", f"{trace} in what lies in the store", False, trace in dump)
+            demand("KEEP-05", f"{trace} in the dump of the store", False, trace in dump)
         assert kept["id"] in dump
         holder = task_of(store.fields(**fields))
         demand("KEEP-05", "a new task with the pruned one's key", (holder, True), store.manager.create(holder))

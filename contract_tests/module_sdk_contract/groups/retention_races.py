@@ -1,4 +1,4 @@
-"""KEEP-04 and LIFE-02: pruning races updates, ends, creates and reads."""
+"""KEEP-04 and LIFE-02: pruning that races updates, ends, creates and reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_SECONDS: Final = 1.0
 
 
 class PruneRace:
-    """Three writers, two pruners and a reader of one store, and what the writers were told."""
+    """Three writers, two pruners and a reader of one store, and what the store acknowledged to them."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -31,28 +31,37 @@ class PruneRace:
         self.done = threading.Event()
         self.removed: list[int] = []
         self.ended: list[str] = []
-        self.looks = 0
+        self.passes = 0
         self.labels: dict[str, str] = {}
         self.submitted: list[str] = []
 
     def run(self) -> list[Exception | None]:
-        return race([self.end_all, self.keep_alive, self.submit, self.watch, self.prune_on, self.prune_on])
+        return race(
+            [
+                self.end_tasks,
+                self.update_live_tasks,
+                self.create_tasks,
+                self.read_ended_tasks,
+                self.prune_repeatedly,
+                self.prune_repeatedly,
+            ]
+        )
 
-    def end_all(self) -> None:
-        """End one task after another, each in another prune and another look than the one before."""
+    def end_tasks(self) -> None:
+        """End one task after another, with a prune and a pass of the reader between any two."""
         manager = self.managers[-1]
         try:
             for task_id in self.ending:
-                prunes, looks, until = len(self.removed), self.looks, time.monotonic() + PATIENCE_SECONDS
+                prunes, passes, until = len(self.removed), self.passes, time.monotonic() + PATIENCE_SECONDS
                 manager.update(task_id, progress=0.5)
                 self.ended.append(task_id)
                 manager.update(task_id, status="completed", result={"of": task_id})
-                while (len(self.removed) == prunes or self.looks == looks) and time.monotonic() < until:
+                while (len(self.removed) == prunes or self.passes == passes) and time.monotonic() < until:
                     time.sleep(0.0005)
         finally:
             self.done.set()
 
-    def keep_alive(self) -> None:
+    def update_live_tasks(self) -> None:
         for number in itertools.count():
             for task_id in self.live:
                 if self.managers[0].update(task_id, label=str(number)) is None:
@@ -61,14 +70,14 @@ class PruneRace:
             if self.done.is_set():
                 return
 
-    def submit(self) -> None:
+    def create_tasks(self) -> None:
         for fields in itertools.takewhile(lambda _: not self.done.is_set(), self.new):
             self.managers[1 % len(self.managers)].create(task_of(fields))
             self.submitted.append(fields["id"])
             time.sleep(0.001)
 
-    def watch(self) -> None:
-        """Read what has ended for as long as it is there: it is whole until it is gone."""
+    def read_ended_tasks(self) -> None:
+        """Read each ended task until it is pruned; as long as it exists it must be whole."""
         reader = self.managers[-2 % len(self.managers)]
         while not self.done.is_set():
             for task_id in list(self.ended):
@@ -78,11 +87,11 @@ class PruneRace:
                 elif task.status == "completed":
                     found = (task.result, task.finished_at)
                     demand("LIFE-02", "an ended task that is not pruned yet", ({"of": task_id}, task.updated_at), found)
-            self.looks += 1
+            self.passes += 1
             if not self.ended:
                 self.done.wait(0.0005)
 
-    def prune_on(self) -> None:
+    def prune_repeatedly(self) -> None:
         while not self.done.is_set():
             self.store.clock.advance(1)
             self.removed.append(self.managers[len(self.managers) // 2].prune(0, batch_size=3))
@@ -102,8 +111,8 @@ class KeepRaces:
 
         store.clock.advance(1)
         removed = sum(racing.removed) + store.manager.prune(0)
-        demand("KEEP-04", "how many prune says it removed", ENDING, removed)
+        demand("KEEP-04", "how many tasks the prunes report as removed", ENDING, removed)
         left = {row["id"]: row["label"] for row in store.manager.list_user_tasks(1)}
         demand("KEEP-04", "the tasks that are left", sorted((*racing.live, *racing.submitted)), sorted(left))
         found = {task_id: left[task_id] for task_id in racing.labels}
-        demand("KEEP-04", "the last label that each live task was given", racing.labels, found)
+        demand("KEEP-04", "the last label written to each live task", racing.labels, found)

@@ -1,4 +1,4 @@
-"""ROW: what comes back."""
+"""ROW: rows, views and payloads."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Card:
 
 NOON: Final = datetime.datetime(2024, 2, 29, 12, 0, 0, 1, tzinfo=datetime.UTC)
 NOON_TEXT: Final = "2024-02-29T12:00:00.000001Z"
-# What is written, and the JSON that comes back.
-WRITTEN: Final[tuple[tuple[Any, Any], ...]] = (
+# A payload as it is written, and the JSON that comes back.
+CONVERTED_PAYLOADS: Final[tuple[tuple[Any, Any], ...]] = (
     (NOON, NOON_TEXT), ({"at": [NOON.date(), NOON.time()]}, {"at": ["2024-02-29", "12:00:00.000001"]}),
     (datetime.timedelta(days=1), "P1D"), (uuid.UUID(int=7), "00000000-0000-0000-0000-000000000007"),
     ([decimal.Decimal("1.10")], ["1.10"]), (Colour.RED, "red"), ({"set": {"a"}}, {"set": ["a"]}),
@@ -56,9 +56,9 @@ WRITTEN: Final[tuple[tuple[Any, Any], ...]] = (
     (Card(NOON, frozenset({"x"})), {"at": NOON_TEXT, "tags": ["x"]}),
     ([NOON, 10**300, 0.1 + 0.2, {"z": 1, "a": None}], [NOON_TEXT, 10**300, 0.1 + 0.2, {"z": 1, "a": None}]),
 )  # fmt: skip
-REFUSED: Final[tuple[tuple[Any, str], ...]] = (
+REFUSED_PAYLOADS: Final[tuple[tuple[Any, str], ...]] = (
     ({"rows": [1, {"at": object()}]}, ".rows[1].at "), ([NOON, math.nan], "[1] "), ({"a": {1: NOON}}, ".a "),
-    (Card(b"x", frozenset()), ".at "),  # type: ignore[arg-type]  # what a dataclass contains is checked by nobody
+    (Card(b"x", frozenset()), ".at "),  # type: ignore[arg-type]  # dataclasses do not check their values
 )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ class RowClauses:
         store.then_all_views()
 
     @clause("ROW-05")
-    def test_rows_belong_to_the_caller(self, store: Store) -> None:
+    def test_changing_a_row_changes_nothing_else(self, store: Store) -> None:
         checkpoint = {"rows": [1, 2]}
         task = store.given(task_key="job", status="running", checkpoint=checkpoint)
         checkpoint["rows"].append(3)
@@ -177,7 +177,7 @@ class RowClauses:
                 demand("ROW-07", f"{field} of {entry['task_key']}", entry[field], getattr(found, field))
 
     @clause("ROW-07")
-    def test_a_batch_keeps_what_only_some_of_its_records_have(self, store: Store) -> None:
+    def test_an_import_keeps_fields_that_only_some_of_its_records_have(self, store: Store) -> None:
         now = store.clock()
         some = {"started_at": now + 1, "finished_at": now + 2, "checkpoint": [1], "result": {"a": 1}, "error": "E: x"}
         some |= {"confirmation": [2], "function": "f", "arguments": [3], "task_key": "job"}
@@ -196,8 +196,8 @@ class RowClauses:
                 demand("ROW-07", f"{field} of {entry['id']}", entry[field], getattr(found, field))
 
     @clause("ROW-10")
-    def test_what_is_not_plain_json_comes_back_as_pydantic_writes_it(self, store: Store) -> None:
-        for value, expected in WRITTEN:
+    def test_a_value_that_is_not_plain_json_comes_back_as_pydantic_writes_it(self, store: Store) -> None:
+        for value, expected in CONVERTED_PAYLOADS:
             asked = f"{value!a:.80}"
             task = task_of(store.fields(status="running", checkpoint=value, confirmation=value, arguments={"a": value}))
             created, _ = store.manager.create(task)
@@ -216,10 +216,10 @@ class RowClauses:
             demand("ROW-10", f"imported result of {asked}", expected, found and found.result)
 
     @clause("ROW-10")
-    def test_what_is_no_json_is_refused_with_its_path(self, store: Store) -> None:
+    def test_a_value_that_cannot_be_json_is_refused_with_its_path(self, store: Store) -> None:
         task = store.given(status="running")
         for field in ("checkpoint", "result", "confirmation"):
-            for value, path in REFUSED:
+            for value, path in REFUSED_PAYLOADS:
                 asked = f"update({field}={value!a:.80})"
                 error = demand_error("ROW-10", asked, PayloadError, store.manager.update, task["id"], **{field: value})
                 demand("ROW-10", f"the path that {asked} names", f"{field}{path}", str(error)[: len(field + path)])

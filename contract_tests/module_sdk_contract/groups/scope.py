@@ -24,13 +24,13 @@ WRONG_TEXTS: Final[tuple[Any, ...]] = (None, True, 7, 7.0, b"job", {"$gt": ""}, 
 
 
 def then_refused(store: Store, operation: str, argument: Any, organization_id: Any) -> None:
-    """The manager raises, and the facade is soft about it."""
+    """Demand that the manager raises, and that the facade returns no rows and the same type of error."""
     asked = f"{operation}({argument!a}, {organization_id!a})"
     ask = getattr(store.manager, operation)
     demand_error("SCOPE-07", f"manager.{asked}", InvalidInputError, ask, argument, organization_id)
-    soft = getattr(tasks, operation)(argument, organization_id)
-    demand("SCOPE-07", f"tasks.{asked}", [], soft)
-    demand("SCOPE-07", f"type of tasks.{asked}.error", InvalidInputError.__name__, type(soft.error).__name__)
+    answer = getattr(tasks, operation)(argument, organization_id)
+    demand("SCOPE-07", f"tasks.{asked}", [], answer)
+    demand("SCOPE-07", f"type of tasks.{asked}.error", InvalidInputError.__name__, type(answer.error).__name__)
 
 
 class ScopeClauses:
@@ -79,7 +79,7 @@ class ScopeClauses:
         assert len(store.then_key("job:1", None)) == 1
 
     @clause("SCOPE-06")
-    def test_organization_user_and_key_do_not_run_into_each_other(self, store: Store) -> None:
+    def test_separators_in_text_never_mix_organization_user_and_key(self, store: Store) -> None:
         for separator in ":|/\x1f\x01,;{}":
             joined = f"b{separator}c"
             for organization, user, key in (
@@ -148,20 +148,20 @@ class ScopeClauses:
         assert [row["organization_id"] for row in store.then_user(5, None)] == [None]
 
     @clause("SCOPE-10")
-    @pytest.mark.parametrize("stranger", [2, None])
+    @pytest.mark.parametrize("other_organization", [2, None])
     def test_a_session_cannot_tell_another_organizations_task_from_an_unknown_one(
-        self, store: Store, stranger: int | None
+        self, store: Store, other_organization: int | None
     ) -> None:
         task = store.given(organization_id=1, task_key="job:1", status="running")
 
-        with module_sdk.session(user={"id": 1, "organization_id": stranger}):
+        with module_sdk.session(user={"id": 1, "organization_id": other_organization}):
             for task_id in (task["id"], UNKNOWN_ID):
                 demand("SCOPE-10", f"view({task_id!r})", None, background_tasks.view(task_id))
                 demand("SCOPE-10", f"cancel({task_id!r})", False, tasks.cancel(task_id))
                 respond = f"respond_confirmation({task_id!r})"
                 demand_error("SCOPE-10", respond, TaskNotFoundError, tasks.respond_confirmation, task_id, {})
                 demand_error("SCOPE-10", f"wait({task_id!r})", TaskNotFoundError, tasks.wait, task_id, 0.1)
-                found = tasks.update_progress_sync(task_id, 0.5)  # type: ignore[func-returns-value]  # that is the claim
+                found = tasks.update_progress_sync(task_id, 0.5)  # type: ignore[func-returns-value]  # must be None
                 demand("SCOPE-10", f"update_progress({task_id!r})", None, found)
             assert background_tasks.count({"id": task["id"]}) == 0
         store.then_view(task["id"])
@@ -210,11 +210,11 @@ class ScopeClauses:
     def test_calls_by_id_reach_their_own_organization_and_no_look_alike(self, store: Store, own: Any) -> None:
         task_id = store.given(organization_id=own, task_key="job", status="running")["id"]
 
-        for stranger in {None, 7, 70, "07", "7 ", "Acme", "acme", "ACME", "Acme ", "Acm", "A%"} - {own}:
-            row = store.manager.update(task_id, organization_id=stranger, label="no")
-            demand("SCOPE-11", f"update in organization {stranger!r}", None, row)
-            found = store.manager.get(task_id, organization_id=stranger)
-            demand("SCOPE-11", f"get in organization {stranger!r}", None, found)
+        for look_alike in {None, 7, 70, "07", "7 ", "Acme", "acme", "ACME", "Acme ", "Acm", "A%"} - {own}:
+            row = store.manager.update(task_id, organization_id=look_alike, label="no")
+            demand("SCOPE-11", f"update in organization {look_alike!r}", None, row)
+            found = store.manager.get(task_id, organization_id=look_alike)
+            demand("SCOPE-11", f"get in organization {look_alike!r}", None, found)
         store.then_view(task_id)
         store.when_updated(task_id, organization_id=own, progress=0.5)
         store.when_updated(task_id, organization_id=own, checkpoint=[1], label="yes")
@@ -239,7 +239,7 @@ class ScopeClauses:
             assert len(store.then_key("job:1", organization)) == 1
 
     @clause("SCOPE-14")
-    def test_a_uuid_is_its_text(self, store: Store) -> None:
+    def test_a_uuid_object_means_its_text(self, store: Store) -> None:
         user, organization = uuid.UUID(int=2**127 + 1), uuid.UUID(int=2**127 + 2)
         made = store.given(user_id=str(user), organization_id=str(organization), task_key="job")
         store.given(user_id=user.hex, organization_id=organization.hex, task_key="job")
@@ -265,8 +265,8 @@ class ScopeClauses:
         demand("SCOPE-14", "update of a UUID", "changed", changed and changed["label"])
         fields = {**store.fields(), "user_id": user, "organization_id": organization}
         created, _ = store.manager.create(task_of(fields))
-        ours = (str(user), str(organization))
-        demand("SCOPE-14", "ids of a created task", ours, (created.user_id, created.organization_id))
+        expected_ids = (str(user), str(organization))
+        demand("SCOPE-14", "ids of a created task", expected_ids, (created.user_id, created.organization_id))
         with module_sdk.session(user={"id": user, "organization_id": organization}):
             view = background_tasks.view(created.id)
-        demand("SCOPE-14", "ids in a view", ours, view and (view["user_id"], view["organization_id"]))
+        demand("SCOPE-14", "ids in a view", expected_ids, view and (view["user_id"], view["organization_id"]))

@@ -1,4 +1,4 @@
-"""MODEL, ORDER-09 and SEE: each kind of change, and the reads before and after it, by its writer and by others."""
+"""MODEL, ORDER-09 and SEE: reads before and after each kind of change, by the writer and by others."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ from module_sdk_contract.questions import (
 from module_sdk_contract.violations import compare, demand
 
 SECOND: Final = 1_000_000
-TASKS: Final = 6
-"""How many tasks a round has."""
+TASKS_PER_ROUND: Final = 6
 MIDDLE_SECONDS: Final = 8.5
-"""Between two changes of a round."""
+"""A time between two changes, after the start of a round."""
 ENDS: Final[tuple[dict[str, Any], ...]] = (
     {"status": "failed", "error": "E: no"},
     {"status": "interrupted", "error": "cancelled"},
@@ -45,11 +44,11 @@ ENDS: Final[tuple[dict[str, Any], ...]] = (
 
 class NoticeClauses:
     @clause("MODEL-02", "MODEL-03", "MODEL-04", "MODEL-05", "MODEL-06", "MODEL-07", "MODEL-09", "ORDER-09", "SEE-01")
-    def test_each_change_moves_each_list(self, store: Store) -> None:
+    def test_every_read_shows_each_kind_of_change(self, store: Store) -> None:
         then_all_notice(store, Actor("the writer", store.manager))
 
     @clause("MODEL-02", "MODEL-07", "MODEL-09", "ORDER-09")
-    def test_each_move_from_each_state_moves_each_list(self, store: Store) -> None:
+    def test_every_list_shows_each_move_from_each_state(self, store: Store) -> None:
         moves = [(before, after) for before, afters in MOVES.items() for after in afters]
         fields = {"organization_id": HOME, "created_at": store.clock() - SECOND}
         tasks = store.given_imported(
@@ -82,7 +81,7 @@ class NoticeClauses:
         then_all_notice(store, Actor("one process", store.manager), ProcessActor.start(store), first=1)
 
     @clause("DEDUP-08")
-    def test_nobody_remembers_a_holder_that_another_has_ended(self, store: Store) -> None:
+    def test_no_create_returns_a_holder_that_another_thread_or_manager_has_ended(self, store: Store) -> None:
         actors = [Actor("one thread", store.manager), ThreadActor(store)]
         actors += [Actor("another manager", other) for other in store.some_managers(2)[1:]]
         for number, (creator, other) in enumerate(itertools.permutations(actors, 2)):
@@ -91,40 +90,40 @@ class NoticeClauses:
             for actor in actors:
                 free = question("DEDUP-08", "get_tasks_by_key", **fields)
                 demand("DEDUP-08", f"a key before its first task, by {actor.name}", [[]], actor.ask([free]))
-            then_stands(store, creator, first, first)
+            then_create_returns(store, creator, first, first)
             for actor in actors:
-                then_stands(store, actor, second, first)
+                then_create_returns(store, actor, second, first)
             end = dict(ENDS[number % 3])
             changes = [end, {"status": "completed"}] if end["status"] == "running" else [end]
 
             for change in changes:
                 other.write(write("DEDUP-08", "update", task_id=first["id"], **change), store.clock())
 
-            then_stands(store, creator, second, second)
+            then_create_returns(store, creator, second, second)
             for actor in actors:
-                then_stands(store, actor, third, second)
+                then_create_returns(store, actor, third, second)
 
 
-def then_stands(store: Store, actor: Actor, fields: Fields, standing: Fields) -> None:
-    """A create returns the task itself, or the existing task that holds its key."""
+def then_create_returns(store: Store, actor: Actor, fields: Fields, expected: Fields) -> None:
+    """Demand that a create returns `expected`: the new task itself, or the existing task that holds its key."""
     found = actor.write(write("DEDUP-08", "create", fields=fields), store.clock())
-    asked = f"create of the key {fields['task_key']} by {actor.name}: the task that stands, whether it is new"
-    demand("DEDUP-08", asked, [standing["id"], standing is fields], found)
+    asked = f"create of the key {fields['task_key']} by {actor.name}: the id returned, and whether it is new"
+    demand("DEDUP-08", asked, [expected["id"], expected is fields], found)
 
 
 def then_all_notice(store: Store, reader: Actor, other: Actor | None = None, *, first: int = 0) -> None:
     """Ask every question before and after each kind of change.
 
-    Alone, the reader makes the changes. Otherwise the other makes them, but for one in four: a store may also remember
-    what was written through it. `first` is the place of the first that the reader makes.
+    Without `other` the reader makes all changes. Otherwise the reader makes one in four, because a store may also
+    cache what was written through it; `first` is the index of the first of these. The other makes the rest.
     """
-    ids = [store.fields()["id"] for _ in range(TASKS)]
+    ids = [store.fields()["id"] for _ in range(TASKS_PER_ROUND)]
     questions_for = repeated_questions if other is None else some_questions
     questions = questions_for(ids, store.clock() + round(MIDDLE_SECONDS * SECOND))
-    for place, plan in enumerate(changes_of(ids)):
-        writer = reader if other is None or place % 4 == first else other
+    for index, plan in enumerate(changes_of(ids)):
+        writer = reader if other is None or index % 4 == first else other
         asked = other if other is not None and writer is reader else reader
-        if place == 0:
+        if index == 0:
             for actor in filter(None, (reader, other)):
                 then_noticed(store, writer, actor, questions, "nothing")
         made = make(store, plan(store.clock() + SECOND), writer)
@@ -132,7 +131,7 @@ def then_all_notice(store: Store, reader: Actor, other: Actor | None = None, *, 
 
 
 def make(store: Store, change: Write, writer: Actor) -> str:
-    """Change the store and the reference, a second later; what was done, in words."""
+    """Make a change in store and reference, a second later, and return a description of it."""
     store.clock.advance(1)
     expected = carry_out_in(store.reference, change["operation"], change["arguments"], store.clock())
     made = f"{change['operation']}({shortened(change['arguments'])}) by {writer.name}"
@@ -141,10 +140,10 @@ def make(store: Store, change: Write, writer: Actor) -> str:
 
 
 def changes_of(ids: list[str]) -> list[Callable[[int], Write]]:
-    """One kind of change after another, a second apart, each for the time at which it is made.
+    """Return one kind of change after another, each as a function of the time at which it is made.
 
     Two tasks change in turn, so that each change moves one task past the other in every order by time. In the end no
-    task is left, so that each list was seen empty before and after it was not.
+    task is left, so that each list is seen empty before and after it has rows.
     """
     one, two, waiting, given_up, next_one, old = ids
 
@@ -196,7 +195,7 @@ def changes_of(ids: list[str]) -> list[Callable[[int], Write]]:
         update(waiting, status="interrupted", error="cancelled"),
         lambda _: write("LIFE-11", "interrupt_all", task_ids=[given_up], error="given up"),
         create("DEDUP-08", next_one),
-        # The task that ended first, and none of those that ended one, two and three seconds later.
+        # Removes the task that ended first, and none of those that ended one, two and three seconds later.
         lambda _: write("KEEP-01", "prune", older_than_seconds=4.5),
         import_ended,
         update(next_one, status="failed", error="E: no"),
@@ -205,7 +204,7 @@ def changes_of(ids: list[str]) -> list[Callable[[int], Write]]:
 
 
 def then_noticed(store: Store, writer: Actor, reader: Actor, questions: list[Question], made: str) -> None:
-    """The reader is answered as the reference says."""
+    """Demand that the reader gets the reference's answers."""
     expected = expected_answers(store.reference, questions)
     for asked, right, found in zip(questions, expected, reader.ask(questions), strict=True):
         words = f"{asked['operation']}({shortened(asked['arguments'])}) by {reader.name}, after {made}"
@@ -214,12 +213,12 @@ def then_noticed(store: Store, writer: Actor, reader: Actor, questions: list[Que
 
 
 def clause_for(store: Store, asked: Question, right: Any, writer: Actor, reader: Actor) -> str:
-    """The clause that a wrong answer to the reader breaks."""
+    """Return the clause that a wrong answer to the reader breaks."""
     if reader is not writer and writer.ask([asked]) == [right]:
         if reader.is_process or writer.is_process:
             return "SEE-03"
         return "SEE-09" if reader.manager is writer.manager else "SEE-02"
-    # A store that answers other words for the same question as it should has remembered an earlier answer.
+    # If the same question in other words gets the right answer, the store has cached an earlier one.
     afresh = asked_afresh(asked, store.clock() % SECOND + 1)
     if reader is writer and afresh is not None and reader.ask([afresh]) == [right]:
         return "SEE-01"

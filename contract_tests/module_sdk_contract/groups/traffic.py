@@ -1,4 +1,4 @@
-"""SCOPE-13: what travels for another organization's task is what travels for one that does not exist."""
+"""SCOPE-13: a call on another organization's task sends as many bytes as one on an unknown id."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from module_sdk_contract.violations import demand
 
 STRANGER: Final = 2
 LARGE: Final = "x" * 100_000
-# Drivers and pools ask for things of their own now and then; the least of several calls is without them.
-FEWEST_ROUNDS: Final = 3
+# Drivers and pools sometimes send requests of their own; the minimum over several calls excludes these.
+MINIMUM_ROUNDS: Final = 3
 MAXIMUM_ROUNDS: Final = 20
 
 Call = Callable[[str], object]
 
 
 def calls_by_id(manager: TaskManager) -> dict[str, Call]:
-    """Every call that takes the id of a task, of a manager and of the facade, by its name."""
+    """Return every call of the manager and the facade that takes the id of a task, by name."""
     scope: dict[str, Any] = {"organization_id": STRANGER}
     return {
         "manager.get": lambda task_id: manager.get(task_id, **scope),
@@ -56,26 +56,26 @@ class TravelClauses:
         task = store.given(organization_id=1, task_key="job", status="running", label=LARGE[:1_000], checkpoint=LARGE)
         with module_sdk.session(user={"id": 1, "organization_id": STRANGER}):
             for name, call in calls_by_id(manager).items():
-                # when it asks for that task, and for one that does not exist, then as much is sent either way
+                # when the session asks for that task and for an unknown id, then both send the same number of bytes
                 then_as_much_travels(proxy, name, call, task["id"])
         store.then_view(task["id"])
 
 
 def then_as_much_travels(proxy: FaultProxy, name: str, call: Call, task_id: str) -> None:
-    # Whatever is prepared at first use is prepared by now.
-    travelled(proxy, call, UNKNOWN_ID)
+    # The first call is not counted, since it may prepare statements or scripts.
+    bytes_of_call(proxy, call, UNKNOWN_ID)
     least: dict[str, tuple[int, int]] = {}
     for number in range(MAXIMUM_ROUNDS):
         for asked in (UNKNOWN_ID, task_id):
-            now = travelled(proxy, call, asked)
+            now = bytes_of_call(proxy, call, asked)
             least[asked] = min(least.get(asked, now), now)
-        if number >= FEWEST_ROUNDS and least[task_id] == least[UNKNOWN_ID]:
+        if number >= MINIMUM_ROUNDS and least[task_id] == least[UNKNOWN_ID]:
             break
     demand("SCOPE-13", f"bytes sent and received by {name}", least[UNKNOWN_ID], least[task_id])
 
 
-def travelled(proxy: FaultProxy, call: Call, task_id: str) -> tuple[int, int]:
-    """The bytes of the requests and the replies of one call."""
+def bytes_of_call(proxy: FaultProxy, call: Call, task_id: str) -> tuple[int, int]:
+    """Make one call, and return the bytes of its requests and of its replies."""
     before = proxy.requested, proxy.replied
     with contextlib.suppress(TaskNotFoundError):
         call(task_id)

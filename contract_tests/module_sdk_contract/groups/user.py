@@ -39,8 +39,8 @@ class UserClauses:
     def test_an_unknown_user_has_an_empty_list(self, store: Store) -> None:
         store.given(user_id=1)
 
-        for stranger in (2, -1, "nobody", "u" * 255):
-            assert store.then_user(stranger) == []
+        for unknown in (2, -1, "nobody", "u" * 255):
+            assert store.then_user(unknown) == []
 
     @clause("USER-06")
     def test_a_user_is_not_an_organization(self, store: Store) -> None:

@@ -19,8 +19,8 @@ from module_sdk_contract.processes.races import race
 from module_sdk_contract.report.verdicts import NotApplicable
 from module_sdk_contract.violations import demand, demand_error
 
-# Nothing changed: the create is the last.
-KINDS_OF_CHANGE: Final[tuple[dict[str, Any], ...]] = (
+# The last write before the process is killed; the empty change stands for the create itself.
+LAST_CHANGES: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"progress": 0.5},
     {"label": "changed"},
@@ -50,10 +50,10 @@ class SeeClauses:
     def test_a_second_manager_sees_writes_at_once(self, store: Store) -> None:
         reader = store.open()
         demand("SEE-02", "an empty store", [], reader.list_user_tasks(1))
-        coming = store.fields(task_key="job")
-        demand("SEE-02", "an unknown task", None, reader.get(coming["id"]))
+        new_fields = store.fields(task_key="job")
+        demand("SEE-02", "an unknown task", None, reader.get(new_fields["id"]))
         demand("SEE-02", "a page and a count of an empty store", ([], 0), (list(reader.page()), reader.count()))
-        store.create_again(coming)
+        store.create_again(new_fields)
         task = store.reference.tasks[0]
         store.then_view(task["id"], reader)
         demand("SEE-02", "after create", store.then_user(1), reader.list_user_tasks(1))
@@ -110,11 +110,11 @@ class SeeClauses:
 
     @tier("core")
     @clause("SEE-04")
-    def test_a_killed_process_leaves_everything_to_the_next(self, store: Store) -> None:
-        # Not every durable store is shared: one process at a time.
+    def test_the_next_process_finds_everything_that_a_killed_one_wrote(self, store: Store) -> None:
+        # A durable store that is not shared allows only one process at a time.
         store.manager.close()
         writer = Writer(store)
-        writer.go_on(20)
+        writer.read_acknowledgements(20)
 
         writer.worker.kill()
 
@@ -124,7 +124,7 @@ class SeeClauses:
     @clause("SEE-04")
     def test_the_last_change_outlives_its_process(self, store: Store) -> None:
         store.manager.close()
-        for changes in KINDS_OF_CHANGE:
+        for changes in LAST_CHANGES:
             worker = store.spawn()
             fields = store.fields(status="running")
             worker.ask("create", tasks=[fields])
@@ -144,9 +144,9 @@ class SeeClauses:
     @pytest.mark.parametrize("acknowledgements", [1, 10, 50, 76, 100, 131])
     def test_a_killed_writer_loses_nothing(self, store: Store, acknowledgements: int) -> None:
         writer = Writer(store)
-        writer.go_on(acknowledgements)
+        writer.read_acknowledgements(acknowledgements)
 
-        # Right after an acknowledgement nothing is under way yet.
+        # Right after an acknowledgement no write is in progress yet, so wait until one may be.
         time.sleep(acknowledgements % 13 / 1_000)
         writer.worker.kill()
 
@@ -157,16 +157,16 @@ class SeeClauses:
     def test_a_killed_server_loses_nothing(self, store: Store) -> None:
         store.need("durable")
         writer = Writer(store)
-        writer.go_on(40)
+        writer.read_acknowledgements(40)
 
         store.contract.restart_server(store)
 
-        # A manager that was open before finds its way back, and without one that opens the store anew.
+        # The manager that was already open must recover by itself, before a new manager opens the store.
         until = time.monotonic() + 5
         while (answer := tasks.list_user_tasks(1)).error is not None and time.monotonic() < until:
             time.sleep(0.01)
         demand("SEE-08", "the error of a manager that was open before", None, answer.error)
-        demand("SEE-08", "whether it writes", True, store.creates_a_task("job:after the restart"))
+        demand("SEE-08", "whether that manager can write", True, store.creates_a_task("job:after the restart"))
         then_nothing_is_lost(store, writer)
 
     @clause("SEE-06")
@@ -178,8 +178,8 @@ class SeeClauses:
         error = demand_error("SEE-06", "a lookup in a newer store", ConfigurationError, reader.get_tasks_by_key, "job")
 
         demand("SEE-06", f"the error says what to do: {error}", True, "upgrade" in str(error))
-        demand_error("SEE-06", "a write to it", ConfigurationError, reader.create, task_of(store.fields()))
-        demand_error("SEE-06", "setup of it", ConfigurationError, reader.setup)
+        demand_error("SEE-06", "a write to a newer store", ConfigurationError, reader.create, task_of(store.fields()))
+        demand_error("SEE-06", "setup of a newer store", ConfigurationError, reader.setup)
 
     @tier("core")
     @clause("SEE-07")
@@ -206,7 +206,7 @@ class SeeClauses:
         if not hasattr(os, "fork"):
             raise NotApplicable("this system has no fork")
 
-        # A store that is not `shared` may allow one process at a time: the one that forks.
+        # A store that is not `shared` may allow only one process at a time, here the one that forks.
         store.manager.close()
         answer = store.spawn().ask("fork", forks=5, seconds=1)
 
@@ -215,31 +215,31 @@ class SeeClauses:
 
 
 class Writer:
-    """A process that creates, starts and completes tasks, and tells each acknowledgement."""
+    """A process that creates, starts and completes tasks, and reports each acknowledgement."""
 
     def __init__(self, store: Store) -> None:
         self.clause = store.clauses[0]
         self.tasks = [store.fields(task_key=f"job:{number}", checkpoint={"n": number}) for number in range(1_000)]
         self.acknowledged: dict[str, str] = {}
-        """The last state of each task."""
+        """The last acknowledged state of each task, by id."""
         self.worker = store.spawn()
         self.worker.start("flood", tasks=self.tasks)
 
-    def go_on(self, acknowledgements: int) -> None:
+    def read_acknowledgements(self, acknowledgements: int) -> None:
         for _ in range(acknowledgements):
             line = self.worker.read()
-            demand(self.clause, f"the writer goes on, with {line!r}", True, isinstance(line, list))
+            demand(self.clause, f"the writer reports an acknowledgement, not {line!r}", True, isinstance(line, list))
             self.acknowledged[line[1]] = line[0]
 
-    def end(self) -> None:
-        """Hear what else was acknowledged, until the writer fails or is done."""
+    def read_to_the_end(self) -> None:
+        """Read the remaining acknowledgements until the writer fails or is done."""
         while isinstance(line := self.worker.read(), list):
             self.acknowledged[line[1]] = line[0]
 
 
 def then_nothing_is_lost(store: Store, writer: Writer) -> None:
-    """What was acknowledged is there, and what is there is whole."""
-    writer.end()
+    """Demand that every acknowledged write is stored, and that every stored task is whole."""
+    writer.read_to_the_end()
     reader = store.open()
     found = {row["id"]: row for row in reader.get_tasks_by_key_prefix("job:")}
     demand(writer.clause, "how many are counted", len(found), reader.count())
@@ -252,7 +252,7 @@ def then_nothing_is_lost(store: Store, writer: Writer) -> None:
 
 
 def then_whole(clause_id: str, reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
-    """Every task is there as a whole, in every index, or not at all; and those that are active hold their keys."""
+    """Demand that each task is stored whole and in every index or not at all, and that active tasks hold their keys."""
     for fields in tasks[: len(found) + 2]:
         task = reader.get(fields["id"])
         present = task is not None
@@ -261,9 +261,9 @@ def then_whole(clause_id: str, reader: TaskManager, tasks: list[Fields], found: 
         demand(clause_id, f"{fields['task_key']} by key", [fields["id"]] if present else [], by_key)
         if task is None:
             continue
-        demand(clause_id, "its checkpoint", fields["checkpoint"], task.checkpoint)
+        demand(clause_id, f"the checkpoint of {task.id}", fields["checkpoint"], task.checkpoint)
         if task.status == "completed":
-            demand(clause_id, "its result", {"of": task.id}, task.result)
+            demand(clause_id, f"the result of {task.id}", {"of": task.id}, task.result)
         holder, created = reader.create(task_of({**fields, "id": fields["id"][:-12] + "f" * 12}))
         demand(clause_id, f"a new create of {fields['task_key']}, {task.status}", not task.is_active, created)
         demand(clause_id, "the holder", task.id if task.is_active else holder.id, holder.id)

@@ -15,42 +15,42 @@ from module_sdk_contract.markers import clause, tier
 from module_sdk_contract.processes.races import race, while_writing
 from module_sdk_contract.violations import demand
 
-STAYING: Final = 250
+KEPT_TASKS: Final = 250
 OVERLAPS: Final = 15
 LIFETIME_SECONDS: Final = 4
-"""For how long a task stays after its end, on a clock that goes on by a second for each."""
+"""How long a task is kept after its end, on a clock that advances one second per task."""
 
 
 class SeeRaces:
     @tier("core")
     @clause("SEE-07")
     def test_reads_are_whole_while_others_write(self, store: Store) -> None:
-        """No read fails, no row comes twice, and none is missing of what was there before and is there after."""
+        """No read fails, no row comes twice, and no task is missing that exists before and after the read."""
         reader, writer = store.some_managers(2)[0], store.some_managers(2)[-1]
-        store.given_imported({"task_key": f"stays:{number}", "status": "running"} for number in range(STAYING))
+        store.given_imported({"task_key": f"stays:{number}", "status": "running"} for number in range(KEPT_TASKS))
         in_order = [task["id"] for task in store.reference.tasks]
-        staying = set(in_order)
-        asks: list[Callable[[], Any]] = [
+        kept = set(in_order)
+        reads: list[Callable[[], Any]] = [
             functools.partial(reader.list_user_tasks, 1),
             functools.partial(reader.get_tasks_by_key_prefix, ""),
             functools.partial(reader.page, limit=1_000, sort="created_at"),
         ]
 
-        def read(place: int) -> None:
-            found = asks[place]()
+        def read(index: int) -> None:
+            found = reads[index]()
             ids = [row["id"] for row in found]
             demand("SEE-07", "rows that come twice", len(set(ids)), len(ids))
-            demand("SEE-07", "rows that are missing", set(), staying - set(ids))
+            demand("SEE-07", "rows that are missing", set(), kept - set(ids))
             demand("SEE-07", "rows that cannot be read", 0, found.skipped)
 
         def count() -> None:
-            demand("SEE-07", f"at least {STAYING} are counted", True, reader.count() >= STAYING)
+            demand("SEE-07", f"at least {KEPT_TASKS} are counted", True, reader.count() >= KEPT_TASKS)
 
         def write(number: int) -> None:
-            writer.update(in_order[number % STAYING], progress=number % 100 / 100)
-            come_and_go(store, writer, number)
+            writer.update(in_order[number % KEPT_TASKS], progress=number % 100 / 100)
+            create_and_prune(store, writer, number)
 
-        readers: list[Callable[[], None]] = [functools.partial(read, place) for place in range(len(asks))]
+        readers: list[Callable[[], None]] = [functools.partial(read, index) for index in range(len(reads))]
         while_writing(write, [count, *readers], overlaps=OVERLAPS)
 
     @tier("core")
@@ -67,14 +67,14 @@ class SeeRaces:
     @clause("SEE-07")
     def test_a_task_is_never_read_half_created(self, store: Store) -> None:
         reader, writer = store.some_managers(2)[0], store.some_managers(2)[-1]
-        coming: list[Fields] = []
+        new_tasks: list[Fields] = []
 
         def write(number: int) -> None:
-            coming.append(store.fields(checkpoint=[number]))
-            writer.create(task_of(coming[-1]))
+            new_tasks.append(store.fields(checkpoint=[number]))
+            writer.create(task_of(new_tasks[-1]))
 
         def read() -> None:
-            for fields in coming[-1:]:
+            for fields in new_tasks[-1:]:
                 task = reader.get(fields["id"])
                 if task is not None:
                     demand("SEE-07", "the checkpoint of a task that is there", fields["checkpoint"], task.checkpoint)
@@ -82,8 +82,8 @@ class SeeRaces:
         while_writing(write, [read, read], overlaps=2 * OVERLAPS)
 
 
-def come_and_go(store: Store, manager: TaskManager, number: int) -> None:
-    """One more task that comes and ends, and an earlier one, which others may be reading, that goes."""
+def create_and_prune(store: Store, manager: TaskManager, number: int) -> None:
+    """Create and end one more task, and prune an earlier one that others may be reading."""
     fields = store.fields(task_key=f"comes:{number}")
     manager.create(task_of(fields))
     manager.update(fields["id"], status="failed")

@@ -1,1 +1,1 @@
-"""Calls that run at the same time: threads, processes, races and forks."""
+"""Concurrent calls: threads, processes, races and forks."""

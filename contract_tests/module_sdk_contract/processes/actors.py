@@ -1,4 +1,4 @@
-"""The actors that read and write beside the test: another thread, another manager, another process."""
+"""The actors that read and write concurrently with the test: a thread, a manager, a process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from module_sdk_contract.questions import Question, Write, answers, carry_out
 
 @dataclasses.dataclass
 class Actor:
-    """The thread that runs the test, with the manager under test or another one."""
+    """The thread that runs the test, with the manager under test or another one.
+
+    Subclasses run the same calls on another thread or in another process.
+    """
 
     name: str
     manager: TaskManager
@@ -26,7 +29,7 @@ class Actor:
         return self.run(lambda: carry_out(self.manager, write["operation"], write["arguments"]))
 
     def ask(self, questions: list[Question]) -> list[Any]:
-        """The answers, in order."""
+        """Return the answers, in order."""
         return list(self.run(lambda: answers(self.manager, questions)))
 
     def run(self, call: Callable[[], Any]) -> Any:
@@ -34,7 +37,7 @@ class Actor:
 
 
 class ThreadActor(Actor):
-    """One other thread, the same all the time: some stores keep something for each."""
+    """One other thread, always the same, because some stores keep data per thread."""
 
     def __init__(self, store: Store) -> None:
         super().__init__("another thread", store.manager)

@@ -1,4 +1,4 @@
-"""SEE-07: a process forks while its other threads are in the middle of calls; each child uses the manager."""
+"""SEE-07: a process forks while its other threads are inside calls, and each child then uses the manager."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from module_sdk_contract.factories import task_of
 from module_sdk_contract.processes.races import frequent_switches
 
 MAXIMUM_BYTES: Final = 4_096
-"""A child writes no more than fits into a pipe that its parent reads later."""
+"""The most that a child may write: it must fit into the pipe, because the parent reads only after the child ended."""
 CHILD_SECONDS: Final = 10.0
-"""Five times what a child needs on a busy machine; one that hangs needs it all."""
+"""The time after which a child counts as hung: five times what it needs on a busy machine."""
 INSIDE_SECONDS: Final = 10.0
+"""The longest wait for a busy thread to enter its call."""
 BUSY_USER: Final = 2
 
 Call = Callable[[], None]
 
 
 class Calls:
-    """Every kind of call of a manager, on tasks of its own; each raises if the answer is wrong."""
+    """Every kind of call of a manager, on its own tasks. Each method raises if the answer is wrong."""
 
     def __init__(self, manager: TaskManager, user_id: int) -> None:
         self.manager = manager
@@ -43,7 +44,7 @@ class Calls:
             )
         }  # fmt: skip
         self.task_id = self.new_task(task_key=self.key)
-        # Apart from the one that stands still: a page need not find what moves in its order while it is read.
+        # A separate task, because a page may miss a task whose position changes during the read.
         self.changing_id = self.new_task()
 
     def new_task(self, **fields: Any) -> str:
@@ -99,7 +100,7 @@ class Calls:
         demand(ended == 1, f"interrupt_all of one task returned {ended}")
 
     def prune(self) -> None:
-        # More than any task of the test is old: what others look for stays.
+        # No task of the test is that old, so the tasks that other calls look for are kept.
         self.manager.prune(1_000_000_000)
 
     def ping(self) -> None:
@@ -115,18 +116,19 @@ def demand(is_right: bool, found: str) -> None:
         raise WrongAnswerError(found)
 
 
-class Busy:
-    """Threads that are in the middle of every kind of call, each in one."""
+class BusyThreads:
+    """Threads that repeat every kind of call, one kind per thread."""
 
     def __init__(self, manager: TaskManager) -> None:
         self.calls = Calls(manager, BUSY_USER)
         self.inside = dict.fromkeys(self.calls.by_name, False)
+        """By kind of call: whether its thread is inside the call now."""
         self.stop = threading.Event()
         self.failed = ""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        threads = [threading.Thread(target=self.go_on, args=(name,)) for name in self.inside]
+        threads = [threading.Thread(target=self.repeat, args=(name,)) for name in self.inside]
         for thread in threads:
             thread.start()
         try:
@@ -137,14 +139,14 @@ class Busy:
             for thread in threads:
                 thread.join()
 
-    def go_on(self, name: str) -> None:
+    def repeat(self, name: str) -> None:
         call = self.calls.by_name[name]
         while not self.stop.is_set():
             self.inside[name] = True
             try:
                 call()
             except Exception as error:
-                self.failed = f"{name} of a thread that was busy meanwhile raised {type(error).__name__}: {error}"
+                self.failed = f"{name} on a thread that kept calling raised {type(error).__name__}: {error}"
                 self.stop.set()
             self.inside[name] = False
 
@@ -155,12 +157,12 @@ class Busy:
 
 
 def fork(manager: TaskManager, forks: int, seconds: float) -> dict[str, Any]:
-    """Fork in the middle of each kind of call in turn, and make every kind of call in each child.
+    """Fork during each kind of call in turn, and make every kind of call in each child.
 
-    That often at least, and once for each kind of call if there is time. Returns what went wrong in the first child
-    that failed, and in the parent meanwhile or afterwards, in words; the empty text for nothing.
+    There are at least `forks` forks, and one for each kind of call if the `seconds` suffice. Returns a description of
+    the failure of the first child that failed, and of the parent during or after the forks; the empty text means none.
     """
-    busy = Busy(manager)
+    busy = BusyThreads(manager)
     found = ""
     with busy.running():
         until = time.monotonic() + seconds
@@ -171,17 +173,20 @@ def fork(manager: TaskManager, forks: int, seconds: float) -> dict[str, Any]:
             found = use_in_child(busy, name)
             if found or busy.failed:
                 break
-    told = f"forked while another thread was in {name}: {found}" if found else ""
-    return {"child": told, "parent": busy.failed or use_all(manager, busy, [], lambda _: None)}
+    failure = f"forked while another thread was in {name}: {found}" if found else ""
+    return {"child": failure, "parent": busy.failed or make_every_call(manager, busy, [], lambda _: None)}
 
 
-def use_in_child(busy: Busy, first: str) -> str:
-    """What went wrong when a forked child used the manager; the child is killed if it has not ended in time."""
+def use_in_child(busy: BusyThreads, first: str) -> str:
+    """Fork, let the child use the manager, and return a description of its failure; the empty text means none.
+
+    A child that does not end in time is killed.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        found = use_all(busy.calls.manager, busy, [first], lambda name: os.write(writing, f"{name}\n".encode()))
+        found = make_every_call(busy.calls.manager, busy, [first], lambda name: os.write(writing, f"{name}\n".encode()))
         os.write(writing, found.encode()[:MAXIMUM_BYTES])
         os._exit(0)
     os.close(writing)
@@ -201,23 +206,28 @@ def use_in_child(busy: Busy, first: str) -> str:
     return f"ended with exit code {code}" if code else found
 
 
-def use_all(manager: TaskManager, busy: Busy, first: list[str], tell: Callable[[str], object]) -> str:
-    """Make every kind of call, and tell of each that it begins; what went wrong, in words."""
+def make_every_call(
+    manager: TaskManager, busy: BusyThreads, first: list[str], announce: Callable[[str], object]
+) -> str:
+    """Make every kind of call, those in `first` first, and announce each before it begins.
+
+    Returns a description of the failure; the empty text means none.
+    """
     name = "create"
     try:
-        tell(name)
+        announce(name)
         calls = Calls(manager, BUSY_USER + 1)
         for name in [*first, *(name for name in calls.by_name if name not in first)]:
-            tell(name)
+            announce(name)
             calls.by_name[name]()
-        then_whole(manager, busy.calls.ending[-1:])
-    except BaseException as error:  # a forked child must not return into the caller
+        then_end_is_atomic(manager, busy.calls.ending[-1:])
+    except BaseException as error:  # a forked child must never return into the parent's caller
         return f"{name} raised {type(error).__name__}: {error}"
     return ""
 
 
-def then_whole(manager: TaskManager, task_ids: list[str]) -> None:
-    """What another thread was ending at the moment of the fork is ended as a whole, or not at all."""
+def then_end_is_atomic(manager: TaskManager, task_ids: list[str]) -> None:
+    """Raise `WrongAnswerError` unless a task that was being ended during the fork is ended completely or not at all."""
     for task_id in task_ids:
         task = manager.get(task_id)
         if task is None:

@@ -1,4 +1,4 @@
-"""Racing calls, driven until they have really met, and what their recorded history must obey."""
+"""Races: repeat concurrent calls until enough of them have overlapped, and check their recorded history."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ import pytest
 
 Result = TypeVar("Result")
 
-# Python lets a thread run for 5 ms where nobody waits for input: far longer than a call in memory takes, so that two
-# such calls would hardly ever meet.
+# By default Python lets a thread run for 5 ms before it switches to another. A call in memory takes far less, so two
+# such calls would hardly ever overlap.
 SWITCH_SECONDS: Final = 0.00001
 PATIENCE_SECONDS: Final = 20.0
-"""How long a test goes on for the sake of more calls that meet: a busy machine needs longer."""
+"""The longest time that a test waits for enough overlaps. A busy machine needs more time than an idle one."""
 
 
 class NotEnoughOverlaps(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # an attribute of a function
-    """Too few of the racing calls met in time to judge anything, so the clause is unknown."""
+    """Too few of the racing calls overlapped in time to judge anything, so the clause is unknown."""
 
 
-def demand_overlaps(what: str, wanted: int, met: Iterable[int]) -> None:
-    """End the test as not decided unless each of the racers has met others so many times."""
+def demand_overlaps(event: str, wanted: int, met: Iterable[int]) -> None:
+    """Raise `NotEnoughOverlaps` unless each racer has met another at least `wanted` times."""
     fewest = min(met)
     if fewest < wanted:
         raise NotEnoughOverlaps(
-            f"not enough overlaps: {what} {fewest} times of {wanted} within {PATIENCE_SECONDS:g} s; "
+            f"not enough overlaps: {event} {fewest} times of {wanted} within {PATIENCE_SECONDS:g} s; "
             "run the tests again where the machine has less other work"
         )
 
 
 @contextlib.contextmanager
 def frequent_switches() -> Iterator[None]:
+    """Let Python switch threads often within the block, so that short calls overlap."""
     earlier = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -48,13 +49,13 @@ def frequent_switches() -> Iterator[None]:
 
 
 def race(calls: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
-    """`run_at_once`, so that calls meet in the middle."""
+    """Return the outcomes of `run_at_once` with frequent thread switches, so that the calls overlap."""
     with frequent_switches():
         return run_at_once(calls)
 
 
 def run_at_once(calls: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
-    """Run every call on a thread of its own, all from one barrier; what each returned or raised, in order."""
+    """Start every call on its own thread from one barrier. Return the value or the error of each, in order."""
     barrier = threading.Barrier(len(calls))
     outcomes: list[Any] = [None] * len(calls)
 
@@ -74,19 +75,19 @@ def run_at_once(calls: Sequence[Callable[[], Result]]) -> list[Result | Exceptio
 
 
 Span = tuple[float, float]
-"""When a call began and when it ended."""
+"""The times at which a call began and ended."""
 
 
 def have_met(spans: Sequence[Span]) -> bool:
-    """Whether a second call began before the first was done."""
+    """Return whether a second call began before the first call to end had ended."""
     first_end = min(ended for _, ended in spans)
     return sum(began < first_end for began, _ in spans) > 1
 
 
 class Rounds:
-    """Numbers of rounds, until in enough of them calls have met: `for number in rounds: rounds.race(…)`.
+    """The numbers of rounds, until calls have overlapped in enough of them: `for number in rounds: rounds.race(…)`.
 
-    On a busy machine one call may be done before the next begins, and such a round decides nothing.
+    On a busy machine one call may end before the next begins. Such a round decides nothing and does not count.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -103,7 +104,7 @@ class Rounds:
             yield number
 
     def race(self, calls: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
-        """`race`, which counts for a round in which calls met."""
+        """Run `race`, and count the round if its calls overlapped."""
         spans: list[Span] = []
 
         def timed(call: Callable[[], Result]) -> Result:
@@ -119,16 +120,16 @@ class Rounds:
 
 
 def while_writing(write: Callable[[int], None], readers: Sequence[Callable[[], None]], *, overlaps: int) -> None:
-    """`write(number)` with rising numbers, and each reader again and again, until each has met so many writes.
+    """Call `write(number)` with rising numbers and each reader repeatedly, until each reader has met enough writes.
 
-    A reader meets a write that comes back while it reads. Raises what one of them raised, and all end with the first
-    that does.
+    A reader meets a write that returns while it reads. The first error of a writer or reader ends all of them, and is
+    raised. Raises `NotEnoughOverlaps` if the time is over first.
     """
     done = threading.Event()
     written = 0
     met = [0] * len(readers)
 
-    def go_on_writing() -> None:
+    def keep_writing() -> None:
         nonlocal written
         until = time.monotonic() + PATIENCE_SECONDS
         try:
@@ -138,22 +139,22 @@ def while_writing(write: Callable[[int], None], readers: Sequence[Callable[[], N
         finally:
             done.set()
 
-    def go_on_reading(place: int) -> None:
+    def keep_reading(index: int) -> None:
         try:
             while not done.is_set():
                 before = written
-                readers[place]()
-                met[place] += written != before
+                readers[index]()
+                met[index] += written != before
         finally:
             done.set()
 
-    reading = [functools.partial(go_on_reading, place) for place in range(len(readers))]
-    raise_first(race([go_on_writing, *reading]))
+    reading = [functools.partial(keep_reading, index) for index in range(len(readers))]
+    raise_first(race([keep_writing, *reading]))
     demand_overlaps("a reader met a write", overlaps, met)
 
 
 def raise_first(outcomes: Iterable[object]) -> None:
-    """Raise the first of the outcomes of a race that is an error."""
+    """Raise the first outcome of a race that is an error, if there is one."""
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
@@ -161,7 +162,7 @@ def raise_first(outcomes: Iterable[object]) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """One call of a history: `create` or `end` of the task, and between which moments it took place."""
+    """One call of a history: `create` or `end` of the task, and the times at which it was called and returned."""
 
     kind: str
     task_id: str
@@ -177,13 +178,17 @@ class History:
         self.events: list[Event] = []
 
     def record(self, kind: str, call: Callable[[], tuple[str, bool]]) -> tuple[str, bool]:
+        """Make the call, record when it was called and returned, and return its result."""
         called = time.perf_counter_ns()
         task_id, created = call()
         self.events.append(Event(kind, task_id, created, called, time.perf_counter_ns()))
         return task_id, created
 
     def both_active(self) -> list[tuple[str, str]]:
-        """Pairs of tasks that were certainly active at one instant: after one's creation, before its end was asked."""
+        """Return pairs of tasks that were certainly active at the same instant.
+
+        A task is certainly active from the return of its creation until its end is called.
+        """
         ends = {event.task_id: event.called for event in self.events if event.kind == "end"}
         spans = sorted(
             (event.returned, ends.get(event.task_id, time.perf_counter_ns()), event.task_id)
@@ -197,7 +202,7 @@ class History:
         ]
 
     def ended_holders(self) -> list[str]:
-        """Tasks that a create gave as the holder although their end had been acknowledged before it was called."""
+        """Return the tasks that a `create` returned as the holder although their end had returned before the call."""
         ends = {event.task_id: event.returned for event in self.events if event.kind == "end"}
         return [
             event.task_id

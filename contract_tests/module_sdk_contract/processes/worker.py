@@ -1,7 +1,7 @@
-"""A process of its own that uses a manager on command: `python -m module_sdk_contract.processes.worker`.
+"""The worker process, which uses a manager on command: `python -m module_sdk_contract.processes.worker`.
 
-The first line on standard input is how to open the manager, each further line a command, both in JSON; every command
-is answered by one line on standard output. It ends when its input does.
+All lines are JSON. The first line on standard input says how to open the manager, and each further line is a command.
+The worker answers every command with one line on standard output, and ends at the end of its input.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from module_sdk_contract.questions import Question, answers, carry_out
 def create(
     manager: TaskManager, tasks: list[dict[str, Any]], at: float = 0.0
 ) -> list[tuple[str, bool, tuple[float, float]]]:
-    """Create the tasks in order, from the moment `at` of `time.time()`.
+    """Create the tasks in order, beginning when `time.time()` reaches `at`.
 
-    Returns of each the id, whether it was created, and from when to when the call took, on a clock of all processes.
+    Returns for each task its id, whether it was created, and the times at which the call began and ended, on a clock
+    that all processes share.
     """
     time.sleep(max(0.0, at - time.time()))
     outcomes = []
@@ -48,7 +49,10 @@ def update(manager: TaskManager, task_id: str, changes: dict[str, Any]) -> Any:
 def end_each(
     manager: TaskManager, task_ids: list[str], changes: dict[str, Any], at: float
 ) -> list[tuple[bool, tuple[float, float]]]:
-    """End the tasks in order, from the moment `at`; of each whether this call won, and from when to when it took."""
+    """End the tasks in order, beginning when `time.time()` reaches `at`.
+
+    Returns for each task whether this call ended it, and the times at which the call began and ended.
+    """
     time.sleep(max(0.0, at - time.time()))
     outcomes = []
     for task_id in task_ids:
@@ -63,7 +67,7 @@ def end_each(
 
 
 def ready(manager: TaskManager) -> None:
-    """The process is up, and has not touched the store."""
+    """Return at once, without using the store: the answer proves that the process runs."""
 
 
 def setup(manager: TaskManager, at: float) -> None:
@@ -72,18 +76,18 @@ def setup(manager: TaskManager, at: float) -> None:
 
 
 def flood(manager: TaskManager, tasks: list[dict[str, Any]]) -> None:
-    """Create, start and complete each task, and tell each acknowledgement at once, until killed or done."""
+    """Create, start and complete each task, and print each acknowledgement at once, until all are done or killed."""
     for fields in tasks:
         manager.create(task_of(fields))
-        tell(["created", fields["id"]])
+        print_line(["created", fields["id"]])
         manager.update(fields["id"], status="running", progress=0.5)
-        tell(["running", fields["id"]])
+        print_line(["running", fields["id"]])
         manager.update(fields["id"], status="completed", result={"of": fields["id"]})
-        tell(["completed", fields["id"]])
+        print_line(["completed", fields["id"]])
 
 
 def write(manager: TaskManager, now: str, operation: str, arguments: dict[str, Any]) -> Any:
-    """One write of `questions.py`, by a clock that shows this time."""
+    """Make one write of `questions.py` with the manager's clock set to this time."""
     clock: Any = manager.clock
     clock.set(now)
     return carry_out(manager, operation, arguments)
@@ -99,7 +103,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def tell(answer: object) -> None:
+def print_line(answer: object) -> None:
     print(json.dumps(answer), flush=True)
 
 
@@ -112,9 +116,9 @@ def serve() -> None:
         command = json.loads(line)
         try:
             answer = {"answer": COMMANDS[command["name"]](manager, **command["arguments"])}
-        except Exception as error:  # the test that asked reports it
+        except Exception as error:  # the test that sent the command reports it
             answer = {"error": f"{type(error).__name__}: {error}"}
-        tell(answer)
+        print_line(answer)
     manager.close()
 
 

@@ -1,7 +1,7 @@
-"""A process that forks workers with their modules loaded: `python -m module_sdk_contract.processes.worker_factory`.
+"""The worker factory: `python -m module_sdk_contract.processes.worker_factory` forks workers with modules loaded.
 
-An interpreter and its imports cost half a second of work, a fork costs a few milliseconds. This process has one thread
-and opens no manager, so a worker begins as a new interpreter would. `workers.py` has the other side.
+Starting an interpreter and importing modules takes half a second, a fork a few milliseconds. This process has a single
+thread and opens no manager, so a worker begins in the state of a new interpreter. `workers.py` has the other end.
 """
 
 from __future__ import annotations
@@ -21,52 +21,52 @@ from module_sdk_contract.processes.worker import serve
 
 LENGTH_BYTES: Final = 8
 STREAMS: Final = 3
-"""Standard input, output and error of a worker, which travel with the request."""
+"""Standard input, output and error of a worker, which are sent with the request."""
 CHECK_SECONDS: Final = 0.002
 
 
-def send(link: socket.socket, message: object, streams: Iterable[int] = ()) -> None:
+def send(connection: socket.socket, message: object, streams: Iterable[int] = ()) -> None:
     text = json.dumps(message).encode()
     length = len(text).to_bytes(LENGTH_BYTES)
     if files := list(streams):
-        socket.send_fds(link, [length], files)
+        socket.send_fds(connection, [length], files)
     else:
-        link.sendall(length)
-    link.sendall(text)
+        connection.sendall(length)
+    connection.sendall(text)
 
 
-def receive(link: socket.socket) -> tuple[Any, list[int]]:
-    """The next message and the files that came with it. Raises `EOFError` when the other end is closed."""
-    head, files, _, _ = socket.recv_fds(link, LENGTH_BYTES, STREAMS, socket.MSG_WAITALL)
-    with link.makefile("rb") as reader:
+def receive(connection: socket.socket) -> tuple[Any, list[int]]:
+    """Return the next message and the descriptors sent with it. Raise `EOFError` if the other end is closed."""
+    head, files, _, _ = socket.recv_fds(connection, LENGTH_BYTES, STREAMS, socket.MSG_WAITALL)
+    with connection.makefile("rb") as reader:
         text = reader.read(int.from_bytes(head))
     if not text:
         raise EOFError("the other process has ended")
     return json.loads(text), files
 
 
-def answer_requests(link: socket.socket) -> None:
-    # Ctrl-C ends the parent, and the end of the parent ends this process.
+def answer_requests(connection: socket.socket) -> None:
+    # Ctrl-C must end only the parent. Its end closes the connection, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            request, streams = receive(link)
+            request, streams = receive(connection)
             if "worker" in request:
-                send(link, ends_within(request["worker"], request["seconds"]))
+                send(connection, ends_within(request["worker"], request["seconds"]))
                 continue
             inherit(request)
             import_each(request["modules"])
             worker = os.fork()
             if worker == 0:
-                link.close()
-                be_a_worker(streams)
+                connection.close()
+                run_as_worker(streams)
             for stream in streams:
                 os.close(stream)
-            send(link, worker)
+            send(connection, worker)
 
 
 def inherit(request: dict[str, Any]) -> None:
-    """Take over what a new process would inherit from the parent as it is now."""
+    """Adopt the state that a new process would inherit from the parent now: environment, path and folder."""
     os.environ.clear()
     os.environ.update(request["environment"])
     sys.path[:] = request["path"]
@@ -75,12 +75,12 @@ def inherit(request: dict[str, Any]) -> None:
 
 def import_each(modules: Iterable[str]) -> None:
     for name in modules:
-        # A module that fails to load fails again in the worker, which reports it.
+        # An import that fails here fails again in the worker, which reports it.
         with contextlib.suppress(Exception):
             importlib.import_module(name)
 
 
-def be_a_worker(streams: list[int]) -> NoReturn:
+def run_as_worker(streams: list[int]) -> NoReturn:
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -89,7 +89,7 @@ def be_a_worker(streams: list[int]) -> NoReturn:
             os.close(stream)
         serve()
         status = 0
-    except BaseException:  # a forked process must not return into the loop of its parent
+    except BaseException:  # a forked process must never return into the loop of its parent
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()
@@ -97,6 +97,7 @@ def be_a_worker(streams: list[int]) -> NoReturn:
 
 
 def ends_within(worker: int, seconds: float) -> bool:
+    """Return whether the worker ends within that time."""
     until = time.monotonic() + seconds
     while not os.waitpid(worker, os.WNOHANG)[0]:
         if time.monotonic() >= until:

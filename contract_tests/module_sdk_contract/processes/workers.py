@@ -1,4 +1,4 @@
-"""Worker processes, as a test holds them."""
+"""Worker processes, as tests use them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from module_sdk_contract.violations import ContractViolation, Violation
 
 STANDARD_ERROR: Final = 2
 PATIENCE_SECONDS: Final = 10
-"""How long a worker may take to end by itself."""
+"""The longest time that a worker may take to end by itself."""
 
 
 def import_paths() -> list[str]:
@@ -29,23 +29,26 @@ def import_paths() -> list[str]:
 
 
 def environment(folder: Path | None = None) -> dict[str, str]:
-    """For a new interpreter: it imports what this one can, as with `multiprocessing`, and from `folder` first."""
-    places = [str(folder)] if folder else []
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(places + import_paths())}
+    """Return the environment of a new interpreter with the import paths of this one, and `folder` before them."""
+    paths = [str(folder)] if folder else []
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths + import_paths())}
 
 
 def modules_of(manager: object) -> list[str]:
-    """The modules loaded here from the packages of the manager's classes: a process that opens one loads them too."""
+    """Return the modules of the packages of the manager's classes that are loaded in this process.
+
+    A process that opens such a manager would load them as well.
+    """
     packages = {kind.__module__.rpartition(".")[0] for kind in type(manager).__mro__} - {""}
     return [name for name in sys.modules if name.rpartition(".")[0] in packages]
 
 
-class Nursery:
-    """The process that forks workers (see `worker_factory.py`). It ends when this process does."""
+class WorkerFactory:
+    """The process that forks workers (see `worker_factory.py`). It ends with this process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.link, other_end = socket.socketpair()
+        self.connection, other_end = socket.socketpair()
         with other_end:
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 [sys.executable, "-m", "module_sdk_contract.processes.worker_factory", str(other_end.fileno())],
@@ -56,13 +59,13 @@ class Nursery:
         atexit.register(self.end)
 
     def end(self) -> None:
-        self.link.close()
-        # A forked child of this process may keep the other end of the link open.
+        self.connection.close()
+        # Closing the connection may not suffice: a forked child of this process may still have this end open.
         self.process.kill()
         self.process.wait()
 
     def fork(self, modules: Iterable[str], *streams: int) -> int:
-        """The process id of a new worker with these three streams, in which the modules are imported."""
+        """Start a worker with these three streams and the modules imported, and return its process id."""
         request = {
             "modules": list(modules),
             "environment": dict(os.environ),
@@ -72,28 +75,29 @@ class Nursery:
         return int(self.ask(request, streams))
 
     def ends_within(self, worker: int, seconds: float) -> bool:
-        """Whether the worker has ended by then; it is asked until it has, and not again."""
+        """Return whether the worker ends within that time. Never call this again after it returned `True`."""
         return bool(self.ask({"worker": worker, "seconds": seconds}))
 
     def ask(self, request: dict[str, Any], streams: Iterable[int] = ()) -> Any:
         with self.lock:
-            send(self.link, request, streams)
-            return receive(self.link)[0]
+            send(self.connection, request, streams)
+            return receive(self.connection)[0]
 
 
-nurseries: Final[dict[int, Nursery]] = {}
-"""The nursery of this process, by process id: a forked process must not share its parent's."""
+factories: Final[dict[int, WorkerFactory]] = {}
+"""The worker factory of this process, by process id: a forked process must not share its parent's."""
 
 
-def nursery() -> Nursery:
-    existing = nurseries.get(os.getpid())
+def worker_factory() -> WorkerFactory:
+    """Return the worker factory of this process; start one if there is none or it has ended."""
+    existing = factories.get(os.getpid())
     if existing is None or existing.process.poll() is not None:
-        existing = nurseries[os.getpid()] = Nursery()
+        existing = factories[os.getpid()] = WorkerFactory()
     return existing
 
 
 class WorkerProcess:
-    """A process with a manager of its own on the same store (see `worker.py`). Leaving the `with` block ends it."""
+    """A process with its own manager on the same store (see `worker.py`). Leaving the `with` block ends it."""
 
     def __init__(
         self,
@@ -105,15 +109,19 @@ class WorkerProcess:
         *,
         modules: Iterable[str] = (),
     ) -> None:
-        """`modules` are loaded before the process begins."""
+        """Start the process.
+
+        `modules` are imported in the factory before the fork. `clock` is the initial time of a settable clock; without
+        it the manager has its usual clock.
+        """
         self.clause = clause
         self.ended = False
-        self.nursery = nursery()
+        self.factory = worker_factory()
         worker_reads, writing = os.pipe()
         reading, worker_writes = os.pipe()
         self.commands, self.answers = os.fdopen(writing, "w"), os.fdopen(reading)
         try:
-            self.id = self.nursery.fork(modules, worker_reads, worker_writes, STANDARD_ERROR)
+            self.id = self.factory.fork(modules, worker_reads, worker_writes, STANDARD_ERROR)
         finally:
             os.close(worker_reads)
             os.close(worker_writes)
@@ -131,12 +139,13 @@ class WorkerProcess:
         self.answers.close()
 
     def end_input(self) -> None:
-        """Let the process end by itself, and do not wait for it."""
+        """Close the input, at which the process ends by itself. Do not wait for it."""
         with contextlib.suppress(BrokenPipeError):
             self.commands.close()
 
     def has_ended(self, *, within_seconds: float) -> bool:
-        self.ended = self.ended or self.nursery.ends_within(self.id, within_seconds)
+        """Return whether the process ends within that time."""
+        self.ended = self.ended or self.factory.ends_within(self.id, within_seconds)
         return self.ended
 
     def write(self, line: object) -> None:
@@ -144,16 +153,16 @@ class WorkerProcess:
         self.commands.flush()
 
     def start(self, name: str, **arguments: Any) -> None:
-        """Begin a command; `read` its answer later."""
+        """Send a command without waiting for its answer, which `answer` or `read` returns later."""
         self.write({"name": name, "arguments": arguments})
 
     def read(self) -> Any:
-        """The next line, or `None` when the process has ended."""
+        """Return the next line, decoded, or `None` if the process has ended."""
         line = self.answers.readline()
         return json.loads(line) if line.endswith("\n") else None
 
     def answer(self) -> Any:
-        """The answer of the command under way; its failure is a violation."""
+        """Return the answer of the command in progress. Raise `ContractViolation` if the command failed."""
         line = self.read()
         if not isinstance(line, dict) or "error" in line:
             found = "the process ended" if line is None else line["error"]
@@ -161,12 +170,13 @@ class WorkerProcess:
         return line["answer"]
 
     def ask(self, name: str, **arguments: Any) -> Any:
+        """Send a command and return its answer."""
         self.start(name, **arguments)
         return self.answer()
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
-        # The nursery waits for it only when it is asked, so until then the id is that of no other process.
+        """Kill the process with SIGKILL and wait for its end."""
+        # The factory reaps a worker only in `ends_within`, so until then no other process can have its id.
         if not self.ended:
             os.kill(self.id, signal.SIGKILL)
             self.has_ended(within_seconds=PATIENCE_SECONDS)

@@ -1,1 +1,1 @@
-"""What a run says about a store: the selection of tests, their verdicts, the report."""
+"""The result of a run: the selection of tests, their verdicts, the report."""

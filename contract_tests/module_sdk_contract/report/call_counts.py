@@ -1,4 +1,4 @@
-"""How many calls to the store a test makes before it fails: the shorter the way, the likelier the cause."""
+"""Counts of the calls to the store that a test makes before it fails: the fewer, the likelier it shows the cause."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from module_sdk.backends import TaskManager
 
 
 class CallCount:
-    """Of the managers of one test."""
+    """The number of calls to the store that the managers of one test have made."""
 
     def __init__(self) -> None:
         self.number = 0
 
     def watch(self, manager: TaskManager) -> None:
-        """Count what the manager asks its store, whatever its class makes of `call`."""
+        """Count the manager's calls to its store, even if its class overrides `call`."""
         call = manager.call
 
         def counted(primitive: Callable[..., Any], *arguments: Any) -> Any:
@@ -25,5 +25,5 @@ class CallCount:
         vars(manager)["call"] = counted
 
     def begin_case(self) -> None:
-        """What follows does not need what the test has done so far, and shows a fault by itself."""
+        """Count from zero, because the next case does not depend on the earlier calls and shows a bug by itself."""
         self.number = 0

@@ -1,8 +1,8 @@
-"""Canaries: before a suite is judged, its own tests must notice a spoilt manager.
+"""Canaries: before a suite is judged, its own tests must notice a sabotaged manager.
 
-A green run says nothing where the tests do not look at the manager: with fixtures that lead elsewhere, comparisons that
-were replaced, tests that skip. So each run spoils the author's manager on purpose (`saboteurs.py`) and demands that the
-clauses which must notice do. A canary that stays silent means that the run is not judged.
+A green run proves nothing if the tests do not look at the manager: fixtures may lead to another store, comparisons may
+have been replaced, tests may skip. Each run therefore sabotages the manager on purpose (`saboteurs.py`), and the tests
+of the clauses that must notice it have to fail. If one does not, its canary is silent and the run is not judged.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from module_sdk_contract.report.saboteurs import (
 CASE_FAMILY: Final = next(family for family in FAMILIES if family.name == "case")
 
 
-class SilentCanary(AssertionError):  # noqa: N818  # what the canary is, not an error of the suite
-    """The tests did not notice a spoilt manager."""
+class SilentCanary(AssertionError):  # noqa: N818  # it names the state of the canary, not an error of the suite
+    """The tests did not notice a sabotaged manager."""
 
 
 class Excused(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # an attribute of a function
-    """The clause that would notice is a declared deviation, so it proves nothing."""
+    """The clause that would notice is a declared deviation, so the canary proves nothing."""
 
 
 class NotReady(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # an attribute of a function
-    """The store fails the test without a spoilt manager as well, so its failure proves nothing."""
+    """The store fails the test without sabotage as well, so the failure proves nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Probe:
-    """A test that must fail with a spoilt manager."""
+    """A test that must fail with a sabotaged manager."""
 
     clause: str
     test: str
@@ -56,6 +56,8 @@ class Probe:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Canary:
+    """A kind of sabotage, and the tests that must notice it."""
+
     name: str
     saboteur: type[Saboteur]
     probes: tuple[Probe, ...]
@@ -89,15 +91,15 @@ CANARIES: Final = (
     ),
 )
 
-MEANING: Final = (
-    "The run is not judged: these tests do not see what the manager answers. See that `manager_url`, `url` and "
-    "`opener` lead to the manager under test, that no fixture stands in for `store` or skips, and that nothing "
-    "replaces a method of the suite."
+EXPLANATION: Final = (
+    "The run is not judged: these tests do not see the answers of the manager. Check that `manager_url`, `url` and "
+    "`opener` lead to the manager under test, that no fixture replaces `store` or skips, and that nothing replaces a "
+    "method of the suite."
 )
 
 
 class Canaries:
-    """Part of every suite. They run first, and `-k` does not choose among them."""
+    """The canary tests, part of every suite. They run first, and `-k` does not deselect them."""
 
     @pytest.mark.module_sdk_canary
     @pytest.mark.parametrize(
@@ -107,39 +109,39 @@ class Canaries:
     def test_canary(self, store: Store, canary: Canary, probe: Probe) -> None:
         if any(deviation.clause == probe.clause and deviation.holds() for deviation in store.contract.deviations):
             raise Excused(f"{probe.clause} is a declared deviation")
-        canary.saboteur().infect(store)
+        canary.saboteur().sabotage(store)
 
         try:
             getattr(self, probe.test)(store=store, **probe.arguments)
         except AssertionError:
-            self.need_unspoilt(store, probe)
+            self.require_pass_unsabotaged(store, probe)
             return
         except pytest.skip.Exception as skipped:
             how = f"was skipped: {skipped}"
         else:
             how = "passed"
 
-        what = " ".join(str(canary.saboteur.__doc__).split()).rstrip(".")
+        bug = " ".join(str(canary.saboteur.__doc__).split()).rstrip(".")
         raise SilentCanary(
-            f"the canary {canary.name!r} is silent: {what[0].lower()}{what[1:]}, and {probe.test} ({probe.clause}) "
-            f"{how}. {MEANING}"
+            f"the canary {canary.name!r} is silent: {bug[0].lower()}{bug[1:]}, and {probe.test} ({probe.clause}) "
+            f"{how}. {EXPLANATION}"
         )
 
-    def need_unspoilt(self, store: Store, probe: Probe) -> None:
-        """End as not ready unless the store passes the test when nothing is spoilt: a skeleton fails every test."""
+    def require_pass_unsabotaged(self, store: Store, probe: Probe) -> None:
+        """Raise `NotReady` unless the store passes the test without sabotage, which an empty skeleton does not."""
         store.close()
-        unspoilt = Store(store.contract, store.tmp_path, store.clauses, seed=store.seed)
+        unchanged = Store(store.contract, store.tmp_path, store.clauses, seed=store.seed)
         try:
-            unspoilt.begin()
-            getattr(self, probe.test)(store=unspoilt, **probe.arguments)
+            unchanged.begin()
+            getattr(self, probe.test)(store=unchanged, **probe.arguments)
         except Exception as error:
             raise NotReady(f"the store does not pass {probe.test} ({probe.clause}) yet") from error
         finally:
-            unspoilt.close()
+            unchanged.close()
 
 
 def result_of(report: pytest.TestReport, error: BaseException | None) -> CanaryResult | None:
-    """What a phase of a canary's test says about it; `None` for one that says nothing."""
+    """Return the result that a phase of a canary's test shows; `None` for a phase that shows none."""
     if report.passed:
         return "noticed" if report.when == "call" else None
     if isinstance(error, SilentCanary):

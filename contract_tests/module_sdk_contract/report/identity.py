@@ -1,4 +1,4 @@
-"""What is under test, and what it was tested with: for the report, without the secrets of its URL."""
+"""The identity of the store under test and of the software that tested it, without the secrets of its URL."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from module_sdk_contract.harness import Store
 from module_sdk_contract.suite import StoreUnderTest
 
 BACKENDS = "module_sdk.backends"
-"""The entry-point group."""
+"""The entry-point group of backends."""
 DEFAULT_OPENER = StoreUnderTest.opener
 
 
 def describe(store: Store) -> dict[str, Any]:
-    """Facts in plain JSON; nothing here may fail the test that comes next."""
+    """Return facts about the store as plain JSON. An error of the manager must not fail the test that runs next."""
     kind = type(store.manager)
     try:
         diagnosis = store.manager.diagnose()
         facts, warnings = diagnosis.facts, diagnosis.warnings
-    except Exception as error:  # a report that lacks the facts says so
+    except Exception as error:  # the report then has no facts, and a warning instead
         facts, warnings = {}, [f"diagnose failed: {type(error).__name__}: {error}"]
     found: dict[str, Any] = {
         "url": display_url(store.contract.url or store.url),
@@ -45,7 +45,7 @@ def describe(store: Store) -> dict[str, Any]:
 
 
 def plugin_of(store: Store) -> dict[str, str | None]:
-    """The distribution that the manager comes from: that of the scheme's entry point, else that of its package."""
+    """Return the distribution of the manager: that of the scheme's entry point, else that of its package."""
     if store.contract.opener == DEFAULT_OPENER:
         for entry in entry_points(group=BACKENDS, name=StoreURL.parse(store.url).scheme):
             if entry.dist is not None:
@@ -64,7 +64,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def display_url(url: str) -> str:
-    """The URL with its secrets masked; nothing of one that cannot be cut into its parts."""
+    """Return the URL with its secrets masked. No part of a URL that cannot be parsed is returned."""
     try:
         return StoreURL.parse(url).scrub(url)
     except ConfigurationError:
@@ -72,7 +72,7 @@ def display_url(url: str) -> str:
 
 
 def scrubbed(value: Any, url: str) -> Any:
-    """The value with every password of the URL masked in every text in it."""
+    """Return the value with every password of the URL masked in all texts that it contains."""
     try:
         parsed = StoreURL.parse(url)
     except ConfigurationError:
@@ -89,7 +89,7 @@ def replaced(value: Any, url: StoreURL) -> Any:
 
 
 def masked(item: pytest.Item, text: str) -> str:
-    """The text with the passwords of the URLs masked that the test's suite uses."""
+    """Return the text with the passwords of all URLs of the test's suite masked."""
     suite = getattr(item, "cls", None)
     store = getattr(item, "funcargs", {}).get("store")
     for url in {getattr(suite, "url", ""), getattr(store, "url", "")}:

@@ -1,4 +1,4 @@
-"""Levels: what a run has proved about a store, and what is missing for more. The one place that defines them."""
+"""The levels that a run can prove about a store, and the gaps below the next level. Only this module defines them."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from module_sdk_contract.report.verdicts import Verdict
 
 
 class Level(enum.StrEnum):
-    """Each includes the one before it."""
+    """The levels, in rising order. Each includes the one before it."""
 
     PARTIAL = "PARTIAL"
-    """Nothing is certified; the gaps say why."""
+    """Nothing is proved as a whole; the gaps say why."""
     CORE = "CORE"
-    """Every test of the core tier ran, no clause failed, and the canaries were noticed. A clause that only a missing
-    hook keeps unknown, and a declared deviation that has not expired, are shown and do no harm."""
+    """Every test of the core tier ran, no clause failed, and the canaries were noticed. A clause that is unknown only
+    because a hook is missing, and a declared deviation that has not expired, are shown and do not lower the level."""
     FULL = "FULL"
     """Also the deep tier, with its searches and faults, and no clause is unknown."""
     DURABLE = "DURABLE"
-    """Also the clauses whose tests kill and restart, `durable` in `clauses.toml`, passed. Not applicable is enough only
-    for a clause about servers, where there is none."""
+    """Also the clauses whose tests kill and restart, `durable` in `clauses.toml`, passed. A clause about servers may be
+    not applicable if there is no server."""
 
 
 MAXIMUM_NAMES: Final = 12
 UNOPENED: Final = "the store does not open: "
-"""Begins the gap that explains all others."""
+"""The beginning of the gap that explains all others."""
 
 
 def level_of(ledger: Ledger, canaries: list[str], tier: str) -> tuple[Level, dict[Level, list[str]]]:
-    """The level, and what each higher one still lacks."""
+    """Return the level that the run reached, and the gaps by level for those not reached."""
     unopened = [f"{UNOPENED}{ledger.refusal}"] if ledger.refusal and not ledger.facts else []
     steps = {
         Level.CORE: [*unopened, *canary_gaps(ledger, canaries), *core_gaps(ledger, tier)],
@@ -48,9 +48,9 @@ def level_of(ledger: Ledger, canaries: list[str], tier: str) -> tuple[Level, dic
 
 
 def canary_gaps(ledger: Ledger, canaries: list[str]) -> Iterator[str]:
-    for result, how in (("silent", "silent: the run is not judged"), ("crashed", "crashed"), ("not run", "not run")):
+    for result, text in (("silent", "silent: the run is not judged"), ("crashed", "crashed"), ("not run", "not run")):
         if found := [name for name in canaries if ledger.canary(name) == result]:
-            yield f"canaries {how}: {named(found)}"
+            yield f"canaries {text}: {named(found)}"
 
 
 def core_gaps(ledger: Ledger, tier: str) -> Iterator[str]:
@@ -61,9 +61,9 @@ def core_gaps(ledger: Ledger, tier: str) -> Iterator[str]:
             yield f"clauses {verdict}: {named(clauses)}"
     skipped = [name for name in ledger.clauses(Verdict.UNKNOWN) if not ledger.record_of(name).hook_missing]
     if skipped:
-        yield f"clauses unknown, since tests were skipped: {named(skipped)}"
+        yield f"clauses unknown because tests were skipped: {named(skipped)}"
     if needless := ledger.needless_deviations():
-        yield f"declared as deviations, and passed: {named(needless)}"
+        yield f"declared as deviations but passed: {named(needless)}"
     if ledger.deselected:
         yield f"{len(ledger.deselected)} tests left out, such as {ledger.deselected[0]}"
     if len(ledger.decided) < ledger.expected:
@@ -86,5 +86,6 @@ def durable_gaps(ledger: Ledger) -> Iterator[str]:
 
 
 def named(names: list[str]) -> str:
+    """Return the first names as text, and the number of the others."""
     more = f" and {len(names) - MAXIMUM_NAMES} more" if len(names) > MAXIMUM_NAMES else ""
     return f"{', '.join(names[:MAXIMUM_NAMES])}{more}"

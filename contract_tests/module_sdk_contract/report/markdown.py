@@ -1,4 +1,4 @@
-"""The report as Markdown, to be read on a code host."""
+"""The report as Markdown, for code hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"# {report['level']}: contract {contract['version']} of {report.get('url', report['suite'])}"
     yield ""
     if not report["judged"]:
-        yield "**Not judged**: a canary is silent, so that this run proves nothing."
+        yield "**Not judged**: a canary is silent, so this run proves nothing."
         yield ""
     for level, gaps in report["gaps"].items():
         yield f"What {level} lacks:"

@@ -1,4 +1,4 @@
-"""From the outcome of a test to verdicts on its clauses."""
+"""The way from the outcome of a test to verdicts on its clauses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from module_sdk_contract.violations import ContractViolation
 DESCRIBED: set[str] = set()
 """The suites whose store has been described in this process."""
 REFUSED: Final[dict[str, list[str]]] = {}
-"""Why the store of a suite did not open, by suite; only those that have never opened."""
+"""By suite: the errors with which its store did not open. They count only if it has never opened."""
 MAXIMUM_REFUSALS: Final = 3
 HOOKS: Final = frozenset(
     name
@@ -33,7 +33,7 @@ HOOKS: Final = frozenset(
 
 
 def describe_store(item: pytest.Item) -> None:
-    """Before the first test of a suite that has an open store: what it is, for the report."""
+    """Attach the facts about the store to the first test of a suite that has an open store."""
     store = funcargs(item).get("store")
     if isinstance(store, Store) and suite_id(item) not in DESCRIBED:
         DESCRIBED.add(suite_id(item))
@@ -41,14 +41,14 @@ def describe_store(item: pytest.Item) -> None:
 
 
 def skip_unopenable(item: pytest.Item) -> None:
-    """A store that the first tests could not open is not tried by hundreds more, each to the end of its patience."""
+    """Raise `NotTried` if the first tests could not open the store, because each further attempt may wait long."""
     refusals = REFUSED.get(suite_id(item), [])
     if len(refusals) >= MAXIMUM_REFUSALS and suite_id(item) not in DESCRIBED:
         raise NotTried(f"{len(refusals)} tests could not open the store, so this one does not try: {refusals[-1]}")
 
 
 def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Put the verdicts into the report, and turn a failure that is declared as a deviation into one."""
+    """Add the verdicts to the report, and turn a failure that is a declared deviation into a skip."""
     error = None if call.excinfo is None else call.excinfo.value
     if call.when == "setup" and isinstance(error, ModuleSDKError):
         REFUSED.setdefault(suite_id(item), []).append(f"{type(error).__name__}: {error}")
@@ -78,7 +78,7 @@ def judge_canary(item: pytest.Item, report: pytest.TestReport, error: BaseExcept
 
 
 def refusal_of(item: pytest.Item) -> str:
-    """Why the store of the test's suite did not open; empty if it did."""
+    """Return the last error with which the suite's store did not open; empty if there was none."""
     return masked(item, "".join(REFUSED.get(suite_id(item), [])[-1:]))
 
 
@@ -113,11 +113,11 @@ def findings_of(item: pytest.Item, report: pytest.TestReport, error: BaseExcepti
 
 
 def failures_of(error: BaseException | None, clauses: tuple[str, ...]) -> dict[str, list[str]]:
-    """What is wrong, by the clauses that it breaks: those its violations name, else all that the test decides."""
+    """Return the failures by broken clause: the clauses that the violations name, else all that the test decides."""
     if not isinstance(error, ContractViolation):
-        told, hook = f"{type(error).__name__}: {error}", hook_that_raised(error)
-        blamed = f"\n  the suite's hook {hook} raised {told}"
-        return {name: [f"{name}: {CLAUSES[name].rule}{blamed}" if hook else told] for name in clauses}
+        message, hook = f"{type(error).__name__}: {error}", hook_that_raised(error)
+        blamed = f"\n  the suite's hook {hook} raised {message}"
+        return {name: [f"{name}: {CLAUSES[name].rule}{blamed}" if hook else message] for name in clauses}
     failures: dict[str, list[str]] = {}
     for violation in error.violations:
         failures.setdefault(violation.clause, []).append(str(violation))
@@ -125,7 +125,7 @@ def failures_of(error: BaseException | None, clauses: tuple[str, ...]) -> dict[s
 
 
 def hook_that_raised(error: BaseException | None) -> str:
-    """The method of the suite's own that let the error out, with its place; empty if it was none."""
+    """Return the hook of the suite that raised the error, with file and line; empty if no hook did."""
     for frame, line in traceback.walk_tb(None if error is None else error.__traceback__):
         code = frame.f_code
         if code.co_name in HOOKS and isinstance(frame.f_locals.get("self"), StoreUnderTest):
@@ -134,15 +134,18 @@ def hook_that_raised(error: BaseException | None) -> str:
 
 
 def excuse_or_explain(report: pytest.TestReport, declared: list[Deviation], verdicts: dict[str, Verdict]) -> str:
-    """Why the failure is none, if it is none: every clause it breaks is a deviation, or provisional."""
-    holding = [deviation for deviation in declared if deviation.holds()]
+    """Excuse the failure if every broken clause is a deviation in force or provisional, and return the reason.
+
+    Returns the empty text for a failure that counts.
+    """
+    in_force = [deviation for deviation in declared if deviation.holds()]
     for deviation in declared:
         if not deviation.holds():
             expiry = f"the deviation of {deviation.clause} expired on {deviation.expires}: {deviation.reason}"
             report.sections.append(("expired", expiry))
-    verdicts.update({deviation.clause: Verdict.DEVIATION for deviation in holding})
+    verdicts.update({deviation.clause: Verdict.DEVIATION for deviation in in_force})
     failed = [name for name, verdict in verdicts.items() if verdict is Verdict.FAILED]
-    reasons = [f"deviation {deviation.clause}: {deviation.reason}" for deviation in holding]
+    reasons = [f"deviation {deviation.clause}: {deviation.reason}" for deviation in in_force]
     reasons += [f"{name} is provisional in this version of the contract" for name in failed]
     if not all(CLAUSES[name].provisional for name in failed):
         return ""
@@ -152,13 +155,13 @@ def excuse_or_explain(report: pytest.TestReport, declared: list[Deviation], verd
 
 
 def calls_of(item: pytest.Item) -> int:
-    """How many calls to the store the test, or its last case, has made; none where no store was opened for it."""
+    """Return the number of calls to the store by the test or its last case; 0 if no store was opened for it."""
     store = funcargs(item).get("store")
     return store.calls.number if isinstance(store, Store) else 0
 
 
 def mask_secrets(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Tracebacks show the arguments of functions, and so perhaps a URL with its password."""
+    """Mask the passwords of URLs in the report. Tracebacks show arguments, which may be such URLs."""
     if isinstance(report.longrepr, tuple):
         path, line, reason = report.longrepr
         report.longrepr = (path, line, masked(item, reason))

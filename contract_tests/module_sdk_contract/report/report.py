@@ -1,4 +1,4 @@
-"""The report of a suite's run: everything in plain JSON, from which the files and the console's table are made."""
+"""The report of a suite's run as plain JSON, the source of the files and of the console's table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLORS: Final = {
 
 
 def report_of(ledger: Ledger, config: pytest.Config) -> Report:
-    """What one suite's run came to."""
+    """Return the report of one suite's run."""
     tier, seed = tier_and_seed(config)
     switched_off = bool(config.getoption("contract_no_canaries", False))
     names = [canary.name for canary in CANARIES]
@@ -81,7 +81,7 @@ def clause_report(clause_id: str, ledger: Ledger) -> Report:
 
 
 def reproduce(ledger: Ledger, config: pytest.Config) -> str:
-    """The command that runs the same again; passwords are masked in it."""
+    """Return the command that repeats the run, with passwords masked."""
     tier, seed = tier_and_seed(config)
     if ledger.joined:
         words = ["--pyargs", "module_sdk_contract", f"--task-manager-url={ledger.facts.get('url', '…')}"]
@@ -99,17 +99,17 @@ def reproduce(ledger: Ledger, config: pytest.Config) -> str:
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write `report.json`, `report.md` and `badge.json`; where there are test files, each suite into its own folder."""
-    place = folder if report["joined"] else folder / report["suite"].rpartition("::")[2]
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (place / "report.md").write_text(markdown(report), encoding="utf-8")
-    (place / "badge.json").write_text(json.dumps(badge(report), indent=1) + "\n", encoding="utf-8")
-    return place
+    """Write `report.json`, `report.md` and `badge.json`, and return their folder. A suite class has its own folder."""
+    suite_folder = folder if report["joined"] else folder / report["suite"].rpartition("::")[2]
+    suite_folder.mkdir(parents=True, exist_ok=True)
+    (suite_folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (suite_folder / "report.md").write_text(markdown(report), encoding="utf-8")
+    (suite_folder / "badge.json").write_text(json.dumps(badge(report), indent=1) + "\n", encoding="utf-8")
+    return suite_folder
 
 
 def badge(report: Report) -> Report:
-    """For the endpoint badge of shields.io."""
+    """Return the JSON of an endpoint badge of shields.io."""
     count = report["totals"][Verdict.DEVIATION.value]
     deviations = f", {count} deviation{'s' if count > 1 else ''}" if count else ""
     return {

@@ -1,4 +1,4 @@
-"""What the tests of one suite came to: closed-world, so a clause with no verdict is not run, never passed."""
+"""The results of the tests of one suite. A clause without a verdict is not run, never passed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from module_sdk_contract.report.verdicts import WEIGHT, Verdict
 
 CanaryResult = Literal["noticed", "silent", "crashed", "excused", "not run"]
 CANARY_WEIGHT: list[CanaryResult] = ["not run", "excused", "noticed", "crashed", "silent"]
-"""The heaviest result of a canary's tests is the canary's."""
+"""Results by rising weight. A canary has the heaviest result of its tests."""
 MAXIMUM_FAILURES = 3
-"""Kept for each clause."""
+"""The number of failures kept per clause."""
 
 
 class Findings(TypedDict):
-    """What one test tells, in plain JSON: pytest-xdist carries it from a worker."""
+    """The findings of one test, as plain JSON that pytest-xdist sends from its workers."""
 
     verdicts: dict[str, str]
     reason: str
@@ -25,33 +25,33 @@ class Findings(TypedDict):
     hook_missing: bool
     failures: dict[str, list[str]]
     calls: int
-    """To the store, until the failure."""
+    """The number of calls to the store before the test ended."""
     by_assertion: bool
     seconds: float
     refusal: str
-    """Why the store did not open, if it has not yet."""
+    """The last error with which the store did not open; empty if there was none."""
     suite: SuiteFindings
 
 
 class SuiteFindings(TypedDict):
-    """What every test of a suite tells alike."""
+    """The part of the findings that is the same in all tests of a suite."""
 
     id: str
     """The node id of its class."""
     joined: bool
-    """It is the suite of `--task-manager-url`."""
+    """Whether it is the suite of `--task-manager-url`."""
     deviations: list[dict[str, str]]
     tests: int
-    """How many the suite's run has, in this process's collection."""
+    """The number of the suite's tests that this process collected and selected."""
     deselected: list[str]
-    """Tests of the tier that were deselected, or not collected."""
+    """The tests of the tier that were deselected or not collected."""
     partly_run_clauses: list[str]
-    """The clauses that some of those tests decide."""
+    """The clauses with tests that were left out, including those outside the sample of the quick tier."""
 
 
 @dataclasses.dataclass(slots=True)
 class ClauseRecord:
-    """What one clause's tests came to."""
+    """The results of one clause's tests."""
 
     verdict: Verdict = Verdict.NOT_RUN
     seconds: float = 0.0
@@ -59,9 +59,9 @@ class ClauseRecord:
     reasons: list[str] = dataclasses.field(default_factory=list)
     failures: list[str] = dataclasses.field(default_factory=list)
     calls: int | None = None
-    """To the store, on the shortest way to a failure."""
+    """The fewest calls to the store before a failure."""
     hook_missing: bool = True
-    """Whether a missing hook is all that keeps the clause unknown."""
+    """Whether missing hooks are the only reason why the clause is unknown."""
 
 
 class Ledger:
@@ -73,20 +73,20 @@ class Ledger:
         self.records: dict[str, ClauseRecord] = {}
         self.deviations: dict[str, dict[str, str]] = {}
         self.canaries: dict[str, dict[str, CanaryResult]] = {}
-        """By name, then by test."""
+        """Results by name of the canary, then by test."""
         self.facts: dict[str, Any] = {}
         self.refusal = ""
-        """Why the store has never opened, if it has not."""
+        """The last error with which the store did not open; empty if there was none."""
         self.joined = False
         self.expected = 0
         self.deselected: list[str] = []
         self.partly_run_clauses: set[str] = set()
         self.decided: set[str] = set()
-        """The tests that ended."""
+        """The tests that have ended."""
         self.seconds = 0.0
 
     def take(self, kind: str, found: Any, test: str) -> None:
-        """Add what a report tells: findings, the result of a canary's test, or facts about the store."""
+        """Add the property of a test report: findings, the result of a canary's test, or facts about the store."""
         suite: SuiteFindings = found["suite"]
         self.deviations = {deviation["clause"]: deviation for deviation in suite["deviations"]}
         self.joined = suite["joined"]
@@ -102,7 +102,7 @@ class Ledger:
             self.record(found, test)
 
     def record(self, findings: Findings, test: str) -> None:
-        """Add what one test came to, by clause."""
+        """Add the findings of one test to the records of its clauses."""
         self.decided.add(test)
         for clause_id, text in findings["verdicts"].items():
             verdict = Verdict(text)
@@ -116,8 +116,8 @@ class Ledger:
                 record.reasons.append(findings["reason"])
             if clause_id in findings["failures"]:
                 record.calls = min(findings["calls"], findings["calls"] if record.calls is None else record.calls)
-            told = findings["failures"].get(clause_id, [])
-            record.failures += [text for text in told if text not in record.failures]
+            texts = findings["failures"].get(clause_id, [])
+            record.failures += [text for text in texts if text not in record.failures]
             del record.failures[MAXIMUM_FAILURES:]
 
     def verdict(self, clause_id: str) -> Verdict:
@@ -130,20 +130,22 @@ class Ledger:
         return max(self.canaries.get(name, {"": "not run"}).values(), key=CANARY_WEIGHT.index)
 
     def needless_deviations(self) -> list[str]:
-        """Clauses that are declared as deviations and pass: an error, since the declaration is no longer true.
+        """Return the clauses that are declared as deviations and pass, which is an error of the suite.
 
-        A clause of which a test was left out may well fail there.
+        A clause is not among them if one of its tests was left out, because it may fail there.
         """
         decided = self.deviations.keys() - self.partly_run_clauses
         return sorted(clause_id for clause_id in decided if self.verdict(clause_id) is Verdict.PASSED)
 
     def blamed(self) -> list[str]:
-        """The clauses that have failed, the likeliest cause first.
+        """Return the clauses that have failed, the likeliest cause first.
 
-        That is the one with the shortest way to a failure: where a rule is broken, others fail that need it on theirs.
+        The likeliest cause is the clause that failed after the fewest calls. Other clauses that rely on the broken rule
+        usually fail after more calls.
         """
         calls = {name: record.calls for name, record in self.records.items() if record.calls is not None}
         return sorted(filter(calls.__contains__, CLAUSES), key=calls.__getitem__)
 
     def clauses(self, verdict: Verdict) -> list[str]:
+        """Return the ids of the binding clauses with that verdict."""
         return [clause.id for clause in BINDING if self.verdict(clause.id) is verdict]

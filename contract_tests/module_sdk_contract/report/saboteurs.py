@@ -1,6 +1,6 @@
-"""Small saboteurs of any manager, for the canaries: each makes one typical mistake of a backend.
+"""Saboteurs for the canaries: each makes any manager commit one typical mistake of a backend.
 
-They wrap the public methods of the manager that a test's `Store` has opened, so they know nothing of any store.
+They wrap public methods of the manager that a test's `Store` has opened, so they work with every store.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAYLOADS = ("checkpoint", "result", "confirmation", "arguments")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Question:
-    """A lookup that a test makes, and the manager's own method for it."""
+    """A lookup of a test, and the original method of the manager for it."""
 
     method: Callable[..., LookupResult]
     operation: str
@@ -28,28 +28,29 @@ class Question:
     organization_id: Any
     limit: int | None
 
-    def ask(self, **other: Any) -> LookupResult:
-        """The manager's own answer, to the question or to one that is the same but for `other`."""
-        asked = dataclasses.replace(self, **other)
+    def ask(self, **changes: Any) -> LookupResult:
+        """Return the manager's original answer to the question, after replacing the fields that `changes` name."""
+        asked = dataclasses.replace(self, **changes)
         return self.method(asked.argument, asked.organization_id, limit=asked.limit)
 
 
 class Saboteur:
-    """Changes nothing; its subclasses override what they spoil. One for each test."""
+    """A saboteur that changes nothing; subclasses override the methods that they break. Each test has its own."""
 
-    def infect(self, store: Store) -> None:
-        """Spoil the manager of the store, and those that it opens later."""
+    def sabotage(self, store: Store) -> None:
+        """Wrap the manager of the store and those that the store opens later."""
         opened = store.open
 
-        def open_infected(**options: Any) -> TaskManager:
+        def open_sabotaged(**options: Any) -> TaskManager:
             manager = opened(**options)
-            self.spoil(manager)
+            self.wrap(manager)
             return manager
 
-        setattr(store, "open", open_infected)  # noqa: B010  # a method is replaced on purpose
-        self.spoil(store.manager)
+        setattr(store, "open", open_sabotaged)  # noqa: B010  # a method is replaced on purpose
+        self.wrap(store.manager)
 
-    def spoil(self, manager: TaskManager) -> None:
+    def wrap(self, manager: TaskManager) -> None:
+        """Replace the manager's writes and lookups by the methods of this saboteur."""
         methods = {name: getattr(self, name) for name in ("create", "import_tasks", "update")}
         methods |= {operation: functools.partial(self.lookup, operation) for operation in LOOKUPS}
         for name, method in methods.items():
@@ -58,7 +59,7 @@ class Saboteur:
     # --- What a subclass overrides ----------------------------------------------------------------------------------
 
     def written(self, task: Task) -> Task:
-        """What is written in place of the task."""
+        """Return the task that is written instead of `task`."""
         return task
 
     def create(self, original: Callable[..., tuple[Task, bool]], task: Task, **options: Any) -> tuple[Task, bool]:
@@ -116,7 +117,7 @@ class SwapsTies(Saboteur):
 
 
 class RoundsTimes(Saboteur):
-    """Times of creation are kept in milliseconds."""
+    """Creation times are kept in milliseconds."""
 
     def written(self, task: Task) -> Task:
         return dataclasses.replace(task, created_at=task.created_at // 1_000 * 1_000)
@@ -150,8 +151,8 @@ class TurnsTrueIntoOne(Saboteur):
         return dataclasses.replace(task, **{name: without_true(getattr(task, name)) for name in PAYLOADS})
 
     def update(self, original: Callable[..., TaskRow | None], task_id: str, **changes: Any) -> TaskRow | None:
-        spoilt = {name: without_true(value) if name in PAYLOADS else value for name, value in changes.items()}
-        return original(task_id, **spoilt)
+        altered = {name: without_true(value) if name in PAYLOADS else value for name, value in changes.items()}
+        return original(task_id, **altered)
 
 
 def without_true(payload: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which tests a run has: those of its tier, those of the clauses it names, and before each suite its canaries."""
+"""The selection of a run's tests: those of its tier and of the chosen clauses, with the canaries before each suite."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from module_sdk_contract.suite import StoreUnderTest
 
 SAMPLE: Final = 4
-"""The quick tier runs one in so many of a test's parameter sets, and one at least."""
+"""The quick tier runs one of this many parameter sets of a test, and at least one."""
 JOINED: Final = "module_sdk_contract.standalone"
 SUITES: Final = pytest.StashKey[dict[str, SuiteFindings]]()
 
 
 def tier_and_seed(config: pytest.Config) -> tuple[str, int]:
-    """What the options say; the defaults where the plugin that defines them is not loaded."""
+    """Return the values of the options; the defaults if the plugin that defines them is not loaded."""
     tier = config.getoption("contract_tier", DEFAULT_TIER)
     quick = config.getoption("contract_quick", False)
     return (TIERS[0] if quick else tier), config.getoption("contract_seed", DEFAULT_SEED)
@@ -45,7 +45,7 @@ def suite_class(item: pytest.Item) -> type[StoreUnderTest]:
 
 
 def suite_id(item: pytest.Item) -> str:
-    """The node id of its class."""
+    """Return the node id of the item's class."""
     parent = item.getparent(pytest.Class)
     return item.nodeid if parent is None else parent.nodeid
 
@@ -55,7 +55,7 @@ def suite_findings(item: pytest.Item) -> SuiteFindings:
 
 
 class Selection:
-    """Takes the canaries out of reach of `-k`, lets other plugins choose, and sees what they left out."""
+    """The selection of one run: it hides the canaries from `-k` and notes what other plugins deselect."""
 
     def __init__(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self.config = config
@@ -68,21 +68,22 @@ class Selection:
         outside_tier = outside(contract_items(items), self.tier, self.seed)
         drop(config, items, outside_tier)
         self.outside_sample = [item for item in outside_tier if tier_of(item) != TIERS[-1]]
-        """What the quick tier leaves out of the core."""
+        """The tests of the core tier that the quick tier leaves out."""
         self.offered = contract_items(items)
+        """The tests of the tier, from which other plugins may deselect."""
 
     def finish(self, items: list[pytest.Item]) -> None:
-        """Choose by clause, put the canaries back before their suites, and give every test its time limit."""
+        """Select by clause, insert the canaries before their suites, and set the time limit of every test."""
         chosen = clauses_chosen(self.config)
         if chosen:
             others = [item for item in contract_items(items) if not chosen.intersection(clauses_of(item))]
             drop(self.config, items, others)
-        # Where nothing else was collected of a suite, its canaries were asked for by name.
-        asked = {suite_id(item) for item in self.canaries} - {suite_id(item) for item in self.offered}
+        # If only canaries of a suite were collected, the user asked for them by name.
+        requested = {suite_id(item) for item in self.canaries} - {suite_id(item) for item in self.offered}
         for canary in reversed(self.canaries):
             suite = suite_id(canary)
             first = next((index for index, item in enumerate(items) if suite_id(item) == suite), None)
-            if first is not None or suite in asked:
+            if first is not None or suite in requested:
                 items.insert(first or 0, canary)
         self.suites = self.config.stash[SUITES] = self.findings(items)
         for item in items:
@@ -90,18 +91,18 @@ class Selection:
                 item.add_marker(pytest.mark.timeout(suite_class(item).time_limit_seconds))
 
     def findings(self, items: list[pytest.Item]) -> dict[str, SuiteFindings]:
-        """By suite: what all its tests tell alike."""
-        here = set(items)
+        """Return, by suite, the findings that all its tests share."""
+        selected = set(items)
         deselected: dict[str, set[str]] = collections.defaultdict(set)
         partly_run_clauses: dict[str, set[str]] = collections.defaultdict(set)
         for item in (*self.offered, *self.outside_sample):
-            if item not in here:
+            if item not in selected:
                 partly_run_clauses[suite_id(item)].update(clauses_of(item))
         for item in self.offered:
-            if item not in here:
+            if item not in selected:
                 deselected[suite_id(item)].add(item.name)
         decisive = contract_items(items)
-        classes = {suite_id(item): suite_class(item) for item in (*decisive, *self.canaries) if item in here}
+        classes = {suite_id(item): suite_class(item) for item in (*decisive, *self.canaries) if item in selected}
         known = {(suite_id(item), getattr(item, "originalname", "")) for item in (*self.offered, *self.outside_sample)}
         for suite, contract in classes.items():
             for name, test in deciding_tests(contract):
@@ -122,7 +123,7 @@ class Selection:
         }
 
     def runs(self, test: FunctionType) -> bool:
-        """Whether the tier runs a test that was not even collected."""
+        """Return whether the tier would run a test that was not collected."""
         marks = [mark.args[0] for mark in getattr(test, "pytestmark", ()) if mark.name == TIER_MARKER]
         return all(TIERS.index(tier) <= TIERS.index(self.tier) for tier in marks)
 
@@ -132,13 +133,15 @@ def contract_items(items: Iterable[pytest.Item]) -> list[pytest.Item]:
 
 
 def drop(config: pytest.Config, items: list[pytest.Item], dropped: Iterable[pytest.Item]) -> None:
-    gone = set(dropped)
-    if gone:
-        config.hook.pytest_deselected(items=[item for item in items if item in gone])
-        items[:] = [item for item in items if item not in gone]
+    """Remove the dropped items from the list and report them as deselected."""
+    removed = set(dropped)
+    if removed:
+        config.hook.pytest_deselected(items=[item for item in items if item in removed])
+        items[:] = [item for item in items if item not in removed]
 
 
 def check_markers(items: list[pytest.Item]) -> None:
+    """Raise `pytest.UsageError` for a marker with an unknown clause."""
     for item in contract_items(items):
         for clause_id in clauses_of(item):
             if clause_id not in CLAUSES:
@@ -146,7 +149,7 @@ def check_markers(items: list[pytest.Item]) -> None:
 
 
 def clauses_chosen(config: pytest.Config) -> set[str]:
-    """The clauses that `--contract-clause` names, by id or by group."""
+    """Return the clauses that `--contract-clause` names by id or group. Raise `pytest.UsageError` for other names."""
     chosen: set[str] = set()
     for name in (name for text in config.getoption("contract_clause", ()) for name in text.upper().split(",")):
         found = {clause.id for clause in CLAUSES.values() if name in (clause.id, clause.group)}
@@ -158,14 +161,14 @@ def clauses_chosen(config: pytest.Config) -> set[str]:
 
 
 def outside(items: Iterable[pytest.Item], tier: str, seed: int) -> list[pytest.Item]:
-    """The tests that the tier leaves out."""
+    """Return the tests that the tier leaves out."""
     allowed = TIERS[: TIERS.index(tier) + 1]
     deselected = [item for item in items if tier_of(item) not in allowed]
     return deselected if tier != TIERS[0] else deselected + outside_sample(set(items) - set(deselected), seed)
 
 
 def outside_sample(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
-    """Of each test's parameter sets those that are not in the sample, which the seed moves."""
+    """Return the parameter sets of each test that are outside the sample. The seed selects the sample."""
     by_test: dict[tuple[object, str], list[pytest.Item]] = collections.defaultdict(list)
     for item in sorted(items, key=lambda item: item.nodeid):
         by_test[item.parent, getattr(item, "originalname", item.name)].append(item)

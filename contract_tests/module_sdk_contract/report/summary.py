@@ -1,4 +1,4 @@
-"""What the console shows of a report: verdicts by group, by name all that is not simply passed, and the level."""
+"""The summary of a report for the console: verdicts by group, the clauses that have not passed, and the level."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ COLUMNS: Final = (
     Verdict.PASSED, Verdict.FAILED, Verdict.DEVIATION, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN, Verdict.NOT_RUN,
 )  # fmt: skip
 WIDE: Final = 120
-"""A terminal of that width also has room for the titles of the groups."""
+"""The width of a terminal from which on the titles of the groups are shown."""
 NOT_WRITTEN: Final = re.compile(r"\bNotImplementedError: (store_\w+)")
-"""How a primitive of the skeleton fails that `module-sdk new-backend` writes."""
+"""The error of a primitive that is not written yet in the skeleton of `module-sdk new-backend`."""
 STYLES: Final = {
     Verdict.PASSED: "green",
     Verdict.FAILED: "bold red",
@@ -35,7 +35,7 @@ STYLES: Final = {
 def rendered(
     report: dict[str, Any], *, width: int, color: bool, with_failures: bool, chosen: frozenset[str] = frozenset()
 ) -> str:
-    """The text for a terminal of that width. With `chosen`, only what became of those clauses."""
+    """Return the text for a terminal of that width; with `chosen`, only the state of those clauses."""
     console = Console(
         file=io.StringIO(), width=max(width, 80), force_terminal=color, no_color=not color, highlight=False
     )
@@ -46,8 +46,8 @@ def rendered(
             for failure in report["clauses"][name]["failures"]:
                 console.print(Text(f"{failure}\n"), soft_wrap=True)
     for line in chosen_lines(report, chosen) if chosen else summary_lines(report):
-        bad = line.startswith(("ERROR", "failed", "NOT JUDGED"))
-        console.print(Text(line, style="bold red" if bad else ""), soft_wrap=True)
+        is_failure = line.startswith(("ERROR", "failed", "NOT JUDGED"))
+        console.print(Text(line, style="bold red" if is_failure else ""), soft_wrap=True)
     stream = console.file
     assert isinstance(stream, io.StringIO)
     return stream.getvalue()
@@ -95,13 +95,13 @@ def deviation_lines(report: dict[str, Any]) -> Iterator[str]:
         state = "expired" if deviation["expired"] else "until"
         yield f"declared deviation: {name}, {state} {day}{without_effect}: {deviation['reason']}"
         if deviation["expired"] and verdict == Verdict.FAILED:
-            yield f"ERROR: {name} fails, and its deviation expired on {day}: mend the store, or declare it anew"
+            yield f"ERROR: {name} fails, and its deviation expired on {day}: fix the store, or declare a new deviation"
     for clause_id in report["needless_deviations"]:
         yield f"ERROR: {clause_id} passes, and is declared as a deviation: delete the declaration"
 
 
 def chosen_lines(report: dict[str, Any], chosen: frozenset[str]) -> Iterator[str]:
-    """The author asked for these clauses; the state of all others would hide the answer."""
+    """Yield the state of the chosen clauses only: the state of all others would hide it."""
     for verdict in COLUMNS:
         names = [name for name in named_by(verdict, report) if name in chosen]
         if names:
@@ -134,13 +134,13 @@ def verdict_lines(report: dict[str, Any]) -> Iterator[str]:
 
 
 def named_by(verdict: Verdict, report: dict[str, Any]) -> list[str]:
-    """The clauses of that verdict; of those that failed the likeliest cause comes first."""
+    """Return the clauses with that verdict; for failed clauses the likeliest cause comes first."""
     order = report["blamed"] if verdict is Verdict.FAILED else CLAUSES
     return [name for name in order if report["clauses"][name]["verdict"] == verdict]
 
 
 def unwritten_lines(clauses: dict[str, Any]) -> Iterator[str]:
-    """For the author of a backend that is growing: the primitives that tests have run into, and who waits for them."""
+    """Yield the primitives that tests needed and that are not written yet, with the clauses that wait for them."""
     waiting: dict[str, list[str]] = {}
     for name, clause in clauses.items():
         for primitive in sorted(set(NOT_WRITTEN.findall("\n".join(clause["failures"])))):

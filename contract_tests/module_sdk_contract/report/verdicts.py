@@ -1,4 +1,4 @@
-"""Verdicts, and the declared exceptions to them."""
+"""Verdicts, and declared deviations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from module_sdk_contract.catalogue import CLAUSES
 
 
 class Verdict(enum.StrEnum):
-    """In falling order of weight: the heaviest verdict of a clause's tests is the clause's."""
+    """The verdicts, in falling order of weight. A clause has the heaviest verdict of its tests."""
 
     FAILED = "failed"
     DEVIATION = "deviation"
@@ -26,7 +26,7 @@ WEIGHT = {verdict: weight for weight, verdict in enumerate(reversed(Verdict))}
 
 
 class NotApplicable(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # an attribute of a function
-    """The manager does not declare the capability that the clause is about."""
+    """The manager does not declare the capability that the clause needs."""
 
 
 class NotTried(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # as above
@@ -34,14 +34,14 @@ class NotTried(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # as
 
 
 class Unknown(pytest.skip.Exception):  # type: ignore[name-defined, misc]  # as above
-    """The suite gives no hook that the clause needs."""
+    """The suite does not define a hook that the clause needs."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deviation:
-    """A declared exception to a clause. Once it has expired, or the clause passes, it is an error.
+    """A declared exception to a clause. It is an error when it has expired or the clause passes.
 
-    Raises `ValueError` for an id that no clause has or an empty reason, and `TypeError` for an expiry that is no date.
+    Raises `ValueError` for an unknown clause or an empty reason, and `TypeError` if `expires` is not a date.
     """
 
     clause: str
@@ -54,9 +54,10 @@ class Deviation:
         if not isinstance(self.reason, str) or not self.reason.strip():
             raise ValueError(f"the deviation of {self.clause} needs a reason")
         if type(self.expires) is not datetime.date:
-            raise TypeError(f"the deviation of {self.clause} expires on a datetime.date, not {self.expires!r}")
+            raise TypeError(f"the deviation of {self.clause} needs a datetime.date for `expires`, not {self.expires!r}")
 
     def holds(self) -> bool:
+        """Return whether the deviation has not expired (in UTC)."""
         return datetime.datetime.now(datetime.UTC).date() <= self.expires
 
     def to_dict(self) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""The deep tier's search: random walks on a store and on the reference."""
+"""The search of the deep tier: random walks on a store and on the reference."""

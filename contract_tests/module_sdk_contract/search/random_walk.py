@@ -1,6 +1,6 @@
-"""One run of steps: each is asked of the store and of the reference, compared, and kept as a line of a script.
+"""The writing half of a walk: each step runs on the store and on the reference, and becomes a line of a script.
 
-The steps take small numbers, which a search draws and shrinks: see `state_machine.py`.
+The arguments of steps are small numbers, which the search draws and shrinks: see `state_machine.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from module_sdk_contract.factories import task_of
 from module_sdk_contract.search.random_walk_reads import WalkReads
 from module_sdk_contract.search.script import Refused, named, outcome_of, pick, shown_task
 
-STEPS_OF_CLOCK: Final = (0.0, 0.000001, 0.001, 1.0, 60.0, -1.0, -0.000001)
+CLOCK_STEPS: Final = (0.0, 0.000001, 0.001, 1.0, 60.0, -1.0, -0.000001)
 AGES: Final = (0, 1, 60, 0.001)
 VALUES: Final[tuple[Any, ...]] = (
     None, {"a": 1}, [True, 1, 1.0], {}, 0, "é😀", {"$set": {"a.b": 2**70}}, [], False, {"z": None, "a": []},
@@ -37,10 +37,10 @@ CHANGES: Final[tuple[Fields, ...]] = (
 
 
 class Walk(WalkReads):
-    """Every step raises `ContractViolation` if the store does not answer like the reference."""
+    """One run of steps. Every step raises `ContractViolation` unless the store answers like the reference."""
 
     def fields(self, numbers: Mapping[str, int]) -> Fields:
-        """A new task, whose fields the numbers pick."""
+        """Return the fields of a new task, which the numbers pick."""
         created_at = self.store.clock() - numbers["since"]
         return self.store.fields(
             task_key=pick(self.keys, numbers["key"]),
@@ -57,7 +57,7 @@ class Walk(WalkReads):
         self.submit(self.fields(numbers))
 
     def create_again(self, number: int) -> None:
-        """A retry, as after a lost reply."""
+        """Create an existing task again, as a caller retries after a lost reply."""
         task = self.known(number)
         if task is not None:
             self.submit({**task, "status": "pending", "started_at": None, "finished_at": None})
@@ -90,7 +90,7 @@ class Walk(WalkReads):
             self.demand("DEDUP-11" if is_retry else "DEDUP-01", view_of(entry), ordered_view(task.to_view()))
 
     def import_tasks(self, new: Sequence[Mapping[str, int]], again: bool) -> None:
-        """New tasks, and before them one that is there already."""
+        """Import new tasks, and before them an existing one if `again` is true."""
         self.writer = self.manager
         known = self.known(0)
         tasks = [*([known] if again and known else []), *map(self.fields, new)]
@@ -126,7 +126,7 @@ class Walk(WalkReads):
         self.demand(clause, expected, found)
 
     def cancel(self, number: int, choice: int) -> None:
-        """Through the facade, in a session."""
+        """Cancel a task through the facade, in a session."""
         self.writer = self.manager
         task = self.known(number)
         task_id = UNKNOWN_ID if task is None else task["id"]
@@ -146,7 +146,7 @@ class Walk(WalkReads):
         self.demand("LIFE-01" if in_scope else "SCOPE-10", entry is not None, found)
 
     def interrupt_all(self, number: int, count: int) -> None:
-        """So many tasks from this one on, ended or not, and one that is not there."""
+        """Interrupt `count` tasks from that number on, whether active or ended, and an unknown one."""
         self.writer = self.manager
         tasks = [task for each in range(count) if (task := self.known(number + each)) is not None]
         ids = [*(task["id"] for task in tasks), UNKNOWN_ID]
@@ -156,8 +156,8 @@ class Walk(WalkReads):
             self.reference.update(task_id, self.store.clock(), status="interrupted", error="E: many")
         self.demand("LIFE-11", len(active), outcome_of(lambda: self.manager.interrupt_all(ids, "E: many")))
 
-    def claim_keys(self) -> None:
-        """A task of every key, which is held or free."""
+    def create_for_every_key(self) -> None:
+        """Create a task for every key in every organization, whether or not it has a holder."""
         for organization, key in itertools.product(self.organizations, filter(None, self.keys)):
             self.submit(self.store.fields(task_key=key, user_id=USER, organization_id=organization))
             self.compare_lookup("get_tasks_by_key", key, organization, None)
@@ -167,21 +167,21 @@ class Walk(WalkReads):
         older = pick(AGES, age)
         scopes: dict[str, Any] = {"organization_id": pick((EVERYWHERE, *self.organizations), organization)}
         scopes["user_id"] = pick((EVERYWHERE, *self.users), user)
-        given = {name: value for name, value in scopes.items() if value is not EVERYWHERE}
-        given["batch_size"] = batch_size
-        self.script.append(f"manager.prune({', '.join([repr(older), *named(given)])})")
+        arguments = {name: value for name, value in scopes.items() if value is not EVERYWHERE}
+        arguments["batch_size"] = batch_size
+        self.script.append(f"manager.prune({', '.join([repr(older), *named(arguments)])})")
         expected = self.reference.prune(self.store.clock() - int(older * 1_000_000), **scopes)
-        self.demand("KEEP-01", expected, outcome_of(lambda: self.manager.prune(older, **given)))
+        self.demand("KEEP-01", expected, outcome_of(lambda: self.manager.prune(older, **arguments)))
 
     # --- The store as a whole ---------------------------------------------------------------------------------------
 
     def advance(self, step: int) -> None:
-        seconds = pick(STEPS_OF_CLOCK, step)
+        seconds = pick(CLOCK_STEPS, step)
         self.script.append(f"clock.advance({seconds!r})")
         self.store.clock.advance(seconds)
 
     def switch(self) -> None:
-        """Go on with another manager of the same store."""
+        """Continue with the other manager of the same store, if managers can share it."""
         if "shared" not in self.store.capabilities:
             return
         if len(self.managers) == 1:
@@ -193,14 +193,14 @@ class Walk(WalkReads):
         self.store.use_facade()
 
     def reopen(self) -> None:
-        """Close the manager and go on with a new one."""
+        """Close the manager and continue with a new one, if the store is durable."""
         if "durable" not in self.store.capabilities:
             return
-        place = self.managers.index(self.manager)
+        index = self.managers.index(self.manager)
         was_writer = self.writer is self.manager
         self.script.append("manager.close()")
         self.script.append("manager = open_manager(url, namespace=namespace, clock=clock)")
         self.demand("DISC-06", None, outcome_of(self.manager.close))
-        self.store.manager = self.managers[place] = self.store.open()
+        self.store.manager = self.managers[index] = self.store.open()
         self.writer = self.manager if was_writer else self.writer
         self.store.use_facade()

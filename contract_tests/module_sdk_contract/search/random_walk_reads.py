@@ -1,4 +1,4 @@
-"""The reading half of a walk, and what it walks on."""
+"""The reading half of a walk, with the store, texts and script of the run."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from module_sdk_contract.harness import Store
 from module_sdk_contract.search.script import Refused, named, outcome_of, pick
 from module_sdk_contract.violations import ContractViolation, Violation, compare
 
-POOL: Final = 5
-"""How many texts of the family a run uses."""
+TEXTS_PER_RUN: Final = 5
+"""The number of texts of the family that one run uses."""
 START: Final = "2026-01-01T00:00:00+00:00"
 FILTERED: Final = ("status", "task_key", "user_id", "organization_id", "label", "id", "module")
 SORTS: Final = (None, *((field, direction) for field in ROW_FIELDS for direction in ("asc", "desc")))
 
 
 class WalkReads:
-    """A fresh namespace, and the keys, users and organizations of one family."""
+    """A run in a fresh namespace, with keys, users and organizations from one family."""
 
     def __init__(self, store: Store, family: Family, first: int) -> None:
         self.store = store
@@ -47,8 +47,8 @@ class WalkReads:
         store.manager.setup()
         self.managers: list[TaskManager] = [store.manager]
         self.writer = store.manager
-        texts = [pick(family.texts, first + number) for number in range(min(POOL, len(family.texts)))]
-        ids = [pick(family.ids, first + number) for number in range(min(POOL, len(family.ids)))]
+        texts = [pick(family.texts, first + number) for number in range(min(TEXTS_PER_RUN, len(family.texts)))]
+        ids = [pick(family.ids, first + number) for number in range(min(TEXTS_PER_RUN, len(family.ids)))]
         self.keys: list[str | None] = [*texts, None, KEY]
         self.users = [USER, *ids]
         self.organizations = [HOME, None, *ids[:3]]
@@ -67,11 +67,11 @@ class WalkReads:
         return self.store.manager
 
     def known(self, number: int) -> Fields | None:
-        """A task of the store; `None` while there is none."""
+        """Return a task of the store; `None` if there is none."""
         return pick(self.reference.tasks, number) if self.reference.tasks else None
 
     def scope(self, task: Fields | None, choice: int) -> Any:
-        """Every organization, the task's own, or another one."""
+        """Return `EVERYWHERE`, the task's organization, or one of the run's."""
         own = None if task is None else task["organization_id"]
         return pick((EVERYWHERE, own, *self.organizations), choice)
 
@@ -100,7 +100,7 @@ class WalkReads:
         self.script.pop()
 
     def refined(self, violation: Violation, everything: list[Row], limit: int | None, found: Any) -> Violation:
-        """Where only the contents or the number of the rows differ, the clause that says so."""
+        """Return the violation with a more specific clause if only the contents or the number of rows differ."""
         clause = violation.clause
         expected = everything[:limit]
         if isinstance(found, list):
@@ -114,7 +114,7 @@ class WalkReads:
         return dataclasses.replace(violation, clause=clause)
 
     def page(self, numbers: Mapping[str, int]) -> None:
-        """A page filtered by what one task has, or by nothing."""
+        """Compare a page without filters, or filtered by values of one task."""
         task = self.known(numbers["task"])
         field = pick(FILTERED, numbers["task"])
         filters: dict[str, Any] | None = None
@@ -139,9 +139,9 @@ class WalkReads:
     def compare_page(
         self, filters: dict[str, Any] | None, sort: tuple[str, str] | None, offset: int, limit: int, organization: Any
     ) -> None:
-        given: dict[str, Any] = {"filters": filters, "sort": sort and {"field": sort[0], "direction": sort[1]}}
-        given |= {"offset": offset, "limit": limit, **scope(organization)}
-        self.script.append(f"manager.page({', '.join(named(given))})")
+        arguments: dict[str, Any] = {"filters": filters, "sort": sort and {"field": sort[0], "direction": sort[1]}}
+        arguments |= {"offset": offset, "limit": limit, **scope(organization)}
+        self.script.append(f"manager.page({', '.join(named(arguments))})")
         clause = "MODEL-02" if filters else "MODEL-09" if sort is None else "ORDER-09"
         if any(value == [] for value in (filters or {}).values()):
             clause = "MODEL-03"
@@ -175,7 +175,7 @@ class WalkReads:
         self.script.pop()
 
     def blamed(self, expected: Fields, found: Fields) -> str:
-        """The clause that a row or view of the right task breaks."""
+        """Return the clause that a wrong row or view of the right task breaks."""
         differing = {name for name in expected if differ(expected[name], found.get(name))}
         if set(expected) != set(found):
             return "ROW-01"
@@ -186,8 +186,8 @@ class WalkReads:
                 return clause
         return "ROW-02" if differing and differing <= set(TIMES) else "SEE-01"
 
-    def look_everywhere(self) -> None:
-        """Every read that can tell what the steps have left behind."""
+    def read_everything(self) -> None:
+        """Compare every read that can show an effect of the steps."""
         for organization in self.organizations:
             for user in self.users:
                 self.compare_lookup("list_user_tasks", user, organization, None)
@@ -208,6 +208,7 @@ class WalkReads:
     # --- Failing ----------------------------------------------------------------------------------------------------
 
     def demand(self, clause: str, expected: Any, found: Any) -> None:
+        """Raise `ContractViolation` for the last line of the script unless the two values are equal."""
         violation = compare(clause, self.script[-1], expected, found)
         if violation is not None:
             raise ContractViolation([violation])

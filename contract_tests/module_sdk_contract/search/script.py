@@ -1,4 +1,4 @@
-"""What a walk's steps are made of: outcomes that are values, numbers that pick, and calls as text."""
+"""Helpers of a walk's steps: outcomes as values, numbers that pick an item, and calls as text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ Item = TypeVar("Item")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refused:
-    """The call raised."""
+    """The outcome of a call that raised. The message is ignored in comparisons."""
 
     kind: str
     message: str = dataclasses.field(default="", compare=False)
 
 
 def outcome_of(call: Callable[[], Any]) -> Any:
+    """Return the value of the call, or `Refused` if it raised."""
     try:
         return call()
     except Exception as error:
@@ -28,15 +29,18 @@ def outcome_of(call: Callable[[], Any]) -> Any:
 
 
 def pick(items: Sequence[Item], number: int) -> Item:
+    """Return the item with that index, counted around."""
     return items[number % len(items)]
 
 
 def named(arguments: dict[str, Any]) -> list[str]:
+    """Return keyword arguments as source text."""
     return [f"{name}={value!a}" for name, value in arguments.items()]
 
 
 def shown_task(fields: Fields) -> str:
-    given = task_of(fields)
-    plain = {"status": "pending", "progress": 0.0}
-    names = [name for name in type(given).__dataclass_fields__ if getattr(given, name) not in (None, plain.get(name))]
-    return f"Task({', '.join(named({name: getattr(given, name) for name in names}))})"
+    """Return the source text that creates a task, without the fields that have their defaults."""
+    task = task_of(fields)
+    defaults = {"status": "pending", "progress": 0.0}
+    names = [name for name in type(task).__dataclass_fields__ if getattr(task, name) not in (None, defaults.get(name))]
+    return f"Task({', '.join(named({name: getattr(task, name) for name in names}))})"

@@ -1,7 +1,7 @@
-"""The deep tier's search: a Hypothesis state machine whose steps are those of a walk.
+"""The search of the deep tier: a Hypothesis state machine whose steps are those of a walk.
 
-What finds bugs is related values, so each run keeps to a few texts of one collision family, and ends by reading
-everything. A failing run is shrunk, and shown as a script of plain calls.
+Related values find bugs, so each run uses only a few texts of one collision family. It ends by reading everything. A
+failing run is shrunk, and shown as a script of plain calls.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ module_sdk.configure(manager=manager)
 
 
 CLAUSE_OF_STEPS: Final = "SEE-01"
-"""Blamed where the manager raises: a writer cannot read what it wrote."""
+"""The clause that is broken if the manager raises in a step: a writer cannot read its own writes."""
 
 Steps = list[tuple[str, tuple[Any, ...]]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Failing:
+class FailedRun:
     """A run that broke a clause."""
 
     family: Family
@@ -74,12 +74,12 @@ class Failing:
         return self.violation.violations[0].clause
 
 
-class StoreFailed(BaseException):  # hypothesis shrinks each `Exception`, and would report its own confusion instead
-    """The store cannot be searched any further."""
+class StoreFailed(BaseException):  # no `Exception`: Hypothesis would try to shrink it and report a flaky test instead
+    """The search cannot continue on the store."""
 
 
 def take_step(walk: Walk, step: str, arguments: tuple[Any, ...]) -> None:
-    """Raise `ContractViolation` of one clause for what a manager raises where an answer belongs, too."""
+    """Take one step of the walk. Raise `ContractViolation` for a wrong answer or an error that the manager raises."""
     try:
         getattr(walk, step)(*arguments)
     except ContractViolation:
@@ -94,53 +94,57 @@ def described(error: BaseException) -> str:
 
 
 class Search:
-    """What the runs of one search have found so far."""
+    """The state of one search: its time limit, number of runs and shortest failed run."""
 
     def __init__(self, store: Store, budget_seconds: float) -> None:
         self.store = store
         self.until = time.monotonic() + budget_seconds
         self.runs = 0
-        self.shortest: Failing | None = None
+        self.shortest: FailedRun | None = None
 
     def is_over(self) -> bool:
         return time.monotonic() > self.until
 
-    def keep(self, found: Failing) -> None:
+    def keep(self, found: FailedRun) -> None:
+        """Keep the run if it is the shortest so far."""
         if self.shortest is None or len(found.script) <= len(self.shortest.script):
             self.shortest = found
 
-    def replay(self, family: Family, first: int, steps: Steps) -> Failing | None:
-        """Run the steps on a namespace of their own."""
+    def replay(self, family: Family, first: int, steps: Steps) -> FailedRun | None:
+        """Run the steps in a new namespace. Return the run if it fails, else `None`."""
         walk = self.new_walk(family, first)
         try:
             for step, arguments in steps:
                 take_step(walk, step, arguments)
         except ContractViolation as violation:
-            return Failing(family, first, steps, violation, walk.script)
+            return FailedRun(family, first, steps, violation, walk.script)
         finally:
             walk.close()
         return None
 
     def new_walk(self, family: Family, first: int) -> Walk:
-        """A walk in a namespace of its own. What the manager raises ends the search, and is no step to shrink."""
+        """Return a walk in a new namespace.
+
+        Raises `StoreFailed` if the manager raises here: that is not a step, so it cannot be shrunk and ends the search.
+        """
         try:
             return Walk(self.store, family, first)
         except Exception as error:
             raise StoreFailed(f"opening namespace {self.runs} of the search raised {described(error)}") from error
 
-    def shorten(self, found: Failing) -> Failing:
-        """Leave out, one by one, the steps without which the same clause still breaks."""
-        for place in reversed(range(len(found.steps) - 1)):
+    def shorten(self, found: FailedRun) -> FailedRun:
+        """Remove, one by one, the steps without which the same clause still breaks, and return the shorter run."""
+        for index in reversed(range(len(found.steps) - 1)):
             if self.is_over():
                 break
-            fewer = self.replay(found.family, found.first, found.steps[:place] + found.steps[place + 1 :])
+            fewer = self.replay(found.family, found.first, found.steps[:index] + found.steps[index + 1 :])
             if fewer is not None and fewer.clause == found.clause:
                 found = fewer
         return found
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """One run. `search` is set by the subclass that a search makes."""
+    """One run. Each search creates a subclass that sets `search`."""
 
     search: Search
 
@@ -157,7 +161,7 @@ class StoreMachine(RuleBasedStateMachine):
         moves=st.lists(st.integers(0, 5), max_size=12),
     )
     def begin(self, family: Family, first: int, tasks: list[dict[str, int]], moves: list[int]) -> None:
-        # Once the time is over what is left of the search costs nothing.
+        # After the time limit the remaining runs do nothing.
         if self.search.is_over():
             return
         self.search.runs += 1
@@ -177,7 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
             take_step(walk, step, arguments)
         except ContractViolation as violation:
             self.failed = True
-            self.search.keep(Failing(walk.family, self.first, self.steps, violation, walk.script))
+            self.search.keep(FailedRun(walk.family, self.first, self.steps, violation, walk.script))
             raise
 
     @rule(task=TASK)
@@ -235,21 +239,21 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.take("look_everywhere")
-            self.take("claim_keys")
+            self.take("read_everything")
+            self.take("create_for_every_key")
         finally:
             if self.walk is not None:
                 self.walk.close()
 
 
 def search_for_violations(store: Store, *, seed_number: int, runs: int, steps: int, budget_seconds: float) -> int:
-    """How many runs were made; raises `ContractViolation`, with the shortest script that was found, if one failed."""
+    """Search, and return the number of runs. Raise `ContractViolation` with the shortest script if a run failed."""
     search = Search(store, budget_seconds)
     machine = seed(seed_number)(type("StoreMachine", (StoreMachine,), {"search": search}))
     chosen = settings(
         max_examples=runs,
         stateful_step_count=steps,
-        # The same runs each time: nothing is remembered from one to the next.
+        # No example database: a search must make the same runs every time.
         database=None,
         deadline=None,
         phases=PHASES,
@@ -261,7 +265,7 @@ def search_for_violations(store: Store, *, seed_number: int, runs: int, steps: i
     try:
         run_state_machine_as_test(machine, settings=chosen)
     except (ContractViolation, Flaky):
-        # Flaky: it failed once and not again, as a race does, or the time for shrinking was over.
+        # `Flaky` means that a run failed once and not again: it was a race, or the time limit ended the shrinking.
         if search.shortest is None:
             raise
     except StoreFailed as failed:
@@ -274,7 +278,7 @@ def search_for_violations(store: Store, *, seed_number: int, runs: int, steps: i
 
 
 def as_script(store: Store, steps: list[str], origin: str) -> str:
-    """A program that does the same, from a store that has nothing in its namespace."""
+    """Return a program that repeats the steps in an empty namespace."""
     opener = store.contract.opener
     opening = "from module_sdk import open_manager"
     if opener != "module_sdk:open_manager":

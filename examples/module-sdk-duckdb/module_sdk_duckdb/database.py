@@ -1,4 +1,4 @@
-"""One connection to a DuckDB file: who may use it, until when, and what a transaction is."""
+"""One connection to a DuckDB file: exclusive use with deadlines, and transactions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from module_sdk.backends import ConfigurationError, TaskBackendError, TaskBacken
 Answer = TypeVar("Answer")
 Rows = list[tuple[Any, ...]]
 
-BUSY = (duckdb.ConstraintException, duckdb.TransactionException)
-"""Another manager of this process was faster. DuckDB tells it when writing, or as late as on commit."""
+CONFLICTS = (duckdb.ConstraintException, duckdb.TransactionException)
+"""Raised when another manager of this process was faster, by the write or only by the commit."""
 
-# DuckDB says only in words why a file cannot be opened. These are for the operator to mend; a lock passes.
-NO_PLACE: Final = re.compile(
+# DuckDB says only in its message why a file cannot be opened. These are setup faults, while a lock is temporary.
+SETUP_FAULTS: Final = re.compile(
     "not a valid DuckDB database file|Is a directory|Too many levels of symbolic links|Permission denied|No such file"
 )
 
 
 class Database:
-    """A connection serves one thread at a time. DuckDB locks the file, so that it serves one process."""
+    """A connection that one thread at a time may use. DuckDB locks the file for this process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,8 +37,8 @@ class Database:
         self.lock = threading.Lock()
 
     def open(self, deadline: float) -> None:
-        """Connect, creating the file; connected already, do nothing."""
-        with self.taken(deadline):
+        """Connect and create the file, unless connected already."""
+        with self.exclusive(deadline):
             if self.connection is None:
                 self.connection = connect(self.path)
 
@@ -49,9 +49,9 @@ class Database:
                 self.connection = None
 
     def forget(self) -> None:
-        """In a forked child: let go of what is the parent's, without closing it, ever.
+        """Drop the parent's connection in a forked child, without ever closing it.
 
-        Closing writes the log into the file, under the feet of the parent; so does freeing it when Python ends.
+        Closing it, or freeing it when Python exits, would write the log into the file while the parent uses it.
         """
         self.lock = threading.Lock()
         if self.connection is not None:
@@ -59,8 +59,8 @@ class Database:
             self.connection = None
 
     @contextlib.contextmanager
-    def taken(self, deadline: float) -> Iterator[None]:
-        """Hold the connection. Raises `TaskBackendUnavailableError` if it is not free by the deadline."""
+    def exclusive(self, deadline: float) -> Iterator[None]:
+        """Reserve the connection. Raise `TaskBackendUnavailableError` if it is not free by the deadline."""
         if not self.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise TaskBackendUnavailableError("the connection was busy until the deadline")
         try:
@@ -69,11 +69,11 @@ class Database:
             self.lock.release()
 
     def fetch(self, sql: str, values: Sequence[object], deadline: float) -> Rows:
-        """The rows of one statement, which is a transaction by itself."""
+        """Return the rows of one statement, which is a transaction by itself."""
         return self.use(lambda connection: connection.execute(sql, values).fetchall(), deadline)
 
     def transact(self, work: Callable[[Run], Answer], deadline: float) -> Answer:
-        """What `work(run)` returns, all of whose statements are one transaction."""
+        """Return `work(run)`, with all its statements in one transaction."""
 
         def in_transaction(connection: duckdb.DuckDBPyConnection) -> Answer:
             connection.begin()
@@ -81,7 +81,7 @@ class Database:
                 answer = work(lambda sql, values: connection.execute(sql, values).fetchall())
                 connection.commit()
             except BaseException:
-                # A commit that failed has rolled back already.
+                # A failed commit has already rolled back.
                 with contextlib.suppress(duckdb.TransactionException):
                     connection.rollback()
                 raise
@@ -90,27 +90,28 @@ class Database:
         return self.use(in_transaction, deadline)
 
     def use(self, work: Callable[[duckdb.DuckDBPyConnection], Answer], deadline: float) -> Answer:
-        """What `work(connection)` returns; all over again while another manager is faster."""
+        """Return `work(connection)`. Repeat it after a conflict with another manager, until the deadline."""
         while True:
-            with self.taken(deadline):
+            with self.exclusive(deadline):
                 if self.connection is None:
                     raise TaskBackendError("the connection is closed")
                 try:
                     return work(self.connection)
-                except BUSY:
+                except CONFLICTS:
                     if time.monotonic() >= deadline:
                         raise
 
 
 Run = Callable[[str, Sequence[object]], Rows]
-"""Runs a statement with its values; its rows."""
+"""Runs a statement with its values and returns its rows."""
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
-    """Connections of one process share one instance of DuckDB if their settings are the same.
+    """Open a connection. Raise `ConfigurationError` for a setup fault.
 
-    The number of the process is one of them: so a forked child, where that instance would write to the file that its
-    parent writes to, is refused it. One thread, since tasks are looked up and not analysed.
+    Connections of a process share one instance of DuckDB, and must have the same settings. In a forked child that
+    instance would write to the file of the parent, so the process id is one of the settings and makes DuckDB refuse the
+    child. One thread is enough, since tasks are looked up and not analysed.
     """
     try:
         return duckdb.connect(path, config={"threads": 1, "custom_user_agent": f"module-sdk of process {os.getpid()}"})
@@ -118,6 +119,6 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
         message = "the file was open when this process was forked: it belongs to the parent"
         raise TaskBackendUnavailableError(message) from error
     except duckdb.IOException as error:
-        if NO_PLACE.search(str(error)):
+        if SETUP_FAULTS.search(str(error)):
             raise ConfigurationError(f"no store can be at {path}: {error}") from error
         raise

@@ -1,4 +1,4 @@
-"""Tasks in one DuckDB file: the `store_…` methods, and nothing that is the same for every store."""
+"""Tasks in one DuckDB file: the `store_…` methods. Everything common to all stores is in the base class."""
 
 from __future__ import annotations
 
@@ -15,25 +15,21 @@ from module_sdk.backends import (
     ConfigurationError,
     Diagnosis,
     ManagerOptions,
-    ModuleSDKError,
     Query,
     Sort,
     StoredRows,
-    TaskBackendError,
-    TaskBackendUnavailableError,
-    TaskConflictError,
     TaskManager,
     TaskRecord,
 )
 from module_sdk_duckdb.database import Database, Run
-from module_sdk_duckdb.statements import SCHEMA_VERSION, Statements, place, stored
+from module_sdk_duckdb.statements import SCHEMA_VERSION, Statements, sort_key, stored
 
 
 class DuckDBTaskManager(TaskManager):
     """`duckdb:///tasks.duckdb`, or `duckdb:////absolute/path.duckdb`."""
 
     # Acknowledged tasks are on disk. Not `shared`: DuckDB locks the file for one process. Not `bounded`: a statement
-    # cannot be given a deadline. Not `explain`: beyond 2,048 matches DuckDB scans the table instead of the index.
+    # takes no deadline. Not `explain`: for more than 2,048 matches DuckDB scans the table instead of the index.
     capabilities = Capabilities(durable=True)
 
     def __init__(self, url: str, options: ManagerOptions | None = None) -> None:
@@ -77,20 +73,20 @@ class DuckDBTaskManager(TaskManager):
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         def look_and_insert(run: Run) -> TaskRecord:
-            standing = run(self.statements.get, [record.id])
-            if not standing and record.active_key is not None:
-                standing = run(self.statements.holder, [record.organization_id, record.active_key])
-            if standing:
-                return TaskRecord._make(standing[0])
+            existing = run(self.statements.get, [record.id])
+            if not existing and record.active_key is not None:
+                existing = run(self.statements.holder, [record.organization_id, record.active_key])
+            if existing:
+                return TaskRecord._make(existing[0])
             new = record
             if record.task_key is not None:
-                key_place = place(record.organization_id, record.task_key)
-                new = record.after(run(self.statements.newest, [key_place, record.horizon()])[0][0])
+                key = sort_key(record.organization_id, record.task_key)
+                new = record.after(run(self.statements.newest, [key, record.horizon()])[0][0])
             run(self.statements.insert, stored(new))
             return new
 
-        # Two managers may look at once and both insert: the unique index then fails one of the transactions, which
-        # begins again and finds the other's task.
+        # Two managers may look at the same time and both insert. The unique index then fails one of the transactions,
+        # which is retried and finds the other task.
         return self.database.transact(look_and_insert, deadline)
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
@@ -116,7 +112,7 @@ class DuckDBTaskManager(TaskManager):
 
         written, refused = self.database.transact(insert_until_conflict, deadline)
         if refused is not None:
-            raise TaskConflictError(f"the key of the active task {refused.id} is held by another task")
+            raise self.key_is_held(refused.id)
         return written
 
     def store_update(
@@ -140,16 +136,16 @@ class DuckDBTaskManager(TaskManager):
         return None
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        return self.database.fetch(self.statements.by_user, [place(organization, user), limit], deadline)
+        return self.database.fetch(self.statements.by_user, [sort_key(organization, user), limit], deadline)
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
-        return self.database.fetch(self.statements.by_key, [place(organization, key), limit], deadline)
+        return self.database.fetch(self.statements.by_key, [sort_key(organization, key), limit], deadline)
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
-        above = f"{organization}\x01" if end is None else place(organization, end)
-        return self.database.fetch(self.statements.by_prefix, [place(organization, start), above, limit], deadline)
+        above = f"{organization}\x01" if end is None else sort_key(organization, end)
+        return self.database.fetch(self.statements.by_prefix, [sort_key(organization, start), above, limit], deadline)
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         return self.database.fetch(*self.statements.page(query, sort, offset, limit), deadline)
@@ -164,22 +160,21 @@ class DuckDBTaskManager(TaskManager):
         facts = {"server": f"DuckDB {duckdb.__version__}", "file": str(self.path), "schema version": str(version)}
         return Diagnosis(facts, ["DuckDB locks the file: no other process can use it while this one has it open"])
 
-    def translate_error(self, error: Exception) -> ModuleSDKError:
-        # A table is not there: somebody has emptied the store (SEE-10).
-        if isinstance(error, duckdb.CatalogException):
-            return self.missing_schema()
-        # The file cannot be read or is another process's; the transaction lost against others until its deadline.
-        away = isinstance(error, duckdb.IOException | duckdb.TransactionException)
-        return (TaskBackendUnavailableError if away else TaskBackendError)(self.describe_error(error))
+    def is_missing_schema(self, error: Exception) -> bool:
+        return isinstance(error, duckdb.CatalogException)
+
+    def is_unavailable(self, error: Exception) -> bool:
+        # The file is unreadable or locked by another process, or the transaction conflicted until its deadline.
+        return isinstance(error, duckdb.IOException | duckdb.TransactionException)
 
 
 def path_of(url: str) -> Path:
-    """The absolute path of the file, so that a later change of the working folder changes nothing."""
-    place, mark, _ = url.partition("://")[2].partition("?")
+    """Return the absolute path of the file, so that a later change of the working folder has no effect."""
+    path, mark, _ = url.partition("://")[2].partition("?")
     if mark:
         raise ConfigurationError("a DuckDB URL has no options but namespace")
-    if not place.startswith("/") or place == "/":
+    if not path.startswith("/") or path == "/":
         raise ConfigurationError(
             "a DuckDB URL has no host: write duckdb:///relative.duckdb or duckdb:////absolute/path"
         )
-    return Path(unquote(place[1:])).absolute()
+    return Path(unquote(path[1:])).absolute()

@@ -15,7 +15,7 @@ HEADER_BYTES: Final = 12_288
 
 
 class TestDuckDB(TaskManagerContract):
-    """The deviation and the hooks below make it a full suite; to join, `manager_url` is enough."""
+    """`manager_url` alone suffices to run the suite. The deviation and the hooks make all of it apply."""
 
     deviations = (
         Deviation("SEE-07", "DuckDB locks its file for the parent: a forked child fails", datetime.date(2030, 1, 1)),
@@ -47,7 +47,7 @@ class TestDuckDB(TaskManagerContract):
 
 
 def run(store: Store, sql: str) -> list[tuple[object, ...]]:
-    """Past the manager, on its connection: another process could not open the file."""
+    """Run SQL on the connection of the manager, since another process could not open the file."""
     connection = cast("DuckDBTaskManager", store.manager).database.connection
     assert connection is not None
     return connection.execute(sql).fetchall()

@@ -1,4 +1,4 @@
-"""What stands behind the deviation: a DuckDB file belongs to one process, and others are told so and harm nothing."""
+"""The reason for the deviation: a DuckDB file belongs to one process. Others get an error and do no harm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from module_sdk_duckdb.manager import DuckDBTaskManager
 
 from module_sdk.backends import Task
 
-# The child ends as Python does, which frees all objects.
+# The child must exit normally, so that Python frees all objects.
 FORK = """
 import os, sys
 from module_sdk.backends import Task, TaskBackendUnavailableError
@@ -54,7 +54,7 @@ def run(script: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_a_forked_child_is_refused_and_leaves_the_parents_file_alone(url: str, tmp_path: Path) -> None:
+def test_a_forked_child_is_refused_and_does_not_change_the_parents_file(url: str, tmp_path: Path) -> None:
     log = tmp_path / "tasks.duckdb.wal"
     assert run(FORK, url, str(log)) == "0 True"
 

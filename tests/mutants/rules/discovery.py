@@ -150,7 +150,7 @@ class PingWithoutATrip(RedisMutant):
     """Is content with a pool that has an idle connection."""
 
     def store_ping(self, deadline: float) -> None:
-        if not any(links.members for links in self.pool.links.values()):
+        if not any(links.members for links in self.pool.pools.values()):
             super().store_ping(deadline)
 
 

@@ -67,7 +67,7 @@ class FailsUntilRestart(SQLMutant):
 
 @mutant("e6", "collections that were dropped are empty in MongoDB", clause="SEE-10")
 class NeverLooksAgain(MongoMutant):
-    def look(self) -> None:
+    def check_store(self) -> None:
         pass
 
 

@@ -255,9 +255,9 @@ class ReadsTriedAfterTheDeadline(ChangedCalls):
         try:
             return good(command, deadline, **kwargs)
         except redis.TimeoutError:
-            if not kwargs.get("again"):
+            if not kwargs.get("idempotent"):
                 raise
-            return good(command, time.monotonic() + deadline - started, **{**kwargs, "again": False})
+            return good(command, time.monotonic() + deadline - started, **{**kwargs, "idempotent": False})
 
 
 @mutant("s47", "a socket waits as long as the options say", clause="FAIL-06")

@@ -107,10 +107,10 @@ class ConditionsOfAFieldMerged(MongoMutant):
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         order = mongo_conditions.order_of(sort)
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             found: Sequence[Any] = Find(self.document(query), None, order=order).rows(self.connection.tasks)
         return found[offset : offset + limit]
 
     def store_count(self, query: Query, deadline: float) -> int:
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             return self.connection.tasks.count_documents(self.document(query))

@@ -190,7 +190,7 @@ class KeyFreedInASecondUpdate(MongoMutant):
             stage.get("$project", {}).pop("active_key", None)
         stages = [stage for stage in planned if any(stage.values())]
         tasks = self.connection.tasks
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             found = tasks.update_one(guard(task_id, organization, change), stages)
             if not found.matched_count:
                 return None

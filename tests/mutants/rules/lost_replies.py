@@ -22,7 +22,8 @@ class UpdateSentAgain(ChangedCalls):
     """Sends an update a second time over another connection, like a read: an end is then refused as if by another."""
 
     def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
-        return good(script, *args, **({**kwargs, "again": True} if script.text == scripts.UPDATE.text else kwargs))
+        is_update = script.text == scripts.UPDATE.text
+        return good(script, *args, **({**kwargs, "idempotent": True} if is_update else kwargs))
 
 
 @mutant("t312", "a transaction whose reply was lost is run again", clause="FAIL-09", on="postgresql")

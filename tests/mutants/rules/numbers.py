@@ -82,7 +82,7 @@ class ScriptsOf10000(RedisMutant):
 @mutant("t129", "the first batch of 8,192 documents in MongoDB", clause="USER-05")
 class FirstBatchInMongo(MongoMutant):
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        with self.looking(deadline):
+        with self.checked_within(deadline):
             found = queries.by_user(organization, user, min(limit or BUFFER + 1, BUFFER + 1))
             return found.rows(self.connection.tasks)
 

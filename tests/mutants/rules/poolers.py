@@ -23,5 +23,5 @@ class PreparesBehindAPooler(SQLMutant):
         dialect.connect = self.pool.connect = lambda deadline: self.renumbered(connect(deadline))
 
     def renumbered(self, link: Any) -> Any:
-        link.connection._prepared._prepared_idx = 0
+        link.raw._prepared._prepared_idx = 0
         return link

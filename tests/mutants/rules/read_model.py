@@ -253,5 +253,5 @@ class ParameterPerValue(ChangedLinks):
 
     def changed(self, link: Any) -> Any:
         # The library of a system may be built with another default.
-        link.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+        link.raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
         return link

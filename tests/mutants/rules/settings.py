@@ -52,7 +52,7 @@ class LeavesAnEmptyFile(SQLMutant):
     """Makes the empty file before it finds that it may not set up."""
 
     def store_open(self, create: bool, deadline: float) -> None:
-        self.dialect.check_place(True)
+        self.dialect.check_location(True)
         super().store_open(create, deadline)
 
 
@@ -117,7 +117,7 @@ class DriverWaitsForALock(ChangedLinks):
     """Lets SQLite wait for a lock for as long as its own setting says."""
 
     def changed(self, link: Any) -> Any:
-        link.connection.execute(f"PRAGMA busy_timeout={LATE_SECONDS * 1_000}")
+        link.raw.execute(f"PRAGMA busy_timeout={LATE_SECONDS * 1_000}")
         return link
 
 

@@ -71,7 +71,7 @@ class OverTheWire(MemoryMutant):
         port = urlsplit(self.url.text).port
         deadline = args[-1] if args else None
         # Only primitives are called with a deadline; opening is this side's alone.
-        if port is None or not isinstance(deadline, float) or primitive.__name__ == "store_open":
+        if port is None or not isinstance(deadline, float) or primitive.__name__ == "open_or_explain":
             return super().call(primitive, *args, **kwargs)
         try:
             with self.connected(port, deadline) as connection:

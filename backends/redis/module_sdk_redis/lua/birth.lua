@@ -5,7 +5,7 @@ local function pack(record)
   }, '\0')
 end
 
--- The `created_at` of the newest task of the record's key that is below the bound: an entry's moment, or part of one.
+-- Returns the `created_at` of the newest task of the record's key below the bound, which is a moment or part of one.
 local function newest_below(record, keys, bound)
   local start = record.key .. '\0'
   local entry = redis.call(
@@ -14,16 +14,16 @@ local function newest_below(record, keys, bound)
   return entry and string.sub(entry, #start + 1, #start + 18)
 end
 
--- Changes the times of a new record to those that are right here: close to the server's clock unless there is a
--- horizon, and created after each earlier one of its key up to there. Payloads are names and values in ARGV.
--- Whether anything has changed.
-local function move(record, keys, horizon, first, last)
+-- Adjusts the times of a new record, so that it is created after each task of its key up to the horizon. Without a
+-- horizon, all times must also be close to the server's clock, and the latest such time is the horizon. ARGV has the
+-- names and values of the payloads, first to last. Returns whether any time has changed.
+local function adjust_times(record, keys, horizon, first, last)
   local clock = horizon == '' and redis.call('TIME')
   local created = record.created
   if clock then
     created = close_to(clock, created)
   end
-  -- '~' is above every moment.
+  -- '~' sorts after every moment.
   local newest = record.key ~= '' and newest_below(record, keys, '~')
   if newest and newest >= created then
     if clock then
@@ -37,23 +37,23 @@ local function move(record, keys, horizon, first, last)
     end
   end
   local has_changed = created ~= record.created
-  local function follow(time)
-    local moved = clock and close_to(clock, time) or time
-    if moved < created then
-      moved = created
+  local function adjusted(time)
+    local new = clock and close_to(clock, time) or time
+    if new < created then
+      new = created
     end
-    has_changed = has_changed or moved ~= time
-    return moved
+    has_changed = has_changed or new ~= time
+    return new
   end
   if record.updated == record.created then
     record.updated = created
   else
-    record.updated = follow(record.updated)
+    record.updated = adjusted(record.updated)
   end
   record.created = created
-  for place = first, last, 2 do
-    if ARGV[place] == 'started_at' or ARGV[place] == 'finished_at' then
-      ARGV[place + 1] = follow(ARGV[place + 1])
+  for index = first, last, 2 do
+    if ARGV[index] == 'started_at' or ARGV[index] == 'finished_at' then
+      ARGV[index + 1] = adjusted(ARGV[index + 1])
     end
   end
   return has_changed

@@ -1,6 +1,6 @@
--- KEYS: an index. ARGV: prefix, lower bound, upper bound, how many entries to look at, how many records to remove,
+-- KEYS: an index. ARGV: prefix, lower bound, upper bound, how many entries to examine, how many records to remove,
 -- the final statuses between NULs, time, '=' and the organization or '', '=' and the user or ''.
--- {how many were removed, how many were looked at, the last of these or ''}.
+-- Returns {number of records removed, number of entries examined, the last of these entries or ''}.
 if not redis.call('MGET', KEYS[1], prefix .. 'schema')[2] then
   return no_schema()
 end
@@ -9,8 +9,8 @@ if #entries == 0 then
   return {0, 0, ''}
 end
 local names = {KEYS[1]}
-for place, entry in ipairs(entries) do
-  names[place + 1] = prefix .. 't:' .. string.sub(entry, -36)
+for index, entry in ipairs(entries) do
+  names[index + 1] = prefix .. 't:' .. string.sub(entry, -36)
 end
 local records = redis.call('MGET', unpack(names))
 
@@ -21,14 +21,14 @@ local function is_old(record)
     and (ARGV[9] == '' or record.user == string.sub(ARGV[9], 2))
 end
 
-local removed, most = 0, tonumber(ARGV[5])
-local place = 0
-while place < #entries and removed < most do
-  place = place + 1
-  local record = records[place + 1] and take_apart(records[place + 1])
+local removed, maximum = 0, tonumber(ARGV[5])
+local index = 0
+while index < #entries and removed < maximum do
+  index = index + 1
+  local record = records[index + 1] and parse(records[index + 1])
   if record and is_old(record) then
     local keys = keys_of(record)
-    demand_keys(KEYS[1], keys.record, keys.payloads, keys.by_user, keys.by_key, keys.pages, keys.all)
+    require_keys_local(KEYS[1], keys.record, keys.payloads, keys.by_user, keys.by_key, keys.pages, keys.all)
     redis.call('UNLINK', keys.record, keys.payloads)
     redis.call('ZREM', keys.by_user, record.created .. record.id)
     if record.key ~= '' then
@@ -39,4 +39,4 @@ while place < #entries and removed < most do
     removed = removed + 1
   end
 end
-return {removed, place, entries[place]}
+return {removed, index, entries[index]}

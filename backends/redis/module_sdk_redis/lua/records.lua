@@ -1,7 +1,7 @@
--- A record is ten texts between NULs; Lua reads no number in it, since its numbers have 53 bits.
+-- A record is ten texts separated by NUL. Lua converts none of them to a number, because its numbers have only 53 bits.
 local PATTERN = '^(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)%z(%Z*)$'
 
-local function take_apart(packed)
+local function parse(packed)
   local id, module, label, status, progress, key, user, organization, created, updated = string.match(packed, PATTERN)
   if not id then
     return nil
@@ -12,7 +12,7 @@ local function take_apart(packed)
   }
 end
 
--- The names of schema.py, for what only a record tells; first those that every change needs.
+-- The names of schema.py that depend on a record. `pages_of` returns those that every change needs.
 local function pages_of(record)
   return prefix .. 'o:' .. record.organization, prefix .. 'all'
 end
@@ -32,13 +32,13 @@ local function keys_of(record)
   }
 end
 
--- Fails before anything is written if a cluster is moving the slot and any of these keys is not here. A command with
--- one key would find it missing and go on.
-local function demand_keys(...)
+-- Raises an error if a cluster is moving the hash slot and any of these keys is not on this node. It must run before
+-- the first write. A command with only one key would find it missing and continue.
+local function require_keys_local(...)
   redis.call('EXISTS', ...)
 end
 
--- Puts a record in whose id is new and whose key is free. Payloads are names and values in ARGV.
+-- Inserts a record whose id is new and whose key is free. ARGV has the names and values of its payloads, first to last.
 local function insert(record, keys, packed, is_active, first, last)
   redis.call('SET', keys.record, packed)
   if last >= first then
@@ -57,11 +57,11 @@ local function insert(record, keys, packed, is_active, first, last)
   redis.call('ZADD', keys.all, 0, moment)
 end
 
--- The id of the active task that holds the record's key, and its packed record; nothing if the key is free.
+-- Returns the id of the holder of the record's key, and its packed record; nothing if the key is free.
 local function holder_of(keys)
   local id = redis.call('GET', keys.active)
   if id then
-    -- An entry without a record is what an evicting server leaves behind.
+    -- An evicting server may have removed the record; then the key is free.
     return id, redis.call('GET', prefix .. 't:' .. id)
   end
 end

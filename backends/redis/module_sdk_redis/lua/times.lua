@@ -1,4 +1,4 @@
--- Times are 18 digits, too many for Lua's numbers: they are compared as text, and raised in two halves.
+-- Times have 18 digits, too many for Lua's numbers. They are compared as text, and incremented in two halves.
 local function after(time)
   local low = tonumber(string.sub(time, 10)) + 1
   if low < 1000000000 then
@@ -7,14 +7,14 @@ local function after(time)
   return string.format('%09d', tonumber(string.sub(time, 1, 9)) + 1) .. '000000000'
 end
 
--- The latest time that a write may bring: two seconds (CLOCK_TOLERANCE) after the server's clock, in which the seconds
--- of 1970 are TIME_OFFSET.
+-- Returns the latest time that a write may have: two seconds (CLOCK_TOLERANCE) after the server's clock, with
+-- TIME_OFFSET added as in every stored time.
 local function latest_of(clock)
   return string.format('%.0f%06d', clock[1] + 100000000002, clock[2])
 end
 
--- The time, if it is at most two seconds from the server's clock, else the nearest that is. Nearly every time is in the
--- second of the clock or one beside it, which is found without making texts.
+-- Returns the time if it is at most two seconds from the server's clock, else the nearest time that is. Nearly every
+-- time is in the same second as the clock or in an adjacent one, and that check builds no text.
 local function close_to(clock, time)
   local seconds = string.sub(time, 1, 12) - clock[1] - 100000000000
   if seconds > -2 and seconds < 2 then

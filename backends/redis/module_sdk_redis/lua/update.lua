@@ -1,7 +1,8 @@
--- KEYS: the record. ARGV: prefix, '=' and the scope or '', the allowed statuses between NULs, the time now (after '~' if
--- the server's clock bounds it), '1' if it starts, '1' if it ends, '=' and the new value or '' of status, progress and
--- label, how many payload arguments follow, payload names and values, names of payloads to clear.
--- The new packed record, or nil if the task is not there, in another scope or in another status.
+-- KEYS: the record. ARGV: prefix, '=' and the scope or '', the allowed statuses between NULs, the time now (after '~'
+-- if the server's clock bounds it), '1' if it starts, '1' if it ends, '=' and the new value or '' of status, progress
+-- and label, how many payload arguments follow, payload names and values, names of payloads to clear.
+-- Returns the new packed record, or nil if the task does not exist, is in another scope, or has a status that is not
+-- allowed.
 
 local function changed(argument, value)
   if argument == '' then
@@ -18,9 +19,9 @@ local packed = found[1]
 if not packed then
   return nil
 end
-local record = take_apart(packed)
+local record = parse(packed)
 if not record then
-  return redis.error_reply('ERR the stored task cannot be taken apart')
+  return redis.error_reply('ERR the stored task cannot be parsed')
 end
 if ARGV[2] ~= '' and record.organization ~= string.sub(ARGV[2], 2) then
   return nil
@@ -32,13 +33,13 @@ end
 local pages, all = pages_of(record)
 local starts, ends = ARGV[5] == '1', ARGV[6] == '1'
 local first, last = 11, 10 + tonumber(ARGV[10])
--- A report of progress, by far the most frequent change, needs no other names.
+-- A report of progress, by far the most frequent change, needs no other key names.
 local keys
 if #ARGV > 10 or starts or ends then
   keys = keys_of(record)
-  demand_keys(KEYS[1], pages, all, keys.payloads, keys.active)
+  require_keys_local(KEYS[1], pages, all, keys.payloads, keys.active)
 else
-  demand_keys(KEYS[1], pages, all)
+  require_keys_local(KEYS[1], pages, all)
 end
 
 local before, moment = record.updated, ARGV[4]
@@ -65,7 +66,7 @@ if keys then
   end
   if ends then
     redis.call('HSET', keys.payloads, 'finished_at', moment)
-    -- Where an evicting server has taken this entry, another task may hold the key by now.
+    -- If an evicting server removed this entry, another task may have the key now.
     if record.key ~= '' and redis.call('GET', keys.active) == record.id then
       redis.call('DEL', keys.active)
     end

@@ -1,1 +1,1 @@
-"""Everything in which the databases differ, one module each."""
+"""Everything in which the databases differ, with one package per database."""

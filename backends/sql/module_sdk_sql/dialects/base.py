@@ -1,4 +1,4 @@
-"""What a database must bring: its types, its words in statements, its connections and its errors."""
+"""The interface of a database: its column types, its variants of SQL, its connections and its errors."""
 
 from __future__ import annotations
 
@@ -19,171 +19,188 @@ StoredTuple = tuple[Any, ...]
 class Connection(abc.ABC):
     """One connection of the driver, in autocommit, used by one call at a time.
 
-    Every method ends by the deadline (on the clock of `time.monotonic()`) and raises the driver's own errors, or
-    `TaskBackendUnavailableError` when there is no time left.
+    Every method must end by its deadline. It raises the driver's own errors, or `TaskBackendUnavailableError` if no
+    time is left.
     """
 
     reusable = True
-    """Whether the pool may hand it to another call."""
+    """Whether the pool may use it for another call."""
     was_used = False
-    """Whether it has served a call before, so that the server may have gone since."""
+    """Whether it has served a call before, so that the server may have closed it since."""
     checked_at = math.inf
-    """When its server was last known to be the primary, on the clock of `time.monotonic()`; infinite where there is
-    no other server."""
+    """When its server was last known to be the primary, on the clock of `time.monotonic()`.
+
+    Infinite where there is no other server.
+    """
 
     @abc.abstractmethod
     def is_current(self) -> bool:
-        """Whether an idle connection still leads to the store, as far as that can be told without a trip there."""
+        """Return whether an idle connection is still one to the store, as far as this is known without a round trip."""
 
     @abc.abstractmethod
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        """All rows; text comes as `str`, and a row that cannot be decoded as `None`."""
+        """Return all rows, with text as `str`; a row that cannot be decoded is `None`."""
 
     def fetch_with_custom_plan(
         self, sql: str, arguments: Sequence[Any], deadline: float
     ) -> Sequence[StoredTuple | None]:
-        """`fetch`, for a text that will hardly come again: planned for these arguments, and not kept."""
+        """Run `fetch` for a statement that is rarely repeated: plan it for these arguments, and do not keep it."""
         return self.fetch(sql, arguments, deadline)
 
     def fetch_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        """What the text of `Dialect.changed_row` gives: one row, or none if nothing was changed."""
+        """Run a statement of `Dialect.changed_row` and return one row, or none if nothing was changed."""
         return self.fetch(sql, arguments, deadline)
 
     @abc.abstractmethod
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        """How many rows were written."""
+        """Run a statement and return the number of rows that it wrote."""
 
     def begin(self, sql: str, deadline: float) -> None:
-        """Begin a transaction, by this statement or by what a connection needs in its place."""
+        """Begin a transaction by this statement, or by another one if the connection needs that."""
         self.execute(sql, (), deadline)
 
     @abc.abstractmethod
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        """One statement for many rows, within a transaction that the caller has begun."""
+        """Run one statement for each of many rows, in a transaction that the caller has begun."""
 
     def load(self, insert: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        """`execute_many` of a plain `INSERT INTO table (columns) VALUES …`, by whatever is fastest here."""
+        """Run `execute_many` for a plain `INSERT INTO table (columns) VALUES …` in the fastest way here."""
         self.execute_many(insert, rows, deadline)
 
     @abc.abstractmethod
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """The plan of a SELECT, and how many index entries and rows it examined when run."""
+        """Return the plan of a SELECT, and the number of index entries and rows that it examined when run."""
 
     @abc.abstractmethod
     def recover(self, error: BaseException | None) -> bool:
-        """After an error: roll back what is open; whether the connection can serve another call.
+        """Roll back an open transaction after an error and return whether the connection can serve another call.
 
-        After anything but an error of the driver or of ours (an interrupt, which `None` stands for as well) nobody
-        knows what the connection was doing: only a database that lives in it keeps it.
+        After an error that is neither the driver's nor ours, such as an interrupt, the state of the connection is
+        unknown, so the connection must go; only a database in memory keeps it. `None` means such an interrupt.
         """
 
     def abandon(self) -> None:  # noqa: B027  # optional: an embedded database is closed before a fork
-        """In a forked child: let nothing that the driver may still do reach the parent's connection."""
+        """Detach the driver from the parent's connection in a forked child, so that it can send nothing there."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give the connection back to the operating system; never raises."""
+        """Close the connection. Never raises an error."""
 
 
 class Dialect(abc.ABC):
     """One database at one URL."""
 
     compiler: Compiler
-    """SQLAlchemy's dialect: it renders DDL, and named parameters in the driver's style."""
+    """SQLAlchemy's dialect, which renders DDL, and named parameters in the driver's style."""
     types: ColumnTypes
     capabilities: Capabilities
     connections: int
     """How many connections may be open at once."""
     groups_writes = False
-    """Whether threads that write at once do so in one transaction (`group_commit.py`)."""
+    """Whether concurrent writes of several threads share one transaction (`group_commit.py`)."""
     at_fork: Literal["abandon", "close", "keep"] = "abandon"
-    """What becomes of idle connections at a fork: the child must not touch them, the parent closes them before, or the
-    child goes on with its copies."""
+    """What happens to idle connections at a fork.
+
+    `abandon`: the child must not touch them. `close`: the parent closes them before the fork. `keep`: the child uses
+    its copies.
+    """
 
     separate_payload_table: ClassVar[bool] = False
-    """Payloads lie in a table of their own, because rewriting a row rewrites what lies in it."""
+    """Whether payloads have a table of their own, because an update of a row rewrites the whole row."""
     begin: ClassVar[str] = "BEGIN"
     latest: ClassVar[str] = "greatest"
-    """The function that gives the largest of its arguments."""
+    """The function that returns the largest of its arguments."""
     server_clock: ClassVar[str | None] = None
-    """The expression for the server's time in microseconds since 1970, the same wherever it stands in a statement."""
+    """The expression for the server's time in microseconds since 1970, which has one value in a whole statement."""
     contains: ClassVar[str] = "instr"
-    """The function that gives where in its first argument its second begins, or 0."""
+    """The function that returns the position of its second argument in its first, or 0."""
     skip_conflict: ClassVar[str] = " ON CONFLICT DO NOTHING"
-    """Ends an INSERT that must leave the table alone when the id exists or the key is held."""
+    """The end of an INSERT that must change nothing if the id exists or the key has a holder."""
     returns_existing = False
-    """Whether such an INSERT can return the record that stands in its way. It may take a connection to know."""
+    """Whether such an INSERT can return the existing record. For some servers this is known after connecting."""
     ordered_join: ClassVar[str] = "CROSS JOIN"
-    """Joins two tables; where it can be said, the left one is read first."""
+    """The join of two tables which reads the left one first, where the database lets a statement choose that."""
     unindexed: ClassVar[str] = ""
-    """Follows a column in ORDER BY, so that no index but the hinted one is walked for the order."""
+    """The text after a column in ORDER BY which keeps the planner from reading another index for the order."""
 
     def index_hint(self, index: str) -> str:
-        """Follows a table in FROM: use this index and no other."""
+        """Return the text after a table in FROM which makes the planner use this index and no other."""
         return ""
 
     def order(self, column: str, *, descending: bool) -> str:
-        """One term of ORDER BY; absent values come first ascending."""
+        """Return one term of ORDER BY; in ascending order absent values come first."""
         return f"{column} DESC" if descending else column
 
     @abc.abstractmethod
     def any_of(self, column: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-        """The condition that a column has one of the values, and its parameters, named after `name`."""
+        """Return the condition that a column has one of the values, and its parameters, named after `name`."""
 
     def changed_row(self, change: str, columns: str, row: str) -> str:
-        """Run an UPDATE or INSERT, and select from the row it made: by RETURNING `columns`, or by the SELECT `row`."""
+        """Return a statement that runs the UPDATE or INSERT `change` and selects from the row that it wrote.
+
+        It does so by RETURNING `columns` or, where there is no RETURNING, by the SELECT `row`.
+        """
         return f"{change} RETURNING {columns}"
 
     def delete_batch(self, table: str, old: str) -> str:
-        """Delete the rows that `old` (condition, order and limit) selects, and give their ids or count them."""
+        """Return a statement that deletes the rows which `old` (condition, order, limit) selects.
+
+        It returns their ids, or their number where there is no RETURNING.
+        """
         batch = f"SELECT id FROM {table} WHERE {old}"  # noqa: S608  # names of ours only
         return f"DELETE FROM {table} WHERE id IN ({batch}) RETURNING id"  # noqa: S608  # the same
 
     def analyze(self, table: str) -> str:
-        """The statement that gathers statistics for the planner."""
+        """Return the statement that gathers statistics for the planner."""
         return f"ANALYZE {table}"
 
     @abc.abstractmethod
     def has_table(self) -> str:
-        """The SELECT that gives a row if the table `:name` exists."""
+        """Return the SELECT that has a row if the table `:name` exists."""
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def check_place(self, create: bool) -> bool:
-        """Before anything is opened: whether there can be a schema. Raises `ConfigurationError` for a bad place."""
+    def check_location(self, create: bool) -> bool:
+        """Return whether there can be a schema, before a connection is opened.
+
+        Raises `ConfigurationError` if no store can be at the location.
+        """
 
     @abc.abstractmethod
     def connect(self, deadline: float) -> Connection:
-        """A new connection, with the session's settings made."""
+        """Return a new connection whose session has our settings."""
 
-    def check_role(self, link: Connection, deadline: float) -> bool:
-        """Whether the server of an idle connection is still the primary.
+    def check_role(self, connection: Connection, deadline: float) -> bool:
+        """Return whether the server of an idle connection is still the primary.
 
-        The pool asks before it hands out a connection whose last check is older than `ROLE_SECONDS`. It closes the
-        connection if this returns false or raises, and connects again, so `connect` must refuse a server that is not
-        the primary. A dialect that can ask in the same trip as the next statement returns true here and asks then.
+        The pool calls this before it uses a connection whose last check is older than `ROLE_SECONDS`. If this returns
+        false or raises, the pool closes the connection and connects again, so `connect` must refuse a server that is
+        not the primary. A connection that checks the role in the round trip of the next statement needs no check here:
+        its `checked_at` is infinite.
         """
         return True
 
     def lost_role(self, error: BaseException) -> bool:
-        """Whether a statement failed since the server is not the primary (any more); the pool then connects again."""
+        """Return whether a statement failed because the server is not the primary; the pool then connects again."""
         return False
 
     def reset_after_fork(self) -> None:  # noqa: B027  # optional: only servers have a thread that connects
-        """In a forked child: forget what belongs to threads of the parent."""
+        """Forget, in a forked child, the state that belongs to threads of the parent."""
 
     @abc.abstractmethod
-    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> AbstractContextManager[None]:
-        """Confines the steps of the schema to one process at a time; all of them, or none, where DDL allows."""
+    def setup_transaction(
+        self, connection: Connection, namespace: str, deadline: float
+    ) -> AbstractContextManager[None]:
+        """Confine the steps of the schema to one process at a time, in one transaction where DDL allows it."""
 
-    def define(self, link: Connection, sql: str, deadline: float) -> None:
-        """Run one statement of a step, unless what it makes is there already.
+    def define(self, connection: Connection, sql: str, deadline: float) -> None:
+        """Run one statement of a step; do nothing if its table, column or index exists.
 
-        Raises `ConfigurationError` with the statement where rights are missing.
+        Raises `ConfigurationError` with the statement if the user lacks a right.
         """
         try:
-            link.execute(sql, (), deadline)
+            connection.execute(sql, (), deadline)
         except Exception as error:
             if not self.is_already_done(error):
                 raise
@@ -192,37 +209,37 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def is_unavailable(self, error: BaseException) -> bool:
-        """The store is away, busy or late."""
+        """Return whether the store is away, busy or late."""
 
     def is_deadlock(self, error: BaseException) -> bool:
-        """The statement was given up for another's sake: nothing of it stays, and it can be run again."""
+        """Return whether the database rolled the statement back in favour of another one, so that it can be retried."""
         return False
 
     @abc.abstractmethod
     def is_duplicate(self, error: BaseException) -> bool:
-        """A unique index refused the row."""
+        """Return whether a unique index refused the row."""
 
     @abc.abstractmethod
     def is_already_done(self, error: BaseException) -> bool:
-        """The table, column or index that a step makes exists."""
+        """Return whether the table, column or index that a step creates exists."""
 
     @abc.abstractmethod
     def is_missing_schema(self, error: BaseException) -> bool:
-        """A table, the database or the file does not exist."""
+        """Return whether a table, the database or the file does not exist."""
 
-    def configuration_fault(self, error: BaseException) -> str | None:
-        """What is wrong with the place or the rights, for an error met while opening; `None` for other errors."""
+    def setup_fault(self, error: BaseException) -> str | None:
+        """Return the setup fault that an error of opening shows, in words; `None` for any other error."""
         return None
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def is_durable(self, link: Connection, deadline: float) -> bool:
-        """Whether what was committed outlives the database's process, however that ends; power is another matter."""
+    def is_durable(self, connection: Connection, deadline: float) -> bool:
+        """Return whether commits survive any end of the database's process; a power failure is not considered."""
 
     @abc.abstractmethod
-    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
-        """Versions, and the settings that decide durability."""
+    def diagnose(self, connection: Connection, deadline: float) -> Diagnosis:
+        """Return versions, sizes and the settings that decide durability, with a warning for each weak one."""
 
 
 def plan_lines(rows: Iterable[Sequence[Any] | None], column: int) -> Iterator[str]:

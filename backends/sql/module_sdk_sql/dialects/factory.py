@@ -1,4 +1,4 @@
-"""From a URL to the dialect of its database; only that one's driver is loaded."""
+"""The choice of the dialect for a URL. Only the driver of the chosen dialect is imported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MYSQL_SCHEMES: Final = ("mysql", "mariadb")
 
 
 def choose_dialect(url: StoreURL, options: ManagerOptions) -> Dialect:
-    """Raises `ConfigurationError` for a bad URL or option, and for a missing driver."""
+    """Return the dialect of the URL. Raises `ConfigurationError` for a bad URL or option and for a missing driver."""
     parsed = parse_url(url)
     if url.scheme == "sqlite":
         from module_sdk_sql.dialects.sqlite.dialect import SQLiteDialect  # noqa: PLC0415  # only the chosen one is loaded
@@ -39,7 +39,7 @@ def choose_dialect(url: StoreURL, options: ManagerOptions) -> Dialect:
 
 
 def refuse_driver(url: StoreURL, known: tuple[str, ...]) -> None:
-    """`scheme+driver://` names a driver; another than these is a `ConfigurationError`."""
+    """Raise `ConfigurationError` if the URL is `scheme+driver://` with a driver that is not `known`."""
     driver = url.text.partition(":")[0].partition("+")[2]
     if driver and driver not in known:
         raise ConfigurationError(f"{url.scheme}:// is served by {' or '.join(known)}, not by {driver}")

@@ -1,4 +1,4 @@
-"""What the databases behind a network have in common."""
+"""The common parts of databases behind a network."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from module_sdk_sql.dialects.base import Connection, Dialect, StoredTuple
 
 Result = TypeVar("Result")
 
-# An idle connection older than this is replaced: a firewall may have dropped it without a word.
+# A connection that was idle for longer than this is replaced: a firewall may have dropped it silently.
 MAXIMUM_IDLE_SECONDS: Final = 60.0
-# One that answered so lately is not looked at: that lets another thread run, which takes its time.
+# A connection that answered so recently is not polled: polling lets another thread run, which delays the call.
 FRESH_SECONDS: Final = 0.1
 ROLLBACK_SECONDS: Final = 1.0
 READ_BYTES: Final = 65_536
-# How long a write whose caller was interrupted is waited for. After that it has its locks or waits for them in the
-# server's queue, so that no later write of the same row can pass it.
-LAST_WRITE_SECONDS: Final = 1.0
-# The words of OpenSSL, which reach us through every driver.
+# How long to wait for the end of an interrupted write. By then it has its locks or is in the server's queue for them,
+# so no later write of the same row can overtake it.
+INTERRUPTED_WRITE_SECONDS: Final = 1.0
+# Messages of OpenSSL, which every driver passes on.
 UNTRUSTED: Final = ("certificate verify failed", "self-signed certificate", "unable to get local issuer certificate")
 
 
 class NetworkConnection(Connection):
-    """A connection whose calls are ended at their deadline by the watchdog."""
+    """A connection whose calls the watchdog ends at their deadlines."""
 
     is_writing = False
-    """Whether the answer to a write has not come yet."""
+    """Whether a write was sent whose answer has not arrived."""
 
-    def __init__(self, connection: Any, descriptor: int) -> None:
-        self.connection = connection
+    def __init__(self, raw: Any, descriptor: int) -> None:
+        self.raw = raw
         self.descriptor = descriptor
         self.process = os.getpid()
         self.watch = watchdog.watch(descriptor)
@@ -56,11 +56,11 @@ class NetworkConnection(Connection):
         idle_seconds = time.monotonic() - self.last_used
         if idle_seconds < FRESH_SECONDS:
             return True
-        # Nothing is expected on an idle connection: what can be read there is the server's farewell.
+        # An idle connection must have nothing to read. If it does, the server has closed it.
         return idle_seconds < MAXIMUM_IDLE_SECONDS and not self.poller.poll(0)
 
     def bounded(self, deadline: float, call: Callable[..., Result], *arguments: Any) -> Result:
-        """The result of a call of the driver, which ends by the deadline."""
+        """Return the result of a call of the driver, which the watchdog ends at the deadline."""
         now = self.last_used = time.monotonic()
         if now >= deadline:
             raise TaskBackendUnavailableError("no time was left for the statement")
@@ -74,7 +74,7 @@ class NetworkConnection(Connection):
             raise
         finally:
             watch.deadline = NEVER
-            with watch.lock:  # the watchdog may be shutting the socket at this moment
+            with watch.lock:  # wait for a watchdog that is shutting the socket at this moment
                 pass
 
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
@@ -90,7 +90,7 @@ class NetworkConnection(Connection):
         self.bounded_write(deadline, self.run_many, sql, rows)
 
     def bounded_write(self, deadline: float, call: Callable[..., Result], *arguments: Any) -> Result:
-        """`bounded`, of a call that changes the store."""
+        """Run `bounded` for a call that changes the store."""
         self.is_writing = True
         result = self.bounded(deadline, call, *arguments)
         self.is_writing = False
@@ -98,90 +98,91 @@ class NetworkConnection(Connection):
 
     @abc.abstractmethod
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        """`fetch`, without the watchdog."""
+        """Run `fetch` without the watchdog."""
 
     def run_changed(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        """`fetch_changed`, without the watchdog."""
+        """Run `fetch_changed` without the watchdog."""
         return self.run_fetch(sql, arguments, deadline)
 
     @abc.abstractmethod
     def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        """`execute`, without the watchdog."""
+        """Run `execute` without the watchdog."""
 
     @abc.abstractmethod
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """`execute_many`, without the watchdog."""
+        """Run `execute_many` without the watchdog."""
 
     errors: tuple[type[Exception], ...]
-    """What the driver raises when an answer has come, or none will."""
+    """The driver's errors, after which no answer is still on its way."""
 
     @abc.abstractmethod
     def is_broken(self) -> bool:
-        """Whether the driver knows that the connection is of no more use."""
+        """Return whether the driver knows that the connection is lost."""
 
     def recover(self, error: BaseException | None) -> bool:
-        # After anything but an error of the driver (an interrupt, which may be of any class) an answer may still be on
-        # its way, and would be taken for the next one.
+        # After any other exception, such as an interrupt, an answer may still be on its way. The next call would take
+        # it for its own.
         if not isinstance(error, (*self.errors, TaskBackendError)):
-            self.outlast_write()
+            self.wait_for_write()
             return False
         self.is_writing = False
         if self.watch.was_shut or self.is_broken():
             return False
         try:
             self.execute("ROLLBACK", (), time.monotonic() + ROLLBACK_SECONDS)
-        except Exception:  # whatever the driver says, the connection is given up
+        except Exception:  # any error of the driver makes the connection unusable
             return False
         return not self.watch.was_shut
 
-    def outlast_write(self) -> None:
-        """Wait until the server has ended an interrupted write: a later write on another connection may be faster.
+    def wait_for_write(self) -> None:
+        """Wait until the server has ended an interrupted write, so that no write on another connection overtakes it.
 
-        The connection is of no use afterwards. A server that has ended what it was sent closes it.
+        This shuts the sending side of the socket: the server then closes the connection when it has ended the write.
+        The connection cannot be used afterwards.
         """
         if not self.is_writing or self.watch.was_shut:
             return
-        deadline = time.monotonic() + LAST_WRITE_SECONDS
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.descriptor)) as connection:
-            connection.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + INTERRUPTED_WRITE_SECONDS
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.descriptor)) as stream:
+            stream.shutdown(socket.SHUT_WR)
             while (seconds := deadline - time.monotonic()) > 0:
-                connection.settimeout(seconds)
-                if not connection.recv(READ_BYTES):
+                stream.settimeout(seconds)
+                if not stream.recv(READ_BYTES):
                     break
         self.is_writing = False
 
     def close(self) -> None:
-        with contextlib.suppress(AttributeError):  # it was not even made
+        with contextlib.suppress(AttributeError):  # the constructor was interrupted
             watchdog.forget(self.watch)
         with contextlib.suppress(Exception):
-            self.connection.close()
+            self.raw.close()
 
     def release(self) -> Any:
-        """The connection, for another link: this one serves no more, and does not close it."""
+        """Return the driver's connection for use in another object; this one never closes it, and must not be used."""
         watchdog.forget(self.watch)
         self.process = 0
-        return self.connection
+        return self.raw
 
     def __del__(self) -> None:
-        # An interrupt may come before anybody knows of the connection. A child must not end its parent's session.
+        # An interrupt may leave a new connection that no pool knows. A child must not end its parent's session.
         if getattr(self, "process", None) == os.getpid():
             self.close()
 
     def abandon(self) -> None:
-        # The driver may say goodbye when the object goes, which would end the parent's session.
+        # The driver may send a closing message when its object is deleted, which would end the parent's session.
         for descriptor in self.descriptors():
             with contextlib.suppress(OSError):
-                nothing = os.open(os.devnull, os.O_RDWR)
-                os.dup2(nothing, descriptor)
-                os.close(nothing)
+                null = os.open(os.devnull, os.O_RDWR)
+                os.dup2(null, descriptor)
+                os.close(null)
 
     def descriptors(self) -> list[int]:
-        """All that lead to the socket: the server learns of the parent's end only when no process has one."""
+        """Return all descriptors of the socket; the server notices the parent's end only when no process has one."""
         return [self.descriptor]
 
 
 class ServerDialect(Dialect):
-    """A database behind a network: connecting runs on a thread, and any call may find the server gone."""
+    """A database behind a network. Connecting runs on a thread, and the server may be lost in any call."""
 
     capabilities = Capabilities(shared=True, durable=True, server=True, explain=True, bounded=True)
 
@@ -190,7 +191,7 @@ class ServerDialect(Dialect):
         self.timeout_seconds = timeout_seconds
         self.connector = Connector(self.connect_now)
 
-    def check_place(self, create: bool) -> bool:
+    def check_location(self, create: bool) -> bool:
         return True
 
     def connect(self, deadline: float) -> Connection:
@@ -201,24 +202,24 @@ class ServerDialect(Dialect):
 
     @abc.abstractmethod
     def connect_now(self, deadline: float) -> Connection:
-        """A new connection, made in the calling thread."""
+        """Return a new connection, made in the calling thread."""
 
     @abc.abstractmethod
-    def setup_fault(self, error: BaseException) -> str | None:
-        """`configuration_fault`, as the database's own codes tell it."""
+    def fault_of_code(self, error: BaseException) -> str | None:
+        """Return `setup_fault` for an error code of the database."""
 
-    def configuration_fault(self, error: BaseException) -> str | None:
+    def setup_fault(self, error: BaseException) -> str | None:
         if any(words in str(error) for words in UNTRUSTED):
             return "the server's certificate is not trusted"
-        return self.setup_fault(error)
+        return self.fault_of_code(error)
 
     @abc.abstractmethod
     def lacks_right(self, error: BaseException) -> bool:
-        """The user may not do that."""
+        """Return whether the user lacks the right to do this."""
 
-    def define(self, link: Connection, sql: str, deadline: float) -> None:
+    def define(self, connection: Connection, sql: str, deadline: float) -> None:
         try:
-            super().define(link, sql, deadline)
+            super().define(connection, sql, deadline)
         except Exception as error:
             if not self.lacks_right(error):
                 raise

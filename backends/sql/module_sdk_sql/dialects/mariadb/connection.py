@@ -1,4 +1,4 @@
-"""One connection to MariaDB or MySQL, through either driver: text goes and comes as bytes."""
+"""Connections to MariaDB or MySQL through either driver, which send and receive text as bytes."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any, Final
 from module_sdk_sql.dialects.base import StoredTuple
 from module_sdk_sql.dialects.network import NetworkConnection
 
-# Some servers put the version of a protocol before their own.
+# Some servers prefix their version with that of a protocol.
 VERSION: Final = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)")
 # VAR_STRING, STRING and BLOB, as the protocol numbers types: https://mariadb.com/kb/en/result-set-packets/
 TEXT_TYPES: Final = (253, 254, 252)
 
 
 class MariaDBConnection(NetworkConnection):
-    """Sends text as bytes and decodes what comes back."""
+    """A connection that sends text as bytes and decodes the text of results."""
 
-    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
-        super().__init__(connection, descriptor)
-        self.errors = (connection.Error,)
-        self.cursor = connection.cursor()
-        self.is_mariadb = "mariadb" in str(connection.get_server_info()).lower()
+    def __init__(self, raw: Any, descriptor: int, timeout_seconds: float) -> None:
+        super().__init__(raw, descriptor)
+        self.errors = (raw.Error,)
+        self.cursor = raw.cursor()
+        self.is_mariadb = "mariadb" in str(raw.get_server_info()).lower()
         self.statement_seconds = math.ceil(timeout_seconds)
 
     def version(self) -> tuple[int, ...]:
-        found = VERSION.search(str(self.connection.get_server_info()))
+        found = VERSION.search(str(self.raw.get_server_info()))
         return tuple(map(int, found.groups())) if found else (0, 0)
 
     def statement_timeout(self) -> str:
-        """The assignment that lets the server work on one statement as long as a call may take."""
+        """Return the assignment that limits a statement on the server to the time that a call may take."""
         if self.is_mariadb:
             return f"max_statement_time = {self.statement_seconds}"
         return f"max_execution_time = {self.statement_seconds * 1000}"
@@ -49,7 +49,7 @@ class MariaDBConnection(NetworkConnection):
         answers = []
         while True:
             answers.append((self.cursor.rowcount, [decoded(row) for row in self.cursor.fetchall()]))
-            # An error of any of the statements, COMMIT included, is raised here.
+            # This raises the error of any of the statements, COMMIT included.
             if not self.cursor.nextset():
                 break
         _, (changed, _), (_, rows), _ = answers
@@ -61,7 +61,7 @@ class MariaDBConnection(NetworkConnection):
         return int(self.cursor.rowcount)
 
     def run_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        # As text: nothing is compared here, and a binary column takes its bytes.
+        # Without encoding: an insert compares nothing, and a binary column stores the bytes of the text.
         self.cursor.executemany(sql, list(rows))
 
     def allow(self, deadline: float) -> None:
@@ -71,12 +71,12 @@ class MariaDBConnection(NetworkConnection):
             self.cursor.execute(f"SET SESSION {self.statement_timeout()}")
 
     def is_broken(self) -> bool:
-        return not getattr(self.connection, "open", True)
+        return not getattr(self.raw, "open", True)
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """Rows are what the session's Handler_read counters rise by: reads of an index or a table, sorts included."""
+        """Return the plan and the increase of the session's Handler_read counters (indexes, tables and sorts)."""
         (row,) = self.fetch(f"EXPLAIN FORMAT=JSON {sql}", arguments, deadline)
-        # Asking for the counters moves them too.
+        # Reading the counters increases them too.
         first, second = self.reads(deadline), self.reads(deadline)
         self.fetch(sql, arguments, deadline)
         return str((row or ("",))[0]), self.reads(deadline) - second - (second - first)
@@ -87,15 +87,15 @@ class MariaDBConnection(NetworkConnection):
 
 
 class PyMySQLConnection(MariaDBConnection):
-    """Has a descriptor of its own for the socket, since PyMySQL closes its own when a call is interrupted."""
+    """A connection with its own descriptor of the socket: PyMySQL closes the driver's if a call is interrupted."""
 
-    def __init__(self, connection: Any, stream: socket.socket, driver_descriptor: int, timeout_seconds: float) -> None:
+    def __init__(self, raw: Any, stream: socket.socket, driver_descriptor: int, timeout_seconds: float) -> None:
         self.stream = stream
         self.driver_descriptor = driver_descriptor
-        super().__init__(connection, stream.fileno(), timeout_seconds)
+        super().__init__(raw, stream.fileno(), timeout_seconds)
 
     def descriptors(self) -> list[int]:
-        # Once the driver has closed its own, the number may be that of another file.
+        # After the driver has closed its descriptor, the number may belong to another file.
         return super().descriptors() if self.is_broken() else [*super().descriptors(), self.driver_descriptor]
 
     def close(self) -> None:
@@ -104,25 +104,25 @@ class PyMySQLConnection(MariaDBConnection):
 
 
 class MySQLdbConnection(MariaDBConnection):
-    """Lets mysqlclient decode in C, which halves what Python does for a row."""
+    """A connection that lets mysqlclient decode in C, which halves the work of Python per row."""
 
-    def __init__(self, connection: Any, descriptor: int, timeout_seconds: float) -> None:
-        super().__init__(connection, descriptor, timeout_seconds)
-        self.as_bytes = connection.converter
+    def __init__(self, raw: Any, descriptor: int, timeout_seconds: float) -> None:
+        super().__init__(raw, descriptor, timeout_seconds)
+        self.as_bytes = raw.converter
         self.as_text = {**self.as_bytes, **dict.fromkeys(TEXT_TYPES, str)}
 
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.allow(deadline)
-        self.connection.converter = self.as_text
+        self.raw.converter = self.as_text
         try:
             self.cursor.execute(sql, encoded(arguments))
             rows: Sequence[StoredTuple] = self.cursor.fetchall()
         except UnicodeDecodeError:
-            # The driver gives up the whole answer at one text that is no UTF-8; the slow way gives up that row only.
-            self.connection.converter = self.as_bytes
+            # One text that is not UTF-8 makes the driver fail for the whole result. The slow way skips that row only.
+            self.raw.converter = self.as_bytes
             return super().run_fetch(sql, arguments, deadline)
         finally:
-            self.connection.converter = self.as_bytes
+            self.raw.converter = self.as_bytes
         return rows
 
 
@@ -131,7 +131,7 @@ def encoded(arguments: Sequence[Any]) -> list[Any]:
 
 
 def decoded(row: Sequence[Any]) -> StoredTuple | None:
-    """The row with text for bytes, or `None` where some bytes are no UTF-8."""
+    """Return the row with its bytes decoded, or `None` if some of them are not UTF-8."""
     try:
         return tuple([value.decode() if isinstance(value, bytes) else value for value in row])
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""MariaDB and MySQL, through PyMySQL or, where it is installed, mysqlclient: all text is bytes to the server."""
+"""MariaDB and MySQL, through PyMySQL or, where it is installed, mysqlclient. The server stores all text as bytes."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from module_sdk_sql.options import MariaDBOptions
 from module_sdk_sql.schema import ColumnTypes
 
 # Client flags: https://mariadb.com/kb/en/connection/#capabilities
-FOUND_ROWS: Final = 1 << 1  # an unchanged row counts as changed
-MULTI_STATEMENTS: Final = 1 << 16  # several statements in one trip
+FOUND_ROWS: Final = 1 << 1  # a matched but unchanged row counts as changed
+MULTI_STATEMENTS: Final = 1 << 16  # several statements in one round trip
 DEFAULT_PORT: Final = 3306
 # MariaDB's INSERT … RETURNING; MySQL has none.
 RETURNING_SINCE: Final = (10, 5)
 
-# What innodb_flush_log_at_trx_commit may be: on the disk at once (3 is an older way), or up to a second later.
+# Values of innodb_flush_log_at_trx_commit: flush at each commit (3 is an older way), or up to a second later.
 FLUSHED: Final = (1, 3)
 FLUSH_LATER: Final = 0
-# MariaDB's default; a longer statement costs the connection, which looks like a server that is away.
+# MariaDB's default. A longer statement makes the server close the connection, as if the server were away.
 LEAST_PACKET_BYTES: Final = 16_777_216
 
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
@@ -52,15 +52,15 @@ UNAVAILABLE: Final = frozenset(
     (0, 1040, 1053, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1836, 1927, 1969, 3024)
 )
 CLIENT_ERRORS: Final = range(2000, 3000)
-# Refused by --read-only, or by one of its like.
+# Writes that --read-only or a similar option refuses.
 READ_ONLY: Final = (1290, 1836)
 OFF: Final = ("0", "OFF")
 DEADLOCK: Final = (1205, 1213)
 DUPLICATE: Final = 1062
 LACKS_RIGHT: Final = (1044, 1142, 1227)
-# A step that was interrupted may have done this already: the databases commit each statement of a definition.
+# An interrupted step may have done this already, because the databases commit each DDL statement at once.
 ALREADY_DONE: Final = (1050, 1060, 1061)
-# The database was dropped, or a table.
+# The database or a table was dropped.
 MISSING_SCHEMA: Final = (1046, 1049, 1146)
 SETUP_FAULTS: Final = {
     1044: "the user may not use the database",
@@ -72,13 +72,14 @@ SETUP_FAULTS: Final = {
     1698: "the user or the password is wrong",
 }
 
-# Whatever the server, its `init_connect` or the URL has set for all: an answer must not depend on it.
+# Results must not depend on settings of the server, of its `init_connect` or of the URL.
 SETTINGS: Final = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
-    # The driver escapes for this character set, also where `init_connect` has chosen another.
+    # The driver escapes text for this character set, so `init_connect` must not change it.
     "SET NAMES utf8mb4",
-    # A key or a label has up to 1,024 bytes, and a few more in a sort; all of it must be compared, and a sort of such
-    # rows needs room. With `completion_type` COMMIT would begin another transaction, and what follows would stay in it.
+    # A sort must compare whole keys and labels, which have up to 1,024 bytes and a few more in a sort, and needs a
+    # buffer for such rows. With another `completion_type` COMMIT would begin a new transaction, which nothing would
+    # commit.
     (
         "SET SESSION autocommit = 1, completion_type = 0, unique_checks = 1, sql_select_limit = 18446744073709551615, "
         "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', sql_auto_is_null = 0, "
@@ -89,7 +90,7 @@ SETTINGS: Final = (
 
 
 class MariaDBDialect(ServerDialect):
-    # Of the moment when the statement began; to a time zone and back again, so that the session's does not matter.
+    # The time when the statement began. The conversions to the session's time zone and back cancel out.
     server_clock = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
     skip_conflict = " ON DUPLICATE KEY UPDATE id = id"
     ordered_join = "STRAIGHT_JOIN"
@@ -115,12 +116,12 @@ class MariaDBDialect(ServerDialect):
         self.arguments |= {"charset": "utf8mb4", "use_unicode": True, "binary_prefix": True}
 
     def read_arguments(self, url: URL) -> None:
-        """The driver's arguments. Raises its own errors for options that it does not take; no server is asked."""
+        """Set the driver's arguments. Raises the driver's error for an option that it refuses; contacts no server."""
         self.arguments = {**self.compiler.create_connect_args(url)[1], **self.options.typed}
         if self.driver.__name__ != "MySQLdb":
             self.driver.connect(**self.arguments, defer_connect=True)
             return
-        # It has no such mode, so it is led to where no server can be.
+        # mysqlclient cannot defer the connection, so it tries a socket path where no server can be.
         nowhere = {"host": "localhost", "unix_socket": f"{os.devnull}/nothing"}
         with contextlib.suppress(self.driver.OperationalError):
             self.driver.connect(**{**self.arguments, **nowhere}).close()
@@ -136,7 +137,8 @@ class MariaDBDialect(ServerDialect):
         return "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :name"
 
     def changed_row(self, change: str, columns: str, row: str) -> str:
-        # No RETURNING here; another trip outside the transaction would show what others have changed since.
+        # MariaDB has no UPDATE … RETURNING, and MySQL no RETURNING at all. A SELECT outside the transaction would show
+        # later changes of others.
         return f"START TRANSACTION; {change}; {row}; COMMIT"
 
     def delete_batch(self, table: str, old: str) -> str:
@@ -148,45 +150,48 @@ class MariaDBDialect(ServerDialect):
     # --- Connections ------------------------------------------------------------------------------------------------
 
     def connect_now(self, deadline: float) -> Connection:
-        link = self.connect_driver(deadline)
-        self.returns_existing = link.is_mariadb and link.version() >= RETURNING_SINCE
+        connection = self.connect_driver(deadline)
+        self.returns_existing = connection.is_mariadb and connection.version() >= RETURNING_SINCE
         try:
-            if not self.check_role(link, deadline):
+            if not self.check_role(connection, deadline):
                 raise TaskBackendUnavailableError("the server is read-only, so it is not the primary")
             for setting in SETTINGS:
-                values = {"seconds": math.ceil(self.timeout_seconds), "statement_timeout": link.statement_timeout()}
-                link.execute(setting.format(**values), (), deadline)
+                values = {
+                    "seconds": math.ceil(self.timeout_seconds),
+                    "statement_timeout": connection.statement_timeout(),
+                }
+                connection.execute(setting.format(**values), (), deadline)
         except BaseException:
-            link.close()
+            connection.close()
             raise
-        return link
+        return connection
 
-    def check_role(self, link: Connection, deadline: float) -> bool:
-        (row,) = link.fetch("SELECT @@GLOBAL.read_only, @@GLOBAL.innodb_read_only", (), deadline)
+    def check_role(self, connection: Connection, deadline: float) -> bool:
+        (row,) = connection.fetch("SELECT @@GLOBAL.read_only, @@GLOBAL.innodb_read_only", (), deadline)
         return all(str(value).upper() in OFF for value in row or ("unknown",))
 
     def lost_role(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in READ_ONLY
 
     def connect_driver(self, deadline: float) -> MariaDBConnection:
-        """A connection with the settings of the server."""
+        """Return a connection whose session still has the settings of the server."""
         seconds = deadline - time.monotonic()
         seconds = min(seconds, self.options.connect_seconds or seconds)
         if seconds <= 0:
             raise TaskBackendUnavailableError("no time was left to connect")
         if self.driver.__name__ == "MySQLdb":
-            connection = self.driver.connect(**self.arguments, autocommit=True, connect_timeout=math.ceil(seconds))
-            return MySQLdbConnection(connection, connection.fileno(), self.timeout_seconds)
-        # PyMySQL has no timeout for the whole handshake, so it gets a socket that the watchdog knows.
+            raw = self.driver.connect(**self.arguments, autocommit=True, connect_timeout=math.ceil(seconds))
+            return MySQLdbConnection(raw, raw.fileno(), self.timeout_seconds)
+        # PyMySQL has no timeout for the whole handshake, so it uses a socket that the watchdog shuts at the deadline.
         stream = open_socket(self.arguments, seconds)
-        # TLS takes the socket over, and its number.
+        # TLS takes over the socket object and its descriptor.
         own_stream, driver_descriptor = stream.dup(), stream.fileno()
         watch = watchdog.watch(own_stream.fileno())
         watchdog.begin(watch, deadline)
         try:
-            connection = self.driver.connect(**self.arguments, autocommit=True, defer_connect=True)
-            connection.connect(stream)
-            return PyMySQLConnection(connection, own_stream, driver_descriptor, self.timeout_seconds)
+            raw = self.driver.connect(**self.arguments, autocommit=True, defer_connect=True)
+            raw.connect(stream)
+            return PyMySQLConnection(raw, own_stream, driver_descriptor, self.timeout_seconds)
         except BaseException:
             stream.close()
             own_stream.close()
@@ -196,18 +201,19 @@ class MariaDBDialect(ServerDialect):
             watchdog.forget(watch)
 
     @contextlib.contextmanager
-    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> Iterator[None]:
-        (row,) = link.fetch("SELECT DATABASE()", (), deadline)
-        # Locks are the server's, not the database's, and their names have 64 characters at most.
+    def setup_transaction(self, connection: Connection, namespace: str, deadline: float) -> Iterator[None]:
+        (row,) = connection.fetch("SELECT DATABASE()", (), deadline)
+        # Locks belong to the server, not to the database, so the name must contain the database. It may have at most 64
+        # characters.
         name = f"module_sdk_{namespace}_{zlib.crc32(str(row).encode()):08x}"
         seconds = max(0, math.floor(deadline - time.monotonic()))
-        (row,) = link.fetch("SELECT GET_LOCK(%s, %s)", [name, seconds], deadline)
+        (row,) = connection.fetch("SELECT GET_LOCK(%s, %s)", [name, seconds], deadline)
         if row is None or row[0] != 1:
-            raise TaskBackendUnavailableError("another process is setting up the schema: no answer in time")
+            raise TaskBackendUnavailableError("another process was still setting up the schema at the deadline")
         try:
             yield
         finally:
-            link.fetch("SELECT RELEASE_LOCK(%s)", [name], deadline)
+            connection.fetch("SELECT RELEASE_LOCK(%s)", [name], deadline)
 
     # --- Errors -----------------------------------------------------------------------------------------------------
 
@@ -233,16 +239,16 @@ class MariaDBDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, self.driver.Error) and number_of(error) in LACKS_RIGHT
 
-    def setup_fault(self, error: BaseException) -> str | None:
+    def fault_of_code(self, error: BaseException) -> str | None:
         return SETUP_FAULTS.get(number_of(error)) if isinstance(error, self.driver.Error) else None
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
-    def is_durable(self, link: Connection, deadline: float) -> bool:
-        rows = link.fetch("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit", (), deadline)
+    def is_durable(self, connection: Connection, deadline: float) -> bool:
+        rows = connection.fetch("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit", (), deadline)
         return rows[0] != (FLUSH_LATER,)
 
-    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
+    def diagnose(self, connection: Connection, deadline: float) -> Diagnosis:
         query = """
             SELECT VERSION(), @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.innodb_doublewrite,
                    @@GLOBAL.max_allowed_packet, @@GLOBAL.sync_binlog,
@@ -250,7 +256,7 @@ class MariaDBDialect(ServerDialect):
                     WHERE table_schema = DATABASE()),
                    CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)
         """
-        (row,) = link.fetch(query, (), deadline)
+        (row,) = connection.fetch(query, (), deadline)
         version, flush, double_write, packet, binlog, size, clock = row or ("?", 1, 1, 0, 0, 0, 0)
         difference = clock / 1000 - time.time()
         facts = {
@@ -261,13 +267,12 @@ class MariaDBDialect(ServerDialect):
             "innodb_doublewrite": str(double_write),
             "sync_binlog": str(binlog),
             "max_allowed_packet": f"{packet:,} bytes",
-            "clock": f"{difference:+.3f} seconds",
         }
         warnings = []
         if flush not in FLUSHED:
-            what = "a crash of the server" if flush == FLUSH_LATER else "a power failure"
+            cause = "a crash of the server" if flush == FLUSH_LATER else "a power failure"
             warnings.append(
-                f"innodb_flush_log_at_trx_commit is {flush}, not 1: {what} can lose tasks that were acknowledged"
+                f"innodb_flush_log_at_trx_commit is {flush}, not 1: {cause} can lose tasks that were acknowledged"
             )
         if str(double_write) in ("0", "OFF"):
             warnings.append("innodb_doublewrite is off: a power failure can destroy the database")
@@ -276,13 +281,11 @@ class MariaDBDialect(ServerDialect):
                 f"max_allowed_packet is {packet:,} bytes, less than {LEAST_PACKET_BYTES:,}: a task with large payloads "
                 "may not fit, and the error says that the server has gone away"
             )
-        if abs(difference) > 1:
-            warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
-        return Diagnosis(facts, warnings)
+        return Diagnosis(facts, warnings, difference)
 
 
 def choose_driver(name: str | None) -> ModuleType:
-    """mysqlclient where it is installed, which is twice as fast, else PyMySQL; or the one that is named."""
+    """Return the driver of this name; without a name, mysqlclient, which is twice as fast, or else PyMySQL."""
     if name != "pymysql":
         with contextlib.suppress(ImportError):
             return importlib.import_module("MySQLdb")
@@ -292,7 +295,7 @@ def choose_driver(name: str | None) -> ModuleType:
 
 
 def driver_version(driver: ModuleType) -> str:
-    # Neither tells its own version under the same name; PyMySQL's __version__ is that of a library it stands in for.
+    # The modules name their versions differently, and PyMySQL's `__version__` is that of the library it replaces.
     distribution = "mysqlclient" if driver.__name__ == "MySQLdb" else "PyMySQL"
     return f"{distribution} {importlib.metadata.version(distribution)}"
 
@@ -308,14 +311,14 @@ def open_socket(arguments: dict[str, Any], seconds: float) -> socket.socket:
             stream.close()
             raise
         return stream
-    place = (arguments.get("host") or "localhost", int(arguments.get("port") or DEFAULT_PORT))
-    stream = socket.create_connection(place, seconds)
+    address = (arguments.get("host") or "localhost", int(arguments.get("port") or DEFAULT_PORT))
+    stream = socket.create_connection(address, seconds)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return stream
 
 
 def number_of(error: BaseException) -> int:
-    """The server's or the driver's number of an error, or -1."""
+    """Return the server's or the driver's number of an error, or -1."""
     first = error.args[0] if error.args else -1
     return first if isinstance(first, int) else -1

@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL that has a session of the server to itself."""
+"""A connection to PostgreSQL that has its own session of the server."""
 
 from __future__ import annotations
 
@@ -22,36 +22,37 @@ from module_sdk_sql.dialects.network import NetworkConnection
 
 MAXIMUM_KEPT_ROWS: Final = 5_000
 NAME_BITS: Final = 62
-# A generic plan that was made while the table was small is kept, and may walk the wrong index of one that has grown,
-# until the server gathers statistics, which it does once a minute at most.
+# A generic plan that was made for a small table is kept, and may use the wrong index when the table has grown. The
+# server replans when it gathers statistics, which it does at most once a minute.
 REPLAN_SECONDS: Final = 10.0
 
 
 class PostgreSQLConnection(NetworkConnection):
-    """Reuses one cursor, which saves a fifth of a lookup; results come in binary form."""
+    """A connection that reuses one cursor, which saves a fifth of a lookup, and receives results in binary form."""
 
-    connection: psycopg.Connection[StoredTuple]
+    raw: psycopg.Connection[StoredTuple]
     errors = (psycopg.Error,)
 
-    def __init__(self, connection: psycopg.Connection[StoredTuple], timeout_seconds: float) -> None:
-        super().__init__(connection, connection.fileno())
-        self.cursor = connection.cursor(binary=True)
+    def __init__(self, raw: psycopg.Connection[StoredTuple], timeout_seconds: float) -> None:
+        super().__init__(raw, raw.fileno())
+        self.cursor = raw.cursor(binary=True)
         self.statement_seconds = math.ceil(timeout_seconds)
         self.planned_at = self.last_used
         self.session_pid = 0
-        """The process of the server that a connection to a session of its own always meets."""
+        """The pid of the server process. It never changes if the connection has its own session."""
 
     def prepare_after(self, times: int | None) -> None:
-        """Prepare a statement after so many runs, under a name that no other connection has.
+        """Prepare each statement after so many runs, under a name that no other connection has.
 
-        The driver counts from zero in each connection. Should a pooler pass unnoticed, another program may have
-        prepared another statement under such a name, and would answer for ours; a name of our own is an error there.
+        The driver's names count from zero in each connection. Behind an unnoticed pooler, another program may have
+        prepared a different statement under such a name, and PostgreSQL would run that one. A unique name raises an
+        error instead.
         """
-        self.connection._prepared._prepared_idx = secrets.randbits(NAME_BITS)  # psycopg has no other way
-        self.connection.prepare_threshold = times
+        self.raw._prepared._prepared_idx = secrets.randbits(NAME_BITS)  # psycopg has no other way
+        self.raw.prepare_threshold = times
 
     def probe(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple]:
-        """All rows of a statement that runs before it is known whether the session may be changed."""
+        """Return all rows of a statement, but set no timeout before: the session may not be our own."""
         return self.bounded(deadline, lambda: self.cursor.execute(sql, arguments).fetchall())
 
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
@@ -61,27 +62,28 @@ class PostgreSQLConnection(NetworkConnection):
             self.cursor.execute("DISCARD PLANS", prepare=False)
         rows = self.cursor.execute(sql, arguments).fetchall()
         if len(rows) > MAXIMUM_KEPT_ROWS:
-            self.release_answer()
+            self.release_result()
         return rows
 
-    def release_answer(self) -> None:
-        """A cursor keeps its last answer, and a large one would lie in memory twice until the next call."""
+    def release_result(self) -> None:
+        """Free the cursor's last result: a large one would be in memory twice until the next call."""
         self.cursor.close()
-        self.cursor = self.connection.cursor(binary=True)
-        # libpq's copy is free now, but not the system's again: its pages would stand beside the rows to be built.
+        self.cursor = self.raw.cursor(binary=True)
+        # libpq has freed its copy, but the process keeps the pages until they are trimmed. Without that they would add
+        # to the memory of the rows.
         find_malloc_trim()(0)
 
     def fetch_with_custom_plan(
         self, sql: str, arguments: Sequence[Any], deadline: float
     ) -> Sequence[StoredTuple | None]:
-        # A generic plan knows no LIMIT and no filter's value, so the values are written into the text.
+        # A generic plan knows neither the LIMIT nor the values of filters, so the text contains the values.
         return self.bounded(deadline, self.run_planned, sql, arguments, deadline)
 
     def run_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.allow(deadline)
-        with psycopg.ClientCursor(self.connection) as writer:
+        with psycopg.ClientCursor(self.raw) as writer:
             text = writer.mogrify(sql, arguments)
-        # In binary form: as text, a float has as many digits as the server's `extra_float_digits` says.
+        # The result must be binary: in text form, `extra_float_digits` of the server limits the digits of a float.
         return self.cursor.execute(text, prepare=False).fetchall()
 
     def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
@@ -95,36 +97,36 @@ class PostgreSQLConnection(NetworkConnection):
         self.bounded_write(deadline, self.run_copy, insert, rows)
 
     def run_copy(self, insert: str, rows: Iterable[Sequence[Any]]) -> None:
-        """COPY takes a third of the time of an INSERT for each row."""
+        """Insert the rows by COPY, in a third of the time that one INSERT per row takes."""
         table = insert.removeprefix("INSERT INTO ").partition(" VALUES ")[0]
         with self.cursor.copy(f"COPY {table} FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
 
     def allow(self, deadline: float) -> None:
-        """Let the server work as long as a call may take; a shorter call than that is ended by the watchdog."""
+        """Raise the server's timeout if the call may take longer; the watchdog ends shorter calls."""
         seconds = math.ceil(deadline - time.monotonic())
         if seconds > self.statement_seconds:
             self.cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(seconds * 1000)])
             self.statement_seconds = seconds
 
     def is_broken(self) -> bool:
-        return self.connection.closed or self.connection.broken
+        return self.raw.closed or self.raw.broken
 
     def recover(self, error: BaseException | None) -> bool:
-        if not self.watch.was_shut and self.connection.info.transaction_status == TransactionStatus.IDLE:
+        if not self.watch.was_shut and self.raw.info.transaction_status == TransactionStatus.IDLE:
             return isinstance(error, psycopg.Error | TaskBackendError)
         return super().recover(error)
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """The generic plan, as lookups get it, with rows measured; a row that a filter drops counts too."""
+        """Return the generic plan, which lookups use, with the rows that it read; rows that a filter dropped count."""
         numbers = itertools.count(1)
         prepared = re.sub("%s", lambda _: f"${next(numbers)}", sql)
         values = composing.SQL(", ").join(composing.Literal(value) for value in arguments)
         run = composing.SQL("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE module_sdk_explained ({})").format(values)
         self.execute(f"PREPARE module_sdk_explained AS {prepared}", (), deadline)
         try:
-            (row,) = self.fetch(run.as_string(self.connection), (), deadline)
+            (row,) = self.fetch(run.as_string(self.raw), (), deadline)
         finally:
             self.execute("DEALLOCATE module_sdk_explained", (), deadline)
         plan = (row or ([{"Plan": {}}],))[0]
@@ -133,8 +135,8 @@ class PostgreSQLConnection(NetworkConnection):
 
 @functools.cache
 def find_malloc_trim() -> Callable[[int], object]:
-    """glibc's call that gives free pages back to the system; other C libraries have none, and need none."""
-    import ctypes  # noqa: PLC0415  # for large answers only
+    """Return glibc's call that returns free pages to the system; other C libraries do without one."""
+    import ctypes  # noqa: PLC0415  # needed for large results only
 
     try:
         trim: Callable[[int], object] = ctypes.CDLL(None).malloc_trim
@@ -144,7 +146,7 @@ def find_malloc_trim() -> Callable[[int], object]:
 
 
 def sum_of_examined(plan: Any) -> int:
-    """The rows and index entries that all nodes of a plan in JSON read."""
+    """Return the number of rows and index entries that all nodes of a plan in JSON read."""
     return round(sum(map(examined, nodes(plan[0]["Plan"]))))
 
 
@@ -155,7 +157,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def examined(node: dict[str, Any]) -> float:
-    """Rows or index entries that a node read from a table or an index."""
+    """Return the number of rows or index entries that a node read from a table or an index."""
     if not {"Relation Name", "Index Name"} & set(node):
         return 0.0
     dropped: float = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)

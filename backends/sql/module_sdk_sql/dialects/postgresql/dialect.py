@@ -26,9 +26,9 @@ from module_sdk_sql.dialects.base import Connection
 from module_sdk_sql.dialects.network import ServerDialect
 from module_sdk_sql.dialects.postgresql.connection import PostgreSQLConnection
 from module_sdk_sql.dialects.postgresql.errors import (
-    GIVEN_UP,
     LACKS_RIGHT,
     MISSING_SCHEMA,
+    RETRYABLE,
     SETUP_FAULTS,
     UNAVAILABLE,
     code_of,
@@ -43,12 +43,13 @@ APPLICATION_NAME: Final = "module-sdk"
 LIBPQ_OPTIONS: Final = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
 REFUSED_VALUE: Final = re.compile(r"invalid \S+ value|invalid integer value|invalid value|not found|not supported")
 OLDEST_POSTGRESQL: Final = 12  # the first with plan_cache_mode
-LEAST_CONNECT_SECONDS: Final = 2  # libpq takes less for this much
+LEAST_CONNECT_SECONDS: Final = 2  # libpq treats a shorter timeout as this one
 LOCK_CLASS: Final = 0x6D736B  # the first half of the advisory lock's key; the namespace is the second
 
 DEFINITION: Final = re.compile(r"^(CREATE TABLE|CREATE( UNIQUE)? INDEX|ALTER TABLE \S+ ADD COLUMN) ")
-# A session is ours if its pid is that of the connection's key data and it is no older than the connection. The pid is
-# compared in the statement that sets something: behind a pooler, the next one may run in another session.
+# A session is our own if its pid is that of the connection's key data and it is no older than the connection. The
+# statement that changes settings must compare the pid itself: behind a pooler, the next statement may run in another
+# session.
 SETTINGS: Final = """
 WITH session AS MATERIALIZED (
     SELECT %s OR (
@@ -67,9 +68,9 @@ SELECT current_setting('server_encoding'),
        CASE WHEN is_ours THEN set_config('application_name', %s, false) END
 FROM session
 """
-# The defaults of a new session, whatever another program has set in this one.
+# The values that settings have in a new session, whether or not another program has changed them in this one.
 DEFAULTS: Final = "SELECT name, reset_val FROM pg_settings WHERE name = ANY(%s)"
-# How much older than its connection a session may seem.
+# How much older than its connection our own session may appear to be.
 AGE_MARGIN_SECONDS: Final = 1.0
 ROLE: Final = "SELECT pg_backend_pid(), pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
 READ_ONLY: Final = "25006"
@@ -91,7 +92,7 @@ class PostgreSQLDialect(ServerDialect):
     def __init__(self, store_url: StoreURL, url: URL, options: ManagerOptions) -> None:
         super().__init__(options.max_connections, options.timeout_seconds)
         self.options = PostgreSQLOptions.parse(store_url, url, options, LIBPQ_OPTIONS)
-        # True as soon as a pooler has been seen that passed for a server.
+        # Whether a pooler was detected behind a connection that was taken for a direct one.
         self.found_pooler = False
         compiler: Any = PGDialect_psycopg
         self.compiler = compiler(dbapi=psycopg, paramstyle="format")
@@ -99,14 +100,14 @@ class PostgreSQLDialect(ServerDialect):
         check_with_driver(lambda: self.read_arguments(url), url.query, (SQLAlchemyError, ValueError, psycopg.Error))
         self.arguments["client_encoding"] = "UTF8"
         self.adapters = AdaptersMap(psycopg.adapters)
-        # Otherwise each size of integer makes another prepared statement.
+        # With psycopg's own dumpers, each size of integer would need another prepared statement.
         self.adapters.register_dumper(int, Int8BinaryDumper)
 
     def read_arguments(self, url: URL) -> None:
-        """The driver's arguments. Raises what libpq says of an option that it does not take; no server is asked."""
+        """Set the driver's arguments. Raises libpq's error for an option that it refuses; no server is contacted."""
         _, self.arguments = self.compiler.create_connect_args(url)
         self.arguments.pop("context", None)
-        # libpq looks at all values before it connects, here to where no server can be.
+        # libpq checks all values before it connects. The socket path is one where no server can be.
         nowhere = {"host": f"{os.devnull}/nothing", "hostaddr": "", "port": ""}
         attempt = psycopg.pq.PGconn.connect_start(make_conninfo(**{**self.arguments, **nowhere}).encode())
         message = attempt.error_message.decode(errors="replace")
@@ -116,7 +117,7 @@ class PostgreSQLDialect(ServerDialect):
 
     def order(self, column: str, *, descending: bool) -> str:
         term = super().order(column, descending=descending)
-        # Only where a value may be absent: an index is not read in an order that it does not have.
+        # Only for a column that may be NULL: with NULLS FIRST, an index in the default order is not used for the order.
         return f"{term} NULLS {'LAST' if descending else 'FIRST'}" if column.endswith("task_key") else term
 
     def any_of(self, column: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
@@ -131,16 +132,16 @@ class PostgreSQLDialect(ServerDialect):
     # --- Connections ------------------------------------------------------------------------------------------------
 
     def connect_now(self, deadline: float) -> Connection:
-        """A connection to the primary, whatever the URL says: reads must see what was written a moment ago.
+        """Return a connection to the primary, even if the URL asks for another role: reads must see the latest writes.
 
-        What libpq thinks of a server's role is not asked first, since a pooler repeats what the first session said. It
-        is asked for a host that has several addresses, of which libpq tries the others.
+        The first attempt does not let libpq check the role, because a pooler repeats the answer of its first session.
+        If that attempt meets a standby, the second one lets libpq try the other addresses of the host.
         """
         failure: psycopg.Error = psycopg.OperationalError("the URL names no host")
         for host in hosts_of(self.arguments):
-            for wanted in ("any", "read-write"):
+            for role in ("any", "read-write"):
                 try:
-                    return self.connect_to({**self.arguments, **host, "target_session_attrs": wanted}, deadline)
+                    return self.connect_to({**self.arguments, **host, "target_session_attrs": role}, deadline)
                 except psycopg.errors.ReadOnlySqlTransaction as error:
                     failure = error
                 except psycopg.Error as error:
@@ -152,55 +153,55 @@ class PostgreSQLDialect(ServerDialect):
         seconds = math.ceil(deadline - time.monotonic())
         seconds = max(LEAST_CONNECT_SECONDS, min(seconds, self.options.connect_seconds or seconds))
         began = time.monotonic()
-        # Nothing is prepared before it is known that the session is the connection's own.
-        connection = psycopg.connect(
+        # No statement may be prepared before we know that the session is our own.
+        raw = psycopg.connect(
             **{**arguments, "connect_timeout": seconds},
             autocommit=True,
             prepare_threshold=None,
             context=self.adapters,
         )
         try:
-            return self.new_connection(connection, began, deadline)
+            return self.new_connection(raw, began, deadline)
         except BaseException:
-            connection.close()
+            raw.close()
             raise
 
-    def new_connection(
-        self, connection: psycopg.Connection[Any], began: float, deadline: float
-    ) -> PostgreSQLConnection:
-        """The connection, once it is known whether the session of the server is its own."""
-        version = connection.info.server_version // 10_000
+    def new_connection(self, raw: psycopg.Connection[Any], began: float, deadline: float) -> PostgreSQLConnection:
+        """Determine whether the connection has its own session, and return an object of the right class."""
+        version = raw.info.server_version // 10_000
         if version < OLDEST_POSTGRESQL:
             raise ConfigurationError(f"PostgreSQL {version} is too old: at least {OLDEST_POSTGRESQL} is needed")
-        link = PostgreSQLConnection(connection, self.timeout_seconds)
+        connection = PostgreSQLConnection(raw, self.timeout_seconds)
         try:
             pooled = True if self.found_pooler else self.options.is_pooled
             settings = [
                 pooled is False,
-                # No session has the pid 0.
-                0 if pooled else connection.info.backend_pid,
+                # No session has the pid 0, so this one does not count as our own.
+                0 if pooled else raw.info.backend_pid,
                 time.monotonic() - began + AGE_MARGIN_SECONDS,
-                str(link.statement_seconds * 1000),
+                str(connection.statement_seconds * 1000),
                 self.arguments.get("application_name", APPLICATION_NAME),
             ]
-            ((encoding, takes_no_writes, link.session_pid, is_ours, *_),) = link.probe(SETTINGS, settings, deadline)
+            ((encoding, takes_no_writes, connection.session_pid, is_ours, *_),) = connection.probe(
+                SETTINGS, settings, deadline
+            )
             if takes_no_writes:
                 raise psycopg.errors.ReadOnlySqlTransaction("the server is not the primary: it takes no writes")
             if encoding != "UTF8":
                 raise ConfigurationError(f"the database is encoded in {encoding}: use one that is encoded in UTF8")
             if is_ours:
-                link.prepare_after(self.options.prepare_after)
-                return link
-            defaults = {str(name): str(value) for name, value in link.probe(DEFAULTS, [list(PINNED)], deadline)}
+                connection.prepare_after(self.options.prepare_after)
+                return connection
+            defaults = {str(name): str(value) for name, value in connection.probe(DEFAULTS, [list(PINNED)], deadline)}
         except BaseException:
-            link.close()
+            connection.close()
             raise
-        return PooledConnection(link.release(), self.timeout_seconds, defaults)
+        return PooledConnection(connection.release(), self.timeout_seconds, defaults)
 
-    def check_role(self, link: Connection, deadline: float) -> bool:
-        (row,) = link.fetch(ROLE, (), deadline)
+    def check_role(self, connection: Connection, deadline: float) -> bool:
+        (row,) = connection.fetch(ROLE, (), deadline)
         pid, takes_no_writes = row or (0, True)
-        if pid != cast("PostgreSQLConnection", link).session_pid:
+        if pid != cast("PostgreSQLConnection", connection).session_pid:
             self.find_pooler()
             return False
         return not takes_no_writes
@@ -208,33 +209,34 @@ class PostgreSQLDialect(ServerDialect):
     def lost_role(self, error: BaseException) -> bool:
         code = code_of(error)
         if code == UNKNOWN_STATEMENT:
-            # A statement was prepared in one session, and its name was used in another.
+            # A statement that was prepared in one session was executed in another.
             self.find_pooler()
         return code in (READ_ONLY, UNKNOWN_STATEMENT)
 
     def find_pooler(self) -> None:
-        """A connection that had a session to itself has not: from here on no connection is taken to have one."""
+        """Note that there is a pooler after all: from now on no connection counts as having its own session."""
         if not self.found_pooler:
             self.found_pooler = True
             logger.warning(
-                "a pooler in transaction mode was taken for PostgreSQL itself; from here on each call is a transaction "
-                "of its own: write pooler=true in the URL, so that this is known from the start"
+                "a pooler in transaction mode was taken for PostgreSQL itself; from now on each call runs in a "
+                "transaction of its own: write pooler=true in the URL to avoid the detection"
             )
 
     @contextlib.contextmanager
-    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> Iterator[None]:
-        link.begin("BEGIN", deadline)
+    def setup_transaction(self, connection: Connection, namespace: str, deadline: float) -> Iterator[None]:
+        connection.begin("BEGIN", deadline)
         # CREATE TABLE IF NOT EXISTS fails when several processes run it at once.
         key = zlib.crc32(namespace.encode()) - 2**31
-        link.fetch(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {key})::text", (), deadline)
-        # An advisory lock does not make the server forget that, a moment ago, it found no such table: opening one does.
-        link.fetch("SELECT count(*)::text FROM pg_class", (), deadline)
+        connection.fetch(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {key})::text", (), deadline)
+        # The server may have cached that the tables do not exist. An advisory lock does not clear that cache, but
+        # opening a table does.
+        connection.fetch("SELECT count(*)::text FROM pg_class", (), deadline)
         yield
-        link.execute("COMMIT", (), deadline)
+        connection.execute("COMMIT", (), deadline)
 
-    def define(self, link: Connection, sql: str, deadline: float) -> None:
-        # An error would end the whole transaction.
-        super().define(link, DEFINITION.sub(r"\g<0>IF NOT EXISTS ", sql), deadline)
+    def define(self, connection: Connection, sql: str, deadline: float) -> None:
+        # IF NOT EXISTS, because an error would end the whole transaction.
+        super().define(connection, DEFINITION.sub(r"\g<0>IF NOT EXISTS ", sql), deadline)
 
     # --- Errors -----------------------------------------------------------------------------------------------------
 
@@ -246,7 +248,7 @@ class PostgreSQLDialect(ServerDialect):
         return UNAVAILABLE.match(error.sqlstate) is not None
 
     def is_deadlock(self, error: BaseException) -> bool:
-        return isinstance(error, psycopg.Error) and error.sqlstate in GIVEN_UP
+        return isinstance(error, psycopg.Error) and error.sqlstate in RETRYABLE
 
     def is_duplicate(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.errors.UniqueViolation)
@@ -260,15 +262,15 @@ class PostgreSQLDialect(ServerDialect):
     def lacks_right(self, error: BaseException) -> bool:
         return isinstance(error, psycopg.Error) and error.sqlstate == LACKS_RIGHT
 
-    def setup_fault(self, error: BaseException) -> str | None:
+    def fault_of_code(self, error: BaseException) -> str | None:
         return SETUP_FAULTS.get(code_of(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
-    def is_durable(self, link: Connection, deadline: float) -> bool:
-        return link.fetch("SELECT current_setting('synchronous_commit')", (), deadline)[0] != ("off",)
+    def is_durable(self, connection: Connection, deadline: float) -> bool:
+        return connection.fetch("SELECT current_setting('synchronous_commit')", (), deadline)[0] != ("off",)
 
-    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
+    def diagnose(self, connection: Connection, deadline: float) -> Diagnosis:
         query = """
             SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
                    current_setting('full_page_writes'), current_setting('server_encoding'),
@@ -276,10 +278,10 @@ class PostgreSQLDialect(ServerDialect):
                    pg_size_pretty(pg_database_size(current_database())),
                    (extract(epoch FROM clock_timestamp()) * 1000)::bigint
         """
-        (row,) = link.fetch(query, (), deadline)
+        (row,) = connection.fetch(query, (), deadline)
         version, fsync, commit, full_pages, encoding, collation, size, clock = row or ("?",) * 8
         difference = clock / 1000 - time.time() if row else 0.0
-        is_pooled = isinstance(link, PooledConnection)
+        is_pooled = isinstance(connection, PooledConnection)
         facts = {
             "server": f"PostgreSQL {version}",
             "pooler": "yes: nothing is prepared, and settings are those of a transaction" if is_pooled else "no",
@@ -289,7 +291,6 @@ class PostgreSQLDialect(ServerDialect):
             "synchronous_commit": str(commit),
             "full_page_writes": str(full_pages),
             "encoding": f"{encoding}, {collation}",
-            "clock": f"{difference:+.3f} seconds",
         }
         warnings = []
         warnings += [
@@ -299,14 +300,12 @@ class PostgreSQLDialect(ServerDialect):
         ]
         if commit == "off":
             warnings.append("synchronous_commit is off: a crash of the server can lose tasks that were acknowledged")
-        if abs(difference) > 1:
-            warnings.append(f"the server's clock differs from this host's by {difference:+.1f} seconds")
-        return Diagnosis(facts, warnings)
+        return Diagnosis(facts, warnings, difference)
 
 
 def hosts_of(arguments: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The places of each host in turn, where the URL names several."""
-    places = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
-    count = max((len(values) for values in places.values()), default=1)
-    # libpq takes one port for all hosts.
-    return [{name: values[min(place, len(values) - 1)] for name, values in places.items()} for place in range(count)]
+    """Return the arguments `host`, `hostaddr` and `port` of each host that the URL names."""
+    lists = {name: str(arguments[name]).split(",") for name in ("host", "hostaddr", "port") if arguments.get(name)}
+    count = max((len(values) for values in lists.values()), default=1)
+    # If there are fewer ports than hosts, libpq has one port for all.
+    return [{name: values[min(index, len(values) - 1)] for name, values in lists.items()} for index in range(count)]

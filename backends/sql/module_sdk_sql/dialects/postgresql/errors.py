@@ -1,4 +1,4 @@
-"""What the codes of PostgreSQL's errors mean here."""
+"""The meaning of PostgreSQL's error codes for this backend."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import psycopg
 
 # Classes and codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 UNAVAILABLE: Final = re.compile("08|57P|40001|40P01|25006|26000|53300|53400|55P03|57014")
-# After these nothing of a statement stays, and it can be run again.
-GIVEN_UP: Final = ("40001", "40P01", "26000")
+# After one of these the server has kept nothing of a statement, so it can be retried.
+RETRYABLE: Final = ("40001", "40P01", "26000")
 LACKS_RIGHT: Final = "42501"
 NO_DATABASE: Final = "3D000"
 MISSING_SCHEMA: Final = (NO_DATABASE, "3F000", "42P01")
@@ -21,7 +21,8 @@ SETUP_FAULTS: Final = {
     "42501": "the user lacks a right",
     "3F000": "there is no schema to create tables in",
 }
-# libpq tells no code for a refused connection, so these are recognized by an English server's words.
+# libpq reports no code for a refused connection. These errors are recognized by their words, if the server's messages
+# are in English.
 CONNECT_FAULTS: Final = {
     "password authentication failed": "28P01",
     "no pg_hba.conf entry": "28000",
@@ -32,7 +33,7 @@ CONNECT_FAULTS: Final = {
 
 
 def code_of(error: BaseException) -> str:
-    """The server's code, also of a refused connection; empty where there is none."""
+    """Return the server's code, also for a refused connection; empty if there is none."""
     if not isinstance(error, psycopg.Error):
         return ""
     if error.sqlstate is not None:

@@ -1,7 +1,7 @@
-"""One connection to PostgreSQL through a pooler, where each transaction may run in another session of the server.
+"""A connection to PostgreSQL through a pooler, where each transaction may run in another session of the server.
 
-A session is shared with other programs. So nothing here outlives its transaction: no setting, no prepared statement,
-no advisory lock; and nothing here depends on what other programs left behind in the session.
+Sessions are shared with other programs. So no setting, prepared statement or advisory lock may outlive its transaction,
+and no statement may depend on the state that other programs left in the session.
 """
 
 from __future__ import annotations
@@ -22,30 +22,35 @@ from module_sdk_sql.dialects.postgresql.connection import MAXIMUM_KEPT_ROWS, Pos
 BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 ROLE: Final = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
 PINNED: Final = ("search_path", "role", "lock_timeout")
-"""What another program may have left in a session and would change our answers; each is what a new session has."""
+"""The settings that another program may have changed in a session, and that would change our results.
+
+Each transaction sets them to the values of a new session.
+"""
 
 
 class PooledConnection(PostgreSQLConnection):
-    """Sends a statement as a transaction of its own, which begins with its settings and the check of the role.
+    """A connection whose statements run in transactions that begin with their settings and the check of the role.
 
-    No pipeline: PgBouncer 1.18 now and then keeps the session of one for ever, and the next client waits for it.
+    It must not use pipelines: PgBouncer 1.18 sometimes never releases the session of one, and the next client waits for
+    it.
     """
 
     def __init__(
-        self, connection: psycopg.Connection[StoredTuple], timeout_seconds: float, defaults: Mapping[str, str]
+        self, raw: psycopg.Connection[StoredTuple], timeout_seconds: float, defaults: Mapping[str, str]
     ) -> None:
-        super().__init__(connection, timeout_seconds)
-        # The role is checked in each transaction, so the pool need not ask.
+        super().__init__(raw, timeout_seconds)
+        # Each transaction checks the role, so the pool does not have to.
         self.checked_at = math.inf
-        # As text, since only a text without parameters may have two statements, which take one trip.
-        self.control_cursor = connection.cursor()
+        # Not binary: that needs the extended protocol, which runs one statement per round trip. The simple protocol
+        # runs two in one round trip if they have no parameters.
+        self.control_cursor = raw.cursor()
         pinned = {"plan_cache_mode": "force_custom_plan", **defaults}
         local = (composing.SQL(", set_config({}, {}, true)").format(name, value) for name, value in pinned.items())
-        self.settings = composing.SQL("").join(local).as_string(connection)
+        self.settings = composing.SQL("").join(local).as_string(raw)
 
     @property
     def is_in_transaction(self) -> bool:
-        return self.connection.pgconn.transaction_status != TransactionStatus.IDLE
+        return self.raw.pgconn.transaction_status != TransactionStatus.IDLE
 
     def begin(self, sql: str, deadline: float) -> None:
         self.bounded(deadline, self.run_begin, deadline)
@@ -59,17 +64,19 @@ class PooledConnection(PostgreSQLConnection):
         self.control_cursor.nextset()
         (row,) = self.control_cursor.fetchall()
         if row[0]:
-            raise psycopg.errors.ReadOnlySqlTransaction("the pooler led to a server that takes no writes")
+            raise psycopg.errors.ReadOnlySqlTransaction(
+                "the server behind the pooler is not the primary: it takes no writes"
+            )
 
     def run_fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         self.run_statement(sql, arguments, deadline)
         rows = self.cursor.fetchall()
         if len(rows) > MAXIMUM_KEPT_ROWS:
-            self.release_answer()
+            self.release_result()
         return rows
 
     def run_planned(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
-        # Every statement is planned for its arguments here.
+        # Every statement is planned for its arguments, by `plan_cache_mode`.
         return self.run_fetch(sql, arguments, deadline)
 
     def run_execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
@@ -77,7 +84,7 @@ class PooledConnection(PostgreSQLConnection):
         return self.cursor.rowcount
 
     def run_statement(self, sql: str, arguments: Sequence[Any], deadline: float) -> None:
-        """Leave the answer in the cursor."""
+        """Run one statement, in a transaction of its own unless one is open, and leave the result in the cursor."""
         if self.is_in_transaction:
             self.cursor.execute(sql, arguments)
             return
@@ -86,8 +93,8 @@ class PooledConnection(PostgreSQLConnection):
         self.control_cursor.execute("COMMIT")
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """The plan for these arguments, as lookups get it here, with rows measured."""
-        with psycopg.ClientCursor(self.connection) as cursor:
+        """Return the plan for these arguments, which lookups use here, with the rows that it read."""
+        with psycopg.ClientCursor(self.raw) as cursor:
             literal = cursor.mogrify(sql, arguments)
         text = f"EXPLAIN (ANALYZE, FORMAT JSON) {literal}".replace("%", "%%")
         (row,) = self.fetch(text, (), deadline)

@@ -1,4 +1,4 @@
-"""One connection to SQLite, bounded by the deadline of the call it serves."""
+"""A connection to SQLite whose calls end by their deadlines."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typing import Any, Final
 from module_sdk.backends import TaskBackendError, TaskBackendUnavailableError
 from module_sdk_sql.dialects.base import Connection, StoredTuple, plan_lines
 
-# How often a running statement looks at its deadline: some thousand instructions are below a millisecond.
-INSTRUCTIONS_BETWEEN_LOOKS: Final = 5_000
+# How often a running statement checks its deadline. These instructions take less than a millisecond.
+INSTRUCTIONS_PER_CHECK: Final = 5_000
 UNDECODABLE: Final = "Could not decode to UTF-8"
-# SQLite's own wait looks at a lock ever more seldom, every 100 ms in the end, and so finds it free hardly ever while
-# others write all the time: waiting writers starved for seconds. So it waits this long, and is asked again.
+# SQLite polls a lock ever more rarely, in the end every 100 ms. While others write all the time it hardly ever finds
+# the lock free, so waiting writers starved for seconds. So its own wait must end after this time, and `run` retries.
 LOCK_WAIT_SECONDS: Final = 0.005
 
-# A connection that met one of these may hold a file that is no longer the right one.
-SPENT_CODES: Final = (
+# After one of these errors a connection may be one to a file that is no longer the right one.
+UNUSABLE_CODES: Final = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_IOERR,
@@ -34,10 +34,10 @@ SPENT_CODES: Final = (
 
 
 class SQLiteConnection(Connection):
-    """A connection that waits for locks, and runs, no longer than the deadline of the call it serves."""
+    """A connection that neither waits for locks nor runs a statement beyond the deadline of its call."""
 
     def __init__(self, location: str, path: Path | None, *, reusable: bool = True) -> None:
-        self.connection = sqlite3.connect(
+        self.raw = sqlite3.connect(
             location,
             uri=location.startswith("file:"),
             isolation_level=None,
@@ -45,62 +45,64 @@ class SQLiteConnection(Connection):
             timeout=LOCK_WAIT_SECONDS,
         )
         self.reusable = reusable
-        # As text, which the system takes without a detour through pathlib.
+        # A `str`, because each call passes it to `os.stat`, which is slower for a `Path`.
         self.path = None if path is None else str(path)
-        self.place = file_identity(self.path)
+        self.identity = file_identity(self.path)
         self.deadline = [math.inf]
-        # In C throughout: what a signal's handler raises while Python code runs inside SQLite is dropped by the driver.
+        # This callback must not run Python code: the driver drops any exception that is raised inside it, and a signal
+        # handler could raise there. Iterators of C avoid that.
         now, deadline = iter(time.monotonic, None), map(self.deadline.__getitem__, itertools.repeat(0))
         self.is_late = map(operator.ge, now, deadline).__next__
-        self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
+        self.raw.set_progress_handler(self.is_late, INSTRUCTIONS_PER_CHECK)
 
     def run(self, sql: str, arguments: Sequence[Any], deadline: float) -> sqlite3.Cursor:
-        """Execute a statement, which may wait for a lock until the deadline; SQLite kept nothing of one that waits."""
+        """Execute a statement; retry it until the deadline if the file is locked, since SQLite keeps nothing then."""
         self.deadline[0] = deadline
         while True:
             if time.monotonic() >= deadline:
                 raise TaskBackendUnavailableError("no time was left for the statement")
             try:
-                return self.connection.execute(sql, arguments)
+                return self.raw.execute(sql, arguments)
             except sqlite3.OperationalError as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                     raise
 
     def is_current(self) -> bool:
-        # What is written to a file that was moved or replaced would be acknowledged, and never seen again.
-        # An empty file has no identity, so a connection that was opened on one serves one call.
+        # A write to a file that was moved or replaced would be acknowledged and never seen again. An empty file has no
+        # identity, so a connection that was opened on one serves one call.
         if self.path is None:
             return True
-        return self.reusable and self.place is not None and file_identity(self.path) == self.place
+        return self.reusable and self.identity is not None and file_identity(self.path) == self.identity
 
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
         try:
             return self.run(sql, arguments, deadline).fetchall()
         except sqlite3.OperationalError as error:
-            if not str(error).startswith(UNDECODABLE) or self.connection.in_transaction:
+            if not str(error).startswith(UNDECODABLE) or self.raw.in_transaction:
                 raise
             return self.fetch_decodable(sql, arguments)
 
     def fetch_decodable(self, sql: str, arguments: Sequence[Any]) -> Sequence[StoredTuple | None]:
-        """The driver gives up the whole answer at one text that is no UTF-8; this gives up that row only."""
-        self.connection.text_factory = bytes
+        """Return all rows, with `None` for each that is not UTF-8; the driver would fail for the whole result."""
+        self.raw.text_factory = bytes
         try:
-            return [decoded(row) for row in self.connection.execute(sql, arguments).fetchall()]
+            return [decoded(row) for row in self.raw.execute(sql, arguments).fetchall()]
         finally:
-            self.connection.text_factory = str
+            self.raw.text_factory = str
 
     def execute(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
         return self.run(sql, arguments, deadline).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        # Within a transaction, which has the lock already.
+        # No retry: the caller's transaction has the lock already.
         self.deadline[0] = deadline
-        self.connection.executemany(sql, rows)
+        self.raw.executemany(sql, rows)
 
     def explain(self, sql: str, arguments: Sequence[Any], deadline: float) -> tuple[str, int]:
-        """SQLite counts instructions, not rows: they are divided by the shortest loop over an index or a table.
+        """Return the plan, and the examined entries as estimated from the instructions that SQLite counts.
 
-        An entry that is examined runs through such a loop once; what a sort does with it again is counted too.
+        The number of instructions is divided by the length of the shortest loop over an index or a table, which runs
+        once per entry. The work of a sort counts too.
         """
         plan = "\n".join(plan_lines(self.fetch(f"EXPLAIN QUERY PLAN {sql}", arguments, deadline), 3))
         program = [row for row in self.fetch(f"EXPLAIN {sql}", arguments, deadline) if row is not None]
@@ -113,7 +115,7 @@ class SQLiteConnection(Connection):
         return plan, self.count_instructions(sql, arguments, deadline) // min(loops, default=1)
 
     def count_instructions(self, sql: str, arguments: Sequence[Any], deadline: float) -> int:
-        """How many instructions of SQLite's virtual machine the statement takes."""
+        """Run the statement and return the number of instructions that SQLite's virtual machine executed for it."""
         count = 0
 
         def step() -> bool:
@@ -121,34 +123,34 @@ class SQLiteConnection(Connection):
             count += 1
             return False
 
-        self.connection.set_progress_handler(step, 1)
+        self.raw.set_progress_handler(step, 1)
         try:
             self.run(sql, arguments, deadline).fetchall()
         finally:
-            self.connection.set_progress_handler(self.is_late, INSTRUCTIONS_BETWEEN_LOOKS)
+            self.raw.set_progress_handler(self.is_late, INSTRUCTIONS_PER_CHECK)
         return count
 
     def recover(self, error: BaseException | None) -> bool:
         self.deadline[0] = math.inf
         with contextlib.suppress(sqlite3.Error):
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
         if self.path is None:
             return True
         return (
             self.reusable
             and isinstance(error, sqlite3.Error | TaskBackendError)
-            and not self.connection.in_transaction
-            and primary_code(error) not in SPENT_CODES
+            and not self.raw.in_transaction
+            and primary_code(error) not in UNUSABLE_CODES
         )
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
-            self.connection.close()
+            self.raw.close()
 
 
 def primary_code(error: BaseException) -> int:
-    """SQLite's primary result code, or -1 for an error that is not SQLite's."""
+    """Return SQLite's primary result code, or -1 for an error that is not SQLite's."""
     extended: int | None = getattr(error, "sqlite_errorcode", None)
     return -1 if extended is None else extended & 0xFF
 
@@ -161,11 +163,11 @@ def decoded(row: tuple[Any, ...]) -> StoredTuple | None:
 
 
 def file_identity(path: str | None) -> tuple[int, int] | None:
-    """Shows whether a path still leads to the same file; `None` where there is no file, or an empty one."""
+    """Return the device and inode of the file at a path; `None` if there is no file or an empty one."""
     if path is None:
         return None
     try:
-        status = os.stat(path)  # noqa: PTH116  # for each call, and twice as fast
+        status = os.stat(path)  # noqa: PTH116  # runs per call, and is twice as fast
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if status.st_size else None

@@ -1,4 +1,4 @@
-"""SQLite: one file, or memory. WAL, synchronous FULL, STRICT tables (https://www.sqlite.org/wal.html)."""
+"""SQLite in a file (WAL mode, synchronous FULL, STRICT tables: https://www.sqlite.org/wal.html) or in memory."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from module_sdk_sql.dialects.sqlite.connection import SQLiteConnection, primary_
 from module_sdk_sql.options import SQLiteOptions
 from module_sdk_sql.schema import ColumnTypes
 
-# Python's lock passes from thread to thread at each row, so that more calls at once only get in each other's way: of 32
-# threads that look tasks up, these do at least a third more than 16 would, and a long read still leaves others room.
+# Python's global lock changes hands at each row, so concurrent calls slow each other down. With 32 threads that look
+# tasks up, 3 connections serve at least a third more lookups than 16, and one long read still leaves two to others.
 MAXIMUM_CONNECTIONS: Final = 3
 OLDEST_SQLITE: Final = (3, 37, 0)  # the first with STRICT; RETURNING came with 3.35
 
 BUSY_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_CANTOPEN)
-# Primary codes met where neither the file nor its companions -wal and -shm can be written.
+# The primary codes of a file that cannot be written, or whose companions -wal and -shm cannot.
 UNWRITABLE_CODES: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)
 ALREADY_DONE: Final = re.compile("already exists|duplicate column name")
-# What reading a file that has been emptied under a connection may come to.
+# The errors that reading may raise after the file was emptied under an open connection.
 EMPTIED_CODES: Final = (*UNWRITABLE_CODES, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SETUP_FAULTS: Final = {
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened or created",
@@ -48,10 +48,10 @@ SETUP_FAULTS: Final = {
 
 
 class SQLiteDialect(Dialect):
-    """`path` is absolute, so that a later change of the working folder changes nothing; `None` is memory."""
+    """One SQLite database. `path` is absolute, so a change of the working folder has no effect; `None` is memory."""
 
     separate_payload_table = True
-    # A transaction that begins as a reader and writes later fails at once when another has written meanwhile.
+    # A transaction that begins as a reader and then writes fails at once if another has written in between.
     begin = "BEGIN IMMEDIATE"
     latest = "max"
     types = ColumnTypes(
@@ -73,7 +73,7 @@ class SQLiteDialect(Dialect):
         self.connections = 1 if self.path is None else min(connections, MAXIMUM_CONNECTIONS)
         self.at_fork = "keep" if self.path is None else "close"
         on_disk = self.path is not None
-        # The file has one lock for them all, and SQLite can only look at it again and again.
+        # The file has one lock for all writers, and SQLite can wait for it only by polling.
         self.groups_writes = on_disk
         self.capabilities = Capabilities(shared=on_disk, durable=on_disk, explain=True, bounded=True)
         self.memory_was_opened = False
@@ -82,7 +82,7 @@ class SQLiteDialect(Dialect):
         return f" INDEXED BY {index}"
 
     def any_of(self, column: str, name: str, values: Sequence[Any]) -> tuple[str, dict[str, Any]]:
-        # One parameter for any number of values: SQLite takes 32,766 parameters at most.
+        # One parameter for all values, because SQLite accepts at most 32,766 parameters.
         condition = f"{column} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608  # names of ours only
         return condition, {name: json.dumps(list(values))}
 
@@ -91,7 +91,7 @@ class SQLiteDialect(Dialect):
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
-    def check_place(self, create: bool) -> bool:
+    def check_location(self, create: bool) -> bool:
         if self.path is None:
             return True
         if self.path.is_dir():
@@ -116,14 +116,14 @@ class SQLiteDialect(Dialect):
         except sqlite3.DatabaseError as error:
             if primary_code(error) not in UNWRITABLE_CODES or not self.is_settled():
                 raise
-            # Without its companions the file can be read only as one that nobody changes; so this connection serves
-            # one call, and the next looks again.
+            # Without its companions the file can be read only as immutable. Somebody may change it all the same, so
+            # this connection serves one call and the next call checks again.
             return self.prepare(
                 SQLiteConnection(f"{location}?mode=ro&immutable=1", self.path, reusable=False), deadline
             )
 
     def is_settled(self) -> bool:
-        """Whether everything lies in the file itself: no writer has it open, none died and left a log behind."""
+        """Return whether the file itself contains everything: no writer has it open or died and left a log."""
         path = str(self.path)
         try:
             return Path(path).stat().st_size > 0 and not Path(f"{path}-wal").stat().st_size
@@ -132,29 +132,29 @@ class SQLiteDialect(Dialect):
         except OSError:
             return False
 
-    def prepare(self, link: SQLiteConnection, deadline: float) -> SQLiteConnection:
+    def prepare(self, connection: SQLiteConnection, deadline: float) -> SQLiteConnection:
         try:
-            link.execute(f"PRAGMA synchronous={self.options.synchronous}", (), deadline)
-            # An empty file stays as it is, until `setup` makes a database of it.
-            if link.reusable and link.place is not None:
-                switch_to_wal(link, deadline)
-            encoding = pragma(link, "encoding", deadline)
+            connection.execute(f"PRAGMA synchronous={self.options.synchronous}", (), deadline)
+            # An empty file must stay empty until `setup` makes it a database.
+            if connection.reusable and connection.identity is not None:
+                switch_to_wal(connection, deadline)
+            encoding = pragma(connection, "encoding", deadline)
             if encoding != "UTF-8":
                 raise ConfigurationError(
-                    f"{self.path} is encoded in {encoding}, whose order of text is another: use a UTF-8 database"
+                    f"{self.path} is encoded in {encoding}, which sorts text differently: use a UTF-8 database"
                 )
         except BaseException:
-            link.close()
+            connection.close()
             raise
-        return link
+        return connection
 
     @contextlib.contextmanager
-    def setup_transaction(self, link: Connection, namespace: str, deadline: float) -> Iterator[None]:
+    def setup_transaction(self, connection: Connection, namespace: str, deadline: float) -> Iterator[None]:
         if self.path is not None:
-            switch_to_wal(link, deadline)
-        link.execute(self.begin, (), deadline)
+            switch_to_wal(connection, deadline)
+        connection.execute(self.begin, (), deadline)
         yield
-        link.execute("COMMIT", (), deadline)
+        connection.execute("COMMIT", (), deadline)
 
     # --- Errors -----------------------------------------------------------------------------------------------------
 
@@ -172,40 +172,40 @@ class SQLiteDialect(Dialect):
             return self.path is not None and is_absent(self.path)
         return str(error).startswith("no such table") and isinstance(error, sqlite3.OperationalError)
 
-    def configuration_fault(self, error: BaseException) -> str | None:
+    def setup_fault(self, error: BaseException) -> str | None:
         return SETUP_FAULTS.get(primary_code(error))
 
     # --- Insight ----------------------------------------------------------------------------------------------------
 
-    def is_durable(self, link: Connection, deadline: float) -> bool:
+    def is_durable(self, connection: Connection, deadline: float) -> bool:
         return self.path is not None
 
-    def diagnose(self, link: Connection, deadline: float) -> Diagnosis:
-        journal = str(pragma(link, "journal_mode", deadline))
-        synchronous = ("off", "normal", "full", "extra")[pragma(link, "synchronous", deadline)]
+    def diagnose(self, connection: Connection, deadline: float) -> Diagnosis:
+        journal = str(pragma(connection, "journal_mode", deadline))
+        synchronous = ("off", "normal", "full", "extra")[pragma(connection, "synchronous", deadline)]
         facts = {
             "server": f"SQLite {sqlite3.sqlite_version}",
             "driver": "sqlite3 of Python's standard library",
             "file": str(self.path or "in memory"),
-            "size": f"{pragma(link, 'page_count', deadline) * pragma(link, 'page_size', deadline):,} bytes",
+            "size": f"{pragma(connection, 'page_count', deadline) * pragma(connection, 'page_size', deadline):,} bytes",
             "journal mode": journal,
             "synchronous": synchronous,
-            "encoding": str(pragma(link, "encoding", deadline)),
+            "encoding": str(pragma(connection, "encoding", deadline)),
         }
         warnings = []
         if self.path is None:
-            warnings.append("the database lies in memory: it ends with this process")
+            warnings.append("the database is in memory: it ends with this process")
         elif journal != "wal":
             warnings.append(f"the journal mode is {journal}, not wal: readers and writers wait for each other")
         if self.path is not None and synchronous in ("off", "normal"):
             warnings.append(f"synchronous is {synchronous}: a power failure can lose tasks that were acknowledged")
-        if not link.reusable:
+        if not connection.reusable:
             warnings.append("the file can only be read here: every write will fail")
         return Diagnosis(facts, warnings)
 
 
 def is_absent(path: Path) -> bool:
-    """Whether there is no file, or an empty one: not where that cannot be seen."""
+    """Return whether there is no file or an empty one; false if this cannot be determined."""
     try:
         return not path.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -214,14 +214,14 @@ def is_absent(path: Path) -> bool:
         return False
 
 
-def switch_to_wal(link: Connection, deadline: float) -> None:
-    """Bring the file into WAL mode, which stays; where it cannot be (a read-only file), leave it as it is.
+def switch_to_wal(connection: Connection, deadline: float) -> None:
+    """Switch the file to WAL mode, which is permanent; leave a read-only file as it is.
 
-    While another connection switches, SQLite refuses at once instead of waiting, so this tries again.
+    While another connection switches, SQLite refuses at once instead of waiting, so this retries.
     """
-    while pragma(link, "journal_mode", deadline) != "wal":
+    while pragma(connection, "journal_mode", deadline) != "wal":
         try:
-            pragma(link, "journal_mode=WAL", deadline)
+            pragma(connection, "journal_mode=WAL", deadline)
         except sqlite3.OperationalError as error:
             if primary_code(error) == sqlite3.SQLITE_READONLY:
                 return
@@ -229,10 +229,10 @@ def switch_to_wal(link: Connection, deadline: float) -> None:
                 raise
             time.sleep(0.005)
         else:
-            # SQLite answers with the mode that it stays in where the file system cannot share memory.
+            # On a file system without shared memory SQLite raises no error, and keeps the mode that it had.
             return
 
 
-def pragma(link: Connection, name: str, deadline: float) -> Any:
-    """The answer of a PRAGMA of one row and column."""
-    return next(row[0] for row in link.fetch(f"PRAGMA {name}", (), deadline) if row)
+def pragma(connection: Connection, name: str, deadline: float) -> Any:
+    """Return the value of a PRAGMA of one row and column."""
+    return next(row[0] for row in connection.fetch(f"PRAGMA {name}", (), deadline) if row)

@@ -1,4 +1,4 @@
-"""The database's file, before SQLite opens it: who may read it."""
+"""Creation and permissions of the database file, before SQLite opens it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from module_sdk.backends import ConfigurationError
 
 logger = logging.getLogger("module_sdk.tasks")
 
-AS_THE_MASK_ALLOWS: Final = 0o666
-OWNER_ALONE: Final = 0o600
-# SQLite gives these the rights of the database's file when it makes them, and leaves those that exist as they are.
+MODE_BEFORE_UMASK: Final = 0o666
+OWNER_ONLY: Final = 0o600
+# SQLite creates the companions with the permissions of the database file, and does not change those of existing ones.
 COMPANIONS: Final = ("", "-wal", "-shm", "-journal")
 
 
 def create(path: Path, *, private: bool) -> None:
-    """An empty file, unless another process was faster. Raises `ConfigurationError`.
+    """Create an empty file unless another process was faster. Raises `ConfigurationError` if that is impossible.
 
-    Connections never create the file, lest one that was deleted come back empty and unnoticed.
+    Connections must never create the file: a deleted file would come back empty, and nobody would notice.
     """
-    mode = OWNER_ALONE if private else AS_THE_MASK_ALLOWS
+    mode = OWNER_ONLY if private else MODE_BEFORE_UMASK
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode))
     except FileExistsError:
@@ -33,16 +33,19 @@ def create(path: Path, *, private: bool) -> None:
 
 
 def close_to_others(path: Path) -> None:
-    """Take from other users what an earlier version, or somebody's hand, let them do with the files.
+    """Remove all permissions of other users, which an earlier version or an operator may have granted.
 
-    By name, since closing a descriptor of the file would release the locks that SQLite has on it in this process.
+    This changes the files by name: closing a descriptor of the file would release the locks that SQLite has on it in
+    this process.
     """
     for companion in COMPANIONS:
         file = Path(f"{path}{companion}")
         try:
-            if stat.S_IMODE(file.stat().st_mode) != OWNER_ALONE:
-                file.chmod(OWNER_ALONE)
+            if stat.S_IMODE(file.stat().st_mode) != OWNER_ONLY:
+                file.chmod(OWNER_ONLY)
         except FileNotFoundError:
             continue
         except OSError as error:
-            logger.warning("%s is open to other users, and this one cannot close it: %s", file, error.strerror)
+            logger.warning(
+                "%s is accessible to other users, and this user cannot change that: %s", file, error.strerror
+            )
