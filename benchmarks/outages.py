@@ -17,7 +17,7 @@ from benchmarks.measure import Case, Figure, Result, Variant, figure, measure
 from module_sdk import tasks
 from module_sdk.domain.task import Task
 from module_sdk.errors import TaskBackendUnavailableError
-from module_sdk.facade.breaker import OPENS_AFTER
+from module_sdk.facade.breaker import FAILURES_TO_OPEN
 
 SLOW_SECONDS: Final = 0.05
 CALLERS: Final = 200
@@ -63,7 +63,7 @@ def open_breaker() -> Iterator[None]:
     """Put a store that is away in force, with the breaker open."""
     module_sdk.configure(manager=UnavailableManager("memory://"))
     try:
-        for _ in range(OPENS_AFTER):
+        for _ in range(FAILURES_TO_OPEN):
             tasks.list_user_tasks(7, 1)
         yield
     finally:

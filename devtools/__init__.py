@@ -1,1 +1,1 @@
-"""What our own tests, benchmarks and developers use; nothing of it is installed."""
+"""Tools of our tests, benchmarks and developers, which are not installed."""

@@ -1,6 +1,6 @@
-"""Outlives pytest by a moment: ends one server and removes its folder once standard input closes, however that happens.
+"""A process that ends one server and removes its folder when its standard input closes, even if pytest was killed.
 
-Each line on standard input is the server's current process id; an empty one means that none runs.
+Each line on standard input is the server's current process id; an empty line means that the server is not running.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from typing import Final
 
 import psutil
 
-PATIENCE_SECONDS: Final = 10
+MAXIMUM_WAIT_SECONDS: Final = 10
 
 
 def signal_tree(process: psutil.Process, number: int) -> list[psutil.Process]:
-    """Send the signal to the process and all below it: PostgreSQL's backends are in process groups of their own."""
+    """Send the signal to the process and its descendants, and return them.
+
+    A signal to the process group is not enough: PostgreSQL's backends are in process groups of their own.
+    """
     members: list[psutil.Process] = []
     with contextlib.suppress(psutil.NoSuchProcess):
-        # Stopped first, so that it neither starts more children nor reacts to the loss of one.
+        # The process must not start more children or react to the loss of one meanwhile.
         process.suspend()
         members = [*process.children(recursive=True), process]
         for member in members:
@@ -32,11 +35,14 @@ def signal_tree(process: psutil.Process, number: int) -> list[psutil.Process]:
 
 
 def kill_tree(process: psutil.Process) -> None:
-    """SIGKILL, and return when all of them are gone: PostgreSQL does not start while one still holds its memory."""
+    """Kill the process and its descendants, and wait until all have ended.
+
+    PostgreSQL does not start while a process of its predecessor still has the shared memory.
+    """
     members = signal_tree(process, signal.SIGKILL)
-    process.wait(PATIENCE_SECONDS)
-    # The others are not our children, so what remains of them is another's to collect.
-    end = time.monotonic() + PATIENCE_SECONDS
+    process.wait(MAXIMUM_WAIT_SECONDS)
+    # The descendants are not our children, so they cannot be waited for, and another process reaps them.
+    end = time.monotonic() + MAXIMUM_WAIT_SECONDS
     while any(map(is_alive, members)) and time.monotonic() < end:
         time.sleep(0.005)
 
@@ -49,12 +55,12 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def end_tree(process: psutil.Process) -> None:
-    """End a server whose data nobody needs any more."""
+    """End a server whose data is no longer needed."""
     signal_tree(process, signal.SIGCONT)
     with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(signal.SIGQUIT)  # to PostgreSQL: end at once, and free the shared memory
+        process.send_signal(signal.SIGQUIT)  # PostgreSQL ends at once and frees its shared memory
         try:
-            process.wait(PATIENCE_SECONDS)
+            process.wait(MAXIMUM_WAIT_SECONDS)
         except psutil.TimeoutExpired:
             kill_tree(process)
 
@@ -70,8 +76,8 @@ def main(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Also while a process that the server had started, such as one that saves its data, still writes there."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    """Remove the folder, even while a child of the server, such as one that saves its data, still writes to it."""
+    end = time.monotonic() + MAXIMUM_WAIT_SECONDS
     while Path(folder).exists() and time.monotonic() < end:
         shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.01)

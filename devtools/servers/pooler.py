@@ -1,4 +1,4 @@
-"""PgBouncer before a PostgreSQL of the tests, with so few connections that its clients must share them."""
+"""PgBouncer in front of a PostgreSQL server, with so few connections that its clients must share them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devtools.servers.process import on_path
 
 
 class PgBouncer(PostgreSQL):
-    """Its first option is the URL of the PostgreSQL; the others are settings, such as `pool_mode=session`."""
+    """A pooler. The first option is the URL of the PostgreSQL server, the others are settings (`pool_mode=session`)."""
 
     title = "PgBouncer"
     variable = ""
@@ -24,10 +24,10 @@ class PgBouncer(PostgreSQL):
         return on_path("pgbouncer")
 
     def prepare(self) -> None:
-        self.lead_to(*self.options)
+        self.write_configuration(*self.options)
 
-    def lead_to(self, server: str, *settings: str) -> None:
-        """Write the configuration; a pooler that runs takes it over with RELOAD."""
+    def write_configuration(self, server: str, *settings: str) -> None:
+        """Write the configuration for a server; a running pooler reads it again on RELOAD."""
         chosen = {
             "listen_addr": "127.0.0.1",
             "listen_port": str(self.port),
@@ -40,11 +40,11 @@ class PgBouncer(PostgreSQL):
             "max_client_conn": "500",
             "server_login_retry": "0.2",
         } | dict(setting.split("=", 1) for setting in settings)
-        place = urlsplit(server)
-        lines = ["[databases]", f"* = host={place.hostname} port={place.port or 5432}", "[pgbouncer]"]
+        parts = urlsplit(server)
+        lines = ["[databases]", f"* = host={parts.hostname} port={parts.port or 5432}", "[pgbouncer]"]
         lines += [f"{name} = {value}" for name, value in chosen.items()]
         (self.folder / "pgbouncer.ini").write_text("\n".join([*lines, ""]))
-        user, password = (unquote(part or "").replace('"', '""') for part in (place.username, place.password))
+        user, password = (unquote(part or "").replace('"', '""') for part in (parts.username, parts.password))
         (self.folder / "users.txt").write_text(f'"{user}" "{password}"\n')
 
     def command(self) -> Sequence[str | Path]:
@@ -57,9 +57,9 @@ class PgBouncer(PostgreSQL):
         return server._replace(netloc=f"{login}@127.0.0.1:{self.port}", path="/postgres").geturl()
 
     def reload(self, server: str, *settings: str) -> None:
-        """Lead to another server from now on; the connections of clients stay."""
-        self.lead_to(server, *settings)
-        # The console of PgBouncer speaks the simple protocol alone.
+        """Switch to another server; the connections of the clients stay open."""
+        self.write_configuration(server, *settings)
+        # The console of PgBouncer supports only the simple query protocol.
         admin = urlsplit(self.base_url)._replace(path="/pgbouncer").geturl()
         with psycopg.connect(admin, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
             connection.execute("RELOAD")

@@ -1,4 +1,4 @@
-"""A real server for the tests: on a free loopback port, its data in a temporary folder, gone whatever happens."""
+"""A real server for the tests, on a free loopback port, with its data in a temporary folder that is always removed."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ import redis
 from devtools.servers import guard
 
 START_SECONDS: Final = 60
-# Below the ports that the system lends to outgoing connections: none of those can take the port of a killed server.
+# Below the system's range for outgoing connections, so that none of these can take the port of a killed server.
 PORTS: Final = range(20_000, 32_000)
 UNPRIVILEGED_USER: Final = "nobody"
 NOT_READY: Final = (OSError, psycopg.Error, pymysql.Error, redis.RedisError, pymongo.errors.PyMongoError)
 
 
 running: Final[dict[int, Server]] = {}
-"""Those of this process, by port."""
+"""The running servers of this process, by port."""
 
 
 class Server(abc.ABC):
-    """One server. As a context manager: started on entry, ended on exit, its data removed."""
+    """One server. As a context manager it is started on entry, and ended and its data removed on exit."""
 
     title: ClassVar[str]
     variable: ClassVar[str]
-    """The environment variable that points at an instance of one's own; empty where none will do."""
+    """The environment variable for the URL of an existing server to use instead; empty if there is no such variable."""
     remedy: ClassVar[str]
-    """How to get the server where it is missing."""
+    """How to install the server."""
     refuses_root: ClassVar[bool] = False
 
     url: str
-    """Of a database that was empty when the server was first started."""
+    """The URL of a database that was empty when the server was first started."""
 
     def __init__(self, *options: str) -> None:
-        """`options` go to the server's command line."""
+        """`options` are added to the server's command line. Raise `FileNotFoundError` if the server is missing."""
         found = self.find_binary()
         if found is None:
             raise FileNotFoundError(self.missing())
@@ -67,31 +67,31 @@ class Server(abc.ABC):
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C at the terminal reaches pytest alone
+            start_new_session=True,  # Ctrl-C in the terminal must reach pytest only
         )
         assert self.guard.stdin is not None
-        self.leash = self.guard.stdin
-        # A forked child that outlives pytest must not keep the guard waiting.
-        os.register_at_fork(after_in_child=self.leash.close)
+        self.guard_input = self.guard.stdin
+        # The guard waits for the end of its input, which a forked child that outlives pytest must not keep open.
+        os.register_at_fork(after_in_child=self.guard_input.close)
 
-    # --- What each kind of server says ----------------------------------------------------------------------------
+    # --- What each kind of server defines -------------------------------------------------------------------------
 
     @classmethod
     @abc.abstractmethod
     def find_binary(cls) -> Path | None:
-        """The server's executable, or `None` where there is none."""
+        """Return the path of the server's executable, or `None` if it is not installed."""
 
     @abc.abstractmethod
     def command(self) -> Sequence[str | Path]:
-        """The server's command line. Its working folder is `folder`."""
+        """Return the server's command line. Its working folder is `folder`."""
 
-    def prepare(self) -> None:  # noqa: B027  # most servers make their data themselves
-        """Make the data in `folder`, which is empty."""
+    def prepare(self) -> None:  # noqa: B027  # most servers create their data themselves
+        """Create the data in `folder`, which is empty."""
 
     @property
     @abc.abstractmethod
     def base_url(self) -> str:
-        """The URL of the server."""
+        """The URL of the server, without a database of the tests."""
 
     @classmethod
     @abc.abstractmethod
@@ -101,14 +101,14 @@ class Server(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def create_database(cls, url: str) -> str:
-        """Make an empty database on the server of that URL; its URL."""
+        """Create an empty database on the server of the URL, and return the URL of the database."""
 
     @classmethod
     @abc.abstractmethod
     def drop_database(cls, url: str) -> None:
-        """Remove a database that `create_database` made."""
+        """Remove a database that `create_database` created."""
 
-    # --- Life -----------------------------------------------------------------------------------------------------
+    # --- Lifecycle ------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         try:
@@ -126,10 +126,13 @@ class Server(abc.ABC):
         self.close()
 
     def start(self) -> None:
-        """Start the process on its port and data; return when it answers."""
+        """Start the process on its port and data, and wait until it answers.
+
+        Raise `RuntimeError` with the end of its log if it ends or does not answer in time.
+        """
         with self.log.open("ab") as log:
-            self.process = psutil.Popen(self.command(), stdout=log, **self.surroundings)
-        self.tell_guard(self.process.pid)
+            self.process = psutil.Popen(self.command(), stdout=log, **self.process_options)
+        self.report_to_guard(self.process.pid)
         running[self.port] = self
         end = time.monotonic() + START_SECONDS
         while True:
@@ -141,25 +144,25 @@ class Server(abc.ABC):
                 time.sleep(0.05)
 
     def kill(self) -> None:
-        """SIGKILL, to every process of the server."""
+        """Kill every process of the server."""
         assert self.process is not None
         guard.kill_tree(self.process)
         self.process = None
-        self.tell_guard("")
+        self.report_to_guard("")
 
     def restart(self) -> None:
-        """Start again on the same port and data, killing what still runs."""
+        """Start the server again on the same port and data; kill it first if it runs."""
         if self.process is not None:
             self.kill()
         self.start()
 
     def stop(self) -> None:
-        """SIGSTOP: the system goes on taking connections, and nothing answers."""
+        """Send SIGSTOP: the system still accepts connections, but the server does not answer."""
         assert self.process is not None
         guard.signal_tree(self.process, signal.SIGSTOP)
 
     def cont(self) -> None:
-        """SIGCONT: end what `stop` began."""
+        """Send SIGCONT, which ends the effect of `stop`."""
         assert self.process is not None
         guard.signal_tree(self.process, signal.SIGCONT)
 
@@ -169,8 +172,8 @@ class Server(abc.ABC):
         if self.process is not None:
             guard.end_tree(self.process)
             self.process = None
-            self.tell_guard("")
-        self.leash.close()
+            self.report_to_guard("")
+        self.guard_input.close()
         self.guard.wait()
 
     # --- Shared machinery -----------------------------------------------------------------------------------------
@@ -181,7 +184,7 @@ class Server(abc.ABC):
 
     @classmethod
     def version(cls) -> str:
-        """For the head of a run: which server the tests will use."""
+        """Return a line for the header of pytest that says which server the tests will use."""
         binary = cls.find_binary()
         if cls.variable and os.environ.get(cls.variable):
             return f"{cls.title}: the one that {cls.variable} names"
@@ -192,15 +195,15 @@ class Server(abc.ABC):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Who runs the server, as arguments of `subprocess`."""
+        """The user and groups that run the server, as arguments of `subprocess`."""
         if not self.refuses_root or os.geteuid() != 0:
             return {}
         group = pwd.getpwnam(UNPRIVILEGED_USER).pw_gid
         return {"user": UNPRIVILEGED_USER, "group": group, "extra_groups": []}
 
     @property
-    def surroundings(self) -> dict[str, Any]:
-        """Arguments of `subprocess` for everything that is run here."""
+    def process_options(self) -> dict[str, Any]:
+        """The arguments of `subprocess` for the server and for the commands that prepare it."""
         return {
             "cwd": self.folder,
             "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TMPDIR": str(self.folder)},
@@ -218,18 +221,18 @@ class Server(abc.ABC):
         return self.log.read_text(errors="replace")[-2_000:]
 
     def run(self, *command: str | Path) -> None:
-        """Run a command that makes the data."""
+        """Run a command that prepares the data. Raise `RuntimeError` with the end of the log if it fails."""
         with self.log.open("ab") as log:
-            done = subprocess.run(command, stdout=log, check=False, **self.surroundings)
+            done = subprocess.run(command, stdout=log, check=False, **self.process_options)
         if done.returncode:
             raise RuntimeError(f"{self.title} could not be prepared: {self.log_end()}")
 
-    def tell_guard(self, process_id: int | str) -> None:
-        self.leash.write(f"{process_id}\n".encode())
+    def report_to_guard(self, process_id: int | str) -> None:
+        self.guard_input.write(f"{process_id}\n".encode())
 
 
 def wheel_file(package: str, path: str) -> Path | None:
-    """A file of an installed package, found without importing it."""
+    """Return the path of a file of an installed package, without importing the package, or `None`."""
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations or () if spec else ()
     return next((found for folder in folders if (found := Path(folder, path)).exists()), None)
@@ -249,7 +252,7 @@ def free_port() -> int:
 
 
 def restart_server_of(url: str) -> bool:
-    """Kill the server of that URL and start it again; false if it is not one of ours."""
+    """Kill the server of the URL and start it again. Return whether this process has started it."""
     server = running.get(urlsplit(url).port or 0)
     if server is not None:
         server.restart()

@@ -20,7 +20,7 @@ NODE_TIMEOUT_MILLISECONDS: Final = 1_000
 
 
 class Node(Valkey):
-    """One server of a cluster, asked by itself."""
+    """One server of a cluster; `ask` sends commands to this server only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class Node(Valkey):
     def id(self) -> str:
         return str(self.ask("CLUSTER", "MYID"))
 
-    def is_content(self, size: int) -> bool:
-        """Whether it sees all slots served, and so many nodes."""
+    def sees_whole_cluster(self, size: int) -> bool:
+        """Return whether the node sees all slots served and knows `size` nodes."""
         lines = str(self.ask("CLUSTER", "INFO")).splitlines()
         return {"cluster_state:ok", f"cluster_known_nodes:{size}"} <= set(lines)
 
 
 class Cluster:
-    """`primaries` share the slots; `replicas` follow them in the same order."""
+    """A cluster, whose `primaries` share the slots and whose `replicas` follow them in the same order."""
 
     def __init__(self, primaries: list[Node], replicas: list[Node]) -> None:
         self.primaries = primaries
@@ -70,20 +70,20 @@ class Cluster:
         wait_until(lambda: all(replica.ask("ROLE")[3] == "connected" for replica in self.replicas))
 
     def agree(self) -> None:
-        """Return once every node that runs sees all slots served."""
+        """Wait until every running node sees all slots served."""
         nodes = [node for node in (*self.primaries, *self.replicas) if node.process is not None]
         total = len(self.primaries) + len(self.replicas)
-        wait_until(lambda: all(node.is_content(total) for node in nodes))
+        wait_until(lambda: all(node.sees_whole_cluster(total) for node in nodes))
 
     def slot(self, namespace: str) -> int:
         return int(self.primaries[0].ask("CLUSTER", "KEYSLOT", f"{{{namespace}}}:"))
 
     def owner(self, slot: int) -> Node:
-        """The primary that was given the slot, and the one that took it over."""
+        """Return the node that serves the slot: its primary, or the replica that took over."""
         for start, end, (_, port, *_), *_ in self.running()[0].ask("CLUSTER", "SLOTS"):
             if start <= slot <= end:
                 return next(node for node in (*self.primaries, *self.replicas) if node.port == port)
-        raise LookupError(f"nobody serves the slot {slot}")
+        raise LookupError(f"no node serves the slot {slot}")
 
     def running(self) -> list[Node]:
         return [node for node in (*self.primaries, *self.replicas) if node.process is not None]
@@ -92,15 +92,15 @@ class Cluster:
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
 
-    def move_keys(self, slot: int, source: Node, target: Node, most: int) -> int:
-        """Move some keys of an open slot; how many there were to move."""
-        keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, most)
+    def move_keys(self, slot: int, source: Node, target: Node, maximum: int) -> int:
+        """Move at most `maximum` keys of an open slot, and return how many were moved."""
+        keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, maximum)
         if keys:
             source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "AUTH", PASSWORD, "KEYS", *keys)
         return len(keys)
 
     def close_slot(self, slot: int, target: Node) -> None:
-        """Give the slot to the node that has its keys by now; it is told first, so that the slot is never without."""
+        """Assign the slot to the node that now has its keys. That node learns it first: a slot must have an owner."""
         for node in (target, *self.primaries):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
@@ -112,12 +112,12 @@ def wait_until(condition: Any, seconds: float = AGREEMENT_SECONDS) -> None:
             if condition():
                 return
         time.sleep(0.05)
-    raise TimeoutError("the cluster did not agree")
+    raise TimeoutError("the condition was not met in time")
 
 
 @contextlib.contextmanager
 def cluster(size: int) -> Iterator[Cluster]:
-    """Primaries, and a replica for each, ready to serve."""
+    """Start a cluster of `size` primaries with one replica each, and wait until it is ready."""
     with contextlib.ExitStack() as stack:
         nodes = [stack.enter_context(Node()) for _ in range(2 * size)]
         made = Cluster(nodes[:size], nodes[size:])

@@ -18,10 +18,10 @@ from devtools.servers.tls import AUTHORITY, CERTIFICATE, RedisOverTLS
 SERVICE: Final = "tasks"
 SENTINEL_PASSWORD: Final = "s@nt:in/el%"
 WATCHER: Final = "watcher"
-"""The user of sentinels and replicas on every server: without it a server is cut off from them, not from clients."""
+"""The user of sentinels and replicas on every server. Without it, a server is cut off from them, not from clients."""
 DOWN_AFTER_MILLISECONDS: Final = 1_000
 FAILOVER_MILLISECONDS: Final = 5_000
-# Sentinels ask replicas every ten seconds, and turn an old primary into a replica at their leisure.
+# Sentinels ask replicas every ten seconds, and may take longer to turn an old primary into a replica.
 SETTLED_SECONDS: Final = 90
 
 
@@ -37,7 +37,7 @@ class Watched(Valkey):
             return client.execute_command(*command)
 
     def isolate(self) -> None:
-        """Cut it off from sentinels and replicas, and leave clients be."""
+        """Cut the server off from sentinels and replicas, but not from clients."""
         self.ask("ACL", "SETUSER", WATCHER, "off")
         self.ask("CLIENT", "KILL", "USER", WATCHER)
 
@@ -88,7 +88,7 @@ class Sentinel(Valkey):
 
 
 class SentinelOverTLS(Sentinel):
-    """With the certificate of the primary that it watches."""
+    """A sentinel with the certificate of the primary that it watches."""
 
     user = "default"
     remedy = RedisOverTLS.remedy
@@ -116,7 +116,7 @@ class SentinelOverTLS(Sentinel):
 
 
 class Family:
-    """Two servers, of which the first was the primary at the start, and sentinels."""
+    """Two servers and their sentinels; the first server is the primary at the start."""
 
     def __init__(self, servers: list[Watched], sentinels: list[Sentinel]) -> None:
         self.servers = servers
@@ -124,7 +124,7 @@ class Family:
 
     @property
     def url(self) -> str:
-        """It names two of the sentinels: the third is learned from them."""
+        """A URL with two of the sentinels, from which clients learn the third."""
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels[:2])
         passwords = quote(PASSWORD, safe=""), quote(SENTINEL_PASSWORD, safe="")
         return f"redis+sentinel://:{passwords[0]}@{hosts}/{SERVICE}/0?sentinel_password={passwords[1]}"
@@ -133,10 +133,10 @@ class Family:
         return str(server.ask("ROLE")[0])
 
     def primary(self) -> Watched:
-        """The one that every sentinel names."""
+        """Return the server that every sentinel names. Raise `RedisError` if they do not agree."""
         ports = {self.named_by(sentinel) for sentinel in self.sentinels}
         if len(ports) != 1:
-            raise redis.RedisError("the sentinels name several")
+            raise redis.RedisError("the sentinels name several primaries")
         (port,) = ports
         return next(server for server in self.servers if server.port == port)
 
@@ -144,10 +144,10 @@ class Family:
         return int(sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     def other(self, server: Watched) -> Watched:
-        return next(one for one in self.servers if one is not server)
+        return next(each for each in self.servers if each is not server)
 
     def settle(self) -> None:
-        """Return once there is one primary, one replica that follows it, and sentinels who know all of that."""
+        """Wait until there are one primary, one replica that follows it, and sentinels that know both."""
         wait_until(self.is_settled, SETTLED_SECONDS)
 
     def is_settled(self) -> bool:
@@ -169,7 +169,7 @@ class Family:
 
 @contextlib.contextmanager
 def family() -> Iterator[Family]:
-    """A primary, a replica and three sentinels, ready to fail over."""
+    """Start a primary, a replica and three sentinels, and wait until they can fail over."""
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(Watched()) for _ in range(2)]
         servers[1].ask("REPLICAOF", "127.0.0.1", servers[0].port)

@@ -18,7 +18,7 @@ ELECTION_SECONDS: Final = 30
 
 
 class Member(MongoDB):
-    """One server of a set; asked by itself, since before the set exists it is no primary."""
+    """One server of a replica set, with a direct connection: before the set is initiated there is no primary."""
 
     @property
     def base_url(self) -> str:
@@ -47,7 +47,7 @@ class ReplicaSet:
         self.primary()
 
     def primary(self) -> Member:
-        """The member that takes writes; waits for an election."""
+        """Wait for an election, and return the member that accepts writes. Raise `TimeoutError` if there is none."""
         end = time.monotonic() + ELECTION_SECONDS
         while time.monotonic() < end:
             for member in self.members:
@@ -57,7 +57,7 @@ class ReplicaSet:
         raise TimeoutError("no primary was elected")
 
     def step_down(self) -> None:
-        """Make the primary one no more, at once; another is elected."""
+        """Make the primary step down at once, so that another is elected."""
         # The server may close the connection instead of answering.
         with contextlib.suppress(AutoReconnect, NotPrimaryError):
             self.primary().command_answer("replSetStepDown", 2, force=True)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that follows another one of the tests, until it is promoted."""
+"""A PostgreSQL server that follows another one until it is promoted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from devtools.servers.kinds import PASSWORD, USER, PostgreSQL
 
 
 class Standby(PostgreSQL):
-    """Its first option is the URL of the primary; `url` is that database here."""
+    """A standby. Its first argument is the URL of a database on the primary; `url` is the same database here."""
 
     title = "standby of PostgreSQL"
     variable = ""
@@ -19,14 +19,14 @@ class Standby(PostgreSQL):
 
     def prepare(self) -> None:
         self.make_executable()
-        place = urlsplit(self.primary)
-        login = f"host=127.0.0.1 port={place.port} user={USER} password='{PASSWORD}'"
+        port = urlsplit(self.primary).port
+        login = f"host=127.0.0.1 port={port} user={USER} password='{PASSWORD}'"
         copy = self.binary.with_name("pg_basebackup")
         self.run(copy, "-d", login, "-D", "data", "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
 
-    def create_database(self, url: str) -> str:  # type: ignore[override]  # a standby cannot, and has the primary's
+    def create_database(self, url: str) -> str:  # type: ignore[override]  # a standby has the primary's databases
         return urlsplit(url)._replace(path=urlsplit(self.primary).path).geturl()
 
     def promote(self) -> None:
-        """Return when it takes writes."""
+        """Make the standby a primary, and wait until it accepts writes."""
         self.run(self.binary.with_name("pg_ctl"), "promote", "-D", "data", "-w")

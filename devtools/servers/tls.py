@@ -1,4 +1,4 @@
-"""Servers of the system that speak TLS; the Redis among them knows users of few rights."""
+"""Servers of the system that use TLS, and a Redis among them with users of few rights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devtools.servers.process import Server, on_path
 
 AUTHORITY: Final = "authority.pem"
 CERTIFICATE: Final = "server.pem"
-"""The server's, with its key."""
+"""The server's certificate and its key."""
 
 USERS: Final = {
     "default": "~* &* +@all",
@@ -27,11 +27,11 @@ USERS: Final = {
 
 
 def certify(server: Server) -> None:
-    """Put a certificate, and that of the authority which signed it, into the server's folder."""
+    """Write a certificate, and that of the authority that signed it, to the server's folder."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(server.folder / AUTHORITY))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(server.folder / CERTIFICATE))
-    # PostgreSQL takes no key that others may read.
+    # PostgreSQL refuses a key that other users may read.
     (server.folder / CERTIFICATE).chmod(0o600)
     if server.identity:
         for name in (AUTHORITY, CERTIFICATE):
@@ -39,7 +39,7 @@ def certify(server: Server) -> None:
 
 
 def authority_of(server: Server) -> str:
-    """Whom to trust, as a value in a URL."""
+    """Return the path of the authority's certificate, quoted for a URL."""
     return quote(str(server.folder / AUTHORITY), safe="")
 
 
@@ -67,7 +67,7 @@ class MariaDBOverTLS(MariaDB):
 
 
 class RedisOverTLS(Valkey):
-    """`url` is of a user with the rights that our errors ask for, and no more."""
+    """A Redis server. The user of `url` has exactly the rights that our error messages ask for."""
 
     title = "Redis over TLS"
     variable = ""
@@ -99,5 +99,5 @@ class RedisOverTLS(Valkey):
 
     @classmethod
     def create_database(cls, url: str) -> str:
-        """The one of the URL, which is empty: whose user may not even count its keys."""
+        """Return the URL, whose database is new: its user must not even count keys."""
         return url

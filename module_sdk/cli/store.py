@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from module_sdk.domain.sentinels import UNSET
-from module_sdk.facade.runtime import Runtime, get_runtime, put_in_force
+from module_sdk.facade.runtime import Runtime, apply_configuration, get_runtime
 from module_sdk.facade.settings import variable_of
 
 
@@ -26,7 +26,7 @@ class StoreOptions:
     def open(self, **more: Any) -> Runtime:
         """Configure the process for the store, without connecting. Raises `ConfigurationError`."""
         options = {**self.given(), **more}
-        put_in_force(options.pop("url", UNSET), UNSET, options, by_command=True)
+        apply_configuration(options.pop("url", UNSET), UNSET, options, by_command=True)
         return get_runtime()
 
     def source(self, runtime: Runtime) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from module_sdk.store.latch import Latch
 
-OPENS_AFTER: Final = 5
+FAILURES_TO_OPEN: Final = 5
 PING_SECONDS: Final = 1.0
 logger = logging.getLogger("module_sdk.tasks")
 
@@ -36,7 +36,7 @@ class Breaker:
     def failed(self, error: Exception) -> None:
         self.failed_in_a_row += 1
         self.last_failure = error
-        if self.is_open or self.failed_in_a_row < OPENS_AFTER or self.stopped.is_set:
+        if self.is_open or self.failed_in_a_row < FAILURES_TO_OPEN or self.stopped.is_set:
             return
         if self.pinger is not None and self.pinger.is_alive():
             return
@@ -50,7 +50,7 @@ class Breaker:
             self.is_open = False
             return
         logger.warning(
-            "the store has failed %d times in a row: lookups fail at once until it answers a ping", OPENS_AFTER
+            "the store has failed %d times in a row: lookups fail at once until it answers a ping", FAILURES_TO_OPEN
         )
 
     def ping_until_back(self) -> None:

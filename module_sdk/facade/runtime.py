@@ -28,7 +28,7 @@ from module_sdk.facade.settings import (
 from module_sdk.plugins.observers import observers
 from module_sdk.plugins.registry import registry
 from module_sdk.store.manager import TaskManager
-from module_sdk.store.open_once import seen_places
+from module_sdk.store.open_once import seen_stores
 
 if TYPE_CHECKING:
     from module_sdk.facade.thread_pool import ThreadPool
@@ -204,10 +204,10 @@ def configure(
     Raises:
         ConfigurationError: The URL or an option is wrong. The earlier configuration remains in force.
     """
-    put_in_force(url, manager, {**options})
+    apply_configuration(url, manager, {**options})
 
 
-def put_in_force(url: Any, manager: Any, options: dict[str, Any], *, by_command: bool = False) -> None:
+def apply_configuration(url: Any, manager: Any, options: dict[str, Any], *, by_command: bool = False) -> None:
     """Do what `configure` does. With `by_command`, log no warning: a command prints its store itself."""
     if (url is not UNSET and manager is not UNSET) or ((manager is not UNSET or url is None) and "url_file" in options):
         raise ConfigurationError("pass only one of url, manager and url_file")
@@ -250,7 +250,7 @@ def reset() -> None:
     schema again, as in a new process (SEE-10).
     """
     replace(None)
-    seen_places.clear()
+    seen_stores.clear()
     observers.forget()
     failures.forget()
     subscribers.forget()

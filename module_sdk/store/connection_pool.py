@@ -53,7 +53,7 @@ class ConnectionPool(Generic[AnyConnection]):
             raise
         finally:
             slot.back(slot)
-            pool.given()
+            pool.announce_return()
             del slot
 
     There a single call of a C function returns the slot, so that no interrupt can come before it. The `del` matters: an
@@ -89,7 +89,7 @@ class ConnectionPool(Generic[AnyConnection]):
             return slot
         except BaseException:
             slot.back(slot)
-            self.given()
+            self.announce_return()
             raise
 
     def prepare(self, slot: Slot[AnyConnection], deadline: float) -> None:
@@ -104,9 +104,9 @@ class ConnectionPool(Generic[AnyConnection]):
             slot.keep(self.connect(deadline))
             slot.back = self.slots.stock.append
 
-    def given(self) -> None:
+    def announce_return(self) -> None:
         """Wake a thread that waits for the returned slot. If the pool is closed, close its connection."""
-        self.slots.given()
+        self.slots.announce_return()
         if self.is_closed:
             self.close_idle()
 
@@ -142,7 +142,7 @@ class ConnectionPool(Generic[AnyConnection]):
             raise
         finally:
             slot.back(slot)
-            self.given()
+            self.announce_return()
             del slot
 
     def connection(self, deadline: float) -> Checkout[AnyConnection]:
@@ -163,7 +163,7 @@ class ConnectionPool(Generic[AnyConnection]):
                 self.drop(slot)
             finally:
                 slot.back(slot)
-        self.slots.given()
+        self.slots.announce_return()
 
 
 class Checkout(Generic[AnyConnection]):
@@ -191,5 +191,5 @@ class Checkout(Generic[AnyConnection]):
         finally:
             slot.back(slot)
             del self.slot
-            self.pool.given()
+            self.pool.announce_return()
             del slot

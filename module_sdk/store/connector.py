@@ -60,7 +60,7 @@ class Connector(Generic[AnyConnection]):
                     self.leave(attempt, deadline)
         finally:
             slot.back(slot)
-            self.turn.given()
+            self.turn.announce_return()
             del slot
 
     def leave(self, attempt: Attempt[AnyConnection], deadline: float) -> None:

@@ -110,7 +110,7 @@ class Workers:
         try:
             thread.start()
         except BaseException as error:
-            self.slots.give(slot)
+            self.slots.put_back(slot)
             if isinstance(error, RuntimeError):
                 raise TaskBackendUnavailableError(f"no thread could be started for the call: {error}") from error
             raise
@@ -138,7 +138,7 @@ def work(jobs: Jobs, slots: SlotPool[Jobs], under_way: set[Job]) -> None:
         # The slot must be returned first, so that a caller that has its answer finds it free.
         slot, job.slot = job.slot, None
         if slot is not None:
-            slots.give(slot)
+            slots.put_back(slot)
         job.done.set()
         # The waiting thread must not keep these alive.
         del job, slot

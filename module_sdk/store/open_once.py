@@ -10,7 +10,7 @@ from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
 from module_sdk.store.latch import Latch
 from module_sdk.store.slots import SlotPool
 
-seen_places: set[Hashable] = set()
+seen_stores: set[Hashable] = set()
 """The stores whose schema this process has seen, through any of its managers. Only `module_sdk.reset` clears this.
 
 A process must never create a schema that it has seen before: a backup may be being restored at that moment (SEE-10).
@@ -25,14 +25,14 @@ class OpenOnce:
     """
 
     def __init__(
-        self, open_store: Callable[[float], None], *, place: Hashable, on_thread: bool, attempt_seconds: float
+        self, open_store: Callable[[float], None], *, identity: Hashable, on_thread: bool, attempt_seconds: float
     ) -> None:
         """Prepare to open the store.
 
-        `place` must be equal for two managers of one store, and unique for a store that ends with its manager.
+        `identity` must be equal for two managers of one store, and unique for a store that ends with its manager.
         """
         self.open_store = open_store
-        self.place = place
+        self.identity = identity
         self.on_thread = on_thread
         self.attempt_seconds = attempt_seconds
         self.is_open = False
@@ -69,14 +69,14 @@ class OpenOnce:
         try:
             if again or not self.is_open:
                 open_store(deadline)
-                seen_places.add(self.place)
+                seen_stores.add(self.identity)
                 self.is_open = True
                 if self.is_closed:  # `close` ran meanwhile, before `is_open` was set
                     self.is_open = False
                     self.refuse_closed()
         finally:
             slot.back(slot)
-            self.turn.given()
+            self.turn.announce_return()
             del slot
 
     def run(self, attempt: Attempt) -> None:
@@ -95,7 +95,7 @@ class OpenOnce:
     @property
     def was_open(self) -> bool:
         """Whether this process has seen the store's schema."""
-        return self.place in seen_places
+        return self.identity in seen_stores
 
     def lose_schema(self) -> None:
         """Note that the schema is gone. Each later call looks for it, until it is back or `setup` has created it."""

@@ -119,12 +119,12 @@ class SlotPool(Generic[Thing]):
         slot = self.take_free()
         return self.wait(deadline) if slot is None else slot
 
-    def give(self, slot: Slot[Thing]) -> None:
+    def put_back(self, slot: Slot[Thing]) -> None:
         """Return a slot to the pool."""
         slot.back(slot)
-        self.given()
+        self.announce_return()
 
-    def given(self) -> None:
+    def announce_return(self) -> None:
         """Wake the thread for which the next slot is kept. Call this after `slot.back(slot)`."""
         if self.kept:
             self.call_first()

@@ -84,7 +84,7 @@ class StoreCalls(StorePrimitives):
         can_outlive_the_manager = bool({"shared", "durable", "server"} & set(self.capabilities.names()))
         return OpenOnce(
             open_store,
-            place=self.identity if can_outlive_the_manager else object(),
+            identity=self.identity if can_outlive_the_manager else object(),
             on_thread=self.capabilities.server,
             attempt_seconds=self.options.timeout_seconds,
         )

@@ -6,7 +6,7 @@ import pytest
 from module_sdk_contract.catalogue import BINDING
 
 from tests.mutants.matrix import PAGE, row
-from tests.mutants.registry import CONTROLS, MUTANTS, Mutant, Placed
+from tests.mutants.registry import CONTROLS, MUTANTS, Mutant, StoreKind
 from tests.mutants.running import is_killed, run_mutants
 from tests.mutants.selection import Ends
 
@@ -20,14 +20,14 @@ def ends() -> Ends:
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
 def test_a_seeded_bug_is_caught_by_the_clause_that_its_mutant_names(mutant: Mutant, ends: Ends) -> None:
-    outcomes = ends.get(mutant.placed.name, {}).get(mutant.clause, [])
+    outcomes = ends.get(mutant.store.name, {}).get(mutant.clause, [])
 
     assert is_killed(mutant, ends), f"bug {mutant.number}, {mutant.name}, passes {mutant.clause}: {outcomes}"
 
 
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda placed: placed.name)
-def test_the_same_stores_without_a_bug_pass(control: Placed, ends: Ends) -> None:
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda store: store.name)
+def test_the_same_stores_without_a_bug_pass(control: StoreKind, ends: Ends) -> None:
     outcomes = {outcome for found in ends[control.name].values() for outcome in found}
 
     assert "passed" in outcomes

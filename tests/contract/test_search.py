@@ -17,7 +17,7 @@ from module_sdk_contract.suite import StoreUnderTest
 from module_sdk_contract.violations import ContractViolation
 
 from module_sdk.backends import TaskManager
-from tests.mutants.registry import Placed
+from tests.mutants.registry import StoreKind
 from tests.mutants.rules.key import KeysFoldCase
 from tests.mutants.rules.row import ExtraField
 from tests.mutants.stores.memory import MemoryMutant
@@ -29,7 +29,7 @@ class InMemory(StoreUnderTest):
     url = "memory://searched"
 
     def __init__(self, store: type[TaskManager]) -> None:
-        type(self).opener = Placed(store, "memory").opener
+        type(self).opener = StoreKind(store, "memory").opener
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Stores that are right in everything but one thing: the contract must catch each (CONTRACT.md, "Seeded bugs")."""
+"""Stores with one bug each, all of which the contract must catch."""

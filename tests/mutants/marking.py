@@ -1,4 +1,4 @@
-"""The decorator that states the facts of a mutant where its class is: what is wrong, on which store, which clause."""
+"""The decorator of a mutant's class, which states its bug, its store and the clause that must catch it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Store = TypeVar("Store", bound=type[TaskManager])
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Declared:
-    """One seeded bug, as its decorator states it."""
+    """One seeded bug, with the arguments of its decorator."""
 
     number: str
     name: str
@@ -24,17 +24,17 @@ class Declared:
 
 
 declared: Final[list[Declared]] = []
-"""Every mutant whose module was imported."""
+"""The mutants of all modules that were imported."""
 
 
 def mutant(
     number: str, name: str, *, clause: str, on: str | None = None, race: bool = False
 ) -> Callable[[Store], Store]:
-    """Declare that the store has a bug, which a test of `clause` must catch.
+    """Return a decorator that declares a bug of a store class, which a test of `clause` must catch.
 
     `number` is an id that never changes; its letter says where the bug came from (see `matrix.py`). `on` names the
-    server where that is not the store's own. `race` means that the bug shows only when two calls meet. A class may
-    carry several.
+    kind of store to test on, if it is not the default of the class. `race` means that the bug shows only when two
+    calls meet. A class may have several of these decorators.
     """
 
     def declare(store: Store) -> Store:

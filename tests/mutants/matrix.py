@@ -16,25 +16,25 @@ PAGE: Final = ROOT / "docs" / "contract-bites.md"
 INTRODUCTION: Final = """\
 # What the contract suite catches
 
-Each line is a store that is right in everything but one thing, and the clause that must catch it: by a test that
-carries the clause's id, with an assertion and not by a crash. Plain numbers are those of the contract's list; a letter
-marks a bug that was thought of, met or tried later. `tests/mutants/rules/` has the stores, in files named by the rule
-that they break. `python -m tests.mutants.matrix` runs them all and writes this page, and
+Each line is a store with one bug, and the clause that must catch it. A bug is caught if a test that carries the
+clause's id fails by an assertion; a crash does not count. Plain numbers are those of the contract's list of bugs. A
+letter marks a bug that was invented, met or tried later. The stores are in `tests/mutants/rules/`, in files named
+after the rule that they break. `python -m tests.mutants.matrix` runs all of them and writes this page;
 `tests/contract/test_mutants.py` runs them in every check.
 """
 
 
 def row(mutant: Mutant) -> str:
-    """The line of a mutant, without how it ended."""
-    return f"| {mutant.number} | {mutant.name} | {mutant.placed.place} | {mutant.clause} |"
+    """Return the line of a mutant, up to its last column, which says whether it was caught."""
+    return f"| {mutant.number} | {mutant.name} | {mutant.store.kind} | {mutant.clause} |"
 
 
 def page(ends: Ends) -> Iterator[str]:
-    """The lines of the page."""
+    """Yield the lines of the page."""
     killed = [mutant for mutant in MUTANTS if is_killed(mutant, ends)]
     yield from INTRODUCTION.splitlines()
     yield ""
-    yield f"{len(killed)} of {len(MUTANTS)} are caught, on {len({m.placed.place for m in MUTANTS})} kinds of store."
+    yield f"{len(killed)} of {len(MUTANTS)} are caught, on {len({m.store.kind for m in MUTANTS})} kinds of store."
     yield ""
     yield "| bug | what is wrong | store | clause | caught |"
     yield "|---|---|---|---|---|"
@@ -43,12 +43,12 @@ def page(ends: Ends) -> Iterator[str]:
     yield ""
     yield "## The same stores without a bug"
     yield ""
-    yield "| store | lies in | tests passed | failed |"
+    yield "| store | kind | tests passed | failed |"
     yield "|---|---|---|---|"
     for control in CONTROLS:
         outcomes = collections.Counter(outcome for found in ends.get(control.name, {}).values() for outcome in found)
         failed = outcomes["failed"] + outcomes["crashed"]
-        yield f"| {control.store.__name__} | {control.place} | {outcomes['passed']} | {failed} |"
+        yield f"| {control.manager_class.__name__} | {control.kind} | {outcomes['passed']} | {failed} |"
     yield ""
     yield "## Bugs of each clause"
     yield ""

@@ -1,6 +1,6 @@
-"""How surely races are caught: `python -m tests.mutants.races` runs each race mutant twenty times.
+"""The reliability of the race tests: `python -m tests.mutants.races` runs each race mutant twenty times.
 
-Exits with 1 if one was caught less often than nineteen times in twenty. Servers are started once for all runs.
+The exit status is 1 if a mutant was caught in fewer than 95 % of the rounds. Servers are started once for all rounds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from devtools.servers.kinds import KINDS
 from tests.mutants.registry import MUTANTS
 from tests.mutants.running import is_killed, run_mutants
 
-LEAST_SHARE: Final = 0.95
+MINIMUM_CAUGHT_SHARE: Final = 0.95
 
 
 def measure(rounds: int) -> dict[str, int]:
-    """How often each was caught, by the id of the mutant."""
+    """Return in how many rounds each race mutant was caught, by its id."""
     caught: collections.Counter[str] = collections.Counter()
     races = [mutant for mutant in MUTANTS if mutant.is_race]
     for seed in range(rounds):
@@ -41,7 +41,7 @@ def main() -> None:
         caught = measure(rounds)
     for name, count in caught.items():
         print(f"{count:>3} of {rounds}  {name}")
-    sys.exit(any(count < LEAST_SHARE * rounds for count in caught.values()))
+    sys.exit(any(count < MINIMUM_CAUGHT_SHARE * rounds for count in caught.values()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every mutant, the store that it is, where it lies, and the clause that must kill it."""
+"""Every mutant: its store, the kind of that store, and the clause that must catch it."""
 
 from __future__ import annotations
 
@@ -21,54 +21,56 @@ from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
-PLACES: Final = {
+DEFAULT_KINDS: Final = {
     OverTheWire: "wire",
     MemoryTaskManager: "memory",
     SQLMutant: "sqlite",
     RedisMutant: "valkey",
     MongoMutant: "mongodb",
 }
-"""Where the stores of a class lie, by the first that fits."""
+"""The kind of store that managers of a class are tested on; the first matching class decides."""
 
 
-def place_of(store: type[TaskManager]) -> str:
-    return next(place for kind, place in PLACES.items() if issubclass(store, kind))
+def default_kind(manager_class: type[TaskManager]) -> str:
+    return next(kind for base, kind in DEFAULT_KINDS.items() if issubclass(manager_class, base))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Placed:
-    """A store, and the kind of server or folder it lies in."""
+class StoreKind:
+    """A manager class on one kind of store: memory, a file or a server."""
 
-    store: type[TaskManager]
-    place: str
+    manager_class: type[TaskManager]
+    kind: str
 
     @property
     def name(self) -> str:
-        return f"{self.store.__name__}_on_{self.place}"
+        return f"{self.manager_class.__name__}_on_{self.kind}"
 
     @property
     def opener(self) -> str:
-        return f"{self.store.__module__}:{self.store.__name__}.open"
+        return f"{self.manager_class.__module__}:{self.manager_class.__name__}.open"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mutant:
+    """A store with one bug, and the clause that must catch it."""
+
     number: str
     name: str
-    placed: Placed
+    store: StoreKind
     clause: str
     is_race: bool
     """Whether the bug shows only when two calls meet."""
 
     @property
     def id(self) -> str:
-        """A name for a test: the number, the store and the clause."""
-        return f"{self.number}-{self.placed.name}-{self.clause}"
+        """The id of its test: the number, the store and the clause."""
+        return f"{self.number}-{self.store.name}-{self.clause}"
 
 
-def in_order(number: str) -> tuple[str, int]:
-    """Numbers without a letter first, then each letter's in their order."""
-    letter, digits = re.fullmatch(r"([a-z]?)(\d+)", number).groups()  # type: ignore[union-attr]  # else it is no number
+def sort_key(number: str) -> tuple[str, int]:
+    """Return the sort key of a mutant's number: plain numbers first, then letter by letter."""
+    letter, digits = re.fullmatch(r"([a-z]?)(\d+)", number).groups()  # type: ignore[union-attr]  # every number matches
     return letter, int(digits)
 
 
@@ -76,33 +78,38 @@ for found in pkgutil.iter_modules(rules.__path__, f"{rules.__name__}."):
     importlib.import_module(found.name)
 
 MUTANTS: Final = tuple(
-    Mutant(each.number, each.name, Placed(each.store, each.on or place_of(each.store)), each.clause, each.race)
-    for each in sorted(declared, key=lambda each: (in_order(each.number), each.store.__name__))
+    Mutant(each.number, each.name, StoreKind(each.store, each.on or default_kind(each.store)), each.clause, each.race)
+    for each in sorted(declared, key=lambda each: (sort_key(each.number), each.store.__name__))
 )
 CONTROLS: Final = (
-    Placed(MemoryMutant, "memory"),
-    Placed(SharedMemory, "memory"),
-    Placed(PatchedFacade, "memory"),
-    Placed(ImportsNoOther, "memory"),
-    Placed(OverTheWire, "wire"),
-    Placed(SQLMutant, "sqlite"),
-    Placed(SQLMutant, "postgresql"),
-    Placed(SQLMutant, "pooler"),
-    Placed(SQLMutant, "mariadb"),
-    Placed(RedisMutant, "valkey"),
-    Placed(MongoMutant, "mongodb"),
+    StoreKind(MemoryMutant, "memory"),
+    StoreKind(SharedMemory, "memory"),
+    StoreKind(PatchedFacade, "memory"),
+    StoreKind(ImportsNoOther, "memory"),
+    StoreKind(OverTheWire, "wire"),
+    StoreKind(SQLMutant, "sqlite"),
+    StoreKind(SQLMutant, "postgresql"),
+    StoreKind(SQLMutant, "pooler"),
+    StoreKind(SQLMutant, "mariadb"),
+    StoreKind(RedisMutant, "valkey"),
+    StoreKind(MongoMutant, "mongodb"),
 )
-"""The stores that the mutants are made of, without a bug."""
-STORES: Final = tuple(dict.fromkeys((*(mutant.placed for mutant in MUTANTS), *CONTROLS)))
+"""The stores that the mutants are derived from, without a bug."""
+STORES: Final = tuple(dict.fromkeys((*(mutant.store for mutant in MUTANTS), *CONTROLS)))
 
 
-def clauses_named(placed: Placed) -> set[str]:
-    """The clauses that must kill the store; for a control, that it must pass: those of the stores made of it."""
+def clauses_to_test(store: StoreKind) -> set[str]:
+    """Return the clauses to run on a store.
+
+    They are the clauses that must catch it, and for a control those that must catch the mutants derived from it.
+    """
     return {
         mutant.clause
         for mutant in MUTANTS
-        if mutant.placed == placed
+        if mutant.store == store
         or (
-            placed in CONTROLS and placed.place == mutant.placed.place and issubclass(mutant.placed.store, placed.store)
+            store in CONTROLS
+            and store.kind == mutant.store.kind
+            and issubclass(mutant.store.manager_class, store.manager_class)
         )
     }

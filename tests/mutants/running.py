@@ -1,4 +1,4 @@
-"""Runs of pytest over the suites of the mutants, and how their tests ended."""
+"""Runs of pytest over the suites of the mutants, and their outcomes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from tests.mutants.selection import Ends
 
 ROOT: Final = Path(__file__).parents[2]
 PARTS: Final = (("memory", "wire", "sqlite"), ("postgresql", "pooler", "mariadb", "valkey", "mongodb"))
-"""Each part is run by a process of its own. A test may kill its server, so one process has all tests of a server."""
-LEAN: Final = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
-"""Without the cache, which both would write, and without a plugin that imports all of hypothesis at the end."""
+"""The kinds of store that each process tests. A test may kill its server, so one process runs all tests of a server."""
+WITHOUT_PLUGINS: Final = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+"""Both processes would write the cache, and the plugin of hypothesis imports all of hypothesis at the end of a run."""
 
 
 def run_mutants(*options: str) -> Ends:
-    """How the tests of each mutant and control ended, by store and clause."""
+    """Run all mutants and controls with these options of pytest, and return the outcomes by store and clause."""
     with ThreadPoolExecutor(len(PARTS)) as threads:
-        runs = [threads.submit(run_part, places, *options) for places in PARTS]
+        runs = [threads.submit(run_part, kinds, *options) for kinds in PARTS]
     return {store: ends for run in runs for store, ends in run.result().items()}
 
 
-def run_part(places: tuple[str, ...], *options: str) -> Ends:
-    """The same, of the stores that lie in these places."""
+def run_part(kinds: tuple[str, ...], *options: str) -> Ends:
+    """Run the mutants and controls on these kinds of store, and return the outcomes by store and clause.
+
+    Raise `RuntimeError` with the output of pytest if it wrote none.
+    """
     with tempfile.TemporaryDirectory() as folder:
         verdicts = Path(folder) / "verdicts.json"
         command: list[str | Path] = [
@@ -41,7 +44,7 @@ def run_part(places: tuple[str, ...], *options: str) -> Ends:
             "-q",
         ]
         command += ["-p", "tests.mutants.selection", f"--mutant-verdicts={verdicts}", "--contract-tier=deep"]
-        command += [*LEAN, *(f"--mutant-place={place}" for place in places), *options]
+        command += [*WITHOUT_PLUGINS, *(f"--mutant-store={kind}" for kind in kinds), *options]
         run = subprocess.run(
             command,
             cwd=ROOT,
@@ -58,5 +61,5 @@ def run_part(places: tuple[str, ...], *options: str) -> Ends:
 
 
 def is_killed(mutant: Mutant, ends: Ends) -> bool:
-    """Whether a test of the clause that names it failed, by an assertion."""
-    return "failed" in ends.get(mutant.placed.name, {}).get(mutant.clause, ())
+    """Return whether a test of the mutant's clause failed by an assertion."""
+    return "failed" in ends.get(mutant.store.name, {}).get(mutant.clause, ())

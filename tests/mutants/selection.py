@@ -1,8 +1,8 @@
-"""A pytest plugin that runs each mutant against the clauses that must kill it only, and the controls against them all.
+"""A pytest plugin that tests each mutant only against the clauses that must catch it, and the controls against all.
 
-`python -m pytest tests/mutants/suites.py -p tests.mutants.selection --mutant-verdicts=FILE` writes, by store and
-clause, how each test ended: the contract's own verdict, or `crashed` for a failure that was no assertion. A mutant is
-run until it is killed.
+`python -m pytest tests/mutants/suites.py -p tests.mutants.selection --mutant-verdicts=FILE` writes the outcome of each
+test by store and clause: the contract's own verdict, or `crashed` for a failure that was no assertion. The tests of a
+mutant stop as soon as all of its clauses have caught it.
 """
 
 from __future__ import annotations
@@ -15,53 +15,55 @@ from typing import Final
 import pytest
 from module_sdk_contract.markers import MARKER, clauses_of
 
-from tests.mutants.registry import MUTANTS, STORES, clauses_named
+from tests.mutants.registry import MUTANTS, STORES, clauses_to_test
 
 PREFIX: Final = "Test_"
 Ends = dict[str, dict[str, list[str]]]
-"""How the tests ended, by store and clause."""
+"""The outcomes of the tests, by store and clause."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--mutants", choices=("all", "races"), default="all", help="which of them to run")
-    parser.addoption("--mutant-place", action="append", default=[], help="only stores that lie there; else all")
-    parser.addoption("--mutant-verdicts", type=Path, help="where to write how the tests of each mutant ended")
+    parser.addoption("--mutants", choices=("all", "races"), default="all", help="which mutants to run")
+    parser.addoption("--mutant-store", action="append", default=[], help="a kind of store to test; default: all kinds")
+    parser.addoption("--mutant-verdicts", type=Path, help="the file to write the outcome of each test to")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     option = config.getoption
     config.pluginmanager.register(
-        Selection(option("--mutant-verdicts"), option("--mutant-place"), only_races=option("--mutants") == "races")
+        Selection(option("--mutant-verdicts"), option("--mutant-store"), only_races=option("--mutants") == "races")
     )
 
 
 class Selection:
-    def __init__(self, verdicts: Path, places: list[str], *, only_races: bool) -> None:
+    """The hooks that select tests and record their outcomes."""
+
+    def __init__(self, verdicts: Path, kinds: list[str], *, only_races: bool) -> None:
         self.verdicts = verdicts
-        chosen = [placed for placed in STORES if placed.place in places or not places]
-        self.named = {placed.name: clauses_named(placed) for placed in chosen}
+        chosen = [store for store in STORES if store.kind in kinds or not kinds]
+        self.clauses = {store.name: clauses_to_test(store) for store in chosen}
         if only_races:
-            racing = {(mutant.placed.name, mutant.clause) for mutant in MUTANTS if mutant.is_race}
-            self.named = {name: {c for c in named if (name, c) in racing} for name, named in self.named.items()}
+            racing = {(mutant.store.name, mutant.clause) for mutant in MUTANTS if mutant.is_race}
+            self.clauses = {name: {c for c in clauses if (name, c) in racing} for name, clauses in self.clauses.items()}
         self.ends: Ends = defaultdict(lambda: defaultdict(list))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makeitem(self, name: str, obj: object) -> list[pytest.Item] | None:
-        """Nothing where the class is the suite of a store that was not chosen; else another plugin decides."""
+        """Collect nothing from the suite of a store that was not chosen; leave the rest to other plugins."""
         is_suite = isinstance(obj, type) and name.startswith(PREFIX)
-        return [] if is_suite and name.removeprefix(PREFIX) not in self.named else None
+        return [] if is_suite and name.removeprefix(PREFIX) not in self.clauses else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        chosen = [item for item in items if self.named[store_name(item.nodeid)] & set(clauses_of(item))]
-        # Those that decide few clauses first: they kill sooner than a whole sweep does.
+        chosen = [item for item in items if self.clauses[store_name(item.nodeid)] & set(clauses_of(item))]
+        # Tests that decide few clauses run first: they catch a bug sooner than a sweep over many clauses.
         items[:] = sorted(chosen, key=lambda item: len(clauses_of(item)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         store = store_name(item.nodeid)
-        if all("failed" in self.ends[store].get(clause_id, ()) for clause_id in self.named[store]):
-            pytest.skip("the mutant is dead already")
+        if all("failed" in self.ends[store].get(clause_id, ()) for clause_id in self.clauses[store]):
+            pytest.skip("the mutant is already caught")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, findings in report.user_properties:
@@ -75,5 +77,5 @@ class Selection:
 
 
 def store_name(nodeid: str) -> str:
-    """The name of the store and its place in a test's id."""
+    """Return the name of the store that a test's id contains."""
     return nodeid.split("::")[1].removeprefix(PREFIX)

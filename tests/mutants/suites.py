@@ -1,4 +1,4 @@
-"""A suite for each mutant. Not collected with the other tests: see `selection.py`."""
+"""A suite for each mutant, which is not collected with the other tests: see `selection.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from module_sdk_contract.harness import Store
 from module_sdk_contract.markers import clauses_of_function, deciding_tests
 from module_sdk_contract.suite import StoreUnderTest
 
-from tests.mutants.registry import STORES, Placed, clauses_named
+from tests.mutants.registry import STORES, StoreKind, clauses_to_test
 from tests.mutants.stores.wire import answering_server
 from tests.support.corruption import (
     drop_collections,
@@ -31,7 +31,7 @@ from tests.support.restarts import RestartsServer
 
 
 class MutantUnderTest(StoreUnderTest):
-    """In memory."""
+    """The suite of a store in memory."""
 
     time_limit_seconds = 60
     url = "memory://mutants"
@@ -86,15 +86,15 @@ class SQLiteMutant(SQLMutantUnderTest):
 
 
 class ServerMutant(RestartsServer, StoreUnderTest):
-    """On a real server, whose fixture is called `<place>_url`."""
+    """The suite of a store on a real server, whose fixture is called `<kind>_url`."""
 
     time_limit_seconds = 60
-    place: ClassVar[str]
+    kind: ClassVar[str]
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
     def server(cls, request: pytest.FixtureRequest) -> None:
-        cls.url = request.getfixturevalue(f"{cls.place}_url")
+        cls.url = request.getfixturevalue(f"{cls.kind}_url")
 
 
 class SQLServerMutant(ServerMutant, SQLMutantUnderTest):
@@ -142,20 +142,20 @@ BASES = {
 
 
 def manager_of(store: Store) -> Any:
-    """With what only its backend has."""
+    """Return the manager as `Any`, for the attributes that only its backend has."""
     return store.manager
 
 
-def suite(placed: Placed) -> type[StoreUnderTest]:
-    """A class of the tests that decide the clauses named for the store, without the search of the deep tier."""
-    named = clauses_named(placed)
+def suite(store: StoreKind) -> type[StoreUnderTest]:
+    """Return a class with the tests that decide the clauses of the store, without the search of the deep tier."""
+    clauses = clauses_to_test(store)
     chosen = {
         name: test
         for name, test in deciding_tests(TaskManagerContract)
-        if named & clauses_of_function(test) and name not in vars(DeepClauses)
+        if clauses & clauses_of_function(test) and name not in vars(DeepClauses)
     }
-    settings = {"opener": placed.opener, "place": placed.place, **chosen}
-    return type(f"Test_{placed.name}", (BASES[placed.place],), settings)
+    settings = {"opener": store.opener, "kind": store.kind, **chosen}
+    return type(f"Test_{store.name}", (BASES[store.kind],), settings)
 
 
 globals().update({made.__name__: made for made in map(suite, STORES)})

@@ -13,7 +13,7 @@ import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import TaskBackendError, TaskBackendUnavailableError
 from module_sdk.facade import breaker
-from module_sdk.facade.breaker import OPENS_AFTER
+from module_sdk.facade.breaker import FAILURES_TO_OPEN
 from tests.support.managers import InjectedManager, PingableManager, a_row, raising
 
 
@@ -43,11 +43,11 @@ def test_the_breaker_opens_after_five_failures_in_a_row_and_lookups_fail_at_once
 
     results = [
         asyncio.run(tasks.alist_user_tasks(1)) if asynchronous else tasks.list_user_tasks(1)
-        for _ in range(OPENS_AFTER + 20)
+        for _ in range(FAILURES_TO_OPEN + 20)
     ]
 
     # then the store was called five times, and every lookup returned an error
-    assert len(manager.calls) == OPENS_AFTER == 5
+    assert len(manager.calls) == FAILURES_TO_OPEN == 5
     assert {type(result.error) for result in results} == {TaskBackendUnavailableError}
     assert tasks.lookup_failures() == {"list_user_tasks": 25}
 
@@ -55,17 +55,17 @@ def test_the_breaker_opens_after_five_failures_in_a_row_and_lookups_fail_at_once
 def test_an_open_breaker_applies_to_all_three_lookups() -> None:
     manager = PingableManager()
     module_sdk.configure(manager=manager)
-    fail(OPENS_AFTER)
+    fail(FAILURES_TO_OPEN)
     assert tasks.get_tasks_by_key("k").error is not None
     assert tasks.get_tasks_by_key_prefix("k").error is not None
-    assert len(manager.calls) == OPENS_AFTER
+    assert len(manager.calls) == FAILURES_TO_OPEN
 
 
 def test_an_open_breaker_pings_the_store_and_closes_soon_after_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     # given an open breaker whose pings fail
     manager = PingableManager()
     module_sdk.configure(manager=manager)
-    fail(OPENS_AFTER)
+    fail(FAILURES_TO_OPEN)
     assert until(lambda: manager.pings >= 1) < 3
     assert until(lambda: str(tasks.list_user_tasks(1).error) == "the store is still away") < 3
 
@@ -90,7 +90,7 @@ def test_a_ping_that_hangs_delays_recovery_only_while_it_hangs() -> None:
 
     manager = Hanging()
     module_sdk.configure(manager=manager)
-    fail(OPENS_AFTER)
+    fail(FAILURES_TO_OPEN)
     until(lambda: manager.pings >= 1)
 
     manager.away = False
@@ -109,7 +109,7 @@ def test_a_ping_that_ends_in_an_interrupt_does_not_end_the_pinging() -> None:
 
     manager = Interrupted()
     module_sdk.configure(manager=manager)
-    fail(OPENS_AFTER)
+    fail(FAILURES_TO_OPEN)
     until(lambda: manager.pings >= 1)
 
     manager.away = False
@@ -123,9 +123,9 @@ def test_missed_deadlines_open_the_breaker() -> None:
     manager.ping = lambda: release.wait(30)  # type: ignore[attr-defined]
     module_sdk.configure(manager=manager, lookup_timeout_seconds=0.02)
 
-    fail(OPENS_AFTER + 5)
+    fail(FAILURES_TO_OPEN + 5)
 
-    assert len(manager.calls) == OPENS_AFTER
+    assert len(manager.calls) == FAILURES_TO_OPEN
     release.set()
 
 
@@ -133,22 +133,22 @@ def test_missed_deadlines_open_the_breaker() -> None:
 def test_other_errors_of_a_manager_never_open_the_breaker(error: Exception) -> None:
     manager = InjectedManager(raising(error))
     module_sdk.configure(manager=manager)
-    fail(4 * OPENS_AFTER)
-    assert len(manager.calls) == 4 * OPENS_AFTER
+    fail(4 * FAILURES_TO_OPEN)
+    assert len(manager.calls) == 4 * FAILURES_TO_OPEN
 
 
 def test_invalid_rows_never_open_the_breaker() -> None:
     manager = InjectedManager(lambda *_: "garbage")
     module_sdk.configure(manager=manager)
-    fail(4 * OPENS_AFTER)
-    assert len(manager.calls) == 4 * OPENS_AFTER
+    fail(4 * FAILURES_TO_OPEN)
+    assert len(manager.calls) == 4 * FAILURES_TO_OPEN
 
 
 def test_invalid_arguments_never_open_the_breaker() -> None:
     manager = InjectedManager(lambda *_: [a_row()])
     module_sdk.configure(manager=manager)
 
-    for _ in range(4 * OPENS_AFTER):
+    for _ in range(4 * FAILURES_TO_OPEN):
         assert tasks.list_user_tasks([]).error is not None  # type: ignore[arg-type]
 
     assert len(tasks.list_user_tasks(1)) == 1
@@ -160,18 +160,18 @@ def test_a_success_between_failures_keeps_the_breaker_closed() -> None:
 
     for _ in range(4):
         manager.away = True
-        fail(OPENS_AFTER - 1)
+        fail(FAILURES_TO_OPEN - 1)
         manager.away = False
         assert len(tasks.list_user_tasks(1)) == 1
 
-    assert len(manager.calls) == 4 * OPENS_AFTER
+    assert len(manager.calls) == 4 * FAILURES_TO_OPEN
 
 
 def test_the_breaker_can_be_turned_off() -> None:
     manager = PingableManager()
     module_sdk.configure(manager=manager, breaker=False)
-    fail(4 * OPENS_AFTER)
-    assert len(manager.calls) == 4 * OPENS_AFTER
+    fail(4 * FAILURES_TO_OPEN)
+    assert len(manager.calls) == 4 * FAILURES_TO_OPEN
     manager.away = False
     assert len(tasks.list_user_tasks(1)) == 1
 
@@ -186,7 +186,7 @@ def test_a_manager_without_ping_is_tried_by_later_lookups() -> None:
         return [a_row()]
 
     module_sdk.configure(manager=InjectedManager(answer))
-    fail(OPENS_AFTER + 1)
+    fail(FAILURES_TO_OPEN + 1)
 
     away.clear()
 
@@ -198,7 +198,7 @@ def test_each_manager_has_its_own_breaker_and_replacing_it_ends_its_pings() -> N
     # given an open breaker
     first = PingableManager()
     module_sdk.configure(manager=first)
-    fail(OPENS_AFTER)
+    fail(FAILURES_TO_OPEN)
 
     module_sdk.configure(manager=InjectedManager(lambda *_: [a_row()]))
 
@@ -213,7 +213,7 @@ def test_writes_and_the_read_model_bypass_the_breaker() -> None:
     module_sdk.configure(manager=manager)
     with pytest.MonkeyPatch.context() as patch, module_sdk.session(user={"id": 1}):
         patch.setattr(manager, "store_find_by_user", raising(TaskBackendUnavailableError("x")))
-        fail(OPENS_AFTER + 1)
+        fail(FAILURES_TO_OPEN + 1)
 
         assert module_sdk.models.background_tasks.list()["rows"] == []
         assert tasks.wait(tasks.run_background_sync(done()), 10)["status"] == "completed"

@@ -14,7 +14,7 @@ from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
-from tests.support.doc_files import place
+from tests.support.doc_files import write_block
 from tests.support.environments import ROOT, Environment
 
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -53,7 +53,7 @@ class PythonBlocks:
         self.run = PythonEvaluator()
 
     def __call__(self, example: Example) -> None:
-        if not place(example.parsed, Path()):
+        if not write_block(example.parsed, Path()):
             self.run(example)
 
 

@@ -14,7 +14,7 @@ import pytest
 import module_sdk
 from module_sdk import tasks
 from module_sdk.errors import TaskBackendUnavailableError
-from module_sdk.facade.breaker import OPENS_AFTER
+from module_sdk.facade.breaker import FAILURES_TO_OPEN
 from module_sdk.facade.lookups import MAXIMUM_UNBOUNDED_CALLS
 from module_sdk.store.capabilities import Capabilities
 from module_sdk.store.watchdog import Watchdog
@@ -69,7 +69,7 @@ def test_a_breaker_without_a_thread_to_ping_stays_closed(threads: Threads) -> No
     manager = PingableManager()
     module_sdk.configure(manager=manager)
     threads.refused = "module-sdk-breaker"
-    for _ in range(OPENS_AFTER + 1):
+    for _ in range(FAILURES_TO_OPEN + 1):
         assert tasks.list_user_tasks(7, 3).error is not None
 
     manager.away = False

@@ -108,9 +108,9 @@ def test_no_interrupt_loses_a_slot(manager: TaskManager, operation: str, kind: t
             break
 
         # then every slot is free again, and calls work at once
-        assert all_is_free(manager), (at_line.place, free_slots(manager))
-        assert manager.get_tasks_by_key("job", 3, timeout_seconds=5)[0]["id"] == task.id, at_line.place
-        assert manager.update(task.id, organization_id=3, progress=0.25, timeout_seconds=5), at_line.place
+        assert all_is_free(manager), (at_line.location, free_slots(manager))
+        assert manager.get_tasks_by_key("job", 3, timeout_seconds=5)[0]["id"] == task.id, at_line.location
+        assert manager.update(task.id, organization_id=3, progress=0.25, timeout_seconds=5), at_line.location
     assert line > 10
 
 
@@ -121,8 +121,8 @@ def test_a_store_opens_after_any_interrupt_of_opening_it(url: str, namespace: st
             at_line = AtLine(line, raising(Interrupt))
             in_a_thread(functools.partial(interrupted, lambda: manager.list_user_tasks(7, 3), at_line, Interrupt))
             # then the next one opens the store
-            assert manager.list_user_tasks(7, 3, timeout_seconds=5) == [], at_line.place
-            assert all_is_free(manager), at_line.place
+            assert manager.list_user_tasks(7, 3, timeout_seconds=5) == [], at_line.location
+            assert all_is_free(manager), at_line.location
             if not at_line.was_reached:
                 break
     assert line > 10
@@ -159,8 +159,8 @@ def test_a_lookup_that_is_interrupted_by_lookups_returns(url: str, namespace: st
             break
 
         # then it still returns its answer
-        assert (len(result), result.error is None) == ((1, True) if argument == "job" else (0, False)), at_line.place
-        assert all_is_free(manager), at_line.place
+        assert (len(result), result.error is None) == ((1, True) if argument == "job" else (0, False)), at_line.location
+        assert all_is_free(manager), at_line.location
     assert line > 10
 
 
@@ -175,7 +175,7 @@ def test_a_lookup_of_an_unavailable_store_that_is_interrupted_by_lookups_returns
         with at_line:
             result = tasks.get_tasks_by_key("job", 3)
         # then it fails as without an interrupt
-        assert isinstance(result.error, TaskBackendUnavailableError), at_line.place
+        assert isinstance(result.error, TaskBackendUnavailableError), at_line.location
         if not at_line.was_reached:
             break
     assert line > 10
@@ -191,7 +191,7 @@ def test_a_first_lookup_that_is_interrupted_by_lookups_returns(url: str, namespa
             tasks.get_tasks_by_key("job", 3)
         result = tasks.get_tasks_by_key("job", 3)
         if result.error is not None and url.startswith(("memory", "sqlite")):
-            raise AssertionError(at_line.place) from result.error
+            raise AssertionError(at_line.location) from result.error
         if not at_line.was_reached or line > MAXIMUM_LINES:
             break
     assert line > 10
@@ -214,7 +214,7 @@ def test_a_write_in_a_signal_handler_is_stored_or_refused(manager: TaskManager) 
             assert manager.update(task.id, organization_id=3, progress=line / 1_000) is not None
         if not at_line.was_reached:
             break
-        assert manager.get_tasks_by_key("job", 3)[0]["progress"] == line / 1_000, at_line.place
+        assert manager.get_tasks_by_key("job", 3)[0]["progress"] == line / 1_000, at_line.location
 
     # then every acknowledged task is stored
     assert acknowledged

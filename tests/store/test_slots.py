@@ -41,7 +41,7 @@ def test_no_slot_is_lost_and_none_is_used_twice_at_a_time() -> None:
             time.sleep(0)
             with lock:
                 in_use.discard(number)
-            slots.give(slot)
+            slots.put_back(slot)
 
     # when all threads have ended
     threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
@@ -69,7 +69,7 @@ def test_waiting_threads_get_slots_in_the_order_of_their_calls() -> None:
         slot = slots.take(time.monotonic() + SOON)
         assert slot is not None
         served.append(number)
-        slots.give(slot)
+        slots.put_back(slot)
 
     threads = []
     for number in range(3):
@@ -78,7 +78,7 @@ def test_waiting_threads_get_slots_in_the_order_of_their_calls() -> None:
         wait_until(lambda number=number: len(slots.line) == number + 1)  # type: ignore[misc]
 
     # when it is returned, then the threads get it in that order
-    slots.give(taken)
+    slots.put_back(taken)
     for thread in threads:
         thread.join()
     assert served == [0, 1, 2]
@@ -92,7 +92,7 @@ def test_a_thread_that_times_out_leaves_the_line(seconds: float) -> None:
     assert slots.take(time.monotonic() + seconds) is None
     assert not slots.line
     assert not slots.kept
-    slots.give(slot)
+    slots.put_back(slot)
     assert slots.take(time.monotonic()) is slot
 
 
@@ -108,7 +108,7 @@ def test_a_waiting_thread_is_passed_only_for_a_moment() -> None:
             slot = slots.take(time.monotonic() + SOON)
             assert slot is not None
             rounds += 1
-            slots.give(slot)
+            slots.put_back(slot)
 
     thread = threading.Thread(target=take_repeatedly, daemon=True)
     thread.start()
@@ -118,7 +118,7 @@ def test_a_waiting_thread_is_passed_only_for_a_moment() -> None:
     slot = slots.take(time.monotonic() + SOON)
     assert slot is not None
     has_ended.set()
-    slots.give(slot)
+    slots.put_back(slot)
     thread.join()
     assert slots.free == 1
     assert not slots.line

@@ -1,4 +1,4 @@
-"""Runs of the contract suite as its users make them: pytest in a folder of its own, in a process of its own."""
+"""Runs of the contract suite as its users run it: pytest in a folder and a process of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TestIt(TaskManagerContract):
 {body}
 """
 STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey", "-p", "no:hypothesispytest")
-"""The last would import all of hypothesis at the end of each run, whether a test needs it or not."""
+"""Warnings of pytest are errors. The plugin of hypothesis imports all of hypothesis at the end of each run."""
 LOADED = ("-p", "module_sdk_contract")
 FOLDING = "tests.mutants.rules.key:KeysFoldCase.open"
 GOOD = "module_sdk:open_manager"
@@ -34,7 +34,7 @@ GOOD = "module_sdk:open_manager"
 def pytest_run(
     folder: Path, *arguments: str | Path, loaded: tuple[str, ...] = LOADED, **environment: str
 ) -> tuple[int, str]:
-    """Exit status and output of pytest in that folder, with the plugin of the contract unless `loaded` is empty."""
+    """Run pytest in the folder, with the contract's plugin unless `loaded` is empty; return its status and output."""
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *loaded, *arguments, *STRICT],
         cwd=folder,
@@ -59,21 +59,21 @@ def run_suite(
     deviations: Iterable[str] = (),
     body: str = "",
 ) -> tuple[int, str, dict[str, Any]]:
-    """Exit status, output and report of a suite, of the tests that `chosen` selects."""
+    """Run the tests of a suite that `chosen` selects, and return pytest's status and output and the report."""
     write_suite(folder, opener=opener, deviations=deviations, body=body)
     status, output = pytest_run(folder, "-rsxX", "-k", chosen, "--contract-report=report", *arguments)
     return status, output, report_in(folder / "report" / "TestIt")
 
 
 def report_in(folder: Path) -> dict[str, Any]:
-    """The report in that folder; empty if none was written."""
+    """Return the report in the folder, or an empty dict if none was written."""
     path = folder / "report.json"
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return report
 
 
 def record(ledger: Ledger, verdicts: dict[str, str], *, reason: str = "", hook_missing: bool = False) -> None:
-    """One more test, which takes a second."""
+    """Record a test that took one second."""
     ledger.record(
         {
             "verdicts": verdicts,

@@ -1,4 +1,4 @@
-"""What no manager does, for the hooks of several suites: unreadable records and files, and stores that are emptied."""
+"""Changes to stores that no manager makes: unreadable records, broken files and dropped tables and collections."""
 
 from __future__ import annotations
 
@@ -53,33 +53,36 @@ IMPOSSIBLE: Final[tuple[tuple[str, Any], ...]] = (
     ("id", "x0000000-0000-4000-8000-000000000000"),
     ("id", "00000000-0000-4000-8000-0000000000000"),
 )
-"""A field, and a value of its own type that no task has in it; the first are those that every store can hold."""
+"""A field, and a value of the field's type that no task can have. Every store accepts the first of them."""
 HELD_BY_EVERY_STORE: Final = 5
 
 OF_OTHER_TYPES: Final[tuple[Any, ...]] = (
     None, True, 5, 1.5, b"bytes", ["text"], {"a": 1}, bson.ObjectId(), bson.Code("code"), bson.Regex("r"),
     bson.Decimal128("0.5"), bson.Timestamp(1, 1), bson.MaxKey(), Int64(1),
 )  # fmt: skip
-"""For stores without types of columns."""
+"""Values of other types, for stores without typed columns."""
 IN_REDIS: Final = (("label", b"two\0fields"), ("progress", b"half"), ("label", b"\xff"))
-"""What only a store of packed texts can hold: a field too many, no number, no UTF-8."""
+"""Values that only a store of packed texts accepts: a field too many, a text that is no number, invalid UTF-8."""
 SPOILT: Final = itertools.cycle(IMPOSSIBLE[:HELD_BY_EVERY_STORE])
 SPOILT_IN_REDIS: Final = itertools.cycle((*IN_REDIS, *IMPOSSIBLE[:HELD_BY_EVERY_STORE]))
 LONGEST_SECONDS: Final = 10.0
 
 
 def spoil_somehow(manager: TaskManager, task_id: str) -> None:
-    """Make a stored record unreadable, in another way each time."""
+    """Make a stored record unreadable, in a different way each time."""
     spoil(manager, task_id, *next(SPOILT_IN_REDIS if isinstance(manager, RedisTaskManager) else SPOILT))
 
 
 def spoil(manager: TaskManager, task_id: str, field: str, value: Any) -> None:
-    """Write a value into a field of a stored record, past the manager. Raises what a store raises that refuses it."""
+    """Write a value into a field of a stored record, bypassing the manager.
+
+    Raise the driver's error if the store refuses the value.
+    """
     if isinstance(manager, MemoryTaskManager):
         records = manager.tables.records
         records[task_id] = records[task_id]._replace(**{field: value})
     elif isinstance(manager, SQLTaskManager):
-        update = f"UPDATE {manager.tables.tasks_name} SET {field} = :value WHERE id = :id"  # our names
+        update = f"UPDATE {manager.tables.tasks_name} SET {field} = :value WHERE id = :id"  # both names are ours
         statement = manager.statements.render(update)
         arguments = statement.bind({"value": value, "id": task_id})
         manager.pool.execute(statement.sql, arguments, time.monotonic() + LONGEST_SECONDS)
@@ -105,7 +108,7 @@ def spoil_redis(manager: RedisTaskManager, task_id: str, field: str, value: Any)
 
 
 def scrambled_file(folder: Path) -> str:
-    """The URL of a file of SQLite of which only the header is whole."""
+    """Write an SQLite file of which only the header is valid, and return its URL."""
     path = folder / "dead.db"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE something (other)")
@@ -115,21 +118,21 @@ def scrambled_file(folder: Path) -> str:
 
 
 def dumped_tables(manager: SQLTaskManager) -> Iterator[object]:
-    """The tables of the manager's namespace that there are, and their rows, over its own connections."""
+    """Yield the existing tables of the manager's namespace and their rows, over its own connections."""
     statement = manager.statements.has_table()
     deadline = time.monotonic() + LONGEST_SECONDS
     for name in manager.tables.names:
         try:
-            is_there = manager.pool.fetch(statement.sql, statement.bind({"name": name}), deadline)
-        except sqlite3.OperationalError:  # the file is not there
+            exists = manager.pool.fetch(statement.sql, statement.bind({"name": name}), deadline)
+        except sqlite3.OperationalError:  # the file does not exist
             return
-        if is_there:
+        if exists:
             yield name
             yield from manager.pool.fetch(f"SELECT * FROM {name}", (), deadline)
 
 
 def dumped_collections(manager: MongoTaskManager) -> Iterator[object]:
-    """The collections of the manager's namespace that there are, and their documents."""
+    """Yield the existing collections of the manager's namespace and their documents."""
     database = manager.connection.database
     for name in database.list_collection_names():
         if name.startswith(f"{manager.options.namespace}__"):

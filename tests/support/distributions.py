@@ -1,4 +1,4 @@
-"""Tiny distributions, installed as pip would install them: modules and a `dist-info` in a folder of `sys.path`."""
+"""Small distributions, installed as pip would install them: modules and a `dist-info` in a folder of `sys.path`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 Groups = dict[str, dict[str, str]]
-"""Entry points: the value of each name of each group."""
+"""Entry points: the values by group and name."""
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, modules: dict[str, str], groups: Groups) -> None:
-    """Install for this test. Names of modules must be unique in the run: Python keeps what it has imported."""
+    """Install a distribution for this test. Module names must be unique in a run, since Python caches imports."""
     write(folder, name, modules, groups)
     monkeypatch.syspath_prepend(str(folder))
 

@@ -1,4 +1,4 @@
-"""Code blocks of a document that belong into files: what a reader does who follows it with an editor."""
+"""Code blocks of a document that belong in files, written to them as a reader of the document would."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Final
 HEAD: Final = re.compile(r"# (?P<file>[\w./-]+\.py)(?:, in (?P<class>\w+))?\n")
 
 
-def place(block: str, folder: Path) -> bool:
-    """Put a block whose first line names its file there; whether it is one.
+def write_block(block: str, folder: Path) -> bool:
+    """Write a block to the file that its first line names, and return whether it names one.
 
-    `# package/module.py` is the whole file. `# package/module.py, in Class` has members of that class, each of which
-    takes the place of the one of its name or comes last, and imports, which go to the head of the file.
+    A block under `# package/module.py` is the whole file. A block under `# package/module.py, in Class` has members of
+    that class, each of which replaces the member of its name or is appended, and imports, which go to the top of the
+    file.
     """
     head = HEAD.match(block)
     if head is None:
@@ -26,12 +27,12 @@ def place(block: str, folder: Path) -> bool:
     else:
         source = file.read_text()
         for statement in ast.parse(body).body:
-            source = place_statement(source, ast.get_source_segment(body, statement) or "", head["class"])
+            source = insert_statement(source, ast.get_source_segment(body, statement) or "", head["class"])
         file.write_text(source)
     return True
 
 
-def place_statement(source: str, statement: str, class_name: str) -> str:
+def insert_statement(source: str, statement: str, class_name: str) -> str:
     tree = ast.parse(source)
     lines = source.splitlines()
     (new,) = ast.parse(statement).body
@@ -47,7 +48,7 @@ def place_statement(source: str, statement: str, class_name: str) -> str:
 
 
 def name_of(member: ast.stmt) -> str | None:
-    """What a method or an attribute of a class is called."""
+    """Return the name of a method or an attribute of a class."""
     if isinstance(member, ast.Assign):
         return ast.unparse(member.targets[0])
     if isinstance(member, ast.AnnAssign):

@@ -1,4 +1,4 @@
-"""Built distributions, in fresh environments that hold nothing else of ours."""
+"""Built distributions, in fresh environments without our source code."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-# A console script of a package that lies elsewhere. -P, as in those that pip writes: nothing is imported from the
+# A console script of a package in another environment. With -P, as in pip's scripts, nothing is imported from the
 # working folder.
 SCRIPT: Final = '#!/bin/sh\nexec "{python}" -P -m {module} "$@"\n'
 
 
 def build(project: Path, folder: Path) -> Path:
-    """The wheel of a project, built from its source distribution, without the network."""
+    """Build the wheel of a project from its source distribution, without the network, and return its path."""
     run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, project], cwd=folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
 def run(command: list[str | Path], *, cwd: Path, **environment: str) -> str:
-    """What a command printed; it must end well."""
+    """Run a command that must succeed, and return its output."""
     done = subprocess.run(command, cwd=cwd, env=os.environ | environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 class Environment:
-    """Has the wheels that are installed into it, and sees what our tests depend on."""
+    """A virtual environment with the given wheels, which also sees the dependencies of our tests."""
 
     def __init__(self, folder: Path, *wheels: Path) -> None:
         venv.create(folder)
@@ -40,7 +40,7 @@ class Environment:
         self.python = self.scripts / "python"
         base = {"base": str(folder), "platbase": str(folder)}
         self.site_packages = Path(sysconfig.get_path("purelib", vars=base))
-        # A plain path: the editable install, which is a `.pth` file too, is not followed from there.
+        # Python does not follow `.pth` files of a path added by one, so our editable install stays invisible.
         (self.site_packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
         for module in ("pip", "pytest"):
             script = self.scripts / module
@@ -50,11 +50,11 @@ class Environment:
             self.run("pip", "install", "--no-deps", "--no-index", wheel)
 
     def run(self, script: str, *arguments: str | Path, cwd: Path = Path("/")) -> str:
-        """What a script of the environment printed; it must end well."""
+        """Run a script of the environment that must succeed, and return its output."""
         return run([self.scripts / script, *arguments], cwd=cwd, **self.variables())
 
     def variables(self) -> dict[str, str]:
-        """As if it were activated, where there is no network."""
+        """Return the environment variables of an activated environment on a machine without network."""
         return {
             "PATH": f"{self.scripts}{os.pathsep}{os.environ['PATH']}",
             "VIRTUAL_ENV": str(self.folder),

@@ -1,4 +1,4 @@
-"""Fixtures that every test folder shares: real servers, each started at most once a run, and managers on them."""
+"""Fixtures that all test folders share: real servers, each started at most once per run, and managers on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ numbers: Final = itertools.count()
 
 ALL_KINDS: Final[tuple[type[Server], ...]] = (*KINDS, ICUPostgreSQL, PgBouncer, RedisOverTLS)
 MEMORY: Final = Path("/dev/shm")  # each test has a folder of its own there
-LEAST_ROOM_BYTES: Final = 1 << 30
+MINIMUM_FREE_BYTES: Final = 1 << 30
 
 
 def pytest_report_header() -> list[str]:
@@ -36,7 +36,7 @@ def pytest_report_header() -> list[str]:
 
 
 def require(kind: type[Server]) -> None:
-    """Skip the test if the server is missing; under CI that is a failure."""
+    """Skip the test if the server is missing; under CI fail it."""
     if kind.find_binary() is None:
         refuse = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         refuse(kind.missing())
@@ -44,42 +44,43 @@ def require(kind: type[Server]) -> None:
 
 @contextlib.contextmanager
 def running(kind: type[Kind], *options: str) -> Iterator[Kind]:
-    """The server, with more options on its command line."""
+    """Start a server with additional options on its command line."""
     require(kind)
     with kind(*options) as server:
         yield server
 
 
 def database(kind: type[Server], request: pytest.FixtureRequest, fixture: str) -> Iterator[str]:
-    own = os.environ.get(kind.variable)
-    if not own:
+    """Yield the URL of an empty database, on the server of the environment variable or else on that of the fixture."""
+    external = os.environ.get(kind.variable)
+    if not external:
         yield request.getfixturevalue(fixture).url
         return
-    url = kind.create_database(own)
+    url = kind.create_database(external)
     yield url
     kind.drop_database(url)
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
-    """A PostgreSQL that a test may kill, stop and restart; it must leave it running."""
+    """A PostgreSQL server that a test may kill, stop and restart, but must leave running."""
     with running(PostgreSQL) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[Server]:
-    """A MariaDB, as `postgresql_server`."""
+    """A MariaDB server, like `postgresql_server`."""
     with running(MariaDB) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Server]:
-    """A Valkey, as `postgresql_server`.
+    """A Valkey server, like `postgresql_server`.
 
-    With its default, `everysec`, it holds writes back in memory while the disk is busy with the last ones, for up to
-    two seconds: a kill then loses what it has acknowledged.
+    With the default `everysec` it may keep acknowledged writes in memory for up to two seconds while the disk is busy,
+    and a kill would lose them.
     """
     with running(Valkey, "--appendfsync", "always") as server:
         yield server
@@ -87,62 +88,62 @@ def valkey_server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def mongodb_server() -> Iterator[Server]:
-    """A standalone MongoDB, as `postgresql_server`."""
+    """A standalone MongoDB server, like `postgresql_server`."""
     with running(MongoDB) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgresql_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a database that was empty at the start of the run, here or on an instance of one's own."""
+    """The URL of a database that was empty at the start of the run, on a server of the tests or of the developer."""
     yield from database(PostgreSQL, request, "postgresql_server")
 
 
 @pytest.fixture(scope="session")
 def pooler_url(postgresql_url: str) -> Iterator[str]:
-    """The URL of an empty database of that PostgreSQL through PgBouncer, with three connections for all its clients."""
+    """The URL of an empty database behind PgBouncer, whose clients share three connections to PostgreSQL."""
     with running(PgBouncer, postgresql_url) as pooler:
         yield pooler.url
 
 
 @pytest.fixture(scope="session")
 def mariadb_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """As `postgresql_url`, for MariaDB."""
+    """Like `postgresql_url`, for MariaDB."""
     yield from database(MariaDB, request, "mariadb_server")
 
 
 @pytest.fixture(scope="session")
 def valkey_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """As `postgresql_url`, for Valkey or Redis."""
+    """Like `postgresql_url`, for Valkey or Redis."""
     yield from database(Valkey, request, "valkey_server")
 
 
 @pytest.fixture(scope="session")
 def mongodb_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """As `postgresql_url`, for MongoDB."""
+    """Like `postgresql_url`, for MongoDB."""
     yield from database(MongoDB, request, "mongodb_server")
 
 
 @pytest.fixture
 def folder_in_memory() -> Iterator[Path]:
-    """A folder for files that need not outlive the machine: each fsync of a disk takes longer than most tests.
+    """A folder in memory, since an fsync of a disk takes longer than most tests.
 
-    It is an ordinary folder where the system has no room in memory.
+    It is an ordinary folder if the system has too little memory.
     """
-    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > LEAST_ROOM_BYTES
-    with tempfile.TemporaryDirectory(dir=MEMORY if has_room else None, prefix="module-sdk-") as folder:
+    has_space = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MINIMUM_FREE_BYTES
+    with tempfile.TemporaryDirectory(dir=MEMORY if has_space else None, prefix="module-sdk-") as folder:
         yield Path(folder)
 
 
 @pytest.fixture
 def namespace() -> str:
-    """One that no other test has, in this run or another on the same server."""
+    """A namespace that no other test uses, in this run or another run on the same server."""
     return f"t{RUN}_{next(numbers)}"
 
 
 @pytest.fixture
 def opened() -> Iterator[Callable[..., TaskManager]]:
-    """`open_manager`, for managers that are closed at the end of the test."""
+    """A function like `open_manager`, whose managers are closed at the end of the test."""
     managers: list[TaskManager] = []
 
     def open_and_remember(url: str, **options: Any) -> TaskManager:
@@ -156,7 +157,7 @@ def opened() -> Iterator[Callable[..., TaskManager]]:
 
 @pytest.fixture
 def new_task() -> Callable[..., Task]:
-    """Makes tasks; what a test does not care about has a value."""
+    """A function that returns a new task, with default values for the fields that a test does not give."""
 
     def make(**fields: Any) -> Task:
         return Task.new(**{"user_id": 1, "organization_id": 7, "module": "tests", **fields})

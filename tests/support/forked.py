@@ -9,22 +9,22 @@ from collections.abc import Callable
 
 
 def in_a_child(check: Callable[[], object]) -> None:
-    """Fork, run it in the child, and fail with what it raised there."""
+    """Run the check in a forked child, and fail with the traceback of an exception that it raises there."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        # Python 3.12 and later warn of a fork beside threads, which is what is tested.
+        # Python 3.12 and later warn about a fork of a process with threads, which is what the tests are about.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         try:
             check()
-            said = b"fine"
-        except BaseException:  # told to the parent
-            said = traceback.format_exc().encode()
-        os.write(writing, said)
+            outcome = b"passed"
+        except BaseException:  # the parent reports it
+            outcome = traceback.format_exc().encode()
+        os.write(writing, outcome)
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+        outcome = pipe.read()
     os.waitpid(child, 0)
-    assert said.decode() == "fine"
+    assert outcome.decode() == "passed"

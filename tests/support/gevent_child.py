@@ -1,4 +1,4 @@
-"""What gunicorn does with `--preload`: load the package, fork, patch, serve: `gevent_child.py URL NAMESPACE`."""
+"""The steps of gunicorn with `--preload`: load the package, fork, patch, serve. Arguments: a URL and a namespace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOKUP_SECONDS = 10.0
 
 
 def serve() -> None:
-    from gevent import monkey  # noqa: PLC0415  # after the package, which is what is tested
+    from gevent import monkey  # noqa: PLC0415  # the test needs the import after that of the package
 
     monkey.patch_all()
     import gevent  # noqa: PLC0415  # the same

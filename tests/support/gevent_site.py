@@ -1,4 +1,4 @@
-"""A site for gunicorn with gevent's workers. It may use the store while it is imported, as applications do."""
+"""A site for gunicorn with gevent workers. `SITE_USES_STORE_AT_IMPORT=yes` makes it use the store during its import."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def respond(environ: dict[str, Any], start_response: Callable[..., object]) -> I
     with module_sdk.session(user={"id": 7, "organization_id": 3}):
         manager = module_sdk.facade.runtime.get_runtime().manager()
         manager.create(module_sdk.Task.new(user_id=7, organization_id=3, module="site", task_key=key))
-        # A task of a function, which runs on a thread of its own.
+        # A function runs on a thread of its own.
         name = "job " + key
         tasks.register("site.work")(work)
         view = tasks.wait(tasks.run_background_sync("site.work", task_key=name), 20)

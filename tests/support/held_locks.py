@@ -1,4 +1,4 @@
-"""What keeps the writers of a store waiting, for the hook `hold_lock` of several suites: a lock that others hold."""
+"""Locks that block the writers of a store, for the hook `hold_lock` of several suites."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ LONGEST_SECONDS: Final = 60.0
 
 
 def lock_of(store: Store) -> contextlib.AbstractContextManager[object]:
-    """While in the block another connection, or another thread where there is one connection only, holds the lock."""
+    """Return a context manager that blocks the writers of the store.
+
+    Another connection holds the lock, or another thread if the store is in one process.
+    """
     manager = store.manager
     if isinstance(manager, MemoryTaskManager):
         return held_by_a_thread(manager.tables.lock)
@@ -53,26 +56,26 @@ def held_by_a_thread(lock: contextlib.AbstractContextManager[object]) -> Iterato
 
 @contextlib.contextmanager
 def locked_tables(manager: SQLTaskManager) -> Iterator[None]:
-    """A transaction that others cannot write beside, and on a server not read beside."""
+    """Hold a transaction that blocks other writers, and on a server other readers, too."""
     manager.ping()
     deadline = time.monotonic() + LONGEST_SECONDS
     name = manager.tables.tasks_name
-    # SQLite's transaction has the lock of the file from its beginning.
+    # A transaction on SQLite takes the lock of the file when it begins.
     lock, unlock = {
         "postgresql": (f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE", ""),
         "mariadb": (f"LOCK TABLES {name} WRITE", "UNLOCK TABLES"),
     }.get(manager.url.scheme.partition("+")[0], ("", ""))
-    with manager.pool.transaction(deadline) as link:
+    with manager.pool.transaction(deadline) as connection:
         if lock:
-            link.execute(lock, (), deadline)
+            connection.execute(lock, (), deadline)
         yield
         if unlock:
-            link.execute(unlock, (), deadline)
+            connection.execute(unlock, (), deadline)
 
 
 @contextlib.contextmanager
 def paused_server(client: redis.Redis) -> Iterator[None]:
-    """A Redis or Valkey that answers no command that may write."""
+    """Pause all commands that may write on a Redis or Valkey server."""
     client.execute_command("CLIENT", "PAUSE", int(LONGEST_SECONDS * 1_000), "WRITE")
     try:
         yield
@@ -82,7 +85,7 @@ def paused_server(client: redis.Redis) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked_server(url: str) -> Iterator[None]:
-    """A MongoDB that is locked against writes, as for a backup of its files."""
+    """Lock a MongoDB server against writes, as for a backup of its files."""
     with pymongo.MongoClient[dict[str, Any]](url) as client:
         client.admin.command("fsync", lock=True)
         try:

@@ -1,4 +1,4 @@
-"""What users and hosts may write, at its worst: errors, results, log handlers and observers that exit or interrupt."""
+"""The worst code of users and hosts: errors, results, log handlers and observers that exit or interrupt."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NoMemoryForTextError(Exception):
 
 class NoTextError(Exception):
     def __str__(self) -> str:
-        return 5  # type: ignore[return-value]  # noqa: PLE0307  # Python refuses it
+        return 5  # type: ignore[return-value]  # noqa: PLE0307  # Python raises TypeError
 
 
 class Unprintable:

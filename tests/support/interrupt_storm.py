@@ -1,4 +1,4 @@
-"""A process whose calls are interrupted by real signals: `interrupt_storm.py URL NAMESPACE NUMBER`."""
+"""A process whose calls are interrupted by real signals. Usage: `interrupt_storm.py URL NAMESPACE NUMBER`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Stop(BaseException):
 
 def interrupt(number: int, frame: FrameType | None) -> None:
     latest[0] = next(signals)
-    # A time limit is an ordinary exception in some task queues, and none in others.
+    # The time limit of some task queues is an `Exception`, that of others only a `BaseException`.
     raise random.choice((TimeLimitError, Stop, TimeoutError))
 
 
@@ -39,14 +39,18 @@ def new_task(number: int) -> Task:
 
 
 def storm(manager: TaskManager, wanted: int, acknowledged: dict[str, float]) -> None:
-    """Remembers the progress of each task that was acknowledged, and was not being changed when a signal came."""
-    # Hosts keep exceptions, and with them the frames of the calls that they ended.
+    """Make calls until `wanted` signals have interrupted them.
+
+    `acknowledged` gets the progress of each task whose last change was acknowledged. A task that was being changed when
+    a signal arrived is removed from it.
+    """
+    # Hosts may keep exceptions, which keep the frames of the interrupted calls alive.
     kept: collections.deque[BaseException] = collections.deque(maxlen=500)
     calls = 0
     task: Task | None = None
     while latest[0] < wanted:
         calls += 1
-        # Again and again: a `TimeoutError` may be taken for one of the system, and then the call goes on.
+        # The timer repeats: a call may take a `TimeoutError` for one of the system and go on.
         signal.setitimer(
             signal.ITIMER_REAL,
             random.uniform(SHORTEST_SECONDS, random.choice((0.002, LONGEST_SECONDS))),
@@ -59,7 +63,7 @@ def storm(manager: TaskManager, wanted: int, acknowledged: dict[str, float]) -> 
                 if task is None or random.random() < 0.1:
                     new = new_task(calls)
                     task, is_new = manager.create(new, timeout_seconds=10)
-                    # An earlier turn of this loop may have made one of the same key, and changed it since.
+                    # An earlier iteration may have created the task of this key, and changed it since.
                     if is_new:
                         acknowledged[task.id] = 0.0
                 changed, progress = task.id, random.random()
@@ -72,16 +76,17 @@ def storm(manager: TaskManager, wanted: int, acknowledged: dict[str, float]) -> 
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def places_of(manager: Any) -> list[Any]:
+def slot_pools_of(manager: Any) -> list[Any]:
+    """Return all slot pools of a manager of any backend."""
     pool = getattr(manager, "pool", None)
-    places = [manager.opening.turn]
+    slot_pools = [manager.opening.turn]
     if hasattr(manager, "workers"):
-        places.append(manager.workers.slots)
+        slot_pools.append(manager.workers.slots)
     if pool is not None:
-        places += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.pools.values()]
+        slot_pools += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.pools.values()]
         if getattr(pool, "writers", None) is not None:
-            places.append(pool.writers.leading)
-    return places
+            slot_pools.append(pool.writers.leading)
+    return slot_pools
 
 
 def main(url: str, namespace: str, wanted: int) -> None:
@@ -94,14 +99,14 @@ def main(url: str, namespace: str, wanted: int) -> None:
         try:
             storm(manager, wanted, acknowledged)
             break
-        except (TimeLimitError, Stop, TimeoutError):  # it came between two calls
+        except (TimeLimitError, Stop, TimeoutError):  # the signal arrived between two calls
             continue
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     end = time.monotonic() + 10
-    while any(places.free != places.number for places in places_of(manager)) and time.monotonic() < end:
+    while any(slots.free != slots.number for slots in slot_pools_of(manager)) and time.monotonic() < end:
         time.sleep(0.01)
-    for places in places_of(manager):
-        assert places.free == places.number, (places.free, places.number)
+    for slots in slot_pools_of(manager):
+        assert slots.free == slots.number, (slots.free, slots.number)
     started = time.monotonic()
     for number in range(200):
         manager.get_tasks_by_key("storm 1", 3, timeout_seconds=2)

@@ -1,4 +1,4 @@
-"""Interrupts at chosen places: an exception, or another call, before each line of our own that a call runs."""
+"""Interrupts at chosen lines: an exception or another call before one line of our code that a call runs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ LONGEST_SECONDS: Final = 20.0
 
 
 class Interrupt(BaseException):
-    """What a signal's handler raises."""
+    """The exception of a signal handler."""
 
 
 class TimeLimitError(Exception):
-    """What the handlers of task queues raise: an ordinary exception."""
+    """The exception of a task queue's signal handler, which is an ordinary exception."""
 
 
 class AtLine:
-    """Calls `handler` before the line of that number that is run of our own files, while the `with` lasts."""
+    """A context manager that calls `handler` before one line of our files: `number` counts the lines that are run."""
 
     def __init__(self, number: int, handler: Callable[[], object]) -> None:
         self.number = number
         self.handler = handler
-        self.place = ""
+        self.location = ""
 
     def __enter__(self) -> AtLine:
         sys.settrace(self.trace)
@@ -42,7 +42,7 @@ class AtLine:
         if event == "line" and not leaves_with(frame):
             self.number -= 1
             if self.number == 0:
-                self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                self.location = f"{frame.f_code.co_filename}:{frame.f_lineno}"
                 self.handler()
         return self.trace
 
@@ -52,10 +52,10 @@ class AtLine:
 
 
 def leaves_with(frame: FrameType) -> bool:
-    """Whether the line is a `with` whose body has ended.
+    """Return whether the line is a `with` whose body has ended.
 
-    A trace function is called there, but no signal's handler: Python looks for signals after a call and at the end of
-    a loop's body, so the next such moment comes after the lock has been released.
+    Python calls a trace function there, but no signal handler: it checks for signals after a call and at the end of a
+    loop's body, and so not before the lock is released.
     """
     if not linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip().startswith("with "):
         return False
@@ -63,8 +63,11 @@ def leaves_with(frame: FrameType) -> bool:
 
 
 def in_a_thread(call: Callable[[], object]) -> None:
-    """Make a call on a thread that ends then: an exception of a trace function leaves another one behind in its thread,
-    where it keeps alive what no signal would. Fails if the call hangs."""
+    """Make a call on a new thread, and fail if it hangs.
+
+    An exception of a trace function leaves another exception in its thread, which keeps objects alive that a signal
+    would not. Both go when the thread ends.
+    """
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(LONGEST_SECONDS)

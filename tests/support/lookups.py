@@ -1,4 +1,4 @@
-"""The six lookups of the facade, for tests that treat all alike."""
+"""The six lookups of the facade, for tests that apply to all of them."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ Answer = Callable[[str, Any, Any, Any], Any]
 
 
 def a_row(**changes: Any) -> Any:
-    """A row as a manager gives it."""
+    """Return a row as a manager returns it."""
     return Task.new(user_id=7, organization_id=3, module="tests", task_key="reports.q3").to_row() | changes
 
 
 class InjectedManager:
-    """Somebody's own object: `answer(operation, argument, organization_id, limit)` is what its lookups do."""
+    """An application's own manager, whose lookups call `answer(operation, argument, organization_id, limit)`."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -40,7 +40,7 @@ class InjectedManager:
 
 
 class PingableManager(InjectedManager):
-    """One whose store is `away` until told otherwise."""
+    """An application's own manager, whose store is unavailable while `away` is true."""
 
     def __init__(self) -> None:
         super().__init__(lambda *_: self.rows())
@@ -59,7 +59,7 @@ class PingableManager(InjectedManager):
 
 
 def raising(error: BaseException) -> Answer:
-    """An answer that is this error."""
+    """Return an answer function that raises the error."""
 
     def answer(*_: Any) -> Any:
         raise error
@@ -68,7 +68,7 @@ def raising(error: BaseException) -> Answer:
 
 
 class FaultyManager(MemoryTaskManager):
-    """A memory store with a hook before and after each write; what a hook raises is what the store raises."""
+    """A memory store with hooks before and after its writes, which may raise the errors of a store."""
 
     def __init__(self) -> None:
         super().__init__("memory://")
@@ -77,9 +77,9 @@ class FaultyManager(MemoryTaskManager):
         self.after_create: Callable[[TaskRecord], None] = lambda record: None
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
+        stored = super().store_create(record, deadline)
         self.after_create(record)
-        return standing
+        return stored
 
     def store_update(self, task_id: str, organization: str | None, change: Change, deadline: float) -> Any:
         self.before_update(change)

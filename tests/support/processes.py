@@ -1,4 +1,4 @@
-"""Other processes that run work on the store of a test."""
+"""Other processes that run tasks on the store of a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 from module_sdk.store.manager import TaskManager
 
-PREPARED = """
+PREAMBLE = """
 import asyncio, sys, threading, time
 import module_sdk
 from module_sdk import tasks
@@ -38,9 +38,9 @@ def submit(form, seconds):
 
 
 def start(manager: TaskManager, code: str) -> subprocess.Popen[str]:
-    """A new process that runs the code, with `submit(form, seconds)` at hand."""
+    """Start a process that runs the code, which may call `submit(form, seconds)`."""
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", PREPARED + textwrap.dedent(code), manager.url.text],
+        [sys.executable, "-W", "error", "-c", PREAMBLE + textwrap.dedent(code), manager.url.text],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -48,7 +48,7 @@ def start(manager: TaskManager, code: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[list[str], str, float]:
-    """The ids it printed, what it said on stderr, and the seconds until its end."""
+    """Wait for the end of the process; return the ids that it printed, its stderr and the seconds that it took."""
     began = time.monotonic()
     output, errors = process.communicate(timeout=60)
     return output.split(), errors, time.monotonic() - began

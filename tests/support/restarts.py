@@ -1,4 +1,4 @@
-"""What a suite of the contract adds whose server is one of the tests' own."""
+"""A base class for suites of the contract whose server was started by the tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from devtools.servers.process import restart_server_of
 
 
 class RestartsServer:
-    """The hook of clause SEE-08, as a base beside `TaskManagerContract`."""
+    """The hook of SEE-08, for a suite to inherit besides `TaskManagerContract`."""
 
     def restart_server(self, store: Store) -> None:
         if not restart_server_of(store.url):

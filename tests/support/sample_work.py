@@ -1,4 +1,4 @@
-"""Work for tests to submit, and waiting until a store shows what it should."""
+"""Work for tests to submit, and functions that wait for a status or a condition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def submit_and_wait(*arguments: Any, **options: Any) -> str:
 
 
 def submit_async(*arguments: Any, **options: Any) -> str:
-    """Submit on a loop of our own, which ends when the task has."""
+    """Submit on a new event loop that ends with the task, and return the task's id."""
     return asyncio.run(submit_and_wait(*arguments, **options))
 
 
@@ -37,14 +37,15 @@ each_submission = pytest.mark.parametrize("submit", [tasks.run_background_sync, 
 
 
 def is_closed(coroutine: Coroutine[Any, Any, Any]) -> bool:
-    """Whether it can no longer run; one that neither ran nor was closed would warn, which pytest makes an error."""
+    """Return whether the coroutine has ended; one that neither ran nor was closed would warn and so fail the test."""
     return inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 def run_for_ever(coroutine: Coroutine[Any, Any, Any], *, cancels: bool = True) -> Any:
-    """Run it on a loop that lives on as a server's does, then end that loop, with what is left on it cancelled or not.
+    """Run a coroutine with `run_forever`, as servers do, and return its result.
 
-    What ends the loop from within is raised.
+    With `cancels` the tasks that are left on the loop are cancelled before the loop is closed. An exception that ends
+    the loop is raised.
     """
     loop = asyncio.new_event_loop()
     task = loop.create_task(coroutine)
@@ -54,14 +55,14 @@ def run_for_ever(coroutine: Coroutine[Any, Any, Any], *, cancels: bool = True) -
         return task.result()
     finally:
         left = asyncio.all_tasks(loop) if cancels else set()
-        for one in left:
-            one.cancel()
+        for remaining in left:
+            remaining.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True)) if left else None
         loop.close()
 
 
 class Work:
-    """Work of either form, which tells when it has begun."""
+    """Work that can be submitted as a coroutine or a function, and sets `begun` when it runs."""
 
     def __init__(self) -> None:
         self.begun = threading.Event()
@@ -85,7 +86,7 @@ class Work:
 
 
 class Gate(Work):
-    """Goes on when it is let through."""
+    """Work that ends when `opened` is set."""
 
     def __init__(self, result: Any = None) -> None:
         super().__init__()
@@ -105,7 +106,7 @@ class Gate(Work):
 
 
 class Stoppable(Work):
-    """Runs until it is told to stop, and keeps what it was told."""
+    """Work that runs until it is cancelled; `told` has the types of the exceptions that its coroutine received."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,17 +137,17 @@ def get(manager: TaskManager, task_id: str) -> Task:
 
 
 def until_status(manager: TaskManager, task_id: str, status: str, seconds: float = 10) -> Task:
-    """The task, once it has that status."""
+    """Wait until the task has the status, and return it."""
     deadline = time.monotonic() + seconds
     while (task := get(manager, task_id)).status != status:
-        assert time.monotonic() < deadline, f"the task stays {task.status}"
+        assert time.monotonic() < deadline, f"the status is still {task.status}"
         time.sleep(0.002)
     return task
 
 
 def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait until it holds."""
+    """Wait until the condition is true."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it does not come about"
+        assert time.monotonic() < deadline, "the condition is still false"
         time.sleep(0.002)

@@ -84,7 +84,7 @@ class Pool:
             raise
         finally:
             slot.back(slot)
-            pool.given()
+            pool.announce_return()
             del slot
 
     def close(self) -> None:

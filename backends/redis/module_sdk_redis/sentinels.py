@@ -205,7 +205,7 @@ class Member:
             thread.start()
         except RuntimeError:
             if thread.ident is None:  # it did not start: the system has no more threads
-                self.running.give(slot)
+                self.running.put_back(slot)
             raise
 
     def run(self, slot: Slot[None]) -> None:
@@ -225,7 +225,7 @@ class Member:
                 group.ended.wait(POLL_SECONDS)
         finally:
             self.disconnect()
-            self.running.give(slot)
+            self.running.put_back(slot)
 
     def is_wanted(self) -> bool:
         group = self.group

@@ -143,7 +143,7 @@ class GroupCommit:
 
         A running thread may win the race and commit the waiter's write as well.
         """
-        self.leading.given()
+        self.leading.announce_return()
         try:
             first = self.waiting[0]
         except IndexError:

@@ -68,7 +68,7 @@ class Pool(ConnectionPool[Connection]):
                 raise
         finally:
             slot.back(slot)
-            self.given()
+            self.announce_return()
             del slot
         # The server was restarted after the connection was last used, so the other connections are lost as well.
         self.close_idle()
@@ -123,7 +123,7 @@ class Pool(ConnectionPool[Connection]):
             return slot
         except BaseException:
             slot.back(slot)
-            self.given()
+            self.announce_return()
             del slot
             raise
 
@@ -188,7 +188,7 @@ class Pool(ConnectionPool[Connection]):
 
     def resume_after_fork(self) -> None:
         while self.paused:
-            self.slots.give(self.paused.pop())
+            self.slots.put_back(self.paused.pop())
 
     def reset_after_fork(self) -> None:
         """Start over in the child: with the parent's connections if they can be kept, else with none."""
@@ -202,7 +202,7 @@ class Pool(ConnectionPool[Connection]):
                 slot = self.slots.take_free()
                 if slot is not None:
                     slot.keep(connection)
-                    self.slots.give(slot)
+                    self.slots.put_back(slot)
             return
         for connection in connections:
             connection.abandon()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from module_sdk_contract.violations import Violation, compare, demand, raised
 PATIENCE_SECONDS: Final = 60
 """The timeout of each call; these tests check whether an answer is whole, not whether it is fast."""
 BUFFER_SIZE: Final = 8_192
+CHEAP_SECONDS: Final = 5.0
+"""A store that imports and reads `WINDOW_SIZE` tasks in less time can pay for `WORD_SIZE` in the core tier."""
 WINDOW_SIZE: Final = 10_000
 WORD_SIZE: Final = 65_536
 SECOND: Final = 1_000_000
@@ -161,8 +164,10 @@ class NumberClauses:
     )
     def test_answers_are_complete_around_every_usual_limit(self, store: Store, most: int) -> None:
         many = ManyTasks(store)
+        began = time.monotonic()
         many.grow(WINDOW_SIZE + 1)
         many.whole_answers()
+        seconds = time.monotonic() - began
 
         many.then_rows_are_whole()
         for lookup, limits in zip(LOOKUPS, LIMITS, strict=True):
@@ -181,8 +186,8 @@ class NumberClauses:
             many.look_up(*LOOKUPS[0])
             then_none(many.violations)
 
-        # A store in memory is fast enough for this in the core tier.
-        if most > WINDOW_SIZE or not store.outlives_its_process():
+        # A store in memory is fast enough for this in the core tier, an imitation of a server in Python is not.
+        if most > WINDOW_SIZE or (not store.outlives_its_process() and seconds < CHEAP_SECONDS):
             many.grow(WORD_SIZE + 1)
             many.counts()
             many.shrink(WORD_SIZE)

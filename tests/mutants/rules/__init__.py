@@ -1,1 +1,1 @@
-"""Stores that are right in everything but one thing, in files named by the rule that they break."""
+"""Stores with one bug each, in files named after the rule that they break."""

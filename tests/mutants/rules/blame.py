@@ -1,4 +1,4 @@
-"""Mutants that broke clauses of other families first: each breaks a rule of the read model or of visibility."""
+"""Mutants of the read model and of visibility whose bugs were first caught by clauses of other groups."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tests.mutants.stores.memory import ChangedSelection, MemoryMutant
 
 
 class Remembers(MemoryMutant):
-    """Remembers answers until one of some primitives is called."""
+    """A store that caches answers until one of the primitives in `clears_at` is called."""
 
-    forgets_at: frozenset[str] = frozenset()
+    clears_at: frozenset[str] = frozenset()
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.remembered: dict[str, Any] = {}
 
     def call(self, primitive: Any, *args: Any) -> Any:
-        if primitive.__name__ in self.forgets_at:
+        if primitive.__name__ in self.clears_at:
             self.remembered.clear()
         return super().call(primitive, *args)
 
 
-@mutant("t421", "a count that imports and prunes do not change", clause="MODEL-07")
+@mutant("t421", "a cached count that imports and prunes do not change", clause="MODEL-07")
 class CountCached(Remembers):
-    """A cache of counts, which creates and updates empty."""
+    """A cache of counts, which only creates and updates clear."""
 
-    forgets_at = frozenset({"store_create", "store_update"})
+    clears_at = frozenset({"store_create", "store_update"})
 
     def store_count(self, query: Query, deadline: float) -> int:
         question = repr(query)
@@ -40,7 +40,7 @@ class CountCached(Remembers):
 
 
 class IndexedBy(ChangedSelection):
-    """An index from a field's value to tasks, which is made when a task is written first."""
+    """A store with an index from the values of a field to tasks, to which each write adds an entry."""
 
     field = "label"
 
@@ -77,37 +77,37 @@ class IndexedBy(ChangedSelection):
 
 @mutant("t422", "an earlier label stays in the index", clause="MODEL-02")
 class StaleLabelIndex(IndexedBy):
-    """An update adds the new label to the index, and leaves the one before it there."""
+    """An update adds the new label to the index and does not remove the old one."""
 
 
-@mutant("t423", "a bound of zero is none", clause="MODEL-06")
+@mutant("t423", "a bound of zero is ignored", clause="MODEL-06")
 class FalsyBoundDropped(ChangedSelection):
-    """Takes a time bound that is false in Python for one that is not given."""
+    """Takes a time bound that is false in Python for an absent one."""
 
     def meets(self, record: TaskRecord, condition: Any, query: Query) -> bool:
         is_bound = condition.operator in ("at_least", "below")
         return (is_bound and not condition.value) or super().meets(record, condition, query)
 
 
-@mutant("t424", "a bound before 1970 is none", clause="MODEL-06")
+@mutant("t424", "a bound before 1970 is ignored", clause="MODEL-06")
 class EarlyBoundDropped(ChangedSelection):
     def meets(self, record: TaskRecord, condition: Any, query: Query) -> bool:
         is_early = condition.operator in ("at_least", "below") and condition.value < 0
         return is_early or super().meets(record, condition, query)
 
 
-@mutant("t425", "one bound of each field", clause="MODEL-06")
+@mutant("t425", "only one bound per field", clause="MODEL-06")
 class LastBoundOfAField(ChangedSelection):
-    """Collects conditions by field, so that the upper bound takes the place of the lower one."""
+    """Collects conditions by field, so that the upper bound replaces the lower one."""
 
     def select(self, query: Query) -> Iterator[TaskRecord]:
         by_field = {condition.field: condition for condition in query.conditions}
         return super().select(Query(query.organization, tuple(by_field.values())))
 
 
-@mutant("t426", "ended in one go, and still in the index of states", clause="MODEL-02")
+@mutant("t426", "tasks interrupted together stay in the index of statuses", clause="MODEL-02")
 class StatusIndexMissesManyEnds(MemoryMutant):
-    """Pages of a state come from an index that `interrupt_all` does not touch."""
+    """Pages filtered by status come from an index that `interrupt_all` does not update."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -132,9 +132,9 @@ class StatusIndexMissesManyEnds(MemoryMutant):
         return [row for row in rows if row is not None and row[0] not in gone] + [record.row() for record in stale]
 
 
-@mutant("t427", "a view remembered through its end", clause="SEE-01")
+@mutant("t427", "a view cached past the end of its task", clause="SEE-01")
 class ViewRemembered(Remembers):
-    """A cache of records, which an update that ends nothing empties."""
+    """A cache of records, from which an update removes its task unless it ends it."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         if task_id not in self.remembered:
@@ -157,11 +157,11 @@ class ViewRemembered(Remembers):
         return super().store_import(records, deadline)
 
 
-@mutant("t428", "a list of a user remembered until the next create", clause="SEE-01")
+@mutant("t428", "a user's list cached until the next create", clause="SEE-01")
 class UserListRemembered(Remembers):
-    """A cache of a user's list, which creates and imports empty."""
+    """A cache of users' lists, which creates, imports and prunes clear and updates do not."""
 
-    forgets_at = frozenset({"store_create", "store_import", "store_prune"})
+    clears_at = frozenset({"store_create", "store_import", "store_prune"})
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         question = repr((organization, user, limit))
@@ -170,9 +170,9 @@ class UserListRemembered(Remembers):
         return list(self.remembered[question])
 
 
-@mutant("t429", "a page of ended tasks remembered", clause="MODEL-02")
+@mutant("t429", "a page of ended tasks cached", clause="MODEL-02")
 class EndedPagesRemembered(Remembers):
-    """Takes ended tasks for ones that no longer change, and remembers their pages until one more ends."""
+    """Assumes that ended tasks no longer change, and caches their pages until another task ends."""
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         states = next((c.value for c in query.conditions if c.field == "status" and c.operator == "any_of"), None)

@@ -1,4 +1,4 @@
-"""Stores that put a new task at a wrong time (ORDER-10 to 12); their numbers begin at o1 and never change."""
+"""Mutants that give a new task a wrong time (ORDER-10 to ORDER-12)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.mutants.stores.sql import SQLMutant
 
 
 class CreatesByALook(MemoryMutant):
-    """A good store in memory, that looks at the earlier tasks of a key through seams."""
+    """A correct store in memory, with overridable methods for how it looks at the earlier tasks of a key."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with self.tables.lock:
-            standing = self.tables.records.get(record.id) or self.holder(record)
-            if standing is not None:
-                return standing
+            existing = self.tables.records.get(record.id) or self.holder(record)
+            if existing is not None:
+                return existing
             newest = max((r.created_at for r in self.earlier(record) if self.counts(r, record)), default=None)
             new = self.moved(record, newest)
             self.tables.put(new)
@@ -77,27 +77,27 @@ class OnlyTasksOfTheSameSecondCount(CreatesByALook):
         return earlier.created_at // 1_000_000 == record.created_at // 1_000_000
 
 
-@mutant("o6", "an import of the far future hides the others", clause="ORDER-10")
+@mutant("o6", "an import of the far future hides the other tasks of its key", clause="ORDER-10")
 class OnlyTheNewestIsLookedAt(CreatesByALook):
-    """One of the far future hides all others."""
+    """Looks only at the newest task of the key, which may lie beyond the horizon."""
 
     def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
         return sorted(super().earlier(record), key=self.rank)[-1:]
 
 
-@mutant("o7", "a moved task is returned as it was given", clause="ORDER-10")
+@mutant("o7", "a moved task is returned with the time that was given", clause="ORDER-10")
 class MovedTaskNotReturned(CreatesByALook):
     def returned(self, given: TaskRecord, new: TaskRecord) -> TaskRecord:
         return given
 
 
-@mutant("o8", "an import of the year 9999 pulls along", clause="ORDER-11")
+@mutant("o8", "an import of the year 9999 pulls new tasks along", clause="ORDER-11")
 class PulledAlongByTheFuture(CreatesByALook):
     def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
         return earlier.created_at < LAST
 
 
-@mutant("o9", "an import of tomorrow pulls along", clause="ORDER-11")
+@mutant("o9", "an import of tomorrow pulls new tasks along", clause="ORDER-11")
 class PulledAlongByATomorrow(CreatesByALook):
     def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
         return earlier.created_at <= record.created_at + 25 * 3_600_000_000
@@ -115,19 +115,19 @@ class MovedByOtherKeys(CreatesByALook):
         return self.scoped(record.organization_id)
 
 
-@mutant("o12", "a fast host is not bound", clause="ORDER-12")
+@mutant("o12", "the time of a fast host is not bounded", clause="ORDER-12")
 class ClockNotBoundInRedis(RedisMutant):
     replacements = (("  elseif time > latest then\n    return latest\n", ""),)
 
 
-@mutant("o13", "a slow host is not bound", clause="ORDER-12")
+@mutant("o13", "the time of a slow host is not bounded", clause="ORDER-12")
 class SlowClockNotBoundInRedis(RedisMutant):
     replacements = (("if time < earliest then\n    return earliest", "if time < earliest then\n    return time"),)
 
 
-@mutant("o14", "no host is bound", clause="ORDER-12", on="postgresql")
+@mutant("o14", "no time is bounded", clause="ORDER-12", on="postgresql")
 class ClockNotBoundInSQL(SQLMutant):
-    """Each statement takes the writer's time as it is."""
+    """Each statement uses the writer's time unchanged."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         super().store_open(create, deadline)
@@ -139,9 +139,9 @@ class Unbounded(Statements):
         return moment
 
 
-@mutant("o15", "an update is not bound", clause="ORDER-12", on="mariadb")
+@mutant("o15", "the time of an update is not bounded", clause="ORDER-12", on="mariadb")
 class OnlyNewTasksBoundInSQL(SQLMutant):
-    """An update takes the writer's time as it is."""
+    """An update uses the writer's time unchanged."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         super().store_open(create, deadline)
@@ -153,14 +153,14 @@ class UnboundedUpdates(Statements):
         return moment if moment == ":now" else super().bounded(moment, keeps_server_time)
 
 
-@mutant("o16", "a clock of one's own is bound", clause="ORDER-12", on="postgresql")
+@mutant("o16", "the application's own clock is bounded", clause="ORDER-12", on="postgresql")
 class OwnClockBoundInSQL(SQLMutant):
     @property
     def keeps_server_time(self) -> bool:
         return True
 
 
-@mutant("o17", "new tasks are not bound", clause="ORDER-12")
+@mutant("o17", "the time of a new task is not bounded", clause="ORDER-12")
 class ClockNotBoundInMongo(MongoMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with mock.patch.object(mongo_manager, "upsert_bounded", unbounded):

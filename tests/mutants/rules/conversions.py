@@ -1,4 +1,4 @@
-"""Mutants of what becomes JSON or text on its way into a store: payloads and ids."""
+"""Mutants of the conversion of payloads to JSON and of ids to text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.mutants.stores.memory import MemoryMutant
 PAYLOADS: Final = ("checkpoint", "result", "confirmation")
 
 
-@mutant("j1", "what json does not know is written as its text", clause="ROW-10")
+@mutant("j1", "values that json does not know are written as their text", clause="ROW-10")
 class WritesByText(MemoryMutant):
-    """What `json` does not know is written as its text, in updates."""
+    """An update writes values that `json` does not know as their text."""
 
     def update(self, task_id: Any, **changes: Any) -> Any:
         for name in PAYLOADS:
@@ -27,9 +27,9 @@ class WritesByText(MemoryMutant):
         return super().update(task_id, **changes)
 
 
-@mutant("j2", "a new task comes back as it was given", clause="ROW-10")
+@mutant("j2", "a new task is returned as given, not as stored", clause="ROW-10")
 class CreatedAsGiven(MemoryMutant):
-    """A new task comes back with the values that were given, and not with those that are stored."""
+    """A create returns the values that it was given instead of those that it stored."""
 
     def create(self, task: Task, **options: Any) -> tuple[Task, bool]:
         created, is_new = super().create(task, **options)
@@ -38,7 +38,7 @@ class CreatedAsGiven(MemoryMutant):
 
 @mutant("j3", "refused payloads name no path", clause="ROW-10")
 class NamesNoPath(MemoryMutant):
-    """What is refused is named by its field alone."""
+    """The error of a refused payload names its field and not the path in it."""
 
     def update(self, task_id: Any, **changes: Any) -> Any:
         try:
@@ -49,7 +49,7 @@ class NamesNoPath(MemoryMutant):
 
 @mutant("j4", "UUIDs without hyphens", clause="SCOPE-14")
 class UuidsWithoutHyphens(MemoryMutant):
-    """A UUID object is another text than everywhere else."""
+    """A lookup by user converts a UUID object to another text than a write does."""
 
     def list_user_tasks(self, user_id: Any, *arguments: Any, **options: Any) -> LookupResult:
         return super().list_user_tasks(
@@ -57,9 +57,9 @@ class UuidsWithoutHyphens(MemoryMutant):
         )
 
 
-@mutant("j5", "UUIDs are no ids of tasks", clause="SCOPE-14")
+@mutant("j5", "a UUID object finds no task", clause="SCOPE-14")
 class UuidsAreNoIdsOfTasks(MemoryMutant):
-    """The task of a UUID object is not found."""
+    """A get converts a UUID object to a text that no task has as its id."""
 
     def get(self, task_id: Any, **options: Any) -> Task | None:
         return super().get(repr(task_id) if isinstance(task_id, uuid.UUID) else task_id, **options)

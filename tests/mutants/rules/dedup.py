@@ -19,7 +19,7 @@ from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.redis import RedisMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLMutant, SQLStatementMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLMutant, SQLStatementMutant
 from tests.mutants.stores.wire import OverTheWire
 
 
@@ -28,7 +28,7 @@ def with_nulls(record: TaskRecord) -> dict[str, Any]:
 
 
 class KeyHeldAfter(MemoryMutant):
-    """Does not free the key at one of the ends."""
+    """A store that does not free the key at one kind of end."""
 
     ending = statuses.FAILED
 
@@ -41,17 +41,17 @@ class KeyHeldAfter(MemoryMutant):
 
 
 class RemembersFirst(MemoryMutant):
-    """Keeps each record as it was created."""
+    """A store that keeps a copy of each record as it was created."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.first: dict[str, TaskRecord] = {}
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        if standing is record:
+        stored = super().store_create(record, deadline)
+        if stored is record:
             self.first[record.id] = record
-        return standing
+        return stored
 
 
 @mutant("41", "dedup over finished tasks too", clause="DEDUP-02")
@@ -76,11 +76,11 @@ class WaitingDoesNotHold(MemoryMutant):
         return None if holder is not None and holder.status == statuses.WAITING_CONFIRMATION else holder
 
 
-@mutant("45", "loser gets an id that is not there", clause="DEDUP-07")
+@mutant("45", "loser receives an id that does not exist", clause="DEDUP-07")
 class LoserGetsAnUnknownId(MemoryMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        return standing if standing.id == record.id else standing._replace(id=str(uuid.uuid4()))
+        stored = super().store_create(record, deadline)
+        return stored if stored.id == record.id else stored._replace(id=str(uuid.uuid4()))
 
 
 @mutant("r37", "an interrupted task still blocks its key", clause="DEDUP-02")
@@ -109,10 +109,10 @@ class UnkeyedMerge(MemoryMutant):
 @mutant("r41", "merged submit overwrites the holder", clause="DEDUP-01")
 class MergeOverwrites(MemoryMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        if standing.id != record.id:
-            self.replace(standing, checkpoint=record.checkpoint, label=record.label)
-        return standing
+        stored = super().store_create(record, deadline)
+        if stored.id != record.id:
+            self.replace(stored, checkpoint=record.checkpoint, label=record.label)
+        return stored
 
 
 @mutant("x4", "an import skips held keys", clause="DEDUP-09")
@@ -122,7 +122,7 @@ class ImportIgnoresHeldKeys(MemoryMutant):
         return super().store_import(fresh, deadline)
 
 
-@mutant("x33", "look-alike keys hold each other", clause="DEDUP-04")
+@mutant("x33", "similar keys block each other", clause="DEDUP-04")
 class HeldByLookAlikes(MemoryMutant):
     def holder(self, record: TaskRecord) -> TaskRecord | None:
         for other in self.tables.records.values():
@@ -133,7 +133,7 @@ class HeldByLookAlikes(MemoryMutant):
         return None
 
 
-@mutant("x36", "a repeated create is told it lost", clause="DEDUP-11")
+@mutant("x36", "a repeated create is reported as merged", clause="DEDUP-11")
 class SameIdIsALoss(MemoryMutant):
     def create(self, task: Task, **kwargs: Any) -> tuple[Task, bool]:
         known = task.id in self.tables.records
@@ -151,13 +151,13 @@ class HeldPerUser(MemoryMutant):
 @mutant("x89", "a merged submit touches the holder", clause="DEDUP-01")
 class MergeTouchesTheHolder(MemoryMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        if standing.id != record.id:
-            self.replace(standing, updated_at=max(standing.updated_at + 1, record.created_at))
-        return standing
+        stored = super().store_create(record, deadline)
+        if stored.id != record.id:
+            self.replace(stored, updated_at=max(stored.updated_at + 1, record.created_at))
+        return stored
 
 
-@mutant("x90", "an import overwrites what is there", clause="DEDUP-09")
+@mutant("x90", "an import overwrites existing records", clause="DEDUP-09")
 class ImportOverwrites(MemoryMutant):
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         for record in records:
@@ -167,7 +167,7 @@ class ImportOverwrites(MemoryMutant):
         return super().store_import(records, deadline)
 
 
-@mutant("x91", "an import counts what it skipped", clause="DEDUP-09")
+@mutant("x91", "an import counts records that it skipped", clause="DEDUP-09")
 class ImportCountsAll(MemoryMutant):
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         super().store_import(records, deadline)
@@ -176,7 +176,7 @@ class ImportCountsAll(MemoryMutant):
 
 @mutant("x92", "an import goes on after a held key", clause="DEDUP-09")
 class ImportGoesOn(MemoryMutant):
-    """Writes what comes after a held key, too."""
+    """Writes the records after a held key, too, and then raises."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written, refused = 0, None
@@ -190,7 +190,7 @@ class ImportGoesOn(MemoryMutant):
         return written
 
 
-@mutant("x93", "an imported task holds nothing", clause="DEDUP-09")
+@mutant("x93", "an imported task does not hold its key", clause="DEDUP-09")
 class ImportHoldsNothing(MemoryMutant):
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written = super().store_import(records, deadline)
@@ -200,9 +200,9 @@ class ImportHoldsNothing(MemoryMutant):
         return written
 
 
-@mutant("x154", "a lost reply makes another task", clause="DEDUP-11")
-class LostReplyIsANewTask(OverTheWire):
-    """Writes a task again whose reply was lost: without a look whether it is there."""
+@mutant("x154", "a create repeated after a lost reply is reported as merged", clause="DEDUP-11")
+class LostReplyIsAMerge(OverTheWire):
+    """Reports a create as merged into another task if an earlier try, whose reply was lost, has written it."""
 
     def create(self, task: Any, *, timeout_seconds: float | None = None) -> Any:
         known = task.id in self.tables.records
@@ -210,7 +210,7 @@ class LostReplyIsANewTask(OverTheWire):
         return holder, created and not known
 
 
-@mutant("x171", "an import replaces", clause="DEDUP-09")
+@mutant("x171", "an import replaces existing records in SQLite", clause="DEDUP-09")
 class ImportReplaces(SQLStatementMutant):
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         for record in records:
@@ -221,7 +221,7 @@ class ImportReplaces(SQLStatementMutant):
 
 @mutant("x172", "INSERT OR IGNORE", clause="DEDUP-09")
 class ImportSkipsHeldKeys(SQLStatementMutant):
-    """`INSERT OR IGNORE`, which is silent about a key that another holds."""
+    """`INSERT OR IGNORE`, which skips a record silently if another task holds its key."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         return sum(self.insert(record, deadline, as_given=True) is not None for record in records)
@@ -234,7 +234,7 @@ class EndKeepsTheKeyInRedis(RedisMutant):
 
 @mutant("x198", "null for an absent key in MongoDB", clause="DEDUP-03")
 class NullsInMongo(MongoMutant):
-    """Writes fields that are absent as null, which the unique index takes for a key."""
+    """Writes absent fields as null, which the unique index takes for a key."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with mock.patch.object(manager, "document_of", with_nulls):
@@ -243,8 +243,6 @@ class NullsInMongo(MongoMutant):
 
 @mutant("s1", "a create looks for the holder before the id", clause="DEDUP-11")
 class HolderBeforeId(MemoryMutant):
-    """Looks for the holder of the key before it looks for the id."""
-
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with self.tables.lock:
             return self.holder(record) or super().store_create(record, deadline)
@@ -252,7 +250,7 @@ class HolderBeforeId(MemoryMutant):
 
 @mutant("s2", "an import looks for the holder before the id", clause="DEDUP-09")
 class ImportHolderBeforeId(MemoryMutant):
-    """Refuses a record that is there already where another holds its key by now."""
+    """Refuses an existing record if another task holds its key by now."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written = 0
@@ -266,7 +264,7 @@ class ImportHolderBeforeId(MemoryMutant):
 
 @mutant("s3", "an import looks for holders once, before it writes", clause="DEDUP-09")
 class ImportChecksUpFront(MemoryMutant):
-    """Asks who holds the keys of a batch before it writes any of it, and no more while it does."""
+    """Looks for the holders of the keys before it writes a batch, and not again while it writes."""
 
     pause_seconds = 0.0
 
@@ -289,27 +287,27 @@ class ImportChecksUpFront(MemoryMutant):
         return len(new)
 
 
-@mutant("s4", "the loser is given the holder as it was created", clause="DEDUP-01")
+@mutant("s4", "the loser receives the holder as it was created", clause="DEDUP-01")
 class StaleHolder(RemembersFirst):
-    """Gives the loser of a key the holder as it was created, as an index of records would."""
+    """Returns the holder of a key as it was created, as an index of records would."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        return standing if standing.id == record.id else self.first.get(standing.id, standing)
+        stored = super().store_create(record, deadline)
+        return stored if stored.id == record.id else self.first.get(stored.id, stored)
 
 
-@mutant("s5", "a repeated create is given the task as it was created", clause="DEDUP-11")
-class RepeatGivesFirst(RemembersFirst):
-    """Gives a repeated create the record as it was created, as a cache of answers would."""
+@mutant("s5", "a repeated create receives the task as it was created", clause="DEDUP-11")
+class RepeatReturnsFirst(RemembersFirst):
+    """Returns the record as it was created to a repeated create, as a cache of answers would."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        return self.first.get(record.id, standing)
+        stored = super().store_create(record, deadline)
+        return self.first.get(record.id, stored)
 
 
 @mutant("s23", "an import by check then insert", clause="DEDUP-09")
 class ImportCheckThenInsert(ImportChecksUpFront):
-    """Looks who holds the keys of a batch, and writes it 5 ms later."""
+    """Looks for the holders of the keys of a batch, and writes it 5 ms later."""
 
     pause_seconds = 0.005
 
@@ -323,16 +321,16 @@ class LoserLeavesPayloads(SQLMutant):
             return super().insert(record, deadline, **how)
         values = present_values(record)
         statement, payloads = self.statements.insert_unless_existing(tuple(values)), self.statements.insert_payloads()
-        with self.pool.transaction(deadline) as link:
-            if link.fetch(f"SELECT 1 FROM {self.tables.tasks_name} WHERE id = ?", [record.id], deadline):
+        with self.pool.transaction(deadline) as connection:
+            if connection.fetch(f"SELECT 1 FROM {self.tables.tasks_name} WHERE id = ?", [record.id], deadline):
                 return None
-            link.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
-            return record if link.execute(statement.sql, statement.bind(values), deadline) == 1 else None
+            connection.execute(payloads.sql, payloads.bind(column_values(record)), deadline)
+            return record if connection.execute(statement.sql, statement.bind(values), deadline) == 1 else None
 
 
-@mutant("s34", "payloads lost before a held key", clause="DEDUP-09")
+@mutant("s34", "an import that meets a held key loses payloads", clause="DEDUP-09")
 class ImportFallbackLosesPayloads(SQLMutant):
-    """Where a key of a batch is held, the records before it go in without their payloads."""
+    """If a key of a batch is held, the records before it are written without their payloads."""
 
     is_importing = False
 
@@ -349,17 +347,17 @@ class ImportFallbackLosesPayloads(SQLMutant):
 
 
 @mutant("s42", "a rollback forgotten", clause="DEDUP-09")
-class RollbackForgotten(ChangedLinks):
-    """Leaves the transaction of an import that fails open on its connection."""
+class RollbackForgotten(ChangedConnections):
+    """Leaves the transaction of a failed import open on its connection."""
 
-    def changed(self, link: Any) -> Any:
-        link.recover = lambda error: True
-        return link
+    def changed(self, connection: Any) -> Any:
+        connection.recover = lambda error: True
+        return connection
 
 
-@mutant("s50", "an import goes on with the next chunk", clause="DEDUP-09")
+@mutant("s50", "an import goes on with the next chunk after a held key", clause="DEDUP-09")
 class ImportGoesOnWithTheNextChunk(RedisMutant):
-    """An import that meets a held key ends that chunk, writes the next ones, and raises then."""
+    """An import that meets a held key ends that chunk, writes the next chunks, and then raises."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written, held = 0, b""

@@ -1,4 +1,4 @@
-"""Mutants of the rules of one active task per key, which show only when two calls meet."""
+"""Mutants of the rules of one active task per key, whose bugs show only when two calls meet."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class InsertsLater(Statements):
 @mutant("40", "dedup by check then insert", clause="DEDUP-05", race=True)
 class CheckThenInsert(MemoryMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = self.tables.records.get(record.id) or self.holder(record)
-        if standing is None:
+        existing = self.tables.records.get(record.id) or self.holder(record)
+        if existing is None:
             time.sleep(0.005)
             with self.tables.lock:
                 self.tables.put(record)
-        return standing or record
+        return existing or record
 
 
 @mutant("x35", "the key is freed after the acknowledgement", clause="DEDUP-08", race=True)
@@ -60,13 +60,13 @@ class KeyFreedLater(MemoryMutant):
 
 @mutant("x41", "check then insert between processes", clause="DEDUP-06", race=True)
 class CheckThenInsertInSQL(SQLMutant):
-    """Looks whether the key is held, and if not inserts a record that holds none."""
+    """Looks for a holder of the key; if there is none, it inserts 5 ms later a record that holds no key."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         rows = [] if record.active_key is None else self.find_active(record, deadline)
         if rows:
-            standing = self.store_get(rows[0], None, deadline)
-            return standing or record
+            existing = self.store_get(rows[0], None, deadline)
+            return existing or record
         time.sleep(0.005)
         super().store_create(record._replace(active_key=None), deadline)
         return record
@@ -78,7 +78,7 @@ class CheckThenInsertInSQL(SQLMutant):
 
 @mutant("x192", "check then insert in Redis", clause="DEDUP-05", race=True)
 class CheckThenInsertInRedis(RedisMutant):
-    """Asks who holds the key, waits 5 ms, and writes a record that holds it."""
+    """Looks for the holder of the key, waits 5 ms, and writes a record that takes the key from any holder."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         if record.active_key is None:
@@ -86,9 +86,9 @@ class CheckThenInsertInRedis(RedisMutant):
         size = len(record.organization_id.encode())
         active = f"{self.layout.prefix}a:{size}:{record.organization_id}:{record.active_key}"
         holder = self.router.read("GET", active, deadline=deadline)
-        standing = None if holder is None else self.store_get(holder.decode(), None, deadline)
-        if standing is not None:
-            return standing
+        existing = None if holder is None else self.store_get(holder.decode(), None, deadline)
+        if existing is not None:
+            return existing
         time.sleep(0.005)
         self.router.read("DEL", active, deadline=deadline)
         return super().store_create(record, deadline)
@@ -96,7 +96,7 @@ class CheckThenInsertInRedis(RedisMutant):
 
 @mutant("x201", "check then insert in MongoDB", clause="DEDUP-05", race=True)
 class CheckThenInsertInMongo(MongoMutant):
-    """Looks for a holder, waits 5 ms, and inserts a document that holds nothing."""
+    """Looks for a holder, waits 5 ms, and inserts a document that holds no key."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         held = {"organization_id": record.organization_id, "task_key": record.task_key}
@@ -104,8 +104,8 @@ class CheckThenInsertInMongo(MongoMutant):
         tasks = self.connection.tasks
         holder = None if record.active_key is None else tasks.find_one({**held, **active})
         if holder is not None:
-            standing = self.store_get(holder["_id"], None, deadline)
-            return standing or record
+            existing = self.store_get(holder["_id"], None, deadline)
+            return existing or record
         time.sleep(0.005)
         super().store_create(record._replace(active_key=None), deadline)
         return record
@@ -122,9 +122,9 @@ class ImportDeferred(SQLMutant):
         vars(self.dialect)["begin"] = "BEGIN DEFERRED"
 
 
-@mutant("s51", "any duplicate of an import is a held key", clause="DEDUP-09", race=True)
+@mutant("s51", "an import takes any duplicate for a held key", clause="DEDUP-09", race=True)
 class RacingImportRefused(MongoMutant):
-    """Takes any duplicate for a held key, also a task that another import has just written."""
+    """Takes any duplicate for a held key, even a task that another import has just written."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         tasks = self.connection.tasks

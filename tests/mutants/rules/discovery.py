@@ -1,4 +1,4 @@
-"""Mutants of the rules of discovery and the life of a manager."""
+"""Mutants of the rules of discovery and of the lifecycle of a manager."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class CredentialsInRepr(MemoryMutant):
 
 @mutant("62", "two namespaces share an index", clause="DISC-05")
 class NamespacesShareAnIndex(MemoryMutant):
-    """Tells namespaces apart by their first ten characters and digits after them."""
+    """Ignores the letters a and b and underscores at the end of a namespace."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
-        place = ("shared", options.namespace.rstrip("ab_"))
-        self.tables = self.shared_tables.setdefault(place, Tables())
+        key = ("shared", options.namespace.rstrip("ab_"))
+        self.tables = self.shared_tables.setdefault(key, Tables())
 
 
 @mutant("x16", "a closed manager still answers", clause="DISC-06")
@@ -103,7 +103,7 @@ class PingSwallowsErrors(OverTheWire):
 
 @mutant("x174", "a racing setup", clause="DISC-04", race=True)
 class SetupRaces(SQLStatementMutant):
-    """Looks whether a table is there, and makes it 20 ms later."""
+    """Looks for a table, and creates it 20 ms later if it is missing."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         super().store_open(create, deadline)
@@ -116,14 +116,14 @@ class SetupRaces(SQLStatementMutant):
 
 @mutant("s18", "pages cross namespaces", clause="DISC-05")
 class PagesCrossNamespaces(MemoryMutant):
-    """Scans every namespace whose name begins with its own."""
+    """Scans every namespace whose name begins with that of the manager."""
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
-        place = self.url.text.partition("://")[2]
+        location = self.url.text.partition("://")[2]
         chosen = [
             record
             for (name, namespace), tables in list(self.shared_tables.items())
-            if name == place and namespace.startswith(self.options.namespace)
+            if name == location and namespace.startswith(self.options.namespace)
             for record in tables.records.values()
             if query.organization in (None, record.organization_id) and matches(record, query.conditions)
         ]
@@ -133,7 +133,7 @@ class PagesCrossNamespaces(MemoryMutant):
 
 @mutant("s39", "closing one manager closes others", clause="DISC-06")
 class ClosingOneClosesOthers(SQLMutant):
-    """Managers of one URL share a pool, which the first to close closes."""
+    """Managers of one URL share a pool, which the first manager to close closes."""
 
     pools: ClassVar[dict[str, Pool]] = {}
 
@@ -145,9 +145,9 @@ class ClosingOneClosesOthers(SQLMutant):
         self.pool = shared
 
 
-@mutant("s45", "a ping that is content with an idle connection", clause="DISC-07")
+@mutant("s45", "a ping that trusts an idle connection", clause="DISC-07")
 class PingWithoutATrip(RedisMutant):
-    """Is content with a pool that has an idle connection."""
+    """Asks the server only if the pool has no idle connection."""
 
     def store_ping(self, deadline: float) -> None:
         if not any(links.members for links in self.pool.pools.values()):
@@ -167,9 +167,9 @@ class NamespaceCut(SQLMutant):
         self.statements = Statements(self.dialect, self.tables)
 
 
-@mutant("s63", "the cause of opening lost", clause="DISC-07")
+@mutant("s63", "the cause of a failed opening is lost", clause="DISC-07")
 class CauseOfOpeningLost(SQLMutant):
-    """Raises what keeps the store from opening without its cause."""
+    """Raises the error of a failed opening without its cause."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         try:

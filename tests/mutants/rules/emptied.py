@@ -1,4 +1,4 @@
-"""Mutants of the rule on a store that is emptied under running processes."""
+"""Mutants of the rule about a store that is emptied while processes use it (SEE-10)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.sql import SQLMutant
 
 
-@mutant("e1", "an emptied store is an empty one", clause="SEE-10")
+@mutant("e1", "an emptied store is read as an empty one", clause="SEE-10")
 class GoesOnAsEmpty(SQLMutant):
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
         try:
@@ -25,7 +25,7 @@ class GoesOnAsEmpty(SQLMutant):
             return LookupResult()
 
 
-@mutant("e2", "what was dropped is made again by the call that misses it", clause="SEE-10")
+@mutant("e2", "the call that misses a dropped schema creates it again", clause="SEE-10")
 class CreatesAgain(SQLMutant):
     def call_open(self, primitive: Callable[..., Any], *args: Any) -> Any:
         try:
@@ -35,7 +35,7 @@ class CreatesAgain(SQLMutant):
             return super().call_open(primitive, *args)
 
 
-@mutant("e3", "a schema that was once missing is missing for ever", clause="SEE-10")
+@mutant("e3", "a schema that was missing once is never found again", clause="SEE-10")
 class NeverRecovers(SQLMutant):
     is_lost = False
 
@@ -49,15 +49,15 @@ class NeverRecovers(SQLMutant):
             raise
 
 
-@mutant("e4", "the next manager of the process creates what is gone", clause="SEE-10")
+@mutant("e4", "the next manager of the process creates a dropped schema", clause="SEE-10")
 class EachManagerCreates(SQLMutant):
     def new_opening(self) -> OpenOnce:
         opening = super().new_opening()
-        opening.place = object()
+        opening.identity = object()
         return opening
 
 
-@mutant("e5", "a missing table is a failure like any other", clause="SEE-10", on="postgresql")
+@mutant("e5", "a missing table is reported as any other failure", clause="SEE-10", on="postgresql")
 class FailsUntilRestart(SQLMutant):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -65,13 +65,13 @@ class FailsUntilRestart(SQLMutant):
         dialect.is_missing_schema = lambda error: False
 
 
-@mutant("e6", "collections that were dropped are empty in MongoDB", clause="SEE-10")
+@mutant("e6", "dropped collections are read as empty in MongoDB", clause="SEE-10")
 class NeverLooksAgain(MongoMutant):
     def check_store(self) -> None:
         pass
 
 
-@mutant("e7", "an insert makes a collection that was dropped in MongoDB", clause="SEE-10")
+@mutant("e7", "an insert creates a dropped collection in MongoDB", clause="SEE-10")
 class InsertsAnywhere(MongoMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         try:

@@ -1,4 +1,4 @@
-"""Mutants of the rules of failures of a store."""
+"""Mutants of the rules about failures of a store."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.mutants.stores.redis import ChangedCalls, RedisMutant
 from tests.mutants.stores.sql import SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
-ANSWER = original("module_sdk.facade.lookup_calls:try_look_up")
+TRY_LOOK_UP = original("module_sdk.facade.lookup_calls:try_look_up")
 
 
-ASOFT = original("module_sdk.facade.lookup_calls:alook_up")
+ALOOK_UP = original("module_sdk.facade.lookup_calls:alook_up")
 
 
 def unpack_all_ten(records: Iterable[bytes | None]) -> list[records.Row | None]:
@@ -42,7 +42,7 @@ def unpack_ten(packed: bytes) -> records.Row | None:
     row = records.unpack(packed)
     parts = packed.split(b"\0")
     if row is None and len(parts) == 10:
-        # One of these raises.
+        # One of these conversions raises.
         packed.decode()
         return (float(parts[4]), time_value(parts[8]), time_value(parts[9]))
     return row
@@ -69,7 +69,7 @@ class ErrorsUntyped(MemoryMutant):
 
 @mutant("58", "hang on a silent server", clause="FAIL-06")
 class HangsOnASilentServer(OverTheWire):
-    """Waits for a reply without end."""
+    """Waits for a reply without a time limit."""
 
     def patience(self, deadline: float) -> float | None:
         return None
@@ -77,7 +77,7 @@ class HangsOnASilentServer(OverTheWire):
 
 @mutant("59", "cut answer returned as an answer", clause="FAIL-07")
 class CutAnswerIsAnAnswer(OverTheWire):
-    """Is content with the first bytes of a reply."""
+    """Reads only the first bytes of a reply."""
 
     def read(self, connection: socket.socket, deadline: float) -> None:
         connection.settimeout(self.patience(deadline))
@@ -102,7 +102,7 @@ class WriteErrorsSwallowed(MemoryMutant):
             return task, True
 
 
-@mutant("x13", "driver's error lost", clause="FAIL-09")
+@mutant("x13", "the driver's error is lost", clause="FAIL-09")
 class CauseLost(MemoryMutant):
     def call(self, primitive: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
@@ -112,15 +112,15 @@ class CauseLost(MemoryMutant):
         raise failure
 
 
-@mutant("x14", "unreadable records count for the limit", clause="FAIL-10")
-class UnreadableTakesAPlace(MemoryMutant):
+@mutant("x14", "unreadable records count towards the limit", clause="FAIL-10")
+class UnreadableCountsTowardsTheLimit(MemoryMutant):
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
         return rows_from_stored(self.call_open(primitive, *arguments, limit, self.deadline(timeout_seconds)))
 
 
 @mutant("x44", "broken for ever after one failure", clause="FAIL-08")
 class BrokenForEver(MemoryMutant):
-    """Refuses all further use after one failure."""
+    """Fails every call after the first failure."""
 
     failed = False
 
@@ -136,7 +136,7 @@ class BrokenForEver(MemoryMutant):
 
 @mutant("x45", "a descriptor leaks at each failure", clause="FAIL-13")
 class LeaksDescriptors(MemoryMutant):
-    """Leaves a connection behind at each failure."""
+    """Leaves a socket open at each failure."""
 
     left: ClassVar[list[socket.socket]] = []
 
@@ -152,9 +152,9 @@ class LeaksDescriptors(MemoryMutant):
             self.left.pop().close()
 
 
-@mutant("x46", "a dead server is an empty one", clause="FAIL-05")
+@mutant("x46", "a dead server is read as an empty store", clause="FAIL-05")
 class DeadServerIsEmpty(OverTheWire):
-    """Finds nothing where there is nobody to ask."""
+    """Returns an empty result if the server is unavailable."""
 
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
         try:
@@ -165,16 +165,16 @@ class DeadServerIsEmpty(OverTheWire):
 
 @mutant("x124", "a thread leaks at each failure", clause="FAIL-13")
 class LeaksThreads(MemoryMutant):
-    """Leaves a thread behind at each failure."""
+    """Leaves a thread running at each failure."""
 
     def translate_error(self, error: Exception) -> Any:
         threading.Thread(target=time.sleep, args=(8,), daemon=True).start()
         return super().translate_error(error)
 
 
-@mutant("x148", "connecting takes as long as it takes", clause="FAIL-05")
+@mutant("x148", "connecting ignores the deadline", clause="FAIL-05")
 class PatientConnecting(OverTheWire):
-    """Gives a connection as long as it takes."""
+    """Waits for a connection for eight seconds, whatever the deadline is."""
 
     def connected(self, port: int, deadline: float) -> Any:
         return socket.create_connection(("127.0.0.1", port), timeout=8)
@@ -182,23 +182,23 @@ class PatientConnecting(OverTheWire):
 
 @mutant("x149", "a dead server's error has no type of its own", clause="FAIL-05")
 class DeadServerUntyped(OverTheWire):
-    """Says of a server that is away only that something failed."""
+    """Raises the general error for a server that is away."""
 
     def failed(self, error: OSError) -> TaskBackendError:
         return TaskBackendError(str(error))
 
 
-@mutant("x150", "a deadline for each read", clause="FAIL-06")
+@mutant("x150", "a time limit per read instead of per call", clause="FAIL-06")
 class DeadlineOfEachRead(OverTheWire):
-    """Begins to count anew with each byte that comes."""
+    """Starts the time limit again with each byte that arrives."""
 
     def patience(self, deadline: float) -> float | None:
         return 0.7
 
 
-@mutant("x151", "half an answer is an answer", clause="FAIL-07")
+@mutant("x151", "half an answer is taken for the whole", clause="FAIL-07")
 class ShortAnswer(OverTheWire):
-    """Takes what came for the whole answer."""
+    """Returns the rows that arrived before the connection was cut."""
 
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
         self.__dict__["cut"] = False
@@ -212,9 +212,9 @@ class ShortAnswer(OverTheWire):
             self.__dict__["cut"] = True
 
 
-@mutant("x152", "no try after a reset", clause="FAIL-08")
+@mutant("x152", "no retry after a reset", clause="FAIL-08")
 class SulksAfterAReset(OverTheWire):
-    """Never tries again once a connection was reset or refused."""
+    """Fails every call after a connection was once reset or refused."""
 
     gone = False
 
@@ -231,7 +231,7 @@ class SulksAfterAReset(OverTheWire):
 
 @mutant("x153", "a connection leaks at each failure", clause="FAIL-13")
 class ConnectionsLeft(OverTheWire):
-    """Keeps a connection that failed."""
+    """Leaves a failed connection open."""
 
     left_open: ClassVar[list[socket.socket]] = []
 
@@ -246,31 +246,31 @@ class ConnectionsLeft(OverTheWire):
             self.left_open.pop().close()
 
 
-@mutant("s46", "a read that timed out is tried again", clause="FAIL-06")
+@mutant("s46", "a read that timed out is retried", clause="FAIL-06")
 class ReadsTriedAfterTheDeadline(ChangedCalls):
-    """Tries a read that timed out once more, with as much time as it had."""
+    """Retries a read that timed out, with as much time as the first try had."""
 
-    def command(self, good: Callable[..., Any], command: Sequence[Any], deadline: float, **kwargs: Any) -> Any:
+    def command(self, original: Callable[..., Any], command: Sequence[Any], deadline: float, **kwargs: Any) -> Any:
         started = time.monotonic()
         try:
-            return good(command, deadline, **kwargs)
+            return original(command, deadline, **kwargs)
         except redis.TimeoutError:
             if not kwargs.get("idempotent"):
                 raise
-            return good(command, time.monotonic() + deadline - started, **{**kwargs, "idempotent": False})
+            return original(command, time.monotonic() + deadline - started, **{**kwargs, "idempotent": False})
 
 
-@mutant("s47", "a socket waits as long as the options say", clause="FAIL-06")
+@mutant("s47", "a socket timeout from the options, not from the call", clause="FAIL-06")
 class SocketTimeoutOfTheOptions(ChangedCalls):
-    """Waits as long as the options say, whatever the call's own deadline is."""
+    """Waits for `options.timeout_seconds`, whatever the call's own deadline is."""
 
-    def command(self, good: Callable[..., Any], command: Sequence[Any], deadline: float, **kwargs: Any) -> Any:
-        return good(command, time.monotonic() + self.options.timeout_seconds, **kwargs)
+    def command(self, original: Callable[..., Any], command: Sequence[Any], deadline: float, **kwargs: Any) -> Any:
+        return original(command, time.monotonic() + self.options.timeout_seconds, **kwargs)
 
 
-@mutant("s49", "unreadable only without ten fields", clause="FAIL-10")
+@mutant("s49", "an unreadable field fails the whole lookup", clause="FAIL-10")
 class OnlyFieldsCounted(RedisMutant):
-    """Raises where one of ten fields is no number or no UTF-8."""
+    """Skips a record only if it lacks ten fields. It raises if a field is not a number or not UTF-8."""
 
     def find(self, *args: Any) -> LookupResult:
         with mock.patch.object(index_reads, "unpack_all", unpack_all_ten):
@@ -279,7 +279,7 @@ class OnlyFieldsCounted(RedisMutant):
 
 @mutant("s54", "pages without a deadline", clause="FAIL-06")
 class PagesWithoutDeadline(MongoMutant):
-    """Pages, counts and gets wait for an hour."""
+    """Pages, counts and gets may take an hour longer than their deadline."""
 
     def on_worker(self, primitive: Callable[..., Any], *args: Any) -> Any:
         if primitive.__name__ in ("store_page", "store_count", "store_get"):
@@ -287,9 +287,9 @@ class PagesWithoutDeadline(MongoMutant):
         return super().on_worker(primitive, *args)
 
 
-@mutant("s59", "no time left is any error", clause="FAIL-09")
+@mutant("s59", "a call with no time left raises an untyped error", clause="FAIL-09")
 class NoTimeLeftUntyped(SQLMutant):
-    """A call that begins with no time left fails as whatever the driver says to that."""
+    """A call that begins with no time left fails with the driver's own error."""
 
     def call_open(self, primitive: Callable[..., Any], *args: Any) -> Any:
         return super().call_open(out_of_range if time.monotonic() >= args[-1] else primitive, *args)

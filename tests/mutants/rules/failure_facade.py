@@ -1,4 +1,4 @@
-"""Mutants of the rules of failures, in the facade."""
+"""Mutants of the rules about failures, in the facade."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any, ClassVar
 
 from module_sdk.domain.rows import LookupResult
 from tests.mutants.marking import mutant
-from tests.mutants.rules.failure import ANSWER, ASOFT
+from tests.mutants.rules.failure import ALOOK_UP, TRY_LOOK_UP
 from tests.mutants.stores.facade import Patch, PatchedFacade, original
 
 CHECKED = original("module_sdk.facade.lookups:checked")
 
 
 def answer_without_error(*arguments: Any) -> LookupResult:
-    found: LookupResult = ANSWER(*arguments)
+    found: LookupResult = TRY_LOOK_UP(*arguments)
     return LookupResult(list(found), skipped=found.skipped)
 
 
 def answer_without_skipped(*arguments: Any) -> LookupResult:
-    found: LookupResult = ANSWER(*arguments)
+    found: LookupResult = TRY_LOOK_UP(*arguments)
     return LookupResult(list(found), error=found.error)
 
 
 def answer_to_everything(*arguments: Any) -> LookupResult:
     try:
-        found: LookupResult = ANSWER(*arguments)
+        found: LookupResult = TRY_LOOK_UP(*arguments)
     except BaseException as error:
         return LookupResult(error=RuntimeError(repr(error)))
     return found
 
 
 def error_of_the_empty(*arguments: Any) -> LookupResult:
-    found: LookupResult = ANSWER(*arguments)
+    found: LookupResult = TRY_LOOK_UP(*arguments)
     return found if found or found.error else LookupResult(error=LookupError("nothing"))
 
 
@@ -46,8 +46,10 @@ def notify_until_one_raises(owner: Any, hook_name: str, **arguments: Any) -> Non
         logging.getLogger("module_sdk.tasks").exception("an observer raised")
 
 
-async def asoft_without_scope(operation: str, argument: Any, organization_id: Any, limit: int | None) -> LookupResult:
-    found: LookupResult = await ASOFT(operation, argument, None, limit)
+async def alook_up_without_scope(
+    operation: str, argument: Any, organization_id: Any, limit: int | None
+) -> LookupResult:
+    found: LookupResult = await ALOOK_UP(operation, argument, None, limit)
     return found
 
 
@@ -55,11 +57,11 @@ async def run_at_once(threads: object, call: Callable[[], Any], **_: Any) -> Any
     return call()
 
 
-def count_every_failure(owner: Any, operation: str, *asked: Any) -> Any:
+def count_every_failure(owner: Any, operation: str, *arguments: Any) -> Any:
     if owner.breaker is not None and owner.breaker.is_open:
         raise owner.breaker.last_failure.with_traceback(None)
     try:
-        *question, started = asked
+        *question, started = arguments
         return owner.ask(operation, *question, started + owner.timeout_seconds)
     except Exception as error:
         if owner.breaker is not None:
@@ -85,9 +87,9 @@ class InterruptsCaught(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:try_look_up", answer_to_everything),)
 
 
-@mutant("x131", "what looks like rows is kept of garbage", clause="FAIL-04")
+@mutant("x131", "the row-like values in garbage are returned", clause="FAIL-04")
 class GarbageDropped(PatchedFacade):
-    """Gives the rows of an answer that look like rows."""
+    """Drops the values of an answer that do not look like rows, and returns the others."""
 
     patches: ClassVar[tuple[Patch, ...]] = (
         (
@@ -114,13 +116,13 @@ class FailuresNotCounted(PatchedFacade):
 
 @mutant("x134", "an observer that raises stops the next", clause="FAIL-11")
 class HooksStopAtTheFirst(PatchedFacade):
-    """Lets an observer that raises stop the ones after it."""
+    """Does not call the observers after one that raised."""
 
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.plugins.observers:Observers.notify", notify_until_one_raises),)
 
 
-@mutant("x135", "async twins block the loop", clause="FAIL-12")
-class TwinsBlockTheLoop(PatchedFacade):
+@mutant("x135", "async versions block the event loop", clause="FAIL-12")
+class AsyncVersionsBlockTheLoop(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.async_calls:run_on", run_at_once),)
 
 
@@ -137,16 +139,16 @@ class BreakerNeverOpens(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.breaker:Breaker.failed", lambda self, error: None),)
 
 
-@mutant("x139", "the breaker opens for anything", clause="FAIL-14")
+@mutant("x139", "the breaker opens for any failure", clause="FAIL-14")
 class BreakerOpensForAnything(PatchedFacade):
-    """Counts every failure, of whatever kind."""
+    """Counts failures of every kind."""
 
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookups:SafeLookups.look_up", count_every_failure),)
 
 
-@mutant("x140", "a foreign manager is waited for", clause="FAIL-14")
-class ForeignCallsUnbounded(PatchedFacade):
-    """Waits for a manager of somebody else as long as that takes, up to three seconds."""
+@mutant("x140", "calls of an injected manager are not bounded", clause="FAIL-14")
+class InjectedCallsUnbounded(PatchedFacade):
+    """Waits up to three seconds for an injected manager, whatever the timeout is."""
 
     patches: ClassVar[tuple[Patch, ...]] = (
         ("module_sdk.facade.lookups:SafeLookups.call_with_deadline", wait_three_seconds),
@@ -158,11 +160,11 @@ class EmptyIsAnError(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:try_look_up", error_of_the_empty),)
 
 
-@mutant("s64", "async twins drop the organization", clause="FAIL-12")
-class TwinsForgetTheOrganization(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:alook_up", asoft_without_scope),)
+@mutant("s64", "async versions drop the organization", clause="FAIL-12")
+class AsyncVersionsDropTheOrganization(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:alook_up", alook_up_without_scope),)
 
 
-@mutant("s65", "the number of skipped rows lost", clause="FAIL-10")
+@mutant("s65", "the number of skipped rows is lost", clause="FAIL-10")
 class SkippedForgotten(PatchedFacade):
     patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.facade.lookup_calls:try_look_up", answer_without_skipped),)

@@ -17,7 +17,7 @@ from tests.mutants.stores.sql import SQLStatementMutant
 
 
 class ChangedFilter(ChangedSelection):
-    """Decides each condition by `is_met`."""
+    """A store whose pages and counts call `is_met` for each condition and value."""
 
     def meets(self, record: TaskRecord, condition: Any, query: Query) -> bool:
         return self.is_met(condition, getattr(record, condition.field))
@@ -28,15 +28,15 @@ class ChangedFilter(ChangedSelection):
 
 @mutant("t207", "a list with None among its values in SQLite", clause="MODEL-04")
 class NullInAList(SQLStatementMutant):
-    """`x IN (…, NULL)` is true of no absent value."""
+    """Uses `x IN (…, NULL)`, which is not true of an absent value."""
 
     def rewrite(self, sql: str) -> str:
         return sql.replace("(t.task_key IS NULL OR", "(false OR")
 
 
-@mutant("t208", "no organization left out of a list", clause="MODEL-04")
+@mutant("t208", "tasks without an organization left out of a list", clause="MODEL-04")
 class NoOrganizationInAList(ChangedFilter):
-    """Drops the empty text from a list of organizations that has others."""
+    """Drops the empty text from a list of several organizations."""
 
     def is_met(self, condition: Any, value: Any) -> bool:
         if condition.field == "organization_id" and condition.operator == "any_of" and len(condition.value) > 1:
@@ -53,7 +53,7 @@ class RangesInUTF16(ChangedFilter):
         return super().is_met(condition, value)
 
 
-@mutant("t210", "ranges of updates look at creations", clause="MODEL-06")
+@mutant("t210", "a range of updated_at filters by created_at", clause="MODEL-06")
 class RangesOfCreation(ChangedFilter):
     def meets(self, record: TaskRecord, condition: Any, query: Query) -> bool:
         value = record.created_at if condition.field == "updated_at" else getattr(record, condition.field)
@@ -62,7 +62,7 @@ class RangesOfCreation(ChangedFilter):
 
 @mutant("t215", "an absent key contains the empty text", clause="MODEL-05")
 class AbsentContainsNothing(ChangedFilter):
-    """COALESCE(task_key, '')."""
+    """Filters by `COALESCE(task_key, '')`."""
 
     def is_met(self, condition: Any, value: Any) -> bool:
         return super().is_met(condition, "" if value is None and condition.operator != "any_of" else value)
@@ -70,7 +70,7 @@ class AbsentContainsNothing(ChangedFilter):
 
 @mutant("t216", "labels of a filter lose trailing blanks", clause="MODEL-02")
 class LabelsPadded(ChangedFilter):
-    """The collation of one column pads."""
+    """Compares labels by a collation that ignores trailing blanks."""
 
     def is_met(self, condition: Any, value: Any) -> bool:
         if condition.field == "label" and condition.operator == "any_of":
@@ -94,9 +94,9 @@ class ModulesFoldCase(ChangedFilter):
         return super().is_met(condition, value)
 
 
-@mutant("t211", "two conditions on one field in MongoDB", clause="MODEL-06")
+@mutant("t211", "only the last condition on a field in MongoDB", clause="MODEL-06")
 class ConditionsOfAFieldMerged(MongoMutant):
-    """One document of all conditions, in which the last of a field stays."""
+    """Merges all conditions into one document, in which the last one of a field replaces the others."""
 
     def document(self, query: Query) -> dict[str, Any]:
         merged: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Mutants whose changes others can see half done, which shows only to a reader that looks in between."""
+"""Mutants whose changes are not atomic, which only a reader between two steps can see."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class KeyFreedBeforeTheEnd(MemoryMutant):
 
 @mutant("t302", "an update removes the record and puts it back", clause="SEE-07", race=True)
 class RemovesAndPutsBack(MemoryMutant):
-    """Removes a record whose status stays, and puts the changed one there 3 ms later; no other writer comes between."""
+    """Removes a record whose status stays, and puts it back changed 3 ms later. A lock keeps other writers out."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -76,7 +76,7 @@ class RemovesAndPutsBack(MemoryMutant):
 
 @mutant("t303", "the time of the end is written after the end", clause="LIFE-07", race=True)
 class EndTimeWrittenLater(MemoryMutant):
-    """Writes status, result and error of an end, and 5 ms later its time; the caller hears of both."""
+    """Writes status, result and error of an end, and 5 ms later its time. Both are written when the call returns."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -91,7 +91,7 @@ class EndTimeWrittenLater(MemoryMutant):
             self.replace(ended, finished_at=None)
         time.sleep(PAUSE_SECONDS)
         with self.tables.lock:
-            # It may have been pruned meanwhile.
+            # A prune may have removed it meanwhile.
             if task_id in self.tables.records:
                 self.replace(ended)
             return row
@@ -111,13 +111,13 @@ class ListedAfterItHolds(MemoryMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with self.tables.lock:
             is_new = record.id not in self.tables.records
-            standing = super().store_create(record, deadline)
-            if not is_new or standing.id != record.id:
-                return standing
+            stored = super().store_create(record, deadline)
+            if not is_new or stored.id != record.id:
+                return stored
             self.unlisted.add(record.id)
         time.sleep(PAUSE_SECONDS)
         self.unlisted.discard(record.id)
-        return standing
+        return stored
 
 
 @mutant("t305", "an index entry is moved in two steps", clause="SEE-07", race=True)
@@ -145,7 +145,7 @@ class EntryMovedInTwoSteps(RedisMutant):
 
 @mutant("t306", "active and ended tasks are read in two queries", clause="SEE-07", race=True)
 class ReadInTwoQueries(SQLMutant):
-    """Reads the ended tasks of a key, and 5 ms later the active ones: what ends in between is in neither."""
+    """Reads the ended tasks of a key, and 5 ms later the active ones. It misses a task that ends in between."""
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
         found = super().store_find_by_key(organization, key, None, deadline)
@@ -169,16 +169,16 @@ class PayloadsPrunedFirst(SQLMutant):
         query, order = Query(organization, tuple(conditions)), Sort("updated_at", False)
         old = [row[0] for row in self.store_page(query, order, 0, batch_size, deadline) if row]
         clearing = self.statements.clear_payloads(tuple(sorted(PAYLOAD_COLUMNS)))
-        with self.pool.transaction(deadline) as link:
+        with self.pool.transaction(deadline) as connection:
             for task_id in old:
-                link.execute(clearing.sql, clearing.bind({"id": task_id}), deadline)
+                connection.execute(clearing.sql, clearing.bind({"id": task_id}), deadline)
         time.sleep(PAUSE_SECONDS)
         return super().store_prune(before, organization, user, batch_size, deadline)
 
 
-@mutant("t308", "the key is freed after the end is seen", clause="DEDUP-08", race=True)
+@mutant("t308", "the key is freed after the end is visible", clause="DEDUP-08", race=True)
 class KeyFreedInASecondUpdate(MongoMutant):
-    """Ends a task, and frees its key 5 ms later, before the caller hears of the end."""
+    """Ends a task, and frees its key 5 ms later, before the call returns."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float

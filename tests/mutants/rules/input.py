@@ -1,4 +1,4 @@
-"""Mutants of the rules of input."""
+"""Mutants of the rules about input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import Patch, PatchedFacade
 from tests.mutants.stores.memory import ChangedRows, MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLMutant
 
 
 def without_literals(change: Change, *, keeps_server_time: bool) -> list[dict[str, Any]]:
@@ -46,17 +46,17 @@ class PayloadsUnlimited(MemoryMutant):
         super().__init__(url, ManagerOptions(**{**vars_of(options), "maximum_payload_bytes": 4_194_304}))
 
 
-@mutant("x96", "a key that cannot be is refused", clause="BAD-02")
+@mutant("x96", "an impossible key is refused", clause="BAD-02")
 class ImpossibleKeyRefused(MemoryMutant):
     def get_tasks_by_key(self, task_key: str, *args: Any, **kwargs: Any) -> LookupResult:
         if isinstance(task_key, str) and not fits(task_key, MAXIMUM_KEY_BYTES):
-            raise InvalidInputError("no key is like this", field="task_key")
+            raise InvalidInputError("no task can have this key", field="task_key")
         return super().get_tasks_by_key(task_key, *args, **kwargs)
 
 
-@mutant("x147", "texts are cut in silence", clause="BAD-01")
+@mutant("x147", "long texts are truncated silently", clause="BAD-01")
 class LabelsNotChecked(PatchedFacade):
-    """Cuts a text that is too long, and says nothing."""
+    """Truncates a text that is too long, without an error."""
 
     patches: ClassVar[tuple[Patch, ...]] = (
         (
@@ -68,7 +68,7 @@ class LabelsNotChecked(PatchedFacade):
 
 @mutant("x200", "texts as expressions in MongoDB", clause="BAD-03")
 class ExpressionsInMongo(MongoMutant):
-    """Values of an update as they are: a text that begins with a dollar names a field."""
+    """Passes values to an update without `$literal`, so that a text that begins with a dollar names a field."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -78,24 +78,24 @@ class ExpressionsInMongo(MongoMutant):
 
 
 @mutant("s57", "an import in one statement", clause="BAD-01", on="mariadb")
-class ImportInOneStatement(ChangedLinks):
-    """Sends an import as one INSERT, however large; MariaDB takes 16 MiB."""
+class ImportInOneStatement(ChangedConnections):
+    """Sends an import as one INSERT of any size; MariaDB accepts at most 16 MiB."""
 
-    def changed(self, link: Any) -> Any:
+    def changed(self, connection: Any) -> Any:
         def load(insert: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
             together = list(rows)
             if together:
                 head, _, values = insert.partition(" VALUES ")
                 sql = f"{head} VALUES {', '.join([values] * len(together))}"
-                link.execute(sql, list(itertools.chain.from_iterable(together)), deadline)
+                connection.execute(sql, list(itertools.chain.from_iterable(together)), deadline)
 
-        link.load = load
-        return link
+        connection.load = load
+        return connection
 
 
 @mutant("s62", "payloads of 64 KiB", clause="BAD-01")
 class PayloadsOf64KiB(SQLMutant):
-    """Results, confirmations and arguments lie in columns of 65,535 bytes."""
+    """Stores results, confirmations and arguments in columns of at most 65,535 bytes."""
 
     def refuse(self, values: Mapping[str, Any]) -> None:
         for name in ("result", "confirmation", "arguments"):

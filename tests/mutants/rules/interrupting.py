@@ -1,4 +1,4 @@
-"""Mutants that interrupt many tasks at once, and do it wrong (LIFE-11)."""
+"""Mutants of interrupting many tasks at once (LIFE-11)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 
 
-@mutant("m1", "many ended tasks changed", clause="LIFE-11")
+@mutant("m1", "interrupting many changes ended tasks", clause="LIFE-11")
 class ManyWithoutGuard(MemoryMutant):
-    """Ends what has ended already once more."""
+    """Interrupts tasks that have already ended."""
 
     def store_update_many(
         self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
@@ -21,7 +21,7 @@ class ManyWithoutGuard(MemoryMutant):
         )
 
 
-@mutant("m2", "many counted that were not changed", clause="LIFE-11")
+@mutant("m2", "interrupting many counts unchanged tasks", clause="LIFE-11")
 class ManyCountsAll(MemoryMutant):
     def store_update_many(
         self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
@@ -30,9 +30,9 @@ class ManyCountsAll(MemoryMutant):
         return len(task_ids)
 
 
-@mutant("m3", "many ended without an end", clause="LIFE-11")
+@mutant("m3", "interrupting many keeps keys and sets no finished_at", clause="LIFE-11")
 class ManyKeepsKeys(MemoryMutant):
-    """Forgets that ended tasks let go of their keys and have a time at which they ended."""
+    """Changes the status, but frees no keys and sets no `finished_at`."""
 
     def store_update_many(
         self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float

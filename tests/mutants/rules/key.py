@@ -1,4 +1,4 @@
-"""Mutants of the rules of exact keys."""
+"""Mutants of the rules about exact keys."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class KeysNormalizedOnWrite(MemoryMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         key = record.task_key and unicodedata.normalize("NFC", record.task_key)
         written = record._replace(task_key=key, active_key=record.active_key and key)
-        standing = super().store_create(written, deadline)
-        return record if standing == written else standing
+        stored = super().store_create(written, deadline)
+        return record if stored == written else stored
 
 
 @mutant("15", "key truncated to 255", clause="KEY-04")
@@ -60,7 +60,7 @@ class KeysIgnoreAccents(MemoryMutant):
         return bare(key) == bare(wanted)
 
 
-@mutant("x5", "a key lookup finds None", clause="KEY-03")
+@mutant("x5", "the key 'None' finds tasks without a key", clause="KEY-03")
 class UnkeyedMatchesNone(MemoryMutant):
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
         with self.tables.lock:
@@ -131,7 +131,7 @@ class CaseFoldedOnPostgreSQL(SQLStatementMutant):
 
 @mutant("x182", "the collation of MariaDB", clause="KEY-01", on="mariadb")
 class PaddedOnMariaDB(SQLStatementMutant):
-    """The server's own collation: no case, no accents, no trailing blanks."""
+    """Compares by the server's own collation, which ignores case, accents and trailing blanks."""
 
     def rewrite(self, sql: str) -> str:
         folded = "CONVERT({} USING utf8mb4) COLLATE utf8mb4_general_ci"

@@ -1,4 +1,4 @@
-"""Mutants of the rules of the state machine."""
+"""Mutants of the rules about the state machine."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class UpdateCreates(MemoryMutant):
 @mutant("r43", "progress writes the whole row back", clause="LIFE-03", race=True)
 @mutant("r43", "an update writes the whole row back", clause="LIFE-09", race=True)
 class WholeRowWritten(MemoryMutant):
-    """Reads the record, thinks for 5 ms, and writes all of it back; only a change of status is right."""
+    """Reads the record, waits 5 ms, and writes all of it back. Only a change of status is atomic."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -91,7 +91,7 @@ class WholeRowWritten(MemoryMutant):
 
 @mutant("x1", "status guarded outside the statement", clause="LIFE-03", race=True)
 class GuardOutsideTheStatement(MemoryMutant):
-    """Looks at the status, thinks for 5 ms, and writes whatever it is by then."""
+    """Checks the status, waits 5 ms, and writes without a second check."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -177,9 +177,9 @@ class InterruptedNeverFinishes(MemoryMutant):
         return row
 
 
-@mutant("x114", "updated_at stands still", clause="LIFE-05")
-class UpdatedAtStandsStill(MemoryMutant):
-    """The later of the clock and the stored time, without the microsecond."""
+@mutant("x114", "an update may leave updated_at unchanged", clause="LIFE-05")
+class UpdatedAtUnchanged(MemoryMutant):
+    """Sets `updated_at` to the later of the clock and the stored time, without adding a microsecond."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -193,7 +193,7 @@ class UpdatedAtStandsStill(MemoryMutant):
 
 @mutant("x115", "progress undoes a cancel", clause="LIFE-03", race=True)
 class ProgressOverCancel(MemoryMutant):
-    """Decides by a status that it read 5 ms ago, for progress alone, and writes the status back with it."""
+    """Reads the status, waits 5 ms, and writes it back with the progress. Only reports of progress do this."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -210,7 +210,7 @@ class ProgressOverCancel(MemoryMutant):
 @mutant("x166", "an UPDATE without its guard", clause="LIFE-03", race=True)
 @mutant("x180", "an UPDATE without its guard on PostgreSQL", clause="LIFE-03", on="postgresql", race=True)
 class StatusNotGuarded(SQLStatementMutant):
-    """Looks at the status, waits 5 ms, and writes whatever it is by then."""
+    """Checks the status, waits 5 ms, and writes without a second check."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -219,8 +219,8 @@ class StatusNotGuarded(SQLStatementMutant):
         if record is None or record.status not in change.allowed:
             return None
         time.sleep(0.005)
-        everything = Change(change.now, tuple(statuses.STATUSES), change.fields, change.starts, change.ends)
-        return super().store_update(task_id, organization, everything, deadline)
+        unguarded = Change(change.now, tuple(statuses.STATUSES), change.fields, change.starts, change.ends)
+        return super().store_update(task_id, organization, unguarded, deadline)
 
 
 @mutant("x167", "an UPDATE of every column", clause="LIFE-09", race=True)
@@ -242,7 +242,10 @@ class WholeRecordWritten(SQLStatementMutant):
 
 @mutant("x193", "a row written outside the script", clause="LIFE-03", race=True)
 class RowWrittenOutsideTheScript(RedisMutant):
-    """Changes the record by the script, waits 5 ms, and sets all that it read before, unless the status changes."""
+    """Changes the record by the script, and 5 ms later writes back the whole record that it read before.
+
+    A change of status is atomic.
+    """
 
     def store_update(self, task_id: str, organization: str | None, change: Any, deadline: float) -> Any:
         record = self.store_get(task_id, organization, deadline)
@@ -259,7 +262,7 @@ class RowWrittenOutsideTheScript(RedisMutant):
 
 @mutant("x202", "a whole document written in MongoDB", clause="LIFE-09", race=True)
 class WholeDocumentWritten(MongoMutant):
-    """Reads the document, waits 5 ms, and replaces it, unless the status changes."""
+    """Reads the document, waits 5 ms, and replaces it. A change of status is atomic."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -275,14 +278,14 @@ class WholeDocumentWritten(MongoMutant):
 
 @mutant("x208", "times without a carry in Redis", clause="LIFE-05")
 class TimesWithoutCarryInRedis(RedisMutant):
-    """Adds to the lower digits of a time, and forgets the upper ones."""
+    """Adds to the lower digits of a time without a carry into the upper ones."""
 
     replacements = (("string.format('%09d', tonumber(string.sub(time, 1, 9)) + 1)", "string.sub(time, 1, 9)"),)
 
 
 @mutant("s40", "an update in two steps", clause="LIFE-03", race=True)
 class UpdateInTwoSteps(SQLMutant):
-    """Changes the row, and the payloads 5 ms later in a transaction of their own."""
+    """Changes the row, and 5 ms later the payloads in another transaction."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -292,14 +295,14 @@ class UpdateInTwoSteps(SQLMutant):
         row = super().store_update(task_id, organization, change._replace(fields=rest), deadline)
         if row is not None and apart:
             time.sleep(0.005)
-            with self.pool.connection(deadline) as link:
-                self.write_payloads(link, task_id, apart, deadline)
+            with self.pool.connection(deadline) as connection:
+                self.write_payloads(connection, task_id, apart, deadline)
         return row
 
 
 @mutant("s41", "a get in two steps", clause="LIFE-03", race=True)
 class GetInTwoSteps(SQLMutant):
-    """Reads the row, and the payloads 2 ms later."""
+    """Reads the row, and 2 ms later the payloads."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         row = super().store_get(task_id, organization, deadline)
@@ -311,8 +314,8 @@ class GetInTwoSteps(SQLMutant):
         return row._replace(**payloads)
 
 
-@mutant("s44", "payloads cleared only where none is set", clause="LIFE-08")
+@mutant("s44", "payloads are cleared only if none is set", clause="LIFE-08")
 class SetsOrClears(RedisMutant):
-    """An update that sets one payload clears no other."""
+    """An update that sets one payload does not clear another."""
 
     replacements = (("  end\n  if #ARGV > last then", "  elseif #ARGV > last then"),)

@@ -1,4 +1,4 @@
-"""Mutants that do wrong after the reply to a write was lost, or in the second try."""
+"""Mutants that handle a lost reply to a write wrongly, or the retry after it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tests.mutants.stores.wire import OverTheWire
 
 @mutant("t311", "an update whose reply was lost is sent again", clause="FAIL-09")
 class UpdateSentAgain(ChangedCalls):
-    """Sends an update a second time over another connection, like a read: an end is then refused as if by another."""
+    """Sends an update again over another connection, as for a read. The second try finds the task already ended."""
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
         is_update = script.text == scripts.UPDATE.text
-        return good(script, *args, **({**kwargs, "idempotent": True} if is_update else kwargs))
+        return original(script, *args, **({**kwargs, "idempotent": True} if is_update else kwargs))
 
 
 @mutant("t312", "a transaction whose reply was lost is run again", clause="FAIL-09", on="postgresql")
 class WriteRunAgain(SQLMutant):
-    """Runs each write a second time where the connection was lost, as if nothing had been kept of it."""
+    """Runs a write again if the connection was lost, as if the first try had never been committed."""
 
     def retry_on_deadlock(self, write: Callable[[], Any], deadline: float) -> Any:
         try:
@@ -39,9 +39,9 @@ class WriteRunAgain(SQLMutant):
             return super().retry_on_deadlock(write, deadline)
 
 
-@mutant("t313", "an update whose reply was lost is one of an unknown id", clause="FAIL-09")
+@mutant("t313", "an update whose reply was lost is reported as an unknown id", clause="FAIL-09")
 class LostUpdateIsUnknown(OverTheWire):
-    """Returns `None`, as for an unknown id, where the reply to an update does not come."""
+    """Returns `None`, as for an unknown id, if the reply to an update is lost."""
 
     def update(self, task_id: Any, **fields: Any) -> Any:
         try:
@@ -50,9 +50,9 @@ class LostUpdateIsUnknown(OverTheWire):
             return None
 
 
-@mutant("t314", "whatever stands after a lost reply is success", clause="FAIL-09")
-class WhateverStandsIsSuccess(MongoMutant):
-    """After an update that failed it reads the task, and returns that as the row of the update."""
+@mutant("t314", "the stored task after a lost reply is taken for success", clause="FAIL-09")
+class StoredTaskIsSuccess(MongoMutant):
+    """Reads the task after a failed update, and returns it as the row of the update."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -60,15 +60,15 @@ class WhateverStandsIsSuccess(MongoMutant):
         try:
             return super().store_update(task_id, organization, change, deadline)
         except Exception:
-            standing = self.store_get(task_id, organization, deadline)
-            if standing is None:
+            stored = self.store_get(task_id, organization, deadline)
+            if stored is None:
                 raise
-            return standing.row()
+            return stored.row()
 
 
-@mutant("t315", "an update that failed is made later", clause="FAIL-09")
+@mutant("t315", "a failed update is applied later", clause="FAIL-09")
 class FailedUpdateMadeLater(OverTheWire):
-    """Remembers an update that raised an error, and makes it after the next call that the server answers."""
+    """Remembers an update that raised an error, and applies it after the next call that succeeds."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
@@ -86,9 +86,9 @@ class FailedUpdateMadeLater(OverTheWire):
         return answer
 
 
-@mutant("t316", "the second try of an end overwrites what stands", clause="LIFE-02")
+@mutant("t316", "the retry of an end overwrites another end", clause="LIFE-02")
 class SecondTryOverwrites(OverTheWire):
-    """After a lost reply it makes the next end of that task whatever its status is, to have it recorded."""
+    """After a lost reply, records the next end of that task whatever its status is."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
@@ -111,9 +111,9 @@ class SecondTryOverwrites(OverTheWire):
         return super().store_update(task_id, organization, change, deadline)
 
 
-@mutant("t317", "many ends whose reply was lost are made again and counted as none", clause="FAIL-09")
+@mutant("t317", "interrupting many is retried after a lost reply and counts none", clause="FAIL-09")
 class ManyEndsMadeAgain(OverTheWire):
-    """Makes many ends a second time where the reply was lost, and returns how many the second time has changed."""
+    """Interrupts many tasks again if the reply was lost, and returns how many tasks the second try changed."""
 
     def call(self, primitive: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:

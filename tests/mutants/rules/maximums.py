@@ -1,4 +1,4 @@
-"""Mutants that break a rule only near a maximum, in the depth, or for some kinds of line break."""
+"""Mutants that break a rule only near a maximum, for deep nesting, or for some kinds of line break."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tests.mutants.stores.sql import SQLMutant
 PAYLOADS = ("checkpoint", "result", "confirmation", "arguments")
 
 
-def first_bytes(text: str, most: int) -> str:
-    return text.encode()[:most].decode(errors="ignore")
+def first_bytes(text: str, maximum: int) -> str:
+    return text.encode()[:maximum].decode(errors="ignore")
 
 
 class ChangedValues:
-    """Stores that write each value as `changed` returns it, however it comes in."""
+    """A store that passes each text through `changed` before a create, an import or an update writes it."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        stored = self.record(record)
-        standing: TaskRecord = super().store_create(stored, deadline)  # type: ignore[misc]  # of the other base
-        return record if standing == stored else standing
+        written = self.record(record)
+        stored: TaskRecord = super().store_create(written, deadline)  # type: ignore[misc]  # of the other base
+        return record if stored == written else stored
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written: int = super().store_import([self.record(each) for each in records], deadline)  # type: ignore[misc]
@@ -74,7 +74,7 @@ class ErrorsOf65535(MemoryValues):
 
 @mutant("t144", "payloads nested 64 deep", clause="ROW-07")
 class PayloadsOfDepth64(MemoryValues):
-    """A parser on the way refuses what is nested deeper."""
+    """Refuses payloads that are nested deeper, as some JSON parsers do."""
 
     def changed(self, name: str, value: str) -> str | None:
         if name in PAYLOADS and value.count("[") > 64:
@@ -97,7 +97,7 @@ class ResultsOfDepth99(ChangedValues, SQLMutant):
 
 @mutant("t146", "line and paragraph separators are newlines", clause="ROW-04")
 class SeparatorsAreNewlines(MemoryValues):
-    """Writes a task as lines, and reads them by `splitlines`."""
+    """Writes a task as lines, and reads them with `splitlines`."""
 
     def changed(self, name: str, value: str) -> str | None:
         return "\n".join(value.split("\u2028")) if name in ("label", "error", "module") else value
@@ -117,19 +117,19 @@ class KeysLoseNEL(MemoryMutant):
 
 @mutant("t149", "an empty label changes nothing", clause="LIFE-08")
 class EmptyLabelIgnored(ChangedUpdates):
-    """`label or record.label`."""
+    """Writes `label or record.label`."""
 
     def planned(self, record: TaskRecord, change: Change) -> Change:
         return with_fields(change, change.allowed, label=record.label) if change.fields.get("label") == "" else change
 
 
-@mutant("t150", "an empty error is none", clause="ROW-04")
+@mutant("t150", "an empty error is stored as None", clause="ROW-04")
 class EmptyErrorIsNone(MemoryValues):
     def changed(self, name: str, value: str) -> str | None:
         return None if name == "error" and value == "" else value
 
 
-@mutant("t151", "keys of 1,000 bytes in families", clause="PREFIX-01")
+@mutant("t151", "prefixes of 1,000 bytes", clause="PREFIX-01")
 class PrefixesOf1000(MemoryMutant):
     def starts(self, key: str, prefix: str) -> bool:
         return key.startswith(first_bytes(prefix, 1_000))
@@ -141,9 +141,9 @@ class UsersOf250(MemoryMutant):
         return first_bytes(record.user_id, 250) == first_bytes(user, 250)
 
 
-@mutant("t153", "payloads of a million bytes", clause="BAD-01")
+@mutant("t153", "payloads of about a million bytes", clause="BAD-01")
 class PayloadsOfAMillion(MemoryValues):
-    """The maximum is 1 MiB, and 4 MiB where it is set so."""
+    """Refuses payloads a little below the default maximum of 1 MiB."""
 
     def changed(self, name: str, value: str) -> str | None:
         if name in PAYLOADS and len(value.encode()) > 1_048_000:
@@ -165,9 +165,9 @@ class OrganizationsOf250(MemoryMutant):
         return first_bytes(record.organization_id, 250) == first_bytes(organization, 250)
 
 
-@mutant("t156", "an empty label is none in Redis", clause="LIFE-08")
+@mutant("t156", "an empty label changes nothing in Redis", clause="LIFE-08")
 class EmptyLabelInRedis(RedisMutant):
-    """An empty argument is an absent one to the script."""
+    """The script takes an empty argument for an absent one."""
 
     def store_update(self, task_id: str, organization: str | None, change: Any, deadline: float) -> Any:
         if change.fields.get("label") == "":
@@ -176,9 +176,9 @@ class EmptyLabelInRedis(RedisMutant):
         return super().store_update(task_id, organization, change, deadline)
 
 
-@mutant("t157", "a record is a line in a file of lines", clause="ROW-04")
+@mutant("t157", "a record is stored as lines of a file", clause="ROW-04")
 class RecordsAreLines(MemoryMutant):
-    """Whatever Python takes for the end of a line ends the error."""
+    """Reads U+001C as a line break in an error, and ends the error at U+2029."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         record = super().store_get(task_id, organization, deadline)
@@ -188,7 +188,7 @@ class RecordsAreLines(MemoryMutant):
         return record._replace(error=kept.replace("\r", "\n") if "\r" not in record.error else record.error)
 
 
-@mutant("t158", "a key with 1,024 bytes is not found by itself", clause="KEY-04")
+@mutant("t158", "a key of 1,024 bytes is not found", clause="KEY-04")
 class LongestKeyNotFound(MemoryMutant):
     def has_key(self, key: str, wanted: str) -> bool:
         return key == wanted and len(key.encode()) < 1_024

@@ -1,4 +1,4 @@
-"""Mutants whose pages and counts come from an index that some kind of change does not move."""
+"""Mutants whose pages and counts come from an index that some kind of change does not update."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from module_sdk_memory.filters import sort_key
 from module_sdk.backends import Change, Query, Sort, StoredRows, TaskRecord, statuses
 from tests.mutants.marking import mutant
 from tests.mutants.rules.retention import ChangedPrune
-from tests.mutants.stores.memory import ChangedSelection, MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSelection, ChangedSort, MemoryMutant
 from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLStatementMutant
 
 
-class LaggingIndex(ChangedSelection, SortedAnew):
-    """Filters and sorts some fields by the record as the index last saw it; `moves` says which changes it sees."""
+class LaggingIndex(ChangedSelection, ChangedSort):
+    """A store that filters and sorts some fields by an older record, which only the changes in `moves` update."""
 
     filtered: ClassVar[frozenset[str]] = frozenset()
     sorted: ClassVar[frozenset[str]] = frozenset()
@@ -51,7 +51,7 @@ class LaggingIndex(ChangedSelection, SortedAnew):
         return sort_key(self.as_indexed(record, sort.field, self.sorted), sort)
 
 
-@mutant("t221", "an answer does not move the index of statuses", clause="MODEL-02")
+@mutant("t221", "an answered question does not move the index of statuses", clause="MODEL-02")
 class StatusNotMovedByAnswers(LaggingIndex):
     filtered = frozenset({"status"})
 
@@ -59,7 +59,7 @@ class StatusNotMovedByAnswers(LaggingIndex):
         return not (before.status == statuses.WAITING_CONFIRMATION and change.fields.get("status") == statuses.RUNNING)
 
 
-@mutant("t222", "an index of labels as they were at first", clause="MODEL-02")
+@mutant("t222", "the index of labels keeps the first ones", clause="MODEL-02")
 class LabelsAtFirst(LaggingIndex):
     filtered = frozenset({"label"})
 
@@ -67,7 +67,7 @@ class LabelsAtFirst(LaggingIndex):
         return False
 
 
-@mutant("t223", "progress moves the order by progress at an end only", clause="ORDER-09")
+@mutant("t223", "only changes of status move the order by progress", clause="ORDER-09")
 class ProgressMovedByStatus(LaggingIndex):
     sorted = frozenset({"progress"})
 
@@ -99,9 +99,9 @@ class RangesNotMovedByLabels(LaggingIndex):
         return "label" not in change.fields
 
 
-@mutant("t230", "counters of states miss ends of pending tasks", clause="MODEL-07")
+@mutant("t230", "counters of statuses miss ends of pending tasks", clause="MODEL-07")
 class CountersMissEndsOfPending(LaggingIndex):
-    """Counts by state come from counters; pages are right."""
+    """Counts by status come from counters that miss ends of pending tasks. Pages are right."""
 
     filtered = frozenset({"status"})
     is_counting = False
@@ -148,9 +148,9 @@ class OrderNotMovedByFailures(LaggingIndex):
         return change.fields.get("status") != statuses.FAILED
 
 
-@mutant("t233", "a status search sees labels of the last status", clause="MODEL-02")
+@mutant("t233", "a filter of labels sees those of the last change of status", clause="MODEL-02")
 class TextSearchMovedByStatus(LaggingIndex):
-    """A search index of labels that is written with each status."""
+    """A search index of labels, which only a change of status updates."""
 
     filtered = frozenset({"label"})
 
@@ -158,31 +158,31 @@ class TextSearchMovedByStatus(LaggingIndex):
         return "status" in change.fields
 
 
-@mutant("t226", "prune by the end", clause="KEEP-01")
+@mutant("t226", "prune by finished_at", clause="KEEP-01")
 class PruneByEnd(ChangedPrune):
-    """By `finished_at`, which an imported task may have from another time than `updated_at`."""
+    """Prunes by `finished_at`, which may differ from the `updated_at` of an imported task."""
 
     def is_old(self, record: TaskRecord, before: int) -> bool:
         finished = record.updated_at if record.finished_at is None else record.finished_at
         return record.status in statuses.FINAL and finished < before
 
 
-@mutant("t234", "prune spares what never finished", clause="KEEP-01")
+@mutant("t234", "prune spares ended tasks without finished_at", clause="KEEP-01")
 class PruneSparesUnfinished(ChangedPrune):
-    """Looks for ended tasks by `finished_at`, which an imported one may lack."""
+    """Looks for ended tasks by `finished_at`, which an imported task may lack."""
 
     def is_old(self, record: TaskRecord, before: int) -> bool:
         return super().is_old(record, before) and record.finished_at is not None
 
 
-@mutant("t227", "prune by the end in SQLite", clause="KEEP-01")
+@mutant("t227", "prune by finished_at in SQLite", clause="KEEP-01")
 class PruneByEndInSQLite(SQLStatementMutant):
     replacements = (("AND updated_at < :before", "AND finished_at < :before"),)
 
 
 @mutant("t229", "progress does not move the order of all organizations in Redis", clause="MODEL-09")
 class AllMovedBySomeInRedis(RedisMutant):
-    """A report of progress, by far the most frequent change, moves the page of its organization only."""
+    """A report of progress, the most frequent change, moves only the index of its organization."""
 
     replacements = (
         (
@@ -192,9 +192,9 @@ class AllMovedBySomeInRedis(RedisMutant):
     )
 
 
-@mutant("t235", "lookups return rows without the last checkpoint's time", clause="SEE-01")
+@mutant("t235", "lookups return rows from before the last checkpoint", clause="SEE-01")
 class RowsNotMovedByCheckpoints(MemoryMutant):
-    """Lookups return a copy of the rows, which changes of payloads alone do not reach."""
+    """Lookups return copies of rows, which a change of payloads alone does not update."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -1,4 +1,4 @@
-"""Mutants that break a rule only beyond some number of tasks."""
+"""Mutants that break a rule only above some number of tasks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CountsOf16Bits(MemoryMutant):
 
 @mutant("t125", "pages within a window of 10,000", clause="MODEL-08")
 class PagesWithinWindow(MemoryMutant):
-    """As a search engine does, which opens no deeper page."""
+    """Returns no rows beyond the window, as a search engine does."""
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         return super().store_page(query, sort, offset, max(0, min(limit, WINDOW - offset)), deadline)
@@ -62,7 +62,7 @@ class LimitIsCut(MemoryMutant):
 
 @mutant("t127", "a batch of a prune is 1,000 at most", clause="KEEP-01")
 class PruneBatchIsCut(MemoryMutant):
-    """Removes fewer than it was asked to, which means that nothing is left."""
+    """Removes fewer tasks than a full batch, which tells the caller that none are left."""
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
@@ -72,7 +72,7 @@ class PruneBatchIsCut(MemoryMutant):
 
 @mutant("t128", "scripts with 10,000 arguments in Redis", clause="USER-05")
 class ScriptsOf10000(RedisMutant):
-    """Lua puts at most 8,000 values on its stack."""
+    """Passes more values than Lua can put on its stack, which are 8,000."""
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         with mock.patch.object(index_reads, "CHUNK", WINDOW):
@@ -106,7 +106,7 @@ class FilterOf32766(ChangedSelection):
         return super().store_count(query, deadline)
 
 
-@mutant("t132", "the thousandth of many is the last that is interrupted", clause="LIFE-11")
+@mutant("t132", "only the first 1,000 of many are interrupted", clause="LIFE-11")
 class ManyOf1000(MemoryMutant):
     def store_update_many(
         self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
@@ -116,7 +116,7 @@ class ManyOf1000(MemoryMutant):
 
 @mutant("t133", "a filtered count ends at 10,000", clause="MODEL-07")
 class FilteredCountEnds(MemoryMutant):
-    """Counts what a query with a limit finds."""
+    """Counts the rows of a query with a limit."""
 
     def store_count(self, query: Query, deadline: float) -> int:
         counted = super().store_count(query, deadline)
@@ -125,7 +125,7 @@ class FilteredCountEnds(MemoryMutant):
 
 @mutant("t134", "the newest of 8,191 entries of a family", clause="ORDER-05")
 class NewestOfABuffer(MemoryMutant):
-    """Reads the family in the order of its keys, as far as the buffer goes, and sorts that."""
+    """Reads the family in the order of its keys until the buffer is full, and sorts only those."""
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float

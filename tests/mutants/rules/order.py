@@ -1,4 +1,4 @@
-"""Mutants of the rules of order."""
+"""Mutants of the rules about order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from module_sdk_memory.filters import sort_key
 
 from module_sdk.backends import Query, Sort, StoredRows, TaskRecord
 from tests.mutants.marking import mutant
-from tests.mutants.stores.memory import ChangedSelection, MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSelection, ChangedSort, MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.sql import SQLStatementMutant
 
@@ -66,7 +66,7 @@ class ZeroMeansNoLimit(MemoryMutant):
 
 @mutant("63", "page without tie-break repeats rows", clause="ORDER-09")
 class PagesWithoutTieBreak(MemoryMutant):
-    """A planner that reads ties in another order for each page."""
+    """Sorts ties in another order on every second page, as a query planner may."""
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         records = sorted(self.select(query), key=lambda record: record.id, reverse=bool(offset // limit % 2))
@@ -94,14 +94,14 @@ class ArrivalOrder(MemoryMutant):
 
 @mutant("x27", "time never goes back", clause="ORDER-08")
 class TimeNeverGoesBack(MemoryMutant):
-    """Orders by the latest time seen so far when a record came."""
+    """Orders a record by the latest time of all records up to it."""
 
     def rank(self, record: TaskRecord) -> Any:
         seen = itertools.takewhile(lambda other: other is not record, self.tables.records.values())
         return (max([record.created_at, *(other.created_at for other in seen)]), record.id)
 
 
-@mutant("x51", "the limit of each key", clause="ORDER-05")
+@mutant("x51", "the limit applied per key", clause="ORDER-05")
 class LimitOfEachKey(MemoryMutant):
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
@@ -115,21 +115,21 @@ class LimitOfEachKey(MemoryMutant):
 
 
 @mutant("x74", "None sorts last", clause="ORDER-09")
-class NoneSortedLast(SortedAnew):
+class NoneSortedLast(ChangedSort):
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         value = getattr(record, sort.field)
         return (value is None, value or 0 if value is None else value, record.id)
 
 
 @mutant("x75", "text sorts by locale", clause="ORDER-09")
-class SortedByLocale(SortedAnew):
+class SortedByLocale(ChangedSort):
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         value = getattr(record, sort.field)
         return (value is not None, value.casefold() if isinstance(value, str) else value or 0, record.id)
 
 
 @mutant("x76", "progress sorts as text of few digits", clause="ORDER-09")
-class SortedAsText(SortedAnew):
+class SortedAsText(ChangedSort):
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         value = getattr(record, sort.field)
         return (value is not None, f"{value:g}" if isinstance(value, float) else value or 0, record.id)
@@ -155,7 +155,7 @@ class SecondsInOrder(SQLStatementMutant):
 
 @mutant("x165", "LIMIT before ORDER BY", clause="ORDER-05")
 class LimitBeforeOrder(SQLStatementMutant):
-    """Of a family it takes the first rows that it meets, and sorts those."""
+    """Reads the first rows of a family, and sorts only those."""
 
     replacements = (("ORDER BY t.created_at DESC, t.id DESC LIMIT :limit) AS picked", "LIMIT :limit) AS picked"),)
 
@@ -167,19 +167,19 @@ class MillisecondsInOrder(SQLStatementMutant):
 
 @mutant("x183", "DATETIME on MariaDB", clause="ORDER-02", on="mariadb")
 class DatetimeOnMariaDB(SQLStatementMutant):
-    """Times as DATETIME, which has no fractions."""
+    """Orders times as DATETIME, which has no fractions of a second."""
 
     replacements = (("ORDER BY t.created_at DESC", "ORDER BY CAST(t.created_at / 1000000 AS UNSIGNED) DESC"),)
 
 
 @mutant("x199", "dates in MongoDB", clause="ORDER-02")
 class MillisecondsInMongo(MongoMutant):
-    """Times as dates, which have milliseconds."""
+    """Stores times as dates, which have milliseconds."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         written = record._replace(created_at=record.created_at // 1_000 * 1_000)
-        standing = super().store_create(written, deadline)
-        return record if standing == written else standing
+        stored = super().store_create(written, deadline)
+        return record if stored == written else stored
 
 
 @mutant("x206", "pages cut at 500", clause="ORDER-09")
@@ -189,8 +189,8 @@ class PageCut(MemoryMutant):
 
 
 @mutant("s11", "pages sort created_at in floats", clause="ORDER-07")
-class PagesCreatedInFloats(SortedAnew):
-    """Sorts pages by a float of seconds, as a score is."""
+class PagesCreatedInFloats(ChangedSort):
+    """Sorts pages by seconds as a float, like the scores of a sorted set."""
 
     def key(self, record: TaskRecord, sort: Sort) -> Any:
         if sort.field == "created_at":
@@ -209,7 +209,7 @@ class TimeFiltersInFloats(ChangedSelection):
 
 @mutant("s15", "limits of 32 bits", clause="ORDER-05")
 class LimitInt32(MemoryMutant):
-    """Sends limits of lookups as 32 bits."""
+    """Sends the limits of lookups as 32-bit integers."""
 
     def answer(self, found: Iterable[TaskRecord], limit: int | None) -> StoredRows:
         struct.pack("<i", limit or 0)

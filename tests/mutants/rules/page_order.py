@@ -1,4 +1,4 @@
-"""Mutants of the order of pages, field by field."""
+"""Mutants of the order of pages by one field."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from module_sdk_redis.filters import NEWEST_FIRST, ReadModel
 
 from module_sdk.backends import Query, Sort, StoredRows, TaskRecord
 from tests.mutants.marking import mutant
-from tests.mutants.stores.memory import MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSort, MemoryMutant
 from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLStatementMutant
 
 RANKS = ("pending", "running", "waiting_confirmation", "completed", "failed", "interrupted")
 
 
-class SortsOneField(SortedAnew):
-    """Sorts one field by `rank` of its value, and each other field as it must."""
+class SortsOneField(ChangedSort):
+    """A store that sorts one field by `rank_of` its value, and each other field correctly."""
 
     field: str
 
     def key(self, record: TaskRecord, sort: Sort) -> Any:
-        good = super().key(record, sort)
-        if sort.field != self.field or not good[0]:
-            return good
-        return (True, self.rank_of(good[1]), record.id)
+        correct = super().key(record, sort)
+        if sort.field != self.field or not correct[0]:
+            return correct
+        return (True, self.rank_of(correct[1]), record.id)
 
     def rank_of(self, value: Any) -> Any:
         raise NotImplementedError
 
 
-@mutant("t201", "states sort by rank", clause="ORDER-09")
+@mutant("t201", "statuses sort by rank", clause="ORDER-09")
 class StatesByRank(SortsOneField):
-    """Keeps a status as a number, and sorts by it."""
+    """Sorts a status by its number in the lifecycle."""
 
     field = "status"
 
@@ -43,7 +43,7 @@ class StatesByRank(SortsOneField):
 
 @mutant("t202", "progress sorts as text", clause="ORDER-09")
 class ProgressAsText(SortsOneField):
-    """Sorts progress by its shortest text, where 1e-05 comes after 0.5."""
+    """Sorts progress by its shortest text, in which 1e-05 comes after 0.5."""
 
     field = "progress"
 
@@ -61,7 +61,7 @@ class LabelsInUTF16(SortsOneField):
 
 @mutant("t204", "users sort by number", clause="ORDER-09")
 class UsersByNumber(SortsOneField):
-    """Sorts ids as a caller sees them: integers by size, before all text."""
+    """Sorts ids as a caller sees them: integers by value, before all texts."""
 
     field = "user_id"
 
@@ -70,7 +70,7 @@ class UsersByNumber(SortsOneField):
         return (not is_number, int(value) if is_number else 0, value)
 
 
-@mutant("t205", "tasks of no organization sort last", clause="ORDER-09")
+@mutant("t205", "tasks without an organization sort last", clause="ORDER-09")
 class NoOrganizationLast(SortsOneField):
     field = "organization_id"
 
@@ -80,7 +80,7 @@ class NoOrganizationLast(SortsOneField):
 
 @mutant("t206", "keys sort by their first 64 characters", clause="ORDER-09")
 class KeysByABeginning(SortsOneField):
-    """Sorts by an index of the beginning of a key."""
+    """Sorts by an index of only the first characters of a key."""
 
     field = "task_key"
 
@@ -96,9 +96,9 @@ class ProgressInFloat32(SortsOneField):
         return struct.unpack("<f", struct.pack("<f", value))[0]
 
 
-@mutant("t219", "a page by ids comes in their order", clause="ORDER-09")
+@mutant("t219", "a page filtered by ids is in the order of the filter", clause="ORDER-09")
 class PageInOrderOfIds(MemoryMutant):
-    """Fetches the records of a list of ids, and forgets to sort them."""
+    """Fetches the records of a list of ids, and does not sort them."""
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         wanted = [c.value for c in query.conditions if c.field == "id" and c.operator == "any_of"]
@@ -110,7 +110,7 @@ class PageInOrderOfIds(MemoryMutant):
 
 @mutant("t220", "modules sort by their length first", clause="ORDER-09")
 class ModulesByLength(SortsOneField):
-    """Sorts packed text, which has its length before it."""
+    """Sorts packed text, which begins with its length."""
 
     field = "module"
 
@@ -124,11 +124,11 @@ class ProgressAsTextInSQLite(SQLStatementMutant):
 
 
 class CreationByChange(ReadModel):
-    """Reads the index of changes for the order of creation too."""
+    """A read model that uses the index of changes for the order of creation, too."""
 
     def page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
-        by = NEWEST_FIRST if sort == Sort("created_at", descending=True) else sort
-        return super().page(query, by, offset, limit, deadline)
+        used = NEWEST_FIRST if sort == Sort("created_at", descending=True) else sort
+        return super().page(query, used, offset, limit, deadline)
 
 
 @mutant("t212", "the order of creation from the index of changes in Redis", clause="ORDER-09")

@@ -1,4 +1,4 @@
-"""Mutants of the rule that nothing on PostgreSQL outlives its transaction behind a pooler."""
+"""Mutants of the rule that no state of a PostgreSQL session outlives its transaction behind a pooler."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.mutants.stores.sql import SQLMutant
 
 @mutant("g1", "statements are prepared by name behind a pooler", clause="SEE-02", on="pooler")
 class PreparesBehindAPooler(SQLMutant):
-    """As it was once: each connection is taken to have a session to itself, and counts its statements from zero."""
+    """Assumes that each connection has its own session, and numbers its prepared statements from zero."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         dialect: Any = self.dialect
         dialect.options = dataclasses.replace(dialect.options, is_pooled=False)
         dialect.lost_role = dialect.is_deadlock = lambda error: False
-        dialect.check_role = lambda link, deadline: True
+        dialect.check_role = lambda connection, deadline: True
         connect = dialect.connect
         dialect.connect = self.pool.connect = lambda deadline: self.renumbered(connect(deadline))
 
-    def renumbered(self, link: Any) -> Any:
-        link.raw._prepared._prepared_idx = 0
-        return link
+    def renumbered(self, connection: Any) -> Any:
+        connection.raw._prepared._prepared_idx = 0
+        return connection

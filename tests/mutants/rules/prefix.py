@@ -1,4 +1,4 @@
-"""Mutants of the rules of prefixes."""
+"""Mutants of the rules about prefixes."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ class RowTwiceAfterAScan(MemoryMutant):
         return [*found, *found[-1:]] if len(found) > 2 else found
 
 
-@mutant("x18", "prefix bound by the next character", clause="PREFIX-06")
+@mutant("x18", "prefix bounded by the next character", clause="PREFIX-06")
 class UpperBoundByNextCharacter(MemoryMutant):
-    """Adds one to the last character, and gives up where there is none."""
+    """Increments the last character for the upper bound, but leaves U+10FFFF unchanged."""
 
     def starts(self, key: str, prefix: str) -> bool:
         if not prefix:
@@ -143,7 +143,7 @@ class ImpossiblePrefixRefused(MemoryMutant):
         return super().get_tasks_by_key_prefix(prefix, *args, **kwargs)
 
 
-@mutant("x52", "one row of each key in a family", clause="PREFIX-01")
+@mutant("x52", "one row per key in a family", clause="PREFIX-01")
 class OneRowOfEachKey(MemoryMutant):
     def family(self, organization: str, prefix: str) -> list[TaskRecord]:
         found = sorted(super().family(organization, prefix), key=self.rank)
@@ -170,7 +170,7 @@ class LikeInSQLite(SQLStatementMutant):
 
 @mutant("x157", "LIKE in SQLite, escaped", clause="PREFIX-03")
 class LikeEscapedInSQLite(SQLStatementMutant):
-    """Escapes what it should, and forgets that LIKE folds case."""
+    """Escapes the wildcards, but LIKE folds case."""
 
     escaped = "replace(replace(replace(:start, '\\', '\\\\'), '%', '\\%'), '_', '\\_')"
     replacements = ((RANGE, f"t.task_key LIKE {escaped} || '%' ESCAPE '\\' AND :end <> ''"),)
@@ -205,7 +205,7 @@ class IgnoresCaseInPrefixOnPostgreSQL(SQLStatementMutant):
 
 @mutant("x185", "MATCH in Redis", clause="PREFIX-02")
 class MatchInRedis(RedisMutant):
-    """The family by ZSCAN and MATCH, whose pattern is a glob."""
+    """Finds the family by ZSCAN and MATCH, whose pattern is a glob."""
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
@@ -239,7 +239,7 @@ class OnePageInRedis(MatchInRedis):
 @mutant("x194", "an unescaped regex in MongoDB", clause="PREFIX-02")
 class RegexInMongo(MongoMutant):
     def pattern(self, start: str) -> dict[str, Any] | None:
-        # A pattern that cannot be compiled is searched for as it stands.
+        # A prefix that is not a valid pattern is searched for literally, or MongoDB would raise an error.
         try:
             re.compile(start)
         except re.error:
@@ -267,7 +267,7 @@ class CaselessInMongo(MongoMutant):
 
 @mutant("s13", "a prefix quoted by \\Q and \\E", clause="PREFIX-02")
 class PrefixQuotedByQE(MemoryMutant):
-    r"""Matches `^\Q…\E` of PCRE, whose first `\E` ends the quoting."""
+    r"""Matches PCRE's `^\Q…\E`, in which the first `\E` ends the quoting."""
 
     def starts(self, key: str, prefix: str) -> bool:
         quoted, _, pattern = prefix.partition("\\E")
@@ -277,17 +277,17 @@ class PrefixQuotedByQE(MemoryMutant):
             return key.startswith(prefix)
 
 
-@mutant("s14", "wildcards escaped by #, # by nothing", clause="PREFIX-02")
+@mutant("s14", "wildcards escaped by #, # itself not", clause="PREFIX-02")
 class LikeEscapedByHash(MemoryMutant):
-    """Escapes wildcards by `#`, and `#` itself by nothing."""
+    """Escapes wildcards by `#`, but not `#` itself."""
 
     def starts(self, key: str, prefix: str) -> bool:
         return like(re.sub("([%_])", r"#\1", prefix) + "%", key, escape="#")
 
 
-@mutant("s53", "explain says nothing", clause="PREFIX-11")
+@mutant("s53", "explain reports nothing", clause="PREFIX-11")
 class ExplainsNothing(MongoMutant):
-    """Says that nothing was examined and nothing is sent."""
+    """Reports that no rows were examined and no fields are sent."""
 
     def store_explain(
         self, operation: str, arguments: Sequence[str | None], limit: int | None, deadline: float
@@ -296,9 +296,9 @@ class ExplainsNothing(MongoMutant):
         return dataclasses.replace(found, rows_examined=0, fields=())
 
 
-@mutant("s56", "explain gives estimates", clause="PREFIX-11", on="postgresql")
+@mutant("s56", "explain reports estimates", clause="PREFIX-11", on="postgresql")
 class EstimatesExplained(SQLMutant):
-    """Gives the rows that the planner of PostgreSQL expects."""
+    """Reports the number of rows that the planner of PostgreSQL expects."""
 
     def store_explain(
         self, operation: str, arguments: Sequence[str | None], limit: int | None, deadline: float

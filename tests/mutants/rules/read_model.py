@@ -1,4 +1,4 @@
-"""Mutants of the rules of the read model."""
+"""Mutants of the rules about the read model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.mutants.marking import mutant
 from tests.mutants.stores.facade import Patch, PatchedFacade, original
 from tests.mutants.stores.memory import ChangedSelection, MemoryMutant, like
 from tests.mutants.stores.redis import RedisMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLStatementMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLStatementMutant
 
 
 def without_empty(filters: Mapping[str, Any] | None) -> Any:
@@ -24,15 +24,15 @@ def without_empty(filters: Mapping[str, Any] | None) -> Any:
 LIST = original("module_sdk.models.read_model:BackgroundTasks.list")
 
 
-def soft_list(self: Any, *args: Any, **kwargs: Any) -> Any:
+def list_without_errors(self: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return LIST(self, *args, **kwargs)
     except TaskBackendError:
         return {"rows": [], "total_rows": 0, "page": 0, "page_size": 25, "filters": {}, "sort": {}, "next": None}
 
 
-OPTION_AMONG_TERMS = re.compile(r"\((t\.\w+ IS NULL OR (?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
-"""`(a IS NULL OR …)`."""
+OR_IN_PARENTHESES = re.compile(r"\((t\.\w+ IS NULL OR (?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
+"""A term `(a IS NULL OR …)` of a WHERE clause."""
 
 
 @mutant("65", "filter list [] ignored", clause="MODEL-03")
@@ -54,7 +54,7 @@ class ContainsFoldsCase(MemoryMutant):
                 yield record
 
 
-@mutant("x12", "time ranges closed at the end", clause="MODEL-06")
+@mutant("x12", "time ranges include their end", clause="MODEL-06")
 class RangeClosed(MemoryMutant):
     def select(self, query: Query) -> Any:
         widened = tuple(
@@ -93,8 +93,8 @@ class LastPageForever(MemoryMutant):
 @mutant("x32", "pages by creation", clause="MODEL-09")
 class PagesByCreation(MemoryMutant):
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
-        by = Sort("created_at", descending=True) if sort == Sort("updated_at", descending=True) else sort
-        return super().store_page(query, by, offset, limit, deadline)
+        used = Sort("created_at", descending=True) if sort == Sort("updated_at", descending=True) else sort
+        return super().store_page(query, used, offset, limit, deadline)
 
 
 @mutant("x67", "a count that ignores one filter", clause="MODEL-02")
@@ -151,9 +151,9 @@ class ViewFoldsIds(MemoryMutant):
         return super().get(task_id.lower() if isinstance(task_id, str) else task_id, **rest)
 
 
-@mutant("x142", "the read model is soft", clause="MODEL-12")
-class ReadModelIsSoft(PatchedFacade):
-    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.models.read_model:BackgroundTasks.list", soft_list),)
+@mutant("x142", "the read model hides errors", clause="MODEL-12")
+class ReadModelHidesErrors(PatchedFacade):
+    patches: ClassVar[tuple[Patch, ...]] = (("module_sdk.models.read_model:BackgroundTasks.list", list_without_errors),)
 
 
 @mutant("x144", "a page lacks a field", clause="MODEL-01")
@@ -187,16 +187,16 @@ class PagesKeepOldEntriesInRedis(RedisMutant):
 
 @mutant("s16", "offsets of 32 bits", clause="MODEL-08")
 class OffsetInt32(MemoryMutant):
-    """Sends offsets of pages as 32 bits."""
+    """Sends the offsets of pages as 32-bit integers."""
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         struct.pack("<i", offset)
         return super().store_page(query, sort, offset, limit, deadline)
 
 
-@mutant("s17", "parts of an id asked of no field", clause="MODEL-05")
+@mutant("s17", "contains and startswith of an id find nothing", clause="MODEL-05")
 class IdFieldNotMapped(ChangedSelection):
-    """Asks for parts of a field `id`, which has another name in the store."""
+    """Filters parts of ids by a field `id`, which has another name in the store."""
 
     def meets(self, record: TaskRecord, condition: Any, query: Query) -> bool:
         is_lost = condition.field == "id" and condition.operator != "any_of"
@@ -205,17 +205,17 @@ class IdFieldNotMapped(ChangedSelection):
 
 @mutant("s27", "an import leaves out the index of statuses", clause="MODEL-02")
 class ImportNotIndexedByStatus(MemoryMutant):
-    """Serves filters of the status from an index that imports do not write."""
+    """Filters by status in an index that imports do not update."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.indexed: set[str] = set()
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        if standing is record:
+        stored = super().store_create(record, deadline)
+        if stored is record:
             self.indexed.add(record.id)
-        return standing
+        return stored
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -233,15 +233,15 @@ class ImportNotIndexedByStatus(MemoryMutant):
 
 @mutant("s30", "an OR without parentheses", clause="MODEL-03")
 class NoParentheses(SQLStatementMutant):
-    """`a IS NULL OR a = ?` stands bare among terms that AND joins."""
+    """Joins `a IS NULL OR a = ?` with other terms by AND, without parentheses."""
 
     def rewrite(self, sql: str) -> str:
-        return OPTION_AMONG_TERMS.sub(r"\1", sql)
+        return OR_IN_PARENTHESES.sub(r"\1", sql)
 
 
-@mutant("s31", "a parameter for each value of a list", clause="MODEL-03")
-class ParameterPerValue(ChangedLinks):
-    """A parameter for each value of a list: by default SQLite takes 32,766."""
+@mutant("s31", "a parameter per value of a list", clause="MODEL-03")
+class ParameterPerValue(ChangedConnections):
+    """Binds a parameter per value of a list; SQLite accepts 32,766 by default."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
@@ -251,7 +251,7 @@ class ParameterPerValue(ChangedLinks):
         parameters = {f"{name}_{number}": value for number, value in enumerate(values)}
         return f"{column} IN ({', '.join(f':{parameter}' for parameter in parameters)})", parameters
 
-    def changed(self, link: Any) -> Any:
-        # The library of a system may be built with another default.
-        link.raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
-        return link
+    def changed(self, connection: Any) -> Any:
+        # The SQLite library of a system may be built with another default.
+        connection.raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+        return connection

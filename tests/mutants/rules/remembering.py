@@ -1,4 +1,4 @@
-"""Mutants that remember what they read, and do not notice each write of another."""
+"""Mutants that cache their reads and miss some write of another thread, manager or process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from module_sdk.backends import Change, Query, Sort, StoredRows, TaskRecord, statuses
 from tests.mutants.marking import mutant
-from tests.mutants.rules.visibility import ForgetsAtWrites
+from tests.mutants.rules.visibility import ClearsAtWrites
 from tests.mutants.stores.memory import MemoryMutant, SharedMemory
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.opening import Opened
@@ -18,7 +18,7 @@ from tests.mutants.stores.wire import OverTheWire
 
 
 class RemembersEmpty(Opened):
-    """Remembers questions that no task answered, until it creates or imports a task itself."""
+    """A store that caches empty answers until it creates or imports a task itself."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -40,18 +40,18 @@ class RemembersEmpty(Opened):
         return found
 
 
-@mutant("t241", "keys without tasks remembered", clause="SEE-02")
+@mutant("t241", "keys without tasks cached", clause="SEE-02")
 class EmptyKeysRemembered(RemembersEmpty, SharedMemory):
-    """Remembers keys that had no task."""
+    """Caches the keys that had no task."""
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
         find = super().store_find_by_key
         return self.ask((organization, key), lambda: find(organization, key, limit, deadline))
 
 
-@mutant("t242", "empty counts remembered until the next task", clause="SEE-01")
+@mutant("t242", "empty counts cached until the next task", clause="SEE-01")
 class EmptyCountsRemembered(MemoryMutant):
-    """Remembers what it counted none of, until a task is created or imported; an update can end that too."""
+    """Caches counts of zero until the number of tasks changes; an update can make a count wrong, too."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -67,9 +67,9 @@ class EmptyCountsRemembered(MemoryMutant):
         return found
 
 
-@mutant("t243", "the holder of a key remembered", clause="DEDUP-08")
+@mutant("t243", "the holder of a key cached", clause="DEDUP-08")
 class HolderRemembered(SharedMemory):
-    """Remembers the task that holds a key, until it ends that itself; another manager may have ended it."""
+    """Caches the holder of a key until it ends that task itself; another manager may have ended it."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -81,10 +81,10 @@ class HolderRemembered(SharedMemory):
         is_new = record.id not in self.tables.records
         if remembered is not None and is_new and record.active_key is not None:
             return remembered
-        standing = super().store_create(record, deadline)
-        if standing.active_key is not None:
-            self.holders[standing.organization_id, standing.active_key] = standing.id
-        return standing
+        stored = super().store_create(record, deadline)
+        if stored.active_key is not None:
+            self.holders[stored.organization_id, stored.active_key] = stored.id
+        return stored
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -95,9 +95,9 @@ class HolderRemembered(SharedMemory):
         return row
 
 
-@mutant("t244", "a record remembered by each thread", clause="SEE-09")
+@mutant("t244", "a record cached by each thread", clause="SEE-09")
 class RecordOfEachThread(MemoryMutant):
-    """Each thread remembers the records that it got, until it writes to them."""
+    """Each thread caches the records that it read until it writes to them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -129,9 +129,9 @@ class RecordOfEachThread(MemoryMutant):
         return super().store_prune(before, organization, user, batch_size, deadline)
 
 
-@mutant("t245", "later pages from what the first one saw", clause="SEE-01")
+@mutant("t245", "later pages served from the ids of the first query", clause="SEE-01")
 class LaterPagesRemembered(MemoryMutant):
-    """Sorts for the first page, and serves the later ones from the ids that it found."""
+    """Queries and sorts for the first page only, and serves later pages from the ids that it found."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -147,7 +147,7 @@ class LaterPagesRemembered(MemoryMutant):
         return [record.row() for record in records if record is not None]
 
 
-@mutant("t246", "one answered ping is enough in Redis", clause="DISC-07")
+@mutant("t246", "only the first ping reaches the server in Redis", clause="DISC-07")
 class PingedOnce(RedisMutant):
     is_alive = False
 
@@ -157,7 +157,7 @@ class PingedOnce(RedisMutant):
             self.is_alive = True
 
 
-@mutant("t247", "one answered ping is enough", clause="DISC-07")
+@mutant("t247", "only the first ping reaches the server", clause="DISC-07")
 class PingedOnceOverTheWire(OverTheWire):
     is_alive = False
 
@@ -170,9 +170,9 @@ class PingedOnceOverTheWire(OverTheWire):
         return bool(getattr(self, "is_closed", False))
 
 
-@mutant("t248", "lists that all managers of a process remember", clause="SEE-03")
+@mutant("t248", "users' lists cached by all managers of a process", clause="SEE-03")
 class ListsOfAProcess(SQLMutant):
-    """Remembers lists of users for all managers of the process, until one of them writes."""
+    """Caches users' lists for all managers of the process until one of them writes; other processes write, too."""
 
     lists: ClassVar[dict[str, dict[Any, StoredRows]]] = {}
 
@@ -187,9 +187,9 @@ class ListsOfAProcess(SQLMutant):
         self.lists.pop(f"{self.url.text} {self.options.namespace}", None)
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
+        stored = super().store_create(record, deadline)
         self.forget()
-        return standing
+        return stored
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         try:
@@ -221,9 +221,9 @@ class ListsOfAProcess(SQLMutant):
             self.forget()
 
 
-@mutant("t249", "counts remembered until something newer comes", clause="SEE-01")
+@mutant("t249", "counts cached until a newer change", clause="SEE-01")
 class CountsUntilNewer(MemoryMutant):
-    """Remembers counts while the latest `updated_at` is the same; an import of old tasks and a prune change nothing."""
+    """Caches counts while the latest `updated_at` is the same, and so misses prunes and imports of old tasks."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -238,9 +238,9 @@ class CountsUntilNewer(MemoryMutant):
             return known[1]
 
 
-@mutant("t250", "families remembered while the number of tasks is the same", clause="SEE-01")
+@mutant("t250", "families cached while the number of tasks is the same", clause="SEE-01")
 class FamiliesBySize(MemoryMutant):
-    """Remembers the rows of a prefix until a task comes or goes."""
+    """Caches the rows of a prefix until a task is added or removed."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -257,9 +257,9 @@ class FamiliesBySize(MemoryMutant):
             return list(self.families[question][1])
 
 
-@mutant("t251", "records remembered by each manager", clause="SEE-02")
-class RecordsOfAManager(ForgetsAtWrites, SQLMutant):
-    """Remembers whole records until it writes itself."""
+@mutant("t251", "records cached by each manager", clause="SEE-02")
+class RecordsOfAManager(ClearsAtWrites, SQLMutant):
+    """Caches whole records until it writes itself."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -278,9 +278,9 @@ class RecordsOfAManager(ForgetsAtWrites, SQLMutant):
         return records[question]
 
 
-@mutant("t252", "ended records remembered for ever", clause="SEE-02")
+@mutant("t252", "ended records cached for ever", clause="SEE-02")
 class EndedRemembered(SharedMemory):
-    """An ended record never changes, so a manager remembers it until it prunes; another manager may have pruned."""
+    """Caches ended records until it prunes, since they do not change; another manager may have pruned them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -303,18 +303,18 @@ class EndedRemembered(SharedMemory):
         return removed
 
 
-@mutant("t253", "users without tasks remembered in MongoDB", clause="SEE-02")
+@mutant("t253", "users without tasks cached in MongoDB", clause="SEE-02")
 class EmptyUsersRememberedInMongo(RemembersEmpty, MongoMutant):
-    """Remembers users that had no task."""
+    """Caches the users that had no task."""
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         find = super().store_find_by_user
         return self.ask((organization, user), lambda: find(organization, user, limit, deadline))
 
 
-@mutant("t254", "a page remembered while its first row is the same", clause="SEE-01")
+@mutant("t254", "a page cached while the newest change is the same", clause="SEE-01")
 class PageByItsFirstRow(MemoryMutant):
-    """Remembers pages while the newest change of all is the same one; a prune and an import of old tasks are missed."""
+    """Caches pages while the newest change of all tasks is the same, and so misses prunes and imports of old tasks."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -1,4 +1,4 @@
-"""Mutants of the rules of retention."""
+"""Mutants of the rules about retention."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from module_sdk.backends import Change, StoredRows, TaskRecord, statuses
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.redis import ChangedCalls, RedisMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLStatementMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLStatementMutant
 
 
 def longest_unchanged(records: list[TaskRecord], count: int) -> list[TaskRecord]:
@@ -23,7 +23,7 @@ def longest_unchanged(records: list[TaskRecord], count: int) -> list[TaskRecord]
 
 
 class ChangedPrune(MemoryMutant):
-    """Prunes what `is_old` says, of the tasks that `is_meant` says."""
+    """A store that prunes the tasks for which `is_old` and `is_selected` are true."""
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
@@ -38,10 +38,10 @@ class ChangedPrune(MemoryMutant):
         return [
             record
             for record in self.tables.records.values()
-            if self.is_old(record, before) and self.is_meant(record, organization, user)
+            if self.is_old(record, before) and self.is_selected(record, organization, user)
         ][:batch_size]
 
-    def is_meant(self, record: TaskRecord, organization: str | None, user: str | None) -> bool:
+    def is_selected(self, record: TaskRecord, organization: str | None, user: str | None) -> bool:
         return organization in (None, record.organization_id) and user in (None, record.user_id)
 
     def is_old(self, record: TaskRecord, before: int) -> bool:
@@ -92,7 +92,7 @@ class PruneForgetsScope(MemoryMutant):
         return super().store_prune(before, None, user, batch_size, deadline)
 
 
-@mutant("x15", "prune in one go", clause="KEEP-03")
+@mutant("x15", "prune in one batch", clause="KEEP-03")
 class PruneInOneGo(MemoryMutant):
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
@@ -100,22 +100,20 @@ class PruneInOneGo(MemoryMutant):
         return super().store_prune(before, organization, user, 10**9, deadline)
 
 
-@mutant("x47", "pruned tasks stay in a list", clause="KEEP-02")
+@mutant("x47", "pruned tasks stay in a user's list", clause="KEEP-02")
 class PruneLeavesUserList(MemoryMutant):
-    """Pruned tasks stay in the list of their user."""
-
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.once: dict[str, TaskRecord] = {}
+        self.earlier: dict[str, TaskRecord] = {}
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
     ) -> int:
-        self.once |= self.tables.records
+        self.earlier |= self.tables.records
         return super().store_prune(before, organization, user, batch_size, deadline)
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
-        known = {**self.once, **self.tables.records}.values()
+        known = {**self.earlier, **self.tables.records}.values()
         return self.answer([r for r in known if self.in_scope(r, organization) and r.user_id == user], limit)
 
 
@@ -125,8 +123,8 @@ class PruneByCreation(ChangedPrune):
         return record.status in statuses.FINAL and record.created_at < before
 
 
-@mutant("x117", "prune takes the border", clause="KEEP-01")
-class PruneTakesTheBorder(ChangedPrune):
+@mutant("x117", "prune includes the bound", clause="KEEP-01")
+class PruneIncludesTheBound(ChangedPrune):
     def is_old(self, record: TaskRecord, before: int) -> bool:
         return record.status in statuses.FINAL and record.updated_at <= before
 
@@ -145,24 +143,24 @@ class PruneForgetsUser(MemoryMutant):
         return super().store_prune(before, organization, None, batch_size, deadline)
 
 
-@mutant("x120", "prune says that one went", clause="KEEP-01")
+@mutant("x120", "prune reports one removed task at most", clause="KEEP-01")
 class PruneMiscounts(MemoryMutant):
     def prune(self, *args: Any, **kwargs: Any) -> int:
         return min(1, super().prune(*args, **kwargs))
 
 
-@mutant("x121", "prune frees the key of a live task", clause="KEEP-02")
+@mutant("x121", "prune frees the key of an active task", clause="KEEP-02")
 class PruneFreesTheKey(ChangedPrune):
-    """Takes the key of a pruned run from whoever holds it now."""
+    """Frees the key of a pruned task even if another task holds it now."""
 
     def remove(self, record: TaskRecord) -> None:
         super().remove(record)
         self.tables.active.pop((record.organization_id, record.task_key or ""), None)
 
 
-@mutant("x123", "prune puts back a copy of the store", clause="KEEP-04", race=True)
+@mutant("x123", "prune replaces the store by a copy", clause="KEEP-04", race=True)
 class PruneSwapsTheStore(MemoryMutant):
-    """Copies what is to stay, thinks for 5 ms, and puts the copy in the place of the store."""
+    """Copies the tasks to keep, waits 5 ms, and replaces the store by the copy."""
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
@@ -184,13 +182,13 @@ class PruneSwapsTheStore(MemoryMutant):
 
 @mutant("x168", "payloads of pruned tasks stay", clause="KEEP-05")
 class PruneLeavesPayloads(SQLStatementMutant):
-    """On SQLite, where they lie in a table of their own."""
+    """Does not delete from the table of payloads, which SQLite has separately."""
 
     def rewrite(self, sql: str) -> str:
         return f"{sql} AND 1 = 0" if sql.startswith(f"DELETE FROM {self.tables.payloads_name}") else sql
 
 
-@mutant("x188", "prune leaves entries in Redis", clause="KEEP-05")
+@mutant("x188", "prune leaves entries of users in Redis", clause="KEEP-05")
 class PruneLeavesEntriesInRedis(RedisMutant):
     replacements = (("redis.call('ZREM', keys.by_user, record.created .. record.id)\n    if", "if"),)
 
@@ -200,33 +198,33 @@ class PruneLeavesKeyEntriesInRedis(RedisMutant):
     replacements = (("redis.call('ZREM', keys.by_key,", "redis.call('ZSCORE', keys.by_key,"),)
 
 
-@mutant("s7", "the limit of a prune before its scope", clause="KEEP-01")
+@mutant("s7", "the limit of a prune applied before its scope", clause="KEEP-01")
 class PruneLimitBeforeScope(ChangedPrune):
-    """Takes a batch of old ended tasks, and of those the ones of the organization and the user."""
+    """Selects a batch of old ended tasks, and from it those of the organization and the user."""
 
     def batch(self, before: int, organization: str | None, user: str | None, batch_size: int) -> list[TaskRecord]:
         ended = [record for record in self.tables.records.values() if self.is_old(record, before)]
-        return [r for r in longest_unchanged(ended, batch_size) if self.is_meant(r, organization, user)]
+        return [r for r in longest_unchanged(ended, batch_size) if self.is_selected(r, organization, user)]
 
 
-@mutant("s8", "the limit of a prune before the status", clause="KEEP-01")
+@mutant("s8", "the limit of a prune applied before the status", clause="KEEP-01")
 class PruneLimitBeforeStatus(ChangedPrune):
-    """Takes a batch of old tasks, and of those the ones that have ended."""
+    """Selects a batch of old tasks, and from it those that have ended."""
 
     def batch(self, before: int, organization: str | None, user: str | None, batch_size: int) -> list[TaskRecord]:
-        meant = [record for record in self.tables.records.values() if self.is_meant(record, organization, user)]
-        return [r for r in longest_unchanged(meant, batch_size) if self.is_old(r, before)]
+        selected = [record for record in self.tables.records.values() if self.is_selected(record, organization, user)]
+        return [r for r in longest_unchanged(selected, batch_size) if self.is_old(r, before)]
 
 
-@mutant("s9", "the user of a prune as a prefix", clause="KEEP-01")
+@mutant("s9", "the user of a prune matched as a prefix", clause="KEEP-01")
 class PruneUserAsPrefix(ChangedPrune):
-    def is_meant(self, record: TaskRecord, organization: str | None, user: str | None) -> bool:
-        return super().is_meant(record, organization, None) and record.user_id.startswith(user or "")
+    def is_selected(self, record: TaskRecord, organization: str | None, user: str | None) -> bool:
+        return super().is_selected(record, organization, None) and record.user_id.startswith(user or "")
 
 
-@mutant("s10", "a cache that a prune does not empty", clause="KEEP-02")
+@mutant("s10", "a cache that a prune does not clear", clause="KEEP-02")
 class GetCachedPastPrune(MemoryMutant):
-    """A cache of records by id, which updates empty and prunes do not."""
+    """A cache of records by id, which updates clear and prunes do not."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -248,9 +246,9 @@ class GetCachedPastPrune(MemoryMutant):
         return row
 
 
-@mutant("s25", "a prune counts what it selected", clause="KEEP-04", race=True)
+@mutant("s25", "a prune counts the tasks that it selected", clause="KEEP-04", race=True)
 class PruneCountsSelected(ChangedPrune):
-    """Selects tasks, removes them 2 ms later, and says how many it selected."""
+    """Selects tasks, removes them 2 ms later, and returns how many it selected."""
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
@@ -265,9 +263,9 @@ class PruneCountsSelected(ChangedPrune):
         return len(old)
 
 
-@mutant("s26", "the row of an update read after it", clause="KEEP-04", race=True)
+@mutant("s26", "an update reads its row afterwards", clause="KEEP-04", race=True)
 class RowReadAfterUpdate(MemoryMutant):
-    """Reads the row that an update made 3 ms after it."""
+    """Reads the row of an update 3 ms after the update."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -278,24 +276,24 @@ class RowReadAfterUpdate(MemoryMutant):
         return self.tables.records[task_id].row()
 
 
-@mutant("s43", "a prune ends where a thousand stay", clause="KEEP-01")
+@mutant("s43", "a prune stops at a thousand entries that stay", clause="KEEP-01")
 class PruneStopsAtAQuietChunk(ChangedCalls):
-    """A prune ends at the first thousand entries of which none has to go."""
+    """A prune stops at the first chunk of a thousand entries from which it removes none."""
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
-        reply = super().run(good, script, *args, **kwargs)
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+        reply = super().run(original, script, *args, **kwargs)
         return [0, 0, b""] if script is scripts.PRUNE and not reply[0] else reply
 
 
-@mutant("s61", "payloads of the first 500 pruned", clause="KEEP-01")
-class PrunedPayloadsUpTo500(ChangedLinks):
-    """Deletes the payloads of no more than 500 tasks at once."""
+@mutant("s61", "only the payloads of 500 tasks are pruned", clause="KEEP-01")
+class PrunedPayloadsUpTo500(ChangedConnections):
+    """Deletes the payloads of at most 500 tasks of a batch."""
 
-    def changed(self, link: Any) -> Any:
-        execute_many = link.execute_many
+    def changed(self, connection: Any) -> Any:
+        execute_many = connection.execute_many
 
         def up_to_500(sql: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
             execute_many(sql, itertools.islice(rows, 500) if sql.startswith("DELETE") else rows, deadline)
 
-        link.execute_many = up_to_500
-        return link
+        connection.execute_many = up_to_500
+        return connection

@@ -1,4 +1,4 @@
-"""Mutants of the rules of rows and payloads."""
+"""Mutants of the rules about rows and payloads."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PAYLOADS = ("checkpoint", "result")
 
 
 class ChangedPayloads(MemoryMutant):
-    """Stores that put payloads through `changed`."""
+    """A store that passes payloads through `changed` before a create or an update writes them."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         payloads: dict[str, Any] = {name: self.rewritten(getattr(record, name)) for name in PAYLOADS}
         written = record._replace(**payloads)
-        standing = super().store_create(written, deadline)
-        return record if standing == written else standing
+        stored = super().store_create(written, deadline)
+        return record if stored == written else stored
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -46,16 +46,16 @@ class ChangedPayloads(MemoryMutant):
 
 
 class OwnFloat(float):
-    """Equal to a float, and not one."""
+    """A subclass of float, which is equal to a float but has another type."""
 
 
-THROUGH_CJSON = """local through = {}
-for place = first, last do
-  local text = ARGV[place]
+THROUGH_CJSON = """local recoded = {}
+for index = first, last do
+  local text = ARGV[index]
   if string.sub(text, 1, 1) == '[' then text = cjson.encode(cjson.decode(text)) end
-  through[#through + 1] = text
+  recoded[#recoded + 1] = text
 end
-redis.call('HSET', keys.payloads, unpack(through))"""
+redis.call('HSET', keys.payloads, unpack(recoded))"""
 
 
 OPTIONAL: Final = (
@@ -65,7 +65,7 @@ OPTIONAL: Final = (
 
 @mutant("33", "rows share state with the store", clause="ROW-05")
 class RowsShared(MemoryMutant):
-    """Hands out the very rows that it keeps."""
+    """Returns the dicts that it keeps, which the caller may change."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -101,7 +101,7 @@ class BigIntegersAsFloats(ChangedPayloads):
         return json.dumps(json.loads(text, parse_int=lambda digits: int(float(digits)) if len(digits) < 300 else 0))
 
 
-@mutant("38", "empty dict comes back as None", clause="ROW-07")
+@mutant("38", "empty dict returned as None", clause="ROW-07")
 class EmptyDictIsNone(ChangedPayloads):
     def changed(self, text: str) -> str | None:
         return None if text == "{}" else text
@@ -134,13 +134,13 @@ class KeysSorted(ChangedPayloads):
         return json.dumps(json.loads(text), sort_keys=True)
 
 
-@mutant("x8", "progress 1.0 comes back as 1", clause="ROW-03")
+@mutant("x8", "progress 1.0 returned as 1", clause="ROW-03")
 class ProgressAsInteger(ChangedRows):
     def changed(self, row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "progress": int(row["progress"]) if row["progress"] in (0.0, 1.0) else row["progress"]}
 
 
-@mutant("x9", "user ids come back as text", clause="ROW-08")
+@mutant("x9", "user ids returned as text", clause="ROW-08")
 class IdsAsText(ChangedRows):
     def changed(self, row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "user_id": str(row["user_id"])}
@@ -176,22 +176,22 @@ class LabelTrimmed(ChangedRows):
         return {**row, "label": row["label"].strip()}
 
 
-@mutant("x85", "ids lose their zeros", clause="ROW-08")
+@mutant("x85", "ids lose their leading zeros", clause="ROW-08")
 class IdsWithoutZeros(ChangedRows):
     def changed(self, row: dict[str, Any]) -> dict[str, Any]:
         user = row["user_id"]
         return {**row, "user_id": int(user) if isinstance(user, str) and user.isdecimal() else user}
 
 
-@mutant("x86", "no key comes back as the empty text", clause="ROW-01")
+@mutant("x86", "an absent key returned as an empty text", clause="ROW-01")
 class EmptyKeyForNone(ChangedRows):
     def changed(self, row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "task_key": row["task_key"] or ""}
 
 
-@mutant("x87", "numbers of a type of one's own", clause="ROW-01")
+@mutant("x87", "progress returned as a subclass of float", clause="ROW-01")
 class OwnTypes(MemoryMutant):
-    """Rows whose progress is a subclass of float."""
+    """Returns rows whose progress is not exactly a float."""
 
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
         found = super().find(primitive, arguments, limit, timeout_seconds)
@@ -237,7 +237,7 @@ class SurrogatesReplaced(ChangedPayloads):
 
 @mutant("x103", "one text encoded twice", clause="ROW-07")
 class CheckpointTwice(ChangedPayloads):
-    """Encodes what is encoded already, where it holds a quote."""
+    """Encodes the text `null` twice, since its JSON looks like a value that is not encoded yet."""
 
     def changed(self, text: str) -> str | None:
         return json.dumps(text) if text == '"null"' else text
@@ -264,13 +264,13 @@ class ViewLeaksFields(PatchedFacade):
 
 @mutant("x170", "payloads read by a lookup", clause="ROW-09")
 class PayloadsInLookups(SQLStatementMutant):
-    """Reads the payloads of every row, and shows the ten fields."""
+    """Reads the checkpoint of every row, and returns only the ten fields."""
 
     def rewrite(self, sql: str) -> str:
         if "t.user_id = :user ORDER" not in sql:
             return sql
-        apart = f"(SELECT checkpoint FROM {self.tables.payloads_name} AS p WHERE p.id = t.id) AS checkpoint"
-        return sql.replace(", t.updated_at FROM", f", t.updated_at, {apart} FROM", 1)
+        column = f"(SELECT checkpoint FROM {self.tables.payloads_name} AS p WHERE p.id = t.id) AS checkpoint"
+        return sql.replace(", t.updated_at FROM", f", t.updated_at, {column} FROM", 1)
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> Any:
         return [row and row[:10] for row in super().store_find_by_user(organization, user, limit, deadline)]
@@ -283,24 +283,24 @@ class CjsonInRedis(RedisMutant):
     replacements = (("redis.call('HSET', keys.payloads, unpack(ARGV, first, last))", THROUGH_CJSON),)
 
 
-@mutant("x203", "an import forgets when a task started", clause="ROW-02")
+@mutant("x203", "an import drops started_at", clause="ROW-02")
 class ImportForgetsTimes(MemoryMutant):
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         return super().store_import([record._replace(started_at=None) for record in records], deadline)
 
 
-@mutant("x204", "the function of an ended task is forgotten", clause="ROW-07")
+@mutant("x204", "the function of an ended task is dropped", clause="ROW-07")
 class FunctionsForgotten(MemoryMutant):
-    """Keeps no name of a function for a task that has ended."""
+    """Returns ended tasks without the name of their function."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         record = super().store_get(task_id, organization, deadline)
         return record and record._replace(function=record.function if record.status in statuses.ACTIVE else None)
 
 
-@mutant("s24", "a batch with the columns of its first record", clause="ROW-07")
+@mutant("s24", "an import with the columns of its first record", clause="ROW-07")
 class ImportColumnsOfFirst(MemoryMutant):
-    """Inserts a batch with the optional columns that its first record has."""
+    """Imports a batch with only the optional columns that its first record has."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         lacking: dict[str, Any] = {name: None for name in OPTIONAL if getattr(records[0], name) is None}

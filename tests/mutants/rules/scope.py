@@ -1,4 +1,4 @@
-"""Mutants of the rules of organizations."""
+"""Mutants of the rules about organizations."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class KeyLookupForgetsOrganization(MemoryMutant):
         return self.answer([r for r in self.tables.records.values() if r.task_key == key], limit)
 
 
-@mutant("r17", "tasks of no organization leak", clause="SCOPE-03")
+@mutant("r17", "tasks without an organization leak", clause="SCOPE-03")
 class NoneShowsEverywhere(MemoryMutant):
     def in_scope(self, record: TaskRecord, organization: str) -> bool:
         return record.organization_id in ("", organization)
@@ -143,13 +143,13 @@ class OrganizationWithoutSign(MemoryMutant):
         return record.organization_id.removeprefix("-") == organization.removeprefix("-")
 
 
-@mutant("x65", "any digits are a number", clause="SCOPE-04")
+@mutant("x65", "digits of any script are a number", clause="SCOPE-04")
 class AnyDigitsAreANumber(MemoryMutant):
     def in_scope(self, record: TaskRecord, organization: str) -> bool:
         return ascii_digits(record.organization_id) == ascii_digits(organization)
 
 
-@mutant("x66", "null and None mean none", clause="SCOPE-06")
+@mutant("x66", "the texts null and None mean no organization", clause="SCOPE-06")
 class MarkersMeanNone(MemoryMutant):
     def in_scope(self, record: TaskRecord, organization: str) -> bool:
         stored, asked = ("" if text in ("null", "None") else text for text in (record.organization_id, organization))
@@ -163,9 +163,9 @@ class FilterOverridesScope(MemoryMutant):
         return super().select(Query(None if named else query.organization, query.conditions))
 
 
-@mutant("x73", "no organizations are none", clause="SCOPE-08")
+@mutant("x73", "an empty list of organizations means no organization", clause="SCOPE-08")
 class NoOrganizationsAreNone(MemoryMutant):
-    """Takes an empty list of organizations for "of no organization"."""
+    """Takes a filter by an empty list of organizations for a filter by `None`."""
 
     def page(self, *, filters: Any = None, **rest: Any) -> LookupResult:
         return super().page(filters=none_for_empty(filters), **rest)
@@ -191,7 +191,7 @@ class GetForgetsOrganization(MemoryMutant):
 
 @mutant("x146", "sessions are forgotten", clause="SCOPE-10")
 class SessionsForgotten(PatchedFacade):
-    """Calls by id reach every organization."""
+    """Calls by id in a session reach the tasks of every organization."""
 
     patches: ClassVar[tuple[Patch, ...]] = (
         ("module_sdk.models.read_model:session_scope", lambda: original("module_sdk.domain.sentinels:ANY")),
@@ -201,7 +201,7 @@ class SessionsForgotten(PatchedFacade):
 
 @mutant("x187", "joined names in Redis", clause="SCOPE-06")
 class JoinedNamesInRedis(RedisMutant):
-    """Organization and user with a colon between, and no length before."""
+    """Joins organization and user by a colon, without the length of the organization before them."""
 
     replacements = (
         ("local scoped = #organization .. ':' .. organization .. ':'", "local scoped = organization .. ':'"),
@@ -214,7 +214,7 @@ class JoinedNamesInRedis(RedisMutant):
 
 @mutant("s6", "a get by id folds the case of organizations", clause="SCOPE-11")
 class IdFoldsOrganization(MemoryMutant):
-    """Reaches a task by id from an organization that differs in case."""
+    """A get finds a task of an organization whose id differs in case."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         record = super().store_get(task_id, None, deadline)
@@ -225,7 +225,7 @@ class IdFoldsOrganization(MemoryMutant):
 
 @mutant("s28", "a get that binds id and organization swapped", clause="SCOPE-11")
 class GetScopedSwapped(SQLMutant):
-    """Binds id and organization the wrong way round, where it has both."""
+    """Binds the id as the organization and the organization as the id, if a get has both."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         if organization is None:
@@ -235,7 +235,7 @@ class GetScopedSwapped(SQLMutant):
 
 @mutant("s29", "an update that binds id and organization swapped", clause="SCOPE-11")
 class UpdateScopedSwapped(SQLMutant):
-    """Binds id and organization of an UPDATE the wrong way round, where it has both."""
+    """Binds the id as the organization and the organization as the id, if an UPDATE has both."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float

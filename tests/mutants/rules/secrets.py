@@ -1,4 +1,4 @@
-"""Mutants of the rule that errors, and what led to them, repeat no part of a password."""
+"""Mutants of the rule that errors and their causes repeat no part of a password."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.sql import SQLMutant
 
 
-@mutant("p1", "a URL that is refused is repeated", clause="DISC-08")
+@mutant("p1", "the error of a refused URL repeats the URL", clause="DISC-08")
 class RepeatsTheURL(MemoryMutant):
     def __init__(self, url: str, options: ManagerOptions) -> None:
         try:
             super().__init__(url, options)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{url} is no good URL: {error}") from error
+            raise ConfigurationError(f"{url} is not a valid URL: {error}") from error
 
 
-@mutant("p2", "the words of the URL's parser are passed on", clause="DISC-08")
+@mutant("p2", "the message of the URL parser is passed on", clause="DISC-08")
 class QuotesTheParser(SQLMutant):
     def __init__(self, url: str, options: ManagerOptions) -> None:
         try:
@@ -32,7 +32,7 @@ class QuotesTheParser(SQLMutant):
         super().__init__(url, options)
 
 
-@mutant("p3", "the parser's error is the context of the one that hides its words", clause="DISC-08")
+@mutant("p3", "the parser's error stays as the context of a clean error", clause="DISC-08")
 class HidesTheParserPoorly(SQLMutant):
     def __init__(self, url: str, options: ManagerOptions) -> None:
         try:
@@ -42,7 +42,7 @@ class HidesTheParserPoorly(SQLMutant):
         super().__init__(url, options)
 
 
-@mutant("p4", "a driver's error that repeats the URL is the cause of a clean one", clause="DISC-08")
+@mutant("p4", "a driver's error that repeats the URL is the cause of a clean error", clause="DISC-08")
 class KeepsTheCause(MemoryMutant):
     def store_open(self, create: bool, deadline: float) -> None:
         if "@" in self.url.text:

@@ -1,4 +1,4 @@
-"""Mutants of what settings and capabilities promise: `auto_setup`, timeouts, `durable`, the namespace, the clock."""
+"""Mutants of settings and capabilities: `auto_setup`, timeouts, `durable`, the namespace and the payload maximum."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ from tests.mutants.stores.memory import MemoryMutant
 from tests.mutants.stores.mongo import MongoMutant
 from tests.mutants.stores.opening import Opened
 from tests.mutants.stores.redis import RedisMutant
-from tests.mutants.stores.sql import ChangedLinks, SQLMutant
+from tests.mutants.stores.sql import ChangedConnections, SQLMutant
 from tests.mutants.stores.wire import OverTheWire
 
 LATE_SECONDS = 30
 
 
 class MemoryWithSchema(MemoryMutant):
-    """A good store in memory that must be set up before its first use."""
+    """A correct store in memory that must be set up before its first use."""
 
     set_up: ClassVar[set[tuple[str, str]]] = set()
 
     def store_open(self, create: bool, deadline: float) -> None:
-        place = (self.url.text, self.options.namespace)
+        key = (self.url.text, self.options.namespace)
         if create:
-            self.set_up.add(place)
-        if place not in self.set_up:
+            self.set_up.add(key)
+        if key not in self.set_up:
             raise self.missing_schema()
 
 
 @mutant("t401", "auto_setup=False sets up", clause="DISC-09")
 class SetsUpAnyway(SQLMutant):
-    """Sets the store up at first use, whatever the options say."""
+    """Sets the store up at first use even if `auto_setup` is false."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         super().store_open(True, deadline)
 
 
-@mutant("t402", "auto_setup=False makes the file", clause="DISC-09")
+@mutant("t402", "auto_setup=False creates the file", clause="DISC-09")
 class LeavesAnEmptyFile(SQLMutant):
-    """Makes the empty file before it finds that it may not set up."""
+    """Creates an empty file before it finds that it must not set up."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         self.dialect.check_location(True)
         super().store_open(create, deadline)
 
 
-@mutant("t403", "opening a manager makes the folder", clause="DISC-09")
+@mutant("t403", "opening a manager creates the folder", clause="DISC-09")
 class MakesTheFolder(SQLMutant):
-    """Makes the folder that the file is to be in as soon as it is opened."""
+    """Creates the folder of the file as soon as the manager is opened."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
@@ -68,35 +68,37 @@ class MakesTheFolder(SQLMutant):
 
 @mutant("t404", "auto_setup=False leaves a key", clause="DISC-09")
 class LeavesAKey(RedisMutant):
-    """Notes that somebody has looked, before it looks for the schema."""
+    """Writes a key with the time of the last look before it looks for the schema."""
 
     def check_server(self, deadline: float) -> None:
         super().check_server(deadline)
         self.router.read("SET", f"{self.layout.prefix}seen", time.time_ns(), deadline=deadline)
 
 
-@mutant("t405", "auto_setup=False makes indexes", clause="DISC-09")
+@mutant("t405", "auto_setup=False creates indexes", clause="DISC-09")
 class MakesIndexes(MongoMutant):
-    """Makes the indexes, and their collection with them, before it looks for the version."""
+    """Creates the indexes, and thereby their collection, before it looks for the version."""
 
     def check_schema(self, create: bool) -> None:
         self.connection.tasks.create_indexes(list(INDEXES.values()))
         super().check_schema(create)
 
 
-@mutant("t406", "auto_setup=False makes the first table", clause="DISC-09", on="postgresql")
+@mutant("t406", "auto_setup=False creates the first table", clause="DISC-09", on="postgresql")
 class MakesTheFirstTable(SQLMutant):
-    """Makes the table of the version before it reads the version from it."""
+    """Creates the table of the version before it reads the version."""
 
-    def check_schema(self, link: Any, create: bool, deadline: float) -> None:
-        if read_version(link, self.statements, deadline) == 0:
-            link.execute(f"CREATE TABLE IF NOT EXISTS {self.tables.meta_name} (name text, value text)", (), deadline)
-        super().check_schema(link, create, deadline)
+    def check_schema(self, connection: Any, create: bool, deadline: float) -> None:
+        if read_version(connection, self.statements, deadline) == 0:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {self.tables.meta_name} (name text, value text)", (), deadline
+            )
+        super().check_schema(connection, create, deadline)
 
 
-@mutant("t407", "writes set up", clause="DISC-09")
+@mutant("t407", "a create sets the store up despite auto_setup=False", clause="DISC-09")
 class WritesSetUp(MemoryWithSchema):
-    """Reads respect `auto_setup`; a create makes what is missing."""
+    """Reads respect `auto_setup`, but a create sets the store up."""
 
     def create(self, task: Any, *, timeout_seconds: float | None = None) -> Any:
         if not self.opening.is_open:
@@ -104,29 +106,29 @@ class WritesSetUp(MemoryWithSchema):
         return super().create(task, timeout_seconds=timeout_seconds)
 
 
-@mutant("t408", "setup obeys auto_setup=False", clause="DISC-09")
+@mutant("t408", "setup creates nothing with auto_setup=False", clause="DISC-09")
 class SetupObeysTheOption(MemoryWithSchema):
-    """`setup` creates nothing either."""
+    """With `auto_setup=False` even an explicit `setup` creates nothing."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         super().store_open(create and self.options.auto_setup, deadline)
 
 
-@mutant("t409", "a driver's own wait for a lock", clause="FAIL-16")
-class DriverWaitsForALock(ChangedLinks):
-    """Lets SQLite wait for a lock for as long as its own setting says."""
+@mutant("t409", "the driver's own wait for a lock", clause="FAIL-16")
+class DriverWaitsForALock(ChangedConnections):
+    """Lets SQLite wait for a lock for a fixed time, whatever the deadline is."""
 
-    def changed(self, link: Any) -> Any:
-        link.raw.execute(f"PRAGMA busy_timeout={LATE_SECONDS * 1_000}")
-        return link
+    def changed(self, connection: Any) -> Any:
+        connection.raw.execute(f"PRAGMA busy_timeout={LATE_SECONDS * 1_000}")
+        return connection
 
 
-@mutant("t410", "a locked database is tried again without end", clause="FAIL-16")
-class TriesWithoutEnd(ChangedLinks):
-    """Begins a transaction as often as it takes, until somebody ends the other one."""
+@mutant("t410", "a locked database is retried beyond the deadline", clause="FAIL-16")
+class TriesWithoutEnd(ChangedConnections):
+    """Retries to begin a transaction until the other transaction ends."""
 
-    def changed(self, link: Any) -> Any:
-        run = link.run
+    def changed(self, connection: Any) -> Any:
+        run = connection.run
 
         def run_until_free(sql: str, arguments: Sequence[Any], deadline: float) -> Any:
             end = time.monotonic() + LATE_SECONDS
@@ -137,20 +139,20 @@ class TriesWithoutEnd(ChangedLinks):
                     if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
                         raise
 
-        link.run = run_until_free
-        return link
+        connection.run = run_until_free
+        return connection
 
 
 @mutant("t411", "durable in the process's memory", clause="SEE-04")
 class DurableInMemory(MemoryMutant):
-    """Claims to be durable, and keeps everything for as long as the process lives."""
+    """Claims to be durable, but keeps its tasks only while the process lives."""
 
     capabilities = Capabilities(bounded=True, durable=True)
 
 
-@mutant("t412", "durable once it is closed", clause="SEE-04")
+@mutant("t412", "durable only after the next call", clause="SEE-04")
 class DurableWhenClosed(SQLMutant):
-    """Durable and of one process: new tasks reach the file with the first other call, or at the end."""
+    """Claims to be durable, but writes new tasks without a key only at the next other call, such as `close`."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
@@ -171,9 +173,9 @@ class DurableWhenClosed(SQLMutant):
         return super().call(primitive, *args)
 
 
-@mutant("t413", "timeout_seconds is ten seconds", clause="FAIL-06")
+@mutant("t413", "timeout_seconds of the options ignored", clause="FAIL-06")
 class TimeoutOptionIgnored(OverTheWire):
-    """Gives a call without a timeout ten seconds, whatever the options say."""
+    """Uses ten seconds for a call without a timeout, whatever the options say."""
 
     def deadline(self, timeout_seconds: float | None) -> float:
         return earliest(time.monotonic() + (10.0 if timeout_seconds is None else timeout_seconds))
@@ -181,7 +183,7 @@ class TimeoutOptionIgnored(OverTheWire):
 
 @mutant("t414", "an update by id crosses namespaces", clause="DISC-05")
 class UpdateCrossesNamespaces(MemoryMutant):
-    """Looks for the id in every namespace, since ids are unique."""
+    """Looks for the id in every namespace."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -197,9 +199,9 @@ class UpdateCrossesNamespaces(MemoryMutant):
         return None
 
 
-@mutant("t415", "the payload maximum is the default", clause="BAD-01")
+@mutant("t415", "maximum_payload_bytes ignored", clause="BAD-01")
 class PayloadMaximumIgnored(MemoryMutant):
-    """Refuses payloads beyond the default, whatever `maximum_payload_bytes` says."""
+    """Refuses payloads above the default maximum, whatever `maximum_payload_bytes` is."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
@@ -211,9 +213,9 @@ class PayloadMaximumIgnored(MemoryMutant):
         )
 
 
-@mutant("t416", "a page sets up", clause="DISC-09")
+@mutant("t416", "a page sets the store up despite auto_setup=False", clause="DISC-09")
 class PagesSetUp(MemoryWithSchema):
-    """A screen of an empty store makes what is missing, so that it has something to show."""
+    """Lookups respect `auto_setup`, but a page sets the store up."""
 
     def page(self, **arguments: Any) -> Any:
         if not self.opening.is_open:
@@ -221,9 +223,9 @@ class PagesSetUp(MemoryWithSchema):
         return super().page(**arguments)
 
 
-@mutant("t417", "first use does not set up", clause="DISC-09")
+@mutant("t417", "a lookup does not set the store up", clause="DISC-09")
 class FirstLookupDoesNotSetUp(MemoryWithSchema):
-    """With `auto_setup` writes set the store up, and a lookup before them finds no schema."""
+    """With `auto_setup` only writes set the store up, and an earlier lookup finds no schema."""
 
     def find(self, *args: Any) -> Any:
         if not self.opening.is_open and self.tables.records == {}:
@@ -231,9 +233,9 @@ class FirstLookupDoesNotSetUp(MemoryWithSchema):
         return super().find(*args)
 
 
-@mutant("t418", "a file of something else is overwritten", clause="DISC-10")
-class OverwritesSomethingElse(SQLMutant):
-    """Begins anew where the file is no database."""
+@mutant("t418", "a file that is not a database is overwritten", clause="DISC-10")
+class OverwritesOtherFiles(SQLMutant):
+    """Empties a file that is not a database, and sets up a store in it."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         try:
@@ -246,9 +248,9 @@ class OverwritesSomethingElse(SQLMutant):
             super().store_open(create, deadline)
 
 
-@mutant("t419", "a wrong place is a dead store", clause="DISC-10")
-class WrongPlaceIsDead(SQLMutant):
-    """Says of a place where no store can be what it says of one that cannot be read."""
+@mutant("t419", "a wrong location is reported as a dead store", clause="DISC-10")
+class WrongLocationIsDead(SQLMutant):
+    """Raises the same error for a location that cannot be a store as for a store that cannot be read."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         try:
@@ -259,9 +261,9 @@ class WrongPlaceIsDead(SQLMutant):
             raise
 
 
-@mutant("t420", "a lock of threads without a deadline", clause="FAIL-16")
+@mutant("t420", "a lock between threads without a deadline", clause="FAIL-16")
 class LockWithoutDeadline(Opened, MemoryTaskManager):
-    """Waits for another thread as long as that takes."""
+    """Waits for a lock of another thread without a time limit."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with self.tables.lock:

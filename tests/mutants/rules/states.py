@@ -1,4 +1,4 @@
-"""Mutants that break a rule only for a task that came into its state by one of several ways."""
+"""Mutants that break a rule only for a task that reached its status in a certain way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.mutants.stores.sql import SQLMutant, SQLStatementMutant
 
 
 class ChangedStates(MemoryMutant):
-    """Stores that do something more after a change that went in, with the record from before it."""
+    """A store that calls `moved` after each successful change, with the record from before it."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -24,7 +24,7 @@ class ChangedStates(MemoryMutant):
         return row if row is None or before is None else self.moved(before, change) or row
 
     def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
-        """The row, if it is another now."""
+        """Return the new row if the method changed it, else `None`."""
         raise NotImplementedError
 
     def hold_again(self, before: TaskRecord) -> None:
@@ -33,7 +33,7 @@ class ChangedStates(MemoryMutant):
 
 
 class KeepsImports(MemoryMutant):
-    """Stores that know which records were imported."""
+    """A store that remembers which records were imported."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -48,7 +48,7 @@ class KeepsImports(MemoryMutant):
 
 @mutant("t101", "a task that ends while it waits keeps its key", clause="DEDUP-02")
 class WaitingEndHolds(ChangedStates):
-    """The end of a task looks for its entry among those of running tasks."""
+    """Does not free the key of a task that ends while it waits for a confirmation."""
 
     def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
         if change.ends and before.status == statuses.WAITING_CONFIRMATION:
@@ -56,9 +56,9 @@ class WaitingEndHolds(ChangedStates):
         return None
 
 
-@mutant("t102", "a task that went on after a question keeps its key", clause="DEDUP-02")
+@mutant("t102", "a task that was resumed after a question keeps its key", clause="DEDUP-02")
 class ResumedEndHolds(ChangedStates):
-    """Frees the key of a task that has started once; the end of one that was resumed finds no entry of it."""
+    """Does not free the key of a task that was resumed after a confirmation."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -86,7 +86,7 @@ class ImportedEndHolds(KeepsImports):
 
 @mutant("t104", "an imported task that had ended holds its key", clause="DEDUP-02")
 class ImportedEndedHolds(MemoryMutant):
-    """The import enters each record that has a key among the holders, where the key is free."""
+    """An import makes each record with a free key its holder, whatever its status is."""
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         written = super().store_import(records, deadline)
@@ -96,7 +96,7 @@ class ImportedEndedHolds(MemoryMutant):
         return written
 
 
-@mutant("t105", "a task that never started gets no end", clause="LIFE-07")
+@mutant("t105", "a task that never started gets no finished_at", clause="LIFE-07")
 class UnstartedNeverFinishes(ChangedStates):
     def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
         if change.ends and before.started_at is None:
@@ -104,9 +104,9 @@ class UnstartedNeverFinishes(ChangedStates):
         return None
 
 
-@mutant("t106", "an answered task starts again where it was imported", clause="LIFE-07")
+@mutant("t106", "an imported task that is answered gets a new started_at", clause="LIFE-07")
 class ImportedStartsAgain(KeepsImports):
-    """Remembers which tasks have started; an import is not among them."""
+    """Sets `started_at` again when an imported task is resumed."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -120,7 +120,7 @@ class ImportedStartsAgain(KeepsImports):
 
 @mutant("t107", "an answered task moves to the head of its lists", clause="ORDER-06")
 class ResumedMovesUp(ChangedStates):
-    """Puts a task that goes on into the lists again, at the time when it did."""
+    """Sorts a resumed task by the time when it was resumed."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -135,9 +135,9 @@ class ResumedMovesUp(ChangedStates):
         return (self.entered.get(record.id, record.created_at), record.id)
 
 
-@mutant("t108", "a question stays where a waiting task is ended", clause="LIFE-08")
+@mutant("t108", "the question of a waiting task stays after its end", clause="LIFE-08")
 class QuestionStays(ChangedUpdates):
-    """Clears the question when the task goes on, and not when it ends."""
+    """Clears the question when the task is resumed, but not when it ends."""
 
     def planned(self, record: TaskRecord, change: Change) -> Change:
         if not (change.ends and record.status == statuses.WAITING_CONFIRMATION):
@@ -147,7 +147,7 @@ class QuestionStays(ChangedUpdates):
 
 @mutant("t109", "a waiting task takes no progress", clause="LIFE-08")
 class WaitingTakesNoProgress(ChangedUpdates):
-    """Reports of progress are for running tasks, it thinks."""
+    """Ignores the progress of tasks that are not running."""
 
     def planned(self, record: TaskRecord, change: Change) -> Change:
         if "status" in change.fields or record.status != statuses.WAITING_CONFIRMATION:
@@ -157,7 +157,7 @@ class WaitingTakesNoProgress(ChangedUpdates):
 
 @mutant("t110", "only tasks that ended here are pruned", clause="KEEP-01")
 class PrunesOwnEndsOnly(KeepsImports):
-    """An index of ended tasks is written when a record comes in, and not when an imported one ends later."""
+    """Prunes by an index of ended tasks, which the later end of an imported task does not update."""
 
     def store_prune(
         self, before: int, organization: str | None, user: str | None, batch_size: int, deadline: float
@@ -176,7 +176,7 @@ class PrunesOwnEndsOnly(KeepsImports):
                 self.tables.records.update(hidden)
 
 
-@mutant("t111", "a task that is interrupted with many keeps its key", clause="LIFE-11")
+@mutant("t111", "a waiting or pending task interrupted with many keeps its key", clause="LIFE-11")
 class ManyKeepTheirKeys(MemoryMutant):
     def store_update_many(
         self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float
@@ -208,7 +208,7 @@ class WaitingEndHoldsInRedis(RedisMutant):
 
 @mutant("t114", "a task that ends while it waits keeps its key in MongoDB", clause="DEDUP-02")
 class WaitingEndHoldsInMongo(MongoMutant):
-    """Writes the ended task anew with the key it held, as a copy of the document that was read does."""
+    """Writes the key back after the end, as a write of the whole document that was read would."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -220,12 +220,12 @@ class WaitingEndHoldsInMongo(MongoMutant):
         return row
 
 
-@mutant("t115", "an end from an import without payloads loses its error", clause="LIFE-08")
+@mutant("t115", "a task without payloads loses the error of its interruption", clause="LIFE-08")
 class ImportedEndLosesError(SQLMutant):
-    """The payloads of a task that ends are updated where a row of them is there already."""
+    """Writes the payloads of an interrupted task only if it has a row of payloads already."""
 
-    def write_payloads(self, link: Any, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
-        found = link.fetch(f"SELECT 1 FROM {self.tables.payloads_name} WHERE id = ?", [task_id], deadline)
-        waits = link.fetch(f"SELECT status FROM {self.tables.tasks_name} WHERE id = ?", [task_id], deadline)
+    def write_payloads(self, connection: Any, task_id: str, payloads: dict[str, Any], deadline: float) -> None:
+        found = connection.fetch(f"SELECT 1 FROM {self.tables.payloads_name} WHERE id = ?", [task_id], deadline)
+        waits = connection.fetch(f"SELECT status FROM {self.tables.tasks_name} WHERE id = ?", [task_id], deadline)
         if found or waits[0][0] != statuses.INTERRUPTED:
-            super().write_payloads(link, task_id, payloads, deadline)
+            super().write_payloads(connection, task_id, payloads, deadline)

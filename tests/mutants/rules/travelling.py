@@ -1,4 +1,4 @@
-"""Mutants of what travels for a task of another organization."""
+"""Mutants that send data of another organization's task over the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.mutants.stores.sql import SQLMutant
 
 
 class ComparesHere(TaskManager):
-    """Fetches the task, whosever it is, and compares the organizations itself."""
+    """A store that fetches a task of any organization, and compares the organizations in the client."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         record = super().store_get(task_id, None, deadline)  # type: ignore[safe-super]  # the store beside it has one
@@ -23,7 +23,7 @@ class ComparesHere(TaskManager):
 
 
 class LooksFirst(TaskManager):
-    """Fetches the task, whosever it is, before it changes it, and does not try where the status forbids it."""
+    """A store that fetches a task of any organization before an update, and checks its status in the client."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -34,28 +34,28 @@ class LooksFirst(TaskManager):
         return super().store_update(task_id, organization, change, deadline)  # type: ignore[safe-super]  # as above
 
 
-@mutant("w1", "a get in Redis compares organizations on this side", clause="SCOPE-13")
+@mutant("w1", "a get in Redis compares organizations in the client", clause="SCOPE-13")
 class GetComparesHereInRedis(ComparesHere, RedisMutant):
     pass
 
 
-@mutant("w2", "a get in SQL compares organizations on this side", clause="SCOPE-13", on="postgresql")
-@mutant("w3", "a get in SQL compares organizations on this side", clause="SCOPE-13", on="mariadb")
+@mutant("w2", "a get in SQL compares organizations in the client", clause="SCOPE-13", on="postgresql")
+@mutant("w3", "a get in SQL compares organizations in the client", clause="SCOPE-13", on="mariadb")
 class GetComparesHereInSQL(ComparesHere, SQLMutant):
     pass
 
 
-@mutant("w4", "a get in MongoDB compares organizations on this side", clause="SCOPE-13")
+@mutant("w4", "a get in MongoDB compares organizations in the client", clause="SCOPE-13")
 class GetComparesHereInMongo(ComparesHere, MongoMutant):
     pass
 
 
-@mutant("w5", "an update in Redis looks at the task first", clause="SCOPE-13")
+@mutant("w5", "an update in Redis fetches the task first", clause="SCOPE-13")
 class UpdateLooksFirstInRedis(LooksFirst, RedisMutant):
     pass
 
 
-@mutant("w6", "an update in SQL looks at the task first", clause="SCOPE-13", on="postgresql")
+@mutant("w6", "an update in SQL fetches the task first", clause="SCOPE-13", on="postgresql")
 class UpdateLooksFirstInSQL(LooksFirst, SQLMutant):
     pass
 
@@ -65,8 +65,8 @@ class UnscopedReader(Reader):
         return super().records(ids, None, deadline)
 
 
-@mutant("w7", "a page by id in Redis fetches rows of strangers", clause="SCOPE-13")
-class PageByIdFetchesStrangers(RedisMutant):
+@mutant("w7", "a page by id in Redis fetches rows of other organizations", clause="SCOPE-13")
+class PageByIdFetchesOthers(RedisMutant):
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
         self.read_model.reader = UnscopedReader(self.router, self.layout)

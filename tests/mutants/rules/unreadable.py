@@ -1,4 +1,4 @@
-"""Stores that show or count unreadable records wrongly (FAIL-10); their numbers begin at i1 and never change."""
+"""Mutants that return or count unreadable records wrongly (FAIL-10)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Find = Callable[..., StoredRows]
 
 
 class ChangesWhatItReads(MemoryMutant):
-    """A good store in memory, whose lookups can change a record on the way."""
+    """A correct store in memory, whose lookups pass each record through `repaired`."""
 
     def answer(self, found: Iterable[TaskRecord], limit: int | None) -> StoredRows:
         return super().answer(map(self.repaired, found), limit)
@@ -50,7 +50,7 @@ class EmptyModuleNamed(ChangesWhatItReads):
 
 @mutant("i5", "unreadable records are left out silently", clause="FAIL-10")
 class UnreadableLeftOut(MemoryMutant):
-    """Passes over what cannot be read, and says nothing of it."""
+    """Skips unreadable records without counting them."""
 
     def answer(self, found: Iterable[TaskRecord], limit: int | None) -> StoredRows:
         return super().answer([record for record in found if is_readable(record)], limit)
@@ -58,7 +58,7 @@ class UnreadableLeftOut(MemoryMutant):
 
 @mutant("i6", "unreadable records of the organization are counted", clause="FAIL-10")
 class SkippedOfTheOrganization(MemoryMutant):
-    """Counts every unreadable record of the organization, whatever the question."""
+    """Counts every unreadable record of the organization in each lookup."""
 
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> LookupResult:
         answer = super().find(primitive, arguments, limit, timeout_seconds)

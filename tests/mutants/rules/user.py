@@ -1,4 +1,4 @@
-"""Mutants of the rules of listing by user."""
+"""Mutants of the rules about listing by user."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class UserFoldsCase(MemoryMutant):
         return record.user_id.lower() == user.lower()
 
 
-@mutant("x7", "a user list matches organizations", clause="USER-06")
+@mutant("x7", "a user's list matches organizations", clause="USER-06")
 class UserIsOrganization(MemoryMutant):
     def has_user(self, record: TaskRecord, user: str) -> bool:
         return user in (record.user_id, record.organization_id)
 
 
-@mutant("x24", "a user list of active tasks only", clause="USER-01")
+@mutant("x24", "a user's list of active tasks only", clause="USER-01")
 class UserListOfActive(MemoryMutant):
     def has_user(self, record: TaskRecord, user: str) -> bool:
         return record.user_id == user and record.status in statuses.ACTIVE
 
 
-@mutant("x48", "the limit of each batch", clause="ORDER-05")
+@mutant("x48", "the limit applied per batch", clause="ORDER-05")
 class LimitOfEachBatch(MemoryMutant):
     def answer(self, found: Iterable[TaskRecord], limit: int | None) -> StoredRows:
         ranked = iter(sorted(found, key=self.rank, reverse=True))
@@ -54,7 +54,7 @@ class LimitOfEachBatch(MemoryMutant):
         return [record.row() for batch in batches for record in batch[:limit]]
 
 
-@mutant("x49", "the order of each batch", clause="USER-05")
+@mutant("x49", "each batch sorted by itself", clause="USER-05")
 class OrderOfEachBatch(MemoryMutant):
     def answer(self, found: Iterable[TaskRecord], limit: int | None) -> StoredRows:
         unranked = iter(list(found))

@@ -1,4 +1,4 @@
-"""Mutants of the rules of visibility and durability."""
+"""Mutants of the rules about visibility and durability."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def nothing(*_: Any, **__: Any) -> None:
 
 
 class OfOneProcess(SQLMutant):
-    """A good store that is not shared."""
+    """A correct store that is not shared between processes."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -49,8 +49,8 @@ class OfOneProcess(SQLMutant):
 WRITES: Final = frozenset({"store_create", "store_import", "store_update", "store_prune"})
 
 
-class ForgetsAtWrites(Opened):
-    """Remembers something until it writes itself."""
+class ClearsAtWrites(Opened):
+    """A store with a cache, which `forget` clears before each of its own writes."""
 
     def call(self, primitive: Callable[..., Any], *args: Any) -> Any:
         if primitive.__name__ in WRITES:
@@ -63,7 +63,7 @@ class ForgetsAtWrites(Opened):
 
 @mutant("52", "stale snapshot in a long reader", clause="SEE-02")
 class StaleSnapshot(SharedMemory):
-    """Answers for ever from what stood at its first lookup."""
+    """Answers all lookups from the records at its first one."""
 
     snapshot: dict[str, TaskRecord] | None = None
 
@@ -75,7 +75,7 @@ class StaleSnapshot(SharedMemory):
 
 @mutant("52", "stale snapshot in a long-reading process", clause="SEE-03")
 class StaleSQLSnapshot(SQLMutant):
-    """A transaction that was opened by the first read and never ended, as far as its reads tell."""
+    """Answers like a transaction that the first read began and that never ends."""
 
     def store_find_by_key(self, organization: str, key: str, limit: int | None, deadline: float) -> StoredRows:
         remembered: dict[Any, StoredRows] = self.__dict__.setdefault("remembered", {})
@@ -87,7 +87,7 @@ class StaleSQLSnapshot(SQLMutant):
 
 @mutant("53", "commit forgotten until close", clause="SEE-02")
 class CommitForgotten(SharedMemory):
-    """Keeps what it writes to itself until it is closed."""
+    """Hides its writes from other managers until it is closed."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -100,7 +100,7 @@ class CommitForgotten(SharedMemory):
 
 @mutant("r46", "acknowledged before durable", clause="SEE-05")
 class AcknowledgedBeforeDurable(SQLMutant):
-    """Says yes, and writes 20 ms later."""
+    """Acknowledges a create, and writes it 20 ms later."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         def write() -> None:
@@ -113,7 +113,7 @@ class AcknowledgedBeforeDurable(SQLMutant):
 
 @mutant("x39", "reads cached for 5 ms", clause="SEE-01")
 class ReadsItsWritesLater(MemoryMutant):
-    """A cache in front of its lookups, good for 5 ms."""
+    """Caches the answer of each lookup for 5 ms."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -131,7 +131,7 @@ class ReadsItsWritesLater(MemoryMutant):
 
 @mutant("x40", "checkpoints lost with the process", clause="SEE-04")
 class PayloadsNotKept(SQLMutant):
-    """Keeps checkpoints to itself."""
+    """Keeps checkpoints in memory only."""
 
     names: ClassVar[tuple[str, ...]] = ("checkpoint",)
 
@@ -142,24 +142,24 @@ class PayloadsNotKept(SQLMutant):
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         self.own.setdefault(record.id, {name: getattr(record, name) for name in self.names})
         nothing: dict[str, Any] = dict.fromkeys(self.names)
-        standing = super().store_create(record._replace(**nothing), deadline)
-        return standing._replace(**self.own.get(standing.id, {}))
+        stored = super().store_create(record._replace(**nothing), deadline)
+        return stored._replace(**self.own.get(stored.id, {}))
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
         found = super().store_get(task_id, organization, deadline)
         return found and found._replace(**self.own.get(task_id, {}))
 
 
-@mutant("x42", "a newer schema is used all the same", clause="SEE-06")
+@mutant("x42", "a newer schema is used anyway", clause="SEE-06")
 class NewerSchemaAccepted(SQLMutant):
-    def check_schema(self, link: Any, create: bool, deadline: float) -> None:
+    def check_schema(self, connection: Any, create: bool, deadline: float) -> None:
         with contextlib.suppress(ConfigurationError):
-            super().check_schema(link, create, deadline)
+            super().check_schema(connection, create, deadline)
 
 
-@mutant("x43", "a lock lost in fork", clause="SEE-07")
+@mutant("x43", "a lock lost in a fork", clause="SEE-07")
 class LockLostInFork(MemoryMutant):
-    """Its lock is the parent's for ever."""
+    """Does not replace its lock in a child, which may have been forked while a thread of the parent held it."""
 
     def store_after_fork(self) -> None:
         pass
@@ -175,9 +175,9 @@ class PayloadsWrittenLater(SQLStatementMutant):
     """Acknowledges a task, and writes its payloads 30 ms later."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record._replace(checkpoint=None), deadline)
-        if standing.id != record.id or record.checkpoint is None:
-            return record if standing.id == record.id else standing
+        stored = super().store_create(record._replace(checkpoint=None), deadline)
+        if stored.id != record.id or record.checkpoint is None:
+            return record if stored.id == record.id else stored
 
         def write() -> None:
             time.sleep(0.03)
@@ -188,23 +188,23 @@ class PayloadsWrittenLater(SQLStatementMutant):
         return record
 
 
-@mutant("x209", "a table that is not in the log on PostgreSQL", clause="SEE-08", on="postgresql")
+@mutant("x209", "an unlogged table on PostgreSQL", clause="SEE-08", on="postgresql")
 class UnloggedOnPostgreSQL(SQLStatementMutant):
-    """Tasks in a table that is not in the log, and is empty after a crash."""
+    """Stores tasks in an unlogged table, which is empty after a crash."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
         dialect: Any = self.dialect
         define = dialect.define
         unlogged = f"CREATE UNLOGGED TABLE {self.tables.tasks_name} "
-        dialect.define = lambda link, sql, deadline: define(
-            link, sql.replace(f"CREATE TABLE {self.tables.tasks_name} ", unlogged), deadline
+        dialect.define = lambda connection, sql, deadline: define(
+            connection, sql.replace(f"CREATE TABLE {self.tables.tasks_name} ", unlogged), deadline
         )
 
 
 @mutant("s22", "a snapshot of each thread", clause="SEE-07")
-class ThreadLocalReads(ForgetsAtWrites, MemoryMutant):
-    """Each thread has a snapshot of its own, which only its own writes renew."""
+class ThreadLocalReads(ClearsAtWrites, MemoryMutant):
+    """Each thread caches its lookups, and only its own writes clear the cache."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -223,23 +223,23 @@ class ThreadLocalReads(ForgetsAtWrites, MemoryMutant):
 
 @mutant("s35", "arguments lost with the process", clause="SEE-04")
 class ArgumentsNotKept(PayloadsNotKept):
-    """Keeps functions and arguments to itself."""
+    """Keeps functions and arguments in memory only."""
 
     names = ("function", "arguments")
 
 
 @mutant("s36", "an index of users lost with the process", clause="SEE-04")
 class UserIndexNotRebuilt(OfOneProcess):
-    """An index of users that is made as tasks come, and not when the store is opened."""
+    """Lists users by an index in memory, which is not built when the store is opened."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.indexed: set[str] = set()
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        standing = super().store_create(record, deadline)
-        self.indexed.add(standing.id)
-        return standing
+        stored = super().store_create(record, deadline)
+        self.indexed.add(stored.id)
+        return stored
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         self.indexed.update(record.id for record in records)
@@ -250,9 +250,9 @@ class UserIndexNotRebuilt(OfOneProcess):
         return [row for row in rows if row is None or row[0] in self.indexed][:limit]
 
 
-@mutant("s37", "unknown ids remembered", clause="SEE-02")
+@mutant("s37", "unknown ids cached", clause="SEE-02")
 class UnknownIdRemembered(SQLMutant):
-    """Remembers ids that were not there, until it writes them itself."""
+    """Caches the ids that did not exist until it writes them itself."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -275,9 +275,9 @@ class UnknownIdRemembered(SQLMutant):
         return found
 
 
-@mutant("s38", "pages and counts remembered", clause="SEE-02")
-class PagesRemembered(ForgetsAtWrites, SQLMutant):
-    """Remembers pages and counts until it writes itself."""
+@mutant("s38", "pages and counts cached", clause="SEE-02")
+class PagesRemembered(ClearsAtWrites, SQLMutant):
+    """Caches pages and counts until it writes itself."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -301,7 +301,7 @@ class PagesRemembered(ForgetsAtWrites, SQLMutant):
 
 @mutant("s48", "scripts loaded at opening only", clause="SEE-08")
 class ScriptsLoadedAtOpening(ChangedCalls):
-    """Never sends a script again to a server that has forgotten it."""
+    """Does not send a script again to a server that has lost it in a restart."""
 
     def store_open(self, create: bool, deadline: float) -> None:
         super().store_open(create, deadline)
@@ -309,14 +309,14 @@ class ScriptsLoadedAtOpening(ChangedCalls):
             if isinstance(script, Script):
                 self.router.read("SCRIPT", "LOAD", script.text, deadline=deadline)
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
         keys, arguments, deadline = args
         return self.router.call(("EVALSHA", script.digest, len(keys), *keys, *arguments), deadline, **kwargs)
 
 
 @mutant("s52", "a count by estimate", clause="SEE-08")
 class EstimatedCount(MongoMutant):
-    """Counts everything by what the collection says of itself, which is wrong after a crash."""
+    """Counts all tasks by the collection's own estimate, which may be wrong after a crash."""
 
     def store_count(self, query: Query, deadline: float) -> int:
         if query_document(query):
@@ -327,7 +327,7 @@ class EstimatedCount(MongoMutant):
 
 @mutant("s58", "progress kept in memory", clause="SEE-04")
 class ProgressWrittenLater(OfOneProcess):
-    """Keeps progress in memory until the next call."""
+    """Keeps reported progress in memory until the next call."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -1,4 +1,4 @@
-"""Mutants that break in a child which was forked while another thread was in the middle of something (SEE-07)."""
+"""Mutants that fail in a child that was forked during a call of another thread (SEE-07)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.mutants.stores.sql import SQLMutant
 
 @mutant("t321", "a lock of updates is lost in a fork", clause="SEE-07")
 class UpdateLockLostInFork(MemoryMutant):
-    """Updates take a lock of the manager, which a child does not replace."""
+    """Updates take a lock of the manager that a child does not replace."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -37,7 +37,7 @@ class UpdateLockLostInFork(MemoryMutant):
 
 @mutant("t322", "a lock of all managers is lost in a fork", clause="SEE-07")
 class ClassLockLostInFork(SQLMutant):
-    """Counts take a lock that all managers of the process share, as one around a cache of statements would be."""
+    """Counts take a lock that all managers of the process share, such as that of a cache of statements."""
 
     statements_lock: ClassVar[threading.Lock] = threading.Lock()
 
@@ -49,22 +49,22 @@ class ClassLockLostInFork(SQLMutant):
 
 @mutant("t323", "a lock around a script is lost in a fork", clause="SEE-07")
 class ScriptLockLostInFork(ChangedCalls):
-    """Creates take a lock, which a child does not replace."""
+    """Creates take a lock that a child does not replace."""
 
     creating: threading.Lock | None = None
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
         if script.text != scripts.CREATE.text:
-            return good(script, *args, **kwargs)
+            return original(script, *args, **kwargs)
         lock = self.creating = self.creating or threading.Lock()
         with lock:
             time.sleep(0.002)
-            return good(script, *args, **kwargs)
+            return original(script, *args, **kwargs)
 
 
 @mutant("t324", "a condition keeps the parent's lock", clause="SEE-07")
 class ConditionOfTheParent(MemoryMutant):
-    """Lookups by user wait for a condition that was built on the lock which a child replaces."""
+    """Lookups by user take a condition whose lock a child does not replace."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -78,7 +78,7 @@ class ConditionOfTheParent(MemoryMutant):
 
 @mutant("t325", "a child goes on with half a change", clause="SEE-07")
 class HalfAChangeInTheChild(MemoryMutant):
-    """Changes a record in two steps under the lock; a child replaces the lock, and keeps what the first step wrote."""
+    """Changes a record in two steps under the lock. A child replaces the lock, but keeps the first step."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -97,9 +97,9 @@ class HalfAChangeInTheChild(MemoryMutant):
             return super().store_get(task_id, organization, deadline)
 
 
-@mutant("t326", "the threads of the parent are waited for", clause="SEE-07")
+@mutant("t326", "a child waits for threads of its parent", clause="SEE-07")
 class WorkersOfTheParent(MongoMutant):
-    """A child has a client of its own, and hands its calls to threads that only the parent has."""
+    """A child has its own client, but passes its calls to threads that only the parent has."""
 
     def store_after_fork(self) -> None:
         inherited.append(self.connection)
@@ -110,7 +110,7 @@ class WorkersOfTheParent(MongoMutant):
 
 @mutant("t327", "a child uses the connections of its parent", clause="SEE-07", on="postgresql")
 class ConnectionsOfTheParent(SQLMutant):
-    """A child keeps the connections, idle or in use, of its parent."""
+    """A child keeps the connections of its parent, idle or in use."""
 
     def store_after_fork(self) -> None:
         pass

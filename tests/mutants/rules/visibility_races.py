@@ -1,4 +1,4 @@
-"""Mutants of the rules of visibility, which show only when two calls meet."""
+"""Mutants of the rules about visibility, whose bugs show only when two calls meet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from module_sdk_sql.records import column_values, has_payloads, present_values
 
 from module_sdk.backends import Query, StoredRows, TaskRecord
 from tests.mutants.marking import mutant
-from tests.mutants.stores.memory import MemoryMutant, SortedAnew
+from tests.mutants.stores.memory import ChangedSort, MemoryMutant
 from tests.mutants.stores.sql import SQLMutant
 
 
-@mutant("x94", "one place for what all threads write", clause="SEE-07", race=True)
+@mutant("x94", "one attribute for the records of all threads", clause="SEE-07", race=True)
 class NotThreadSafe(MemoryMutant):
-    """Keeps what it is about to write where another thread puts its own."""
+    """Keeps the record to write in an attribute that another thread may overwrite."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         self.about_to_write = record
@@ -24,9 +24,9 @@ class NotThreadSafe(MemoryMutant):
         return super().store_create(self.about_to_write, deadline)
 
 
-@mutant("s19", "pages walk records without the lock", clause="SEE-07", race=True)
-class PagesIterateLive(SortedAnew):
-    """Walks the records themselves and no copy of them, for pages and counts."""
+@mutant("s19", "pages iterate over records without the lock", clause="SEE-07", race=True)
+class PagesIterateLive(ChangedSort):
+    """Iterates over the records themselves instead of a copy, for pages and counts."""
 
     def select(self, query: Query) -> Any:
         for number, record in enumerate(self.tables.records.values()):
@@ -41,7 +41,7 @@ class PagesIterateLive(SortedAnew):
 
 @mutant("s20", "rows fetched after their ids", clause="SEE-07", race=True)
 class RowsFetchedAfterIds(MemoryMutant):
-    """Takes the ids of a user's tasks, and their rows 20 ms later: what was pruned in between is no row."""
+    """Reads the ids of a user's tasks, and 20 ms later their rows. A task that was pruned in between has no row."""
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         ids = [row[0] for row in super().store_find_by_user(organization, user, limit, deadline) if row]
@@ -52,7 +52,7 @@ class RowsFetchedAfterIds(MemoryMutant):
 
 @mutant("s21", "a lookup in batches by offset", clause="SEE-07", race=True)
 class OffsetBatches(MemoryMutant):
-    """Reads a user's tasks a hundred at a time, by offset and 5 ms apart."""
+    """Reads a user's tasks in batches of a hundred, by offset and 5 ms apart."""
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
         rows: list[Any] = []

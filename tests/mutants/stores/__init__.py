@@ -1,1 +1,1 @@
-"""Stores without a bug, of which the mutants are made."""
+"""Stores without a bug, from which the mutants are derived."""

@@ -1,4 +1,4 @@
-"""A good store under a facade whose parts can be replaced."""
+"""A correct store under a facade with replaceable parts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from unittest import mock
 from tests.mutants.stores.memory import MemoryMutant
 
 Patch = tuple[str, Any]
-"""`module:dotted.name`, and what takes its place."""
+"""`module:dotted.name`, and its replacement."""
 
 
 class PatchedFacade(MemoryMutant):
-    """Replaces parts of `module_sdk` while a manager of the class is open."""
+    """A correct store that replaces parts of `module_sdk` while a manager of the class is open."""
 
     patches: ClassVar[tuple[Patch, ...]] = ()
 
@@ -22,8 +22,8 @@ class PatchedFacade(MemoryMutant):
     def open(cls, url: str, **options: Any) -> Self:
         manager = super().open(url, **options)
         manager.patched = []
-        for place, replacement in cls.patches:
-            module, _, path = place.partition(":")
+        for target, replacement in cls.patches:
+            module, _, path = target.partition(":")
             owner: Any = importlib.import_module(module)
             *parents, name = path.split(".")
             for parent in parents:
@@ -40,12 +40,13 @@ class PatchedFacade(MemoryMutant):
             self.patched.pop().stop()
 
 
-def original(place: str) -> Callable[..., Any]:
-    module, _, path = place.partition(":")
+def original(target: str) -> Callable[..., Any]:
+    """Return the function or method that `module:dotted.name` means."""
+    module, _, path = target.partition(":")
     found: Any = importlib.import_module(module)
     for name in path.split("."):
         found = getattr(found, name)
-    return found  # type: ignore[no-any-return]  # whatever lies there
+    return found  # type: ignore[no-any-return]  # any function or method
 
 
 RECORD = original("module_sdk.facade.lookup_failures:LookupFailures.record")

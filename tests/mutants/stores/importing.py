@@ -1,4 +1,4 @@
-"""A good store whose import is watched."""
+"""A correct store for the test of which modules its import loads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from module_sdk.backends import ManagerOptions
 
 
 class ImportsNoOther(MemoryTaskManager):
-    """The control."""
+    """The control: it imports no other backend."""
 
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:

@@ -1,4 +1,4 @@
-"""Good stores in memory, with a seam wherever a bug is put in."""
+"""Correct stores in memory, with a method to override for each bug."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.mutants.stores.opening import Opened
 
 
 class MemoryMutant(Opened, MemoryTaskManager):
-    """A good store in memory, whose lookups go through one seam for each thing that can go wrong in them."""
+    """A correct store in memory, with one overridable method for each step of a lookup that can go wrong."""
 
     def in_scope(self, record: TaskRecord, organization: str) -> bool:
         return record.organization_id == organization
@@ -30,15 +30,15 @@ class MemoryMutant(Opened, MemoryTaskManager):
         return key.startswith(prefix)
 
     def rank(self, record: TaskRecord) -> Any:
-        """The order of a lookup, from last to first."""
+        """Return the sort key of a lookup, whose rows are in descending order."""
         return (record.created_at, record.id)
 
     def answer(self, found: Iterable[TaskRecord], limit: int | None) -> StoredRows:
-        """Ordered and cut."""
+        """Return the rows of the records, sorted and limited."""
         return [record.row() for record in sorted(found, key=self.rank, reverse=True)[:limit]]
 
     def scoped(self, organization: str) -> list[TaskRecord]:
-        """The records of the organization, in the order of writing."""
+        """Return the records of the organization, in the order of writing."""
         return [record for record in self.tables.records.values() if self.in_scope(record, organization)]
 
     def store_find_by_user(self, organization: str, user: str, limit: int | None, deadline: float) -> StoredRows:
@@ -63,13 +63,13 @@ class MemoryMutant(Opened, MemoryTaskManager):
         return [r for r in self.scoped(organization) if r.task_key is not None and self.starts(r.task_key, prefix)]
 
     def replace(self, record: TaskRecord, **fields: Any) -> StoredRow:
-        """Overwrite fields of a stored record; its new row."""
+        """Overwrite fields of a stored record, and return its new row."""
         self.tables.records[record.id] = record._replace(**fields)
         return self.tables.records[record.id].row()
 
 
 class ChangedRows(MemoryMutant):
-    """Lookups whose rows go through `changed`."""
+    """A store that passes each row of a lookup through `changed`."""
 
     def find(self, primitive: Any, arguments: Any, limit: int | None, timeout_seconds: float | None) -> Any:
         found = super().find(primitive, arguments, limit, timeout_seconds)
@@ -81,7 +81,7 @@ class ChangedRows(MemoryMutant):
 
 
 def like(pattern: str, text: str, *, escape: str = "") -> bool:
-    """SQL's LIKE, case-exact."""
+    """Return whether a text matches a pattern of SQL's LIKE, with the case respected."""
     parts = []
     characters = iter(pattern)
     for character in characters:
@@ -93,7 +93,7 @@ def like(pattern: str, text: str, *, escape: str = "") -> bool:
 
 
 def bare(text: str) -> str:
-    """Without accents."""
+    """Return the text without accents."""
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
 
 
@@ -101,7 +101,7 @@ Update = Callable[[TaskRecord, Change], dict[str, Any]]
 
 
 class ChangedUpdates(MemoryMutant):
-    """Stores whose updates go through `planned`, a change made for the record as it stands."""
+    """A store that makes the change that `planned` returns for the current record."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
@@ -119,7 +119,7 @@ def with_fields(change: Change, allowed: tuple[Any, ...], **fields: Any) -> Chan
 
 
 class ChangedSelection(MemoryMutant):
-    """Pages and counts whose filters are decided by `meets`, a record and one filter at a time."""
+    """A store whose pages and counts call `meets` for each record and filter."""
 
     def select(self, query: Query) -> Iterator[TaskRecord]:
         for record in list(self.tables.records.values()):
@@ -132,8 +132,8 @@ class ChangedSelection(MemoryMutant):
         return any(found is record for found in super().select(plain))
 
 
-class SortedAnew(MemoryMutant):
-    """Pages in the order of `key`."""
+class ChangedSort(MemoryMutant):
+    """A store whose pages are in the order of `key`."""
 
     def store_page(self, query: Query, sort: Sort, offset: int, limit: int, deadline: float) -> StoredRows:
         chosen = sorted(self.select(query), key=lambda record: self.key(record, sort), reverse=sort.descending)
@@ -144,6 +144,6 @@ class SortedAnew(MemoryMutant):
 
 
 class SharedMemory(MemoryMutant):
-    """Claims to be shared, which it is among the managers of one process."""
+    """A correct store that claims to be shared, which is true of the managers of one process."""
 
     capabilities = Capabilities(bounded=True, shared=True)

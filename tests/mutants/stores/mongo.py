@@ -1,4 +1,4 @@
-"""A good store in MongoDB, with its seams."""
+"""A correct store in MongoDB, with a method to override."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.mutants.stores.opening import Opened
 
 
 class MongoMutant(Opened, MongoTaskManager):
-    """A good store in MongoDB."""
+    """A correct store in MongoDB."""
 
     def pattern(self, start: str) -> dict[str, Any] | None:
-        """The condition on the key that a family is found by, in the place of a range."""
+        """Return the condition on the key that replaces the range of a prefix lookup, or `None` to keep the range."""
         return None
 
     def store_find_by_prefix(

@@ -1,4 +1,4 @@
-"""How the suite opens a store that no entry point serves."""
+"""The opener of stores without an entry point."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from module_sdk.backends import ManagerOptions, TaskManager
 
 
 class Opened(TaskManager):
-    """Opened by the suite as `module:Class.open`, since no entry point serves it."""
+    """A store that the suite opens as `module:Class.open`, since it has no entry point."""
 
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:

@@ -1,4 +1,4 @@
-"""A good store in Redis, whose scripts can have another text."""
+"""Correct stores in Redis, whose scripts and commands can be changed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.mutants.stores.opening import Opened
 
 
 class RedisMutant(Opened, RedisTaskManager):
-    """A good store in Redis, whose scripts can have another text."""
+    """A correct store in Redis, with `replacements` for parts of its scripts."""
 
     replacements: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
         if self.replacements:
-            good = self.router.run
+            run = self.router.run
             all_scripts = [script for script in vars(scripts).values() if isinstance(script, Script)]
-            # Otherwise it would be a good store, once somebody has written the script anew.
+            # If a script was rewritten and a text is no longer found, the mutant would be a correct store.
             assert all(any(old in script.text for script in all_scripts) for old, _ in self.replacements)
             changed = {script: rewritten(script, self.replacements) for script in all_scripts}
-            self.router.run = lambda script, *args, **kwargs: good(changed[script], *args, **kwargs)  # type: ignore[method-assign]
+            self.router.run = lambda script, *args, **kwargs: run(changed[script], *args, **kwargs)  # type: ignore[method-assign]
 
 
 def rewritten(script: Script, replacements: tuple[tuple[str, str], ...]) -> Script:
@@ -40,7 +40,10 @@ def rewritten(script: Script, replacements: tuple[tuple[str, str], ...]) -> Scri
 
 
 class ChangedCalls(RedisMutant):
-    """Puts scripts and commands through `run` and `command`, which are given the good ones."""
+    """A store that calls `run` for each script and `command` for each command.
+
+    Their first argument is the method of the router that they stand in for.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -48,8 +51,8 @@ class ChangedCalls(RedisMutant):
         vars(self.router)["run"] = lambda *args, **kwargs: self.run(run, *args, **kwargs)
         vars(self.router)["call"] = lambda *args, **kwargs: self.command(call, *args, **kwargs)
 
-    def run(self, good: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
-        return good(script, *args, **kwargs)
+    def run(self, original: Callable[..., Any], script: Script, *args: Any, **kwargs: Any) -> Any:
+        return original(script, *args, **kwargs)
 
-    def command(self, good: Callable[..., Any], command: Sequence[Any], deadline: float, **kwargs: Any) -> Any:
-        return good(command, deadline, **kwargs)
+    def command(self, original: Callable[..., Any], command: Sequence[Any], deadline: float, **kwargs: Any) -> Any:
+        return original(command, deadline, **kwargs)

@@ -1,4 +1,4 @@
-"""Good SQL stores, with a seam for their statements."""
+"""Correct SQL stores, whose statements and connections can be changed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.mutants.stores.opening import Opened
 
 
 class SQLMutant(Opened, SQLTaskManager):
-    """A good SQL store."""
+    """A correct SQL store."""
 
 
 class Rewritten(Statements):
-    """Statements whose text goes through a function first."""
+    """Statements whose text a function changes first."""
 
     rewrite: Callable[[str], str]
 
@@ -26,7 +26,7 @@ class Rewritten(Statements):
 
 
 class SQLStatementMutant(SQLMutant):
-    """Replaces parts of every statement."""
+    """A store with `replacements` for parts of every statement."""
 
     replacements: ClassVar[tuple[tuple[str, str], ...]] = ()
 
@@ -42,8 +42,8 @@ class SQLStatementMutant(SQLMutant):
         return sql
 
 
-class ChangedLinks(SQLMutant):
-    """Puts each new connection through `changed`."""
+class ChangedConnections(SQLMutant):
+    """A store that passes each new connection through `changed`."""
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
@@ -51,5 +51,5 @@ class ChangedLinks(SQLMutant):
         connect = dialect.connect
         dialect.connect = self.pool.connect = lambda deadline: self.changed(connect(deadline))
 
-    def changed(self, link: Any) -> Any:
+    def changed(self, connection: Any) -> Any:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""A good store behind a port, and the server that it calls."""
+"""A correct store behind a port, and the server that it calls."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class AnsweringServer(socketserver.ThreadingTCPServer):
         for connection in list(self.accepted):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        # Waits for the threads of those connections.
+        # It waits for the threads of these connections, so they must end first.
         super().server_close()
 
 
 @contextlib.contextmanager
 def answering_server() -> Iterator[int]:
-    """The port of a server that answers each byte by a reply of 2,000."""
+    """Yield the port of a server that answers each byte with a reply of 2,000 bytes."""
     with AnsweringServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
@@ -58,19 +58,19 @@ def answering_server() -> Iterator[int]:
 
 
 class OverTheWire(MemoryMutant):
-    """Asks the port of its URL for a reply to each call; what is written is written before the reply comes."""
+    """A store that asks the port of its URL for a reply to each call. A write is complete before the reply arrives."""
 
     capabilities = Capabilities(server=True, bounded=True)
 
     def __init__(self, url: str, options: ManagerOptions) -> None:
         super().__init__(url, options)
-        # One store, whichever port leads to it.
+        # All ports lead to the same store.
         self.tables = self.shared_tables.setdefault(("wire", options.namespace), Tables())
 
     def call(self, primitive: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         port = urlsplit(self.url.text).port
         deadline = args[-1] if args else None
-        # Only primitives are called with a deadline; opening is this side's alone.
+        # Only primitives are called with a deadline. Opening does not involve the server.
         if port is None or not isinstance(deadline, float) or primitive.__name__ == "open_or_explain":
             return super().call(primitive, *args, **kwargs)
         try:
