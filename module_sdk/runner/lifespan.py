@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from types import TracebackType
-from typing import Final
 
 from module_sdk.domain.timestamps import check_timeout
 from module_sdk.facade.runtime import CLOSE_SECONDS, get_runtime, shutdown
@@ -13,11 +11,13 @@ from module_sdk.runner import host_loops
 from module_sdk.runner.executor import executor_of
 from module_sdk.runner.host_loops import open_lifespans
 
-lock: Final = threading.Lock()
-
 
 class Lifespan:
-    """A context manager, as `lifespan` returns it. `with` and `async with` can enter it, each once."""
+    """A context manager, as `lifespan` returns it. `with` and `async with` can enter it, each once.
+
+    No lock protects `open_lifespans`, since a forked child could inherit it locked. If two threads leave the last two
+    at the same time, both may shut down: the second finds nothing to do.
+    """
 
     def __init__(self, timeout_seconds: float) -> None:
         self.timeout_seconds = check_timeout(timeout_seconds)
@@ -25,8 +25,7 @@ class Lifespan:
 
     def __enter__(self) -> None:
         executor_of(get_runtime()).watch_sigterm()
-        with lock:
-            open_lifespans.append(self)
+        open_lifespans.append(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -37,8 +36,7 @@ class Lifespan:
     async def __aenter__(self) -> None:
         self.loop = asyncio.get_running_loop()
         host_loops.known.add(self.loop)
-        with lock:
-            open_lifespans.append(self)
+        open_lifespans.append(self)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -50,10 +48,9 @@ class Lifespan:
             host_loops.known.discard(self.loop)
 
     def is_last(self) -> bool:
-        with lock:
-            if self in open_lifespans:
-                open_lifespans.remove(self)
-            return not open_lifespans
+        if self in open_lifespans:
+            open_lifespans.remove(self)
+        return not open_lifespans
 
 
 def lifespan(app: object = None, *, timeout_seconds: float = CLOSE_SECONDS) -> Lifespan:

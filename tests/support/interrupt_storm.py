@@ -83,7 +83,7 @@ def slot_pools_of(manager: Any) -> list[Any]:
     if hasattr(manager, "workers"):
         slot_pools.append(manager.workers.slots)
     if pool is not None:
-        slot_pools += [pool.slots] if hasattr(pool, "slots") else [links.slots for links in pool.pools.values()]
+        slot_pools += [pool.slots] if hasattr(pool, "slots") else [each.slots for each in pool.pools.values()]
         if getattr(pool, "writers", None) is not None:
             slot_pools.append(pool.writers.leading)
     return slot_pools

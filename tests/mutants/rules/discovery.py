@@ -150,7 +150,7 @@ class PingWithoutATrip(RedisMutant):
     """Asks the server only if the pool has no idle connection."""
 
     def store_ping(self, deadline: float) -> None:
-        if not any(links.members for links in self.pool.pools.values()):
+        if not any(each.members for each in self.pool.pools.values()):
             super().store_ping(deadline)
 
 
