@@ -71,6 +71,7 @@ class Store:
         self.workers: list[WorkerProcess] = []
         self.random = random.Random(seed)  # noqa: S311  # the same ids in every run with this seed
         self.calls = CallCount()
+        self.asks_facade = True  # turned off where the facade would only repeat very expensive reads
         self.manager = self.open()
         self.capabilities: frozenset[str] = frozenset()
 
@@ -231,7 +232,7 @@ class Store:
         # A malformed row is skipped, which otherwise looks like a row that was not found.
         skipped = f", which skipped {found.skipped} as unreadable: its log says why" if found.skipped else ""
         violation = compare(blamed, f"manager.{asked}{skipped}", expected, found)
-        if violation is None:
+        if violation is None and self.asks_facade:
             from_facade = getattr(module_sdk.tasks, operation)(argument, organization_id, limit=limit)
             violation = compare(clause, f"tasks.{asked}.error", None, from_facade.error)
             violation = violation or compare(clause, f"tasks.{asked}, as the manager answers", found, from_facade)
@@ -275,11 +276,11 @@ class Store:
         try:
             task = (manager or self.manager).get(task_id)
             with session_of(EVERYWHERE):
-                shown = None if manager else background_tasks.view(task_id)
+                shown = None if manager or not self.asks_facade else background_tasks.view(task_id)
         except Exception as error:
             return raised(clause, asked, expected, error)
         violation = compare(clause, asked, expected, None if task is None else ordered_view(task.to_view()))
-        if violation is None and manager is None:
+        if violation is None and manager is None and self.asks_facade:
             violation = compare(clause, f"view({task_id!r})", expected, shown and ordered_view(shown))
         return violation
 
@@ -356,7 +357,7 @@ class Store:
         try:
             found = self.manager.page(**named, offset=offset, limit=limit, **scope(organization_id))
             violation = compare(clause, f"manager.{asked}", expected, found)
-            if violation is not None or offset % limit:
+            if violation is not None or offset % limit or not self.asks_facade:
                 return violation
             with session_of(organization_id):
                 page = background_tasks.list(page=offset // limit, page_size=limit, **named)

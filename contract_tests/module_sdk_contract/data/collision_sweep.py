@@ -85,6 +85,8 @@ def sweep(store: Store, family: Family, route: Route) -> None:
     if route == "created":
         violations += [store.try_create(fields) for fields in tasks]
     else:
+        # The facade is the same as for the other route.
+        store.asks_facade = False
         store.given_imported(tasks)
     for clause, operation, argument, organization, limit in family_reads(family):
         violations.append(store.try_lookup(clause, operation, argument, organization, limit=limit))
