@@ -1,4 +1,11 @@
-"""Plans a change of a task: its fields, the statuses that allow it, and what follows from it (clauses LIFE)."""
+"""Plans a change of a task: its fields, the statuses that allow it, and what follows from it (clauses LIFE).
+
+A call may change any of `status`, `progress`, `label`, `checkpoint`, `result`, `error` and `confirmation` together, and
+no combination of them is refused. The task must be active, and the move to a new status must be legal (`statuses.py`).
+The status `completed` sets the progress to 1.0. Every status but `waiting_confirmation` clears the confirmation, unless
+the call gives one. `updated_at`, `started_at`, `finished_at` and `active_key` follow from the change; no call changes
+the rest.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The texts and ids that a task may have, the same for every store."""
+"""The texts and ids that a task may have, the same for every store: their maximums in bytes, and how they are checked.
+
+The maximums of payloads are in `payloads.py`, and those of pages in `query.py`.
+"""
 
 from __future__ import annotations
 

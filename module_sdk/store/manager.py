@@ -203,7 +203,7 @@ class TaskManager(ManagerReads):
             checkpoint: JSON.
             result: JSON.
             error: Text; it is cut at 64 KiB.
-            confirmation: JSON. Every move to a status other than `waiting_confirmation` removes it.
+            confirmation: JSON. A move to any status but `waiting_confirmation` removes it, unless it is given here.
             timeout_seconds: How long the call may take; default: `options.timeout_seconds`.
 
         Returns:

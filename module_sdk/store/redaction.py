@@ -1,4 +1,7 @@
-"""Removes secrets from texts and from chains of exceptions (clauses DISC-03, DISC-08)."""
+"""Removes secrets from texts and from chains of exceptions (clauses DISC-03, DISC-08).
+
+`urls.py` decides which parts of a URL are secrets, and shows a URL with its password masked.
+"""
 
 from __future__ import annotations
 

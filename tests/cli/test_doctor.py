@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from module_sdk_sql.schema import SCHEMA_VERSION
 
 import module_sdk
 from module_sdk.cli.doctor import ORGANIZATION
@@ -27,7 +28,7 @@ def test_a_good_store_is_reported_as_good(command_line: CommandLine) -> None:
     assert report["store"]["backend"] == "module_sdk_sql"
     assert report["versions"]["module-sdk"] == module_sdk.__version__
     assert report["facts"]["server"].startswith("SQLite 3.")
-    assert report["facts"]["schema version"] == "1"
+    assert report["facts"]["schema version"] == str(SCHEMA_VERSION)
     assert {"shared", "durable"} <= set(report["capabilities"])
     assert set(report["latency_milliseconds"]) == {"ping", "lookup", "write"}
     assert all(value > 0 for value in report["latency_milliseconds"].values())

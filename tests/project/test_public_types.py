@@ -78,6 +78,13 @@ def test_every_call_that_waits_for_the_store_has_an_async_version(namespace: Any
         assert inspect.iscoroutinefunction(getattr(namespace, name)) or not name.startswith("a"), name
 
 
+@pytest.mark.parametrize("name", [name for lookup in shapes.LOOKUPS for name in (lookup, f"a{lookup}")])
+def test_a_bound_lookup_has_the_parameters_of_the_lookup(name: str) -> None:
+    _, *bound = inspect.signature(getattr(BoundTasks, name)).parameters.values()
+    plain = inspect.signature(getattr(tasks, name)).parameters.values()
+    assert [(each.name, each.kind) for each in bound] == [(each.name, each.kind) for each in plain]
+
+
 @pytest.mark.parametrize("name", ALIASES)
 def test_an_alias_is_the_same_call(name: str) -> None:
     assert getattr(tasks, name) is getattr(tasks, ALIASES[name])

@@ -44,7 +44,7 @@ def test_a_newer_schema_is_refused_and_left_alone(manager: SQLTaskManager, opene
     older = opener()
     # then the error names both versions, also for setup
     for use in (older.count, older.setup, lambda: older.create(new_task())):
-        with pytest.raises(ConfigurationError, match="version 99, this module-sdk knows 1"):
+        with pytest.raises(ConfigurationError, match=f"version 99, this module-sdk knows {SCHEMA_VERSION}"):
             use()
     # and nothing was changed
     set_version(manager, str(SCHEMA_VERSION))
@@ -68,68 +68,69 @@ def test_a_version_that_is_no_number_is_a_configuration_error(manager: SQLTaskMa
 
 
 @pytest.fixture
-def second_version(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A future version with one more column and one more index."""
+def next_version(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The next version of the schema, with one more column and one more index."""
+    version = SCHEMA_VERSION + 1
     columns, indexes = Tables.task_columns, Tables.task_indexes
 
     def more_columns(self: Tables) -> object:
         yield from columns(self)
-        yield 2, Column("priority", self.types.integer)
+        yield version, Column("shade", self.types.integer)
 
     def more_indexes(self: Tables, tasks: Table) -> object:
         yield from indexes(self, tasks)
-        if self.version >= 2:
-            yield 2, Index(f"{self.tasks_name}_by_priority", tasks.c.priority)
+        if self.version >= version:
+            yield version, Index(f"{self.tasks_name}_by_shade", tasks.c.shade)
 
     monkeypatch.setattr(Tables, "task_columns", more_columns)
     monkeypatch.setattr(Tables, "task_indexes", more_indexes)
-    return 2
+    return version
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def first_version(
-    request: pytest.FixtureRequest, path: Path, opener: Opener, namespace: str, second_version: int
+def store_of_this_version(
+    request: pytest.FixtureRequest, path: Path, opener: Opener, namespace: str, next_version: int
 ) -> SQLTaskManager:
-    """A store of the first version, and the code of the second."""
+    """A store of this version, and the code of the next."""
     url = f"sqlite:///{path}" if request.param == "sqlite" else request.getfixturevalue(f"{request.param}_url")
     manager = opener(url, namespace=namespace)
     manager.setup()
-    assert not knows_priority(manager)
-    manager.statements.tables = manager.tables.at_version(second_version)
+    assert not knows_shade(manager)
+    manager.statements.tables = manager.tables.at_version(next_version)
     return manager
 
 
-def knows_priority(manager: SQLTaskManager) -> bool:
+def knows_shade(manager: SQLTaskManager) -> bool:
     try:
-        manager.pool.fetch(f"SELECT priority FROM {manager.tables.tasks_name}", (), manager.deadline(None))
+        manager.pool.fetch(f"SELECT shade FROM {manager.tables.tasks_name}", (), manager.deadline(None))
     except Exception:  # each driver has its own class
         return False
     return True
 
 
 def test_a_step_adds_the_columns_and_indexes_of_its_version(
-    first_version: SQLTaskManager, new_task: TaskMaker, second_version: int
+    store_of_this_version: SQLTaskManager, new_task: TaskMaker, next_version: int
 ) -> None:
-    # given a store of the first version with a task
-    manager = first_version
+    # given a store of this version with a task
+    manager = store_of_this_version
     task, _ = manager.create(new_task(arguments={"a": 1}))
-    # when the code of the second version opens it
+    # when the code of the next version opens it
     deadline = manager.deadline(None)
     with manager.pool.connection(deadline) as connection:
         found = upgrade(connection, manager.statements, deadline)
         # then the step has run once, and a second upgrade does nothing
-        assert found == 1
-        assert upgrade(connection, manager.statements, deadline) == second_version
-        assert read_version(connection, manager.statements, deadline) == second_version
-    assert knows_priority(manager)
+        assert found == SCHEMA_VERSION
+        assert upgrade(connection, manager.statements, deadline) == next_version
+        assert read_version(connection, manager.statements, deadline) == next_version
+    assert knows_shade(manager)
     assert manager.get(task.id) == task
 
 
 def test_an_interrupted_step_is_repeated_at_the_next_upgrade(
-    first_version: SQLTaskManager, new_task: TaskMaker, second_version: int, monkeypatch: pytest.MonkeyPatch
+    store_of_this_version: SQLTaskManager, new_task: TaskMaker, next_version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a step that fails after the new column, which MariaDB has already committed
-    manager = first_version
+    manager = store_of_this_version
     task, _ = manager.create(new_task())
 
     def broken(*arguments: object) -> object:
@@ -141,25 +142,28 @@ def test_an_interrupted_step_is_repeated_at_the_next_upgrade(
     with pytest.raises(Exception, match="NONSENSE"), manager.pool.connection(deadline) as connection:
         upgrade(connection, manager.statements, deadline)
     with manager.pool.connection(deadline) as connection:
-        assert read_version(connection, manager.statements, deadline) == 1
+        assert read_version(connection, manager.statements, deadline) == SCHEMA_VERSION
     # when the step is repaired, then it runs from its beginning
     monkeypatch.setattr("module_sdk_sql.migrations.step_statements", step_statements)
     with manager.pool.connection(deadline) as connection:
-        assert upgrade(connection, manager.statements, deadline) == 1
-        assert read_version(connection, manager.statements, deadline) == second_version
-    assert knows_priority(manager)
+        assert upgrade(connection, manager.statements, deadline) == SCHEMA_VERSION
+        assert read_version(connection, manager.statements, deadline) == next_version
+    assert knows_shade(manager)
     assert manager.get(task.id) == task
 
 
-def test_a_new_store_runs_every_step(opener: Opener, second_version: int) -> None:
+def test_a_new_store_runs_every_step(opener: Opener, next_version: int) -> None:
     compiler = opener().dialect.compiler
     tables = opener().tables
-    first = list(step_statements(tables.at_version(0), tables.at_version(1), compiler))
-    second = list(step_statements(tables.at_version(1), tables.at_version(second_version), compiler))
-    assert not any("priority" in statement for statement in first)
-    assert len(second) == 2
-    assert second[0].startswith("ALTER TABLE module_sdk__tasks ADD COLUMN priority")
-    assert second[1].startswith("CREATE INDEX module_sdk__tasks_by_priority")
+    *earlier, last = (
+        list(step_statements(tables.at_version(version - 1), tables.at_version(version), compiler))
+        for version in range(1, next_version + 1)
+    )
+    assert all(earlier)
+    assert not any("shade" in statement for step in earlier for statement in step)
+    assert len(last) == 2
+    assert last[0].startswith("ALTER TABLE module_sdk__tasks ADD COLUMN shade")
+    assert last[1].startswith("CREATE INDEX module_sdk__tasks_by_shade")
 
 
 def test_a_failed_step_leaves_the_version_as_it_was(
