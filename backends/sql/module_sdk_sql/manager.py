@@ -54,7 +54,7 @@ class SQLTaskManager(TaskManager):
     # --- Opening and closing ----------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
-        if not self.dialect.check_location(create):
+        if not self.dialect.prepare_location(create):
             raise self.missing_schema()
         # This checks the whole schema, so the pool must not check it meanwhile.
         due_at, self.pool.schema_check_due_at = self.pool.schema_check_due_at, math.inf

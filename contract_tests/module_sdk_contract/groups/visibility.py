@@ -248,11 +248,11 @@ def then_nothing_is_lost(store: Store, writer: Writer) -> None:
         status = found[task_id]["status"] if task_id in found else None
         allowed = ("pending", "running", "completed")[states.index(state) :]
         demand(writer.clause, f"{task_id} was acknowledged as {state} and is {status}", True, status in allowed)
-    then_whole(writer.clause, reader, writer.tasks, found)
+    then_tasks_are_complete(writer.clause, reader, writer.tasks, found)
 
 
-def then_whole(clause_id: str, reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
-    """Demand that each task is stored whole and in every index or not at all, and that active tasks hold their keys."""
+def then_tasks_are_complete(clause_id: str, reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
+    """Demand that each task has all fields and indexes or is absent, and that active ones have their keys."""
     for fields in tasks[: len(found) + 2]:
         task = reader.get(fields["id"])
         present = task is not None

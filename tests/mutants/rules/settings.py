@@ -52,7 +52,7 @@ class LeavesAnEmptyFile(SQLMutant):
     """Creates an empty file before it finds that it must not set up."""
 
     def store_open(self, create: bool, deadline: float) -> None:
-        self.dialect.check_location(True)
+        self.dialect.prepare_location(True)
         super().store_open(create, deadline)
 
 

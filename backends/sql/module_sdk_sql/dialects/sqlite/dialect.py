@@ -53,7 +53,7 @@ class SQLiteDialect(Dialect):
     separate_payload_table = True
     # A transaction that begins as a reader and then writes fails at once if another has written in between.
     begin = "BEGIN IMMEDIATE"
-    latest = "max"
+    greatest = "max"
     types = ColumnTypes(
         key_text=lambda maximum: TEXT(),
         long_text=TEXT(),
@@ -91,7 +91,7 @@ class SQLiteDialect(Dialect):
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
-    def check_location(self, create: bool) -> bool:
+    def prepare_location(self, create: bool) -> bool:
         if self.path is None:
             return True
         if self.path.is_dir():
