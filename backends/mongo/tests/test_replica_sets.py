@@ -139,7 +139,7 @@ def test_a_write_without_a_majority_is_not_acknowledged(
     primary = three_members.primary()
     others = [member for member in three_members.members if member is not primary]
     for member in others:
-        member.stop()
+        member.suspend()
 
     # when a task is created, then it is not acknowledged
     try:
@@ -147,7 +147,7 @@ def test_a_write_without_a_majority_is_not_acknowledged(
             manager.create(new_task(task_key="job"), timeout_seconds=2)
     finally:
         for member in others:
-            member.cont()
+            member.resume()
 
     # and writes are acknowledged once there is a majority again
     assert three_members.primary()
