@@ -50,7 +50,7 @@ class Load:
         self.calls = 0
         self.seconds = 0.0
         self.longest_seconds = 0.0
-        """Of the slowest lookup and write in a row."""
+        """The longest time that a lookup and the write after it took together."""
         self.problems: list[str] = []
         self.written: dict[str, float] = {}
         """The last progress of each task that only one thread writes."""

@@ -64,7 +64,7 @@ class Breaker:
             next_ping = time.monotonic() + PING_SECONDS
             try:
                 self.ping(PING_SECONDS)
-            except BaseException as error:  # an interrupt has no caller to reach on this thread; pinging must go on
+            except BaseException as error:  # an interrupt has no caller to reach on this thread; pinging must continue
                 if isinstance(error, Exception):
                     self.last_failure = error
                 continue

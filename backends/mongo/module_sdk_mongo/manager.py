@@ -120,7 +120,7 @@ class MongoTaskManager(TaskManager):
         self.connection.open()
         with within(deadline):
             self.check_server()
-            self.check_schema(create)
+            self.ensure_schema(create)
         self.checked_at = time.monotonic()
 
     def check_server(self) -> None:
@@ -130,7 +130,8 @@ class MongoTaskManager(TaskManager):
             raise ConfigurationError(f"{self.url} is MongoDB {version[0]}.{version[1]}: 4.4 or later is needed")
         self.connection.check_role()
 
-    def check_schema(self, create: bool) -> None:
+    def ensure_schema(self, create: bool) -> None:
+        """Raise `ConfigurationError` unless the schema is complete. With `create`, create what is missing first."""
         if fault := schema.fault_of_options(self.connection):
             raise ConfigurationError(f"{self.url}: the collection {self.connection.tasks.name} {fault}")
         found = schema.read_version(self.connection)
@@ -144,7 +145,7 @@ class MongoTaskManager(TaskManager):
             raise self.missing_schema()
         schema.build(self.connection)
         # Another process may have written a newer version.
-        self.check_schema(create=False)
+        self.ensure_schema(create=False)
 
     def store_ping(self, deadline: float) -> None:
         with within(deadline):
@@ -173,7 +174,7 @@ class MongoTaskManager(TaskManager):
         self.connection.check_role()
         found = schema.read_whole_version(self.connection)
         if found != schema.SCHEMA_VERSION:
-            self.check_schema(create=False)
+            self.ensure_schema(create=False)
         self.checked_at = began
 
     # --- One task ---------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_no_call_fails_after_a_server_restart(
     manager.create(task)
     # when the server is restarted, which loses its scripts and the connection
     valkey_server.restart()
-    # A recently used connection is not polled, and a fast server is back before it would be.
+    # A connection is polled only once it has been idle for a while, and a fast server is back sooner.
     time.sleep(2 * FRESH_SECONDS)
     # then the next write and the next lookup succeed, and the task still exists
     assert manager.update(task.id, progress=0.5) is not None

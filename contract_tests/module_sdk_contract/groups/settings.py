@@ -259,7 +259,7 @@ def put_a_symlink_to_itself(location: Path, is_folder: bool) -> bool:
 
 
 def put_unreadable(location: Path, is_folder: bool) -> bool:
-    """Write a file that the user may not read; return false if it can be read all the same, as by root."""
+    """Write a file that the user may not read; return false if it can still be read, as by root."""
     location.write_bytes(SOMETHING_ELSE)
     location.chmod(0)
     return not os.access(location, os.R_OK)

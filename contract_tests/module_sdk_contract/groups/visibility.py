@@ -19,7 +19,7 @@ from module_sdk_contract.processes.races import race
 from module_sdk_contract.report.verdicts import NotApplicable
 from module_sdk_contract.violations import demand, demand_error
 
-# The last write before the process is killed; the empty change stands for the create itself.
+# The last write before the process is killed; the empty change means the create itself.
 LAST_CHANGES: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"progress": 0.5},

@@ -79,7 +79,7 @@ class OnlyTasksOfTheSameSecondCount(CreatesAfterARead):
 
 @mutant("o6", "an import of the far future hides the other tasks of its key", clause="ORDER-10")
 class OnlyTheNewestIsLookedAt(CreatesAfterARead):
-    """Looks only at the newest task of the key, which may lie beyond the horizon."""
+    """Looks only at the newest task of the key, which may be beyond the horizon."""
 
     def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
         return sorted(super().earlier(record), key=self.rank)[-1:]

@@ -116,8 +116,8 @@ class SQLiteDialect(Dialect):
         except sqlite3.DatabaseError as error:
             if primary_code(error) not in UNWRITABLE_CODES or not self.is_settled():
                 raise
-            # Without its companions the file can be read only as immutable. Somebody may change it all the same, so
-            # this connection serves one call and the next call checks again.
+            # Without its companions the file can be read only as immutable. It may still be changed, so this
+            # connection serves one call and the next call checks again.
             return self.prepare(
                 SQLiteConnection(f"{location}?mode=ro&immutable=1", self.path, reusable=False), deadline
             )
