@@ -179,8 +179,8 @@ class StorePrimitives(abc.ABC):
     def setup_fault(self, error: Exception) -> str | None:
         """Return the fault that the operator must correct, if the driver's error says so; else `None`.
 
-        Such a fault is a wrong password, a missing right, or a database that does not exist. This is called for errors of
-        `store_open`, and the result becomes the text of a `ConfigurationError` (DISC-10).
+        Such a fault is a wrong password, a missing right, or a database that does not exist. This is called for
+        errors of `store_open`, and the result becomes the text of a `ConfigurationError` (DISC-10).
         """
         return None
 
