@@ -81,11 +81,11 @@ class Breaker:
             raise self.last_failure.with_traceback(None)
 
     def close(self) -> None:
-        # The thread first: a lookup that fails from now on may have to start another pinging thread.
+        # Reset the thread first, because a lookup that fails from now on may have to start another one.
         self.pinger = None
         self.failed_in_a_row = 0
         self.is_open = False
 
     def stop(self) -> None:
-        """End the pinging permanently."""
+        """Stop pinging for good. The breaker can no longer open."""
         self.stopped.set()
