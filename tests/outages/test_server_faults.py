@@ -1,4 +1,4 @@
-"""Servers that are killed, stopped, restarted or reached through a bad network (clauses FAIL-05 to 09, 13; SEE-04).
+"""Servers that are killed, suspended, restarted or reached through a bad network (clauses FAIL-05 to 09, 13; SEE-04).
 
 Every store gets the same tests, so no test may depend on the kind of its server.
 """

@@ -94,7 +94,7 @@ class Statements:
         """Select the tasks of a range of keys in one organization, newest first: `organization, start[, end][, limit]`.
 
         With a limit, a subquery picks the newest ids from the index of keys, and only their rows are fetched. Without
-        it, planners read an index by time, and with it every task outside the range.
+        the subquery, planners would read an index by time, and therefore tasks outside the range as well.
         """
         below = " AND t.task_key < :end" if has_end else ""
         matching = (
