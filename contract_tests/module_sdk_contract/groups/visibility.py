@@ -135,7 +135,7 @@ class SeeClauses:
 
             reader = store.open()
             found = reader.get(fields["id"])
-            demand("SEE-04", "whether the last new task is there", True, found is not None)
+            demand("SEE-04", "whether the last new task exists", True, found is not None)
             demand("SEE-04", "the last change", changes, {name: getattr(found, name, None) for name in changes})
             reader.close()
 
