@@ -27,5 +27,5 @@ servers:     ## one real server of each kind until Ctrl-C, their URLs as lines f
 wheel-test:  ## the built wheel, installed elsewhere
 	pytest tests/project/test_wheel.py
 
-bench:       ## every store beside hand-written driver code: benchmark-results/report.md (docs/performance.md)
+bench:       ## every store compared with hand-written driver code: benchmark-results/report.md (docs/performance.md)
 	python -m benchmarks

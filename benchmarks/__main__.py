@@ -42,7 +42,7 @@ def measure(  # noqa: PLR0917  # typer calls it by name
         "benchmark-results"
     ),
 ) -> None:
-    """Time every store beside its hand-written reference, interleaved in one run. Compare the ratios, not the times."""
+    """Time every store and its hand-written reference, interleaved in one run. Compare the ratios, not the times."""
     logging.getLogger("module_sdk").setLevel(logging.ERROR)
     plan = Plan(tuple(size), rounds, tuple(check_names(part, PARTS)), load_seconds, import_size)
     machine = describe_machine()

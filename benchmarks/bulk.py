@@ -1,4 +1,4 @@
-"""Imports: their speed beside the reference's bulk load, and the memory of a large one.
+"""Imports: their speed compared with the reference's bulk load, and the memory of a large one.
 
 `python -m benchmarks.bulk URL NAMESPACE TASKS` imports that many tasks and prints the peak memory of its process.
 """

@@ -25,7 +25,7 @@ from module_sdk.facade.settings import Settings
 
 CALLERS: Final = (1, 10, 200)
 CALLS: Final = 400
-"""By all callers together, per round."""
+"""The number of calls per round, by all callers together."""
 FOUND: Final = 10
 TICK_SECONDS: Final = 0.001
 LAG_MILLISECONDS: Final = 5.0

@@ -1,8 +1,8 @@
 """The data set: any number of tasks, the same for every store and run.
 
-Each of four organizations has the same users, keys and families of keys, in groups of 1, 10, 100 and 1,000 tasks as far
-as the size allows. The members of a group are created at random times among all others. So a lookup of ten finds ten in
-a store of any size, while the organization grows with the store.
+Each of four organizations has the same users, keys and prefixes of keys, in groups of 1, 10, 100 and 1,000 tasks as far
+as the size allows. The members of a group are created at random times among all others. A lookup that finds ten tasks
+therefore finds ten in a store of any size, while the organization grows with the store.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Dataset:
         self.seed = seed
         each = size // len(ORGANIZATIONS)
         self.users = groups(each)
-        # Half of the tasks share keys. In the other half each has its own key, and a family of keys shares a prefix.
+        # Half of the tasks share keys. In the other half each has its own key, and groups of keys share a prefix.
         self.keys = groups(each // 2)
-        self.families = groups(each - each // 2)
+        self.prefixes = groups(each - each // 2)
         self.active: list[Active] = []
 
     def arguments(self, lookup: Lookup, found: int) -> list[Argument]:
@@ -76,7 +76,7 @@ class Dataset:
             return [group.user_id for group in self.users if group.size == found]
         if lookup == "get_tasks_by_key":
             return [group.task_key for group in self.keys if group.size == found]
-        return [group.prefix for group in self.families if group.size == found]
+        return [group.prefix for group in self.prefixes if group.size == found]
 
     def tasks(self) -> Iterator[Task]:
         """Yield the tasks in the order of their creation. Fills `active`."""
@@ -86,7 +86,7 @@ class Dataset:
         for organization in ORGANIZATIONS:
             users[organization] = memberships(self.users)
             keys[organization] = [(group, False) for group in memberships(self.keys)]
-            keys[organization] += [(group, True) for group in memberships(self.families)]
+            keys[organization] += [(group, True) for group in memberships(self.prefixes)]
             rng.shuffle(users[organization])
             rng.shuffle(keys[organization])
         turns = [organization for organization in ORGANIZATIONS for _ in users[organization]]
@@ -94,15 +94,15 @@ class Dataset:
         step = SPAN_MICROSECONDS // self.size
         for number, organization in enumerate(turns):
             created_at = START_MICROSECONDS + number * step + rng.randrange(step)
-            group, in_family = keys[organization].pop()
-            task_key = f"{group.prefix}{rng.getrandbits(40):010x}" if in_family else group.task_key
-            is_active = in_family and rng.random() < 0.25
+            group, has_own_key = keys[organization].pop()
+            task_key = f"{group.prefix}{rng.getrandbits(40):010x}" if has_own_key else group.task_key
+            is_active = has_own_key and rng.random() < 0.25
             task_id = id_of(created_at, rng)
             if is_active and len(self.active) < MAXIMUM_KNOWN_ACTIVE:
                 self.active.append(Active(task_id, task_key, organization))
             yield Task(
                 id=task_id,
-                module="reports" if in_family else "engine",
+                module="reports" if has_own_key else "engine",
                 label=f"Export number {number} of the quarterly report",
                 status="running" if is_active else "completed",
                 progress=0.5 if is_active else 1.0,

@@ -44,6 +44,6 @@ def installed(name: str) -> str | None:
 
 
 def peak_kibibytes() -> int:
-    """Return the largest resident size of this process. `ru_maxrss` is no substitute: it starts at the parent's."""
+    """Return the largest resident size of this process. `ru_maxrss` cannot be used: it starts at the parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

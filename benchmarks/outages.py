@@ -71,7 +71,7 @@ def open_breaker() -> Iterator[None]:
 
 
 def failing_lookup(rounds: int) -> tuple[list[Result], list[Figure]]:
-    """Time a lookup that fails at once, beside one that finds nothing in a healthy store in memory."""
+    """Time a lookup that fails at once, and one that finds nothing in a healthy store in memory."""
     healthy = MemoryTaskManager("memory://")
     healthy.create(Task.new(user_id=1, organization_id=1, module="m"))
     with open_breaker():

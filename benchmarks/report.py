@@ -122,7 +122,7 @@ def write_cell(one: Result) -> str:
 
 
 def draw(findings: Sequence[Findings], path: Path) -> None:
-    """Plot the facade's latency beside the reference's for each store of which several sizes were timed."""
+    """Plot the facade's and the reference's latency for each store of which several sizes were timed."""
     series = {
         one["store"]: sorted(
             (timing["size"], timing["microseconds"])

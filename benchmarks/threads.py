@@ -1,4 +1,4 @@
-"""Many threads on one manager: throughput beside the reference's with as many threads, and a check for lost updates.
+"""Many threads on one manager: throughput compared with the reference's, and a check for lost updates.
 
 Each thread alternates between a lookup of ten tasks and a write of a task's progress. A fifth of the writes go to tasks
 that all threads share. A third variant is the reference with a little more Python in each call. It shows how much of
@@ -50,7 +50,7 @@ class Load:
         self.calls = 0
         self.seconds = 0.0
         self.longest_seconds = 0.0
-        """Of the slowest lookup and write in a row."""
+        """The longest time that a lookup and the write after it took together."""
         self.problems: list[str] = []
         self.written: dict[str, float] = {}
         """The last progress of each task that only one thread writes."""

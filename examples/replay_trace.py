@@ -1,4 +1,4 @@
-"""Replay of a job log into a store, followed by the three lookups for every user and every family of keys.
+"""Replay of a job log into a store, followed by lookups of every user, key prefix and last key of a prefix.
 
     python examples/replay_trace.py --url sqlite:///replay.db
 
@@ -46,13 +46,13 @@ class Job:
     executable: int
 
     @property
-    def family(self) -> str:
+    def prefix(self) -> str:
         """The prefix of the keys of all jobs of one group and executable."""
         return f"hpc.{self.group}.{self.executable}."
 
     @property
     def key(self) -> str:
-        return f"{self.family}{self.number}"
+        return f"{self.prefix}{self.number}"
 
     def to_task(self) -> module_sdk.Task:
         submitted = self.log_start + self.submit
@@ -97,12 +97,12 @@ def parse_jobs(log: Path) -> Iterator[Job]:
 
 @dataclasses.dataclass
 class Survey:
-    """The users, keys and families of keys in a log."""
+    """The users, keys and key prefixes in a log."""
 
     jobs: int = 0
     users: set[tuple[int, int]] = dataclasses.field(default_factory=set)
     last_jobs: dict[str, Job] = dataclasses.field(default_factory=dict)
-    """The last job of each family."""
+    """The last job of each prefix."""
 
     @classmethod
     def of(cls, jobs: Iterable[Job]) -> Survey:
@@ -110,7 +110,7 @@ class Survey:
         for job in jobs:
             survey.jobs += 1
             survey.users.add((job.user, job.group))
-            survey.last_jobs[job.family] = job
+            survey.last_jobs[job.prefix] = job
         return survey
 
 
@@ -130,14 +130,14 @@ def replay(manager: module_sdk.TaskManager, jobs: Iterable[Job]) -> int:
 
 
 def look_up_everything(survey: Survey, progress: Progress) -> list[Totals]:
-    """Look up every user, the last key of every family, and every family. Raise the error of a failed lookup."""
+    """Look up every user, every prefix, and the last key of every prefix. Raise the error of a failed lookup."""
     lookups = ("list_user_tasks", "get_tasks_by_key", "get_tasks_by_key_prefix")
     by_user, by_key, by_prefix = map(Totals, lookups)
     for user, group in progress.track(sorted(survey.users), description="users"):
         look_up(by_user, user, group)
-    for family, job in progress.track(survey.last_jobs.items(), description="families"):
+    for prefix, job in progress.track(survey.last_jobs.items(), description="prefixes"):
         look_up(by_key, job.key, job.group)
-        look_up(by_prefix, family, job.group)
+        look_up(by_prefix, prefix, job.group)
     return [by_user, by_key, by_prefix]
 
 
@@ -154,7 +154,9 @@ def look_up(totals: Totals, argument: int | str, organization: int) -> None:
 def main(
     url: Annotated[str, typer.Option(help="The store, for instance sqlite:///replay.db or redis://localhost.")],
     log: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="A log, plain or .gz.")] = SHIPPED_LOG,
-    limit: Annotated[int | None, typer.Option(min=0, help="How many jobs, from the start of the log.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="The number of jobs to replay, from the start of the log.")
+    ] = None,
 ) -> None:
     """Replay a log in the Standard Workload Format into a store, and look everything up again."""
     console = Console()
@@ -174,7 +176,7 @@ def main(
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
     console.print(f"{written:,} of {survey.jobs:,} jobs written, the others existed")
-    table = Table("lookup", "calls", "rows", "milliseconds each")
+    table = Table("lookup", "calls", "rows", "milliseconds per call")
     for each in totals:
         milliseconds = 1_000 * each.seconds / max(each.calls, 1)
         table.add_row(each.lookup, f"{each.calls:,}", f"{each.rows:,}", f"{milliseconds:.2f}")

@@ -125,21 +125,21 @@ class BoundTasks(BoundNamespace):
     async def alist_user_tasks(
         self, user_id: Identifier, organization_id: Identifier | Unset | None = UNSET, *, limit: int | None = None
     ) -> tasks.LookupResult:
-        """Do what `list_user_tasks` does, without blocking the event loop. Args and returns: see there."""
+        """Do what `list_user_tasks` does, without blocking the event loop. Args and returns are the same."""
         with entered(self._session):
             return await tasks.alist_user_tasks(user_id, self._scope(organization_id), limit=limit)
 
     async def aget_tasks_by_key(
         self, task_key: str, organization_id: Identifier | Unset | None = UNSET, *, limit: int | None = None
     ) -> tasks.LookupResult:
-        """Do what `get_tasks_by_key` does, without blocking the event loop. Args and returns: see there."""
+        """Do what `get_tasks_by_key` does, without blocking the event loop. Args and returns are the same."""
         with entered(self._session):
             return await tasks.aget_tasks_by_key(task_key, self._scope(organization_id), limit=limit)
 
     async def aget_tasks_by_key_prefix(
         self, prefix: str, organization_id: Identifier | Unset | None = UNSET, *, limit: int | None = None
     ) -> tasks.LookupResult:
-        """Do what `get_tasks_by_key_prefix` does, without blocking the event loop. Args and returns: see there."""
+        """Do what `get_tasks_by_key_prefix` does, without blocking the event loop. Args and returns are the same."""
         with entered(self._session):
             return await tasks.aget_tasks_by_key_prefix(prefix, self._scope(organization_id), limit=limit)
 

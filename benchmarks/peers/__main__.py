@@ -1,4 +1,4 @@
-"""`python -m benchmarks.peers`: other systems beside ours, on the same store with the same tasks, in one run."""
+"""`python -m benchmarks.peers`: other systems compared with ours, on the same store with the same tasks, in one run."""
 
 from __future__ import annotations
 

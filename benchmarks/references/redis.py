@@ -12,6 +12,7 @@ from benchmarks.references.base import Reference
 from benchmarks.references.rows import PAYLOAD_FIELDS, NewTask, Row, encoded, now, rows_of
 from module_sdk.domain.record import TaskRecord
 
+# Added to times in microseconds, so that all have 18 digits and sort as text.
 OFFSET = 10**17
 
 FIND = """
@@ -33,7 +34,7 @@ redis.call('ZADD', KEYS[5], 0, ARGV[3])
 redis.call('SET', KEYS[6], ARGV[4])
 """
 # KEYS: record, payloads, pages of the organization, pages of all. ARGV: organization, now, progress, allowed statuses;
-# to end a task also the new status, the result and the prefix of the name of the key's holder.
+# to end a task also the new status, the result, and the prefix of the Redis keys that name the holders of task keys.
 UPDATE = """
 local packed = redis.call('GET', KEYS[1])
 if not packed then return nil end
@@ -71,6 +72,7 @@ class RedisReference(Reference):
         self.find, self.insert, self.update = (self.loaded(text) for text in (FIND, CREATE, UPDATE))
 
     def loaded(self, text: str) -> str:
+        """Load a script, and return the digest by which EVALSHA runs it."""
         self.call("SCRIPT", "LOAD", text)
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 

@@ -18,18 +18,24 @@ PAYLOAD_FIELDS: Final = ("checkpoint", "result", "error", "confirmation", "funct
 
 
 class Days(dict[int, str]):
+    """The text of each day since 1970, formatted once."""
+
     def __missing__(self, day: int) -> str:
         text = self[day] = f"{(EPOCH + datetime.timedelta(days=day)).isoformat()}T"
         return text
 
 
 class Seconds(dict[int, str]):
+    """The text of each second of a day, formatted once."""
+
     def __missing__(self, second: int) -> str:
         text = self[second] = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}."
         return text
 
 
 class Identifiers(dict[str, "int | str | None"]):
+    """The value of each stored id, parsed once."""
+
     def __missing__(self, text: str) -> int | str | None:
         value = self[text] = int(text) if text.isdigit() else text or None
         return value

@@ -96,7 +96,9 @@ class TaskManagerContract(
         hooks = {name for name in vars(StoreUnderTest) if not name.startswith("_")} - {"store"}
         for name in set(vars(cls)) - hooks:
             if not name.startswith(("_", "test_")) and (suggestion := closest(name, hooks - set(vars(cls)))):
-                raise TypeError(f"{cls.__name__}.{name} is no hook of the contract suite: did you mean {suggestion}?")
+                raise TypeError(
+                    f"{cls.__name__}.{name} is not a hook of the contract suite: did you mean {suggestion}?"
+                )
         inherited = {name for base in TaskManagerContract.__mro__ for name in vars(base)}
         replaced = {name for name in vars(cls) if name.startswith("test_") or name == "store"} & inherited
         if replaced:

@@ -59,7 +59,7 @@ class PostgreSQL(Server):
 
     def command(self) -> Sequence[str | Path]:
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "max_connections": 300}
-        # Nothing may be left outside the folder after SIGKILL: no socket file, and the shared memory in the folder.
+        # SIGKILL must leave nothing outside the folder: there is no socket file, and shared memory is in the folder.
         settings |= {"unix_socket_directories": "", "dynamic_shared_memory_type": "mmap"}
         return [self.binary, "-D", "data", *(f"--{name}={value}" for name, value in settings.items()), *self.options]
 
@@ -183,7 +183,7 @@ class Valkey(Server):
 
     @classmethod
     def create_database(cls, url: str) -> str:
-        """Return the URL, whose database must be empty: a server has a fixed number of databases."""
+        """Return the URL itself, because a server has a fixed number of databases. Its database must be empty."""
         with redis.Redis.from_url(url) as client:
             if client.dbsize():
                 raise RuntimeError(f"the database that {cls.variable} names is not empty")

@@ -40,7 +40,7 @@ running: Final[dict[int, Server]] = {}
 
 
 class Server(abc.ABC):
-    """One server. As a context manager it is started on entry, and ended and its data removed on exit."""
+    """One server. As a context manager it starts on entry; on exit it ends and its data is removed."""
 
     title: ClassVar[str]
     variable: ClassVar[str]
@@ -96,7 +96,7 @@ class Server(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def check(cls, url: str) -> None:
-        """Return if the server answers; raise one of `NOT_READY` if not."""
+        """Raise one of the errors `NOT_READY` unless the server answers."""
 
     @classmethod
     @abc.abstractmethod
@@ -156,13 +156,13 @@ class Server(abc.ABC):
             self.kill()
         self.start()
 
-    def stop(self) -> None:
+    def suspend(self) -> None:
         """Send SIGSTOP: the system still accepts connections, but the server does not answer."""
         assert self.process is not None
         guard.signal_tree(self.process, signal.SIGSTOP)
 
-    def cont(self) -> None:
-        """Send SIGCONT, which ends the effect of `stop`."""
+    def resume(self) -> None:
+        """Send SIGCONT, after which the server answers again."""
         assert self.process is not None
         guard.signal_tree(self.process, signal.SIGCONT)
 
@@ -184,7 +184,7 @@ class Server(abc.ABC):
 
     @classmethod
     def version(cls) -> str:
-        """Return a line for the header of pytest that says which server the tests will use."""
+        """Return a line for pytest's header that names the server that the tests will use."""
         binary = cls.find_binary()
         if cls.variable and os.environ.get(cls.variable):
             return f"{cls.title}: the one that {cls.variable} names"
@@ -252,7 +252,7 @@ def free_port() -> int:
 
 
 def restart_server_of(url: str) -> bool:
-    """Kill the server of the URL and start it again. Return whether this process has started it."""
+    """Kill the server of the URL and start it again. Return false if this process did not start that server."""
     server = running.get(urlsplit(url).port or 0)
     if server is not None:
         server.restart()

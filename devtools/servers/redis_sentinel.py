@@ -115,7 +115,7 @@ class SentinelOverTLS(Sentinel):
         return super().base_url.replace("redis://", "rediss://") + f"?ssl_ca_certs={authority}"
 
 
-class Family:
+class Deployment:
     """Two servers and their sentinels; the first server is the primary at the start."""
 
     def __init__(self, servers: list[Watched], sentinels: list[Sentinel]) -> None:
@@ -168,12 +168,12 @@ class Family:
 
 
 @contextlib.contextmanager
-def family() -> Iterator[Family]:
+def sentinel_deployment() -> Iterator[Deployment]:
     """Start a primary, a replica and three sentinels, and wait until they can fail over."""
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(Watched()) for _ in range(2)]
         servers[1].ask("REPLICAOF", "127.0.0.1", servers[0].port)
         sentinels = [stack.enter_context(Sentinel(servers[0])) for _ in range(3)]
-        made = Family(servers, sentinels)
+        made = Deployment(servers, sentinels)
         made.settle()
         yield made

@@ -1,4 +1,4 @@
-"""Output of the command line: tables, live tables, and plain lines if stdout is no terminal."""
+"""Output of the command line: tables, live tables, and plain lines if stdout is not a terminal."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def live_table(rows: Iterable[TaskRow]) -> Table:
 
 
 def facts_table(facts: Mapping[str, object]) -> Table:
-    """Return a table of names and values. A value that is no text is shown as JSON."""
+    """Return a table of names and values. A value that is not text is shown as JSON."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

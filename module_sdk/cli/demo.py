@@ -75,7 +75,7 @@ def demo(
     options: StoreOptions = context.obj
     runtime = options.open(max_running_tasks=3)
     if look:
-        print_findings()
+        print_findings(f"process {os.getpid()}, which started none of the tasks, finds:")
         return
     console.say(f"store: {runtime.manager().url} ({options.source(runtime)})")
     # A host that stops the process must find its tasks recorded as interrupted, as after Ctrl-C.
@@ -134,7 +134,7 @@ def run(options: StoreOptions) -> None:
 
 
 def follow(options: StoreOptions, task_ids: list[str]) -> None:
-    """Show the tasks until all have ended. Once the first has, let a second process look for them."""
+    """Show the tasks until all have ended. Once the first has ended, let a second process look for them."""
     looked = ended = False
     with console.new_display() as display:
         while not ended:
@@ -150,8 +150,8 @@ def follow(options: StoreOptions, task_ids: list[str]) -> None:
 def look_from_second_process(options: StoreOptions) -> None:
     """Print what another process finds, or what this one finds if the store lives in it."""
     if not get_runtime().manager().capabilities.shared:
-        console.say("this store lives in one process, so no second one can look; from this one:")
-        print_findings()
+        console.say("this store lives in one process, so no second process can look for the tasks")
+        print_findings(f"process {os.getpid()} finds:")
         return
     # Only this process can print above its live table.
     done = subprocess.run(
@@ -168,8 +168,8 @@ def look_from_second_process(options: StoreOptions) -> None:
     console.say_lines(done.stdout)
 
 
-def print_findings() -> None:
-    """Print what the three lookups return, as a page in any process would call them."""
+def print_findings(heading: str) -> None:
+    """Print the heading, and the answers of the three lookups as a page in any process would make them."""
     key = KEY_PREFIX + PACKAGES[0]
     found = [("user", user, one, tasks.list_user_tasks(user, one)) for user, one in USERS]
     found += [("prefix", KEY_PREFIX, one, tasks.get_tasks_by_key_prefix(KEY_PREFIX, one)) for one in ORGANIZATIONS]
@@ -180,5 +180,5 @@ def print_findings() -> None:
             raise rows.error
         active = sum(row["status"] in ACTIVE for row in rows)
         lines.append((by, argument, organization, len(rows), active, len(rows) - active))
-    console.say(f"process {os.getpid()}, which started none of it, finds:")
+    console.say(heading)
     console.draw(console.grid(("by", "asked for", "organization", "tasks", "active", "ended"), lines))

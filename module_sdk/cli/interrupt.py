@@ -25,7 +25,7 @@ class Interrupted:
 
 
 def interrupt_tasks(task_ids: Iterable[str]) -> Interrupted:
-    """Record the tasks as interrupted, in any organization. Work that is still running stops at its next progress.
+    """Record the tasks as interrupted, in any organization. Running work stops when it next reports.
 
     Raises `TaskBackendError` when the store fails; the tasks before that stay interrupted.
     """

@@ -17,7 +17,7 @@ from module_sdk.errors import InvalidInputError
 from module_sdk.plugins.registry import registry
 
 NAME: Final = re.compile(r"[a-z](?:-?[a-z0-9])*")
-MAXIMUM_NAME: Final = 40
+MAXIMUM_NAME_CHARACTERS: Final = 40
 
 FILES: Final = {
     "pyproject.toml": "pyproject.toml.txt",
@@ -28,7 +28,7 @@ FILES: Final = {
     "$package/py.typed": None,
     "tests/test_contract.py": "test_contract.py.txt",
 }
-"""The files, and the template in the folder `skeleton` of each; `None` is an empty file."""
+"""The files to write, each with its template in the folder `skeleton`. `None` means an empty file."""
 
 
 def new_backend(
@@ -37,7 +37,7 @@ def new_backend(
 ) -> None:
     """Write the skeleton of a backend: a distribution whose tests show, clause by clause, what is still missing."""
     created = write_skeleton(name, folder)
-    console.say(f"{created} is written; what is left to do: cd {created} && pip install -e '.[test]' && pytest")
+    console.say(f"{created} is written. Next: cd {created} && pip install -e '.[test]' && pytest")
 
 
 def write_skeleton(name: str, folder: Path) -> Path:
@@ -60,17 +60,17 @@ def write_skeleton(name: str, folder: Path) -> Path:
 
 def check_name(name: str) -> str:
     """Return the name if it can be a scheme, a distribution and, with `_` for `-`, a package."""
-    if len(name) > MAXIMUM_NAME:
-        message = f"the name must be at most {MAXIMUM_NAME} characters, not {len(name)}"
-        raise InvalidInputError(message, field="name", maximum=MAXIMUM_NAME)
+    if len(name) > MAXIMUM_NAME_CHARACTERS:
+        message = f"the name must be at most {MAXIMUM_NAME_CHARACTERS} characters, not {len(name)}"
+        raise InvalidInputError(message, field="name", maximum=MAXIMUM_NAME_CHARACTERS)
     if not NAME.fullmatch(name):
-        message = f"the name {name!r} must be of a-z, 0-9 and single '-' within, and begin with a letter"
+        message = f"the name {name!r} must consist of a-z, 0-9 and single '-' inside, and begin with a letter"
         raise InvalidInputError(message, field="name")
     return name
 
 
 def check_free(name: str, package: str) -> None:
-    """Raise `InvalidInputError` for an installed name: two backends for one scheme disable both."""
+    """Raise `InvalidInputError` for an installed name, because two backends for one scheme disable both."""
     if name in registry.schemes():
         raise InvalidInputError(f"{name}:// is served by an installed backend: choose another name", field="name")
     if importlib.util.find_spec(package) is not None:

@@ -1,4 +1,4 @@
-"""The store of the command line: `--url` and `--namespace`, else the settings from environment and files."""
+"""The store of the command line: `--url` and `--namespace`, or without them the settings from environment and files."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ REFRESH_SECONDS: Final = 0.25
 RECOUNT_SECONDS: Final = 0.5
 DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 # Longer than the time since 1970, so longer durations select the same tasks.
-MAXIMUM_SECONDS: Final = 1e12
-SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+MAXIMUM_DURATION_SECONDS: Final = 1e12
+UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 app = typer.Typer(help="List, follow, interrupt and remove tasks, of all organizations.", no_args_is_help=True)
 
@@ -68,9 +68,9 @@ def enter_store(context: typer.Context) -> None:
 
 
 def organization_of(organization: str | None, no_organization: bool) -> Identifier | Anything | None:
-    """Return the organization as a manager takes it: a scope, or `ANY`."""
+    """Return the argument that a manager expects for these options: an organization, `None`, or `ANY`."""
     if organization is not None and no_organization:
-        raise InvalidInputError("give either --organization or --no-organization", field="organization")
+        raise InvalidInputError("pass either --organization or --no-organization", field="organization")
     return None if no_organization else ANY if organization is None else organization
 
 
@@ -175,7 +175,7 @@ def watch(
 ) -> None:
     """Follow the newest tasks until all that are shown have ended. Ctrl-C stops watching, not the work.
 
-    With --json, or if the output is no terminal, print a line for each change.
+    With --json, or if the output is not a terminal, print a line for each change.
     """
     enter_store(context)
     filters = filters_of(
@@ -196,7 +196,7 @@ def watch(
             if console.all_ended(rows):
                 break
             if status:
-                # Follow the tasks that were shown to their ends, although they no longer match.
+                # Follow the tasks that were shown to their ends, although they may no longer match.
                 filters = {"id": [row["id"] for row in rows]}
                 status = None
             time.sleep(REFRESH_SECONDS)
@@ -226,14 +226,14 @@ def interrupt(
 ) -> None:
     """Record tasks as interrupted and so free their keys, for instance after their process was killed.
 
-    Work that is still running stops at its next progress.
+    Work that is still running stops when it next reports progress.
     """
     enter_store(context)
     filters = filters_of(
         user=user, organization=organization, no_organization=no_organization, key=key, prefix=prefix, module=module
     )
     if bool(task_ids) == all_active or (filters and not all_active):
-        raise InvalidInputError("give ids, or --all-active with or without filters", field="id")
+        raise InvalidInputError("pass ids, or --all-active with or without filters", field="id")
     if task_ids:
         outcome = interrupt_tasks(task_ids)
     else:
@@ -267,7 +267,7 @@ def confirm(question: str) -> None:
 
 
 def active_ids(filters: TaskFilters) -> Iterator[list[str]]:
-    """Yield pages of ids until none is left. Interrupted tasks no longer match, so each page is the first."""
+    """Yield pages of ids until none is left. Interrupted tasks no longer match, so the first page is read each time."""
     while rows := background_tasks.list(0, MAXIMUM_PAGE, filters, "created_at")["rows"]:
         yield [row["id"] for row in rows]
 
@@ -289,7 +289,7 @@ def prune(
     seconds = duration_seconds(older_than)
     scope = organization_of(organization, no_organization)
     filters = filters_of(user=user, organization=organization, no_organization=no_organization)
-    before = format_time(max(0, system_clock() - round(min(seconds, MAXIMUM_SECONDS) * 1_000_000)))
+    before = format_time(max(0, system_clock() - round(min(seconds, MAXIMUM_DURATION_SECONDS) * 1_000_000)))
     filters |= {"status": list(FINAL), "updated_at__lt": before}
     with removal_progress(filters):
         removed = get_runtime().manager().prune(seconds, organization_id=scope, user_id=ANY if user is None else user)
@@ -302,8 +302,8 @@ def prune(
 def duration_seconds(text: str) -> float:
     match = DURATION.fullmatch(text)
     if match is None:
-        raise InvalidInputError(f"{text!r} is no duration: write 90s, 15m, 12h, 7d or 4w", field="older_than")
-    return float(match[1]) * SECONDS[match[2]]
+        raise InvalidInputError(f"{text!r} is not a duration: write 90s, 15m, 12h, 7d or 4w", field="older_than")
+    return float(match[1]) * UNIT_SECONDS[match[2]]
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ class Condition(NamedTuple):
     field: str
     operator: Operator
     value: Any
-    """For `any_of` a tuple of stored values, never empty, in which `None` means *has none*; else one stored value."""
+    """One stored value, or for `any_of` a non-empty tuple of them, in which `None` selects tasks without a value."""
 
     def matches(self, stored: Any) -> bool:
         """Return whether a stored value of the field matches. For stores that filter in Python."""
@@ -53,7 +53,7 @@ class Condition(NamedTuple):
 
 
 class Sort(NamedTuple):
-    """A total order: ascending, absent values come first; ties are broken by id in the same direction."""
+    """A total order. Absent values come first if it is ascending. Ties are broken by id in the same direction."""
 
     field: RowField
     descending: bool
@@ -162,7 +162,7 @@ def known_field(field: object) -> RowField:
 
 
 def check_count(value: object, field: str, minimum: int, maximum: int) -> int:
-    """Return the value if it is an integer within the bounds; a `bool` is refused. Raise `InvalidInputError` else."""
+    """Return the value if it is an integer within the bounds and not a `bool`, otherwise raise `InvalidInputError`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInputError(f"{field} must be an integer, not {type(value).__name__}", field=field)
     if not minimum <= value <= maximum:

@@ -1,4 +1,4 @@
-"""The rows that lookups and pages return (clauses ROW). Only in this module does speed outrank simplicity."""
+"""The rows that lookups and pages return (clauses ROW). In this module alone, speed outranks simplicity."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from module_sdk.domain.timestamps import LAST, MICROSECONDS, MILLISECONDS, check
 
 logger = logging.getLogger("module_sdk.tasks")
 CHUNK: Final = 5_000
-# Module, label and key that together are within the smallest of their maximums need no separate checks.
+# If module, label and key together are within the smallest of their maximums, none needs a separate check.
 ORDINARY_BYTES: Final = MAXIMUM_MODULE_BYTES
 # Above True and False, which are integers in Python.
 FIRST_ORDINARY: Final = 2
 
 UNREADABLE: Final = (TypeError, ValueError, OverflowError, AttributeError)
-"""The exceptions that a record raises if no version of this code wrote it, for any values of its fields."""
+"""The exceptions that building a row may raise if no version of this code wrote the record."""
 
 
 class LookupResult(list[TaskRow]):

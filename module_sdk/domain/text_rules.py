@@ -18,9 +18,9 @@ MAXIMUM_KEY_BYTES: Final = 1_024
 MAXIMUM_LABEL_BYTES: Final = 1_024
 MAXIMUM_MODULE_BYTES: Final = 255
 MAXIMUM_ERROR_BYTES: Final = 65_536
-# Nearly every integer id is below this, and then its length need not be checked.
+# An integer below this, as nearly every id is, is short enough without a check.
 ORDINARY_INTEGERS: Final = 2**63
-# A larger table is emptied, so that an endless stream of new users takes time but no memory.
+# A cache of this size is emptied, so that an endless stream of new users cannot fill the memory.
 MAXIMUM_IDENTIFIERS: Final = 65_536
 
 CANONICAL_INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
@@ -52,7 +52,7 @@ def fits(text: str, maximum: int) -> bool:
 
 
 def check_text(value: object, field: str, maximum: int, *, minimum: int = 0) -> str:
-    """Return the text if a task may have it. Raise an `InvalidInputError` that names the broken rule otherwise."""
+    """Return the text if a task may have it. Otherwise raise an `InvalidInputError` that names the broken rule."""
     # Fast path for short ASCII strings; this runs five times per task.
     if type(value) is str and value.isascii() and minimum <= len(value) <= maximum and "\0" not in value:
         return value

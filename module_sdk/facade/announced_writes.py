@@ -37,14 +37,14 @@ def update_task(
     return row
 
 
-def somebody_listens() -> bool:
+def has_listeners() -> bool:
     """Return whether changes must be announced, which requires their rows."""
-    return observers.are_there() or bool(subscribers.current)
+    return observers.any_exist() or bool(subscribers.current)
 
 
 def announce(new_row: Callable[[], TaskRow], change: TaskChange) -> None:
     """Notify observers and subscribers. Build the row only if there are any, which is rare."""
-    if observers.are_there():
+    if observers.any_exist():
         observers.notify("module_sdk_task_changed", row=new_row(), change=change)
     if subscribers.current:
         row = new_row()

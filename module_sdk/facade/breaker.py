@@ -64,7 +64,7 @@ class Breaker:
             next_ping = time.monotonic() + PING_SECONDS
             try:
                 self.ping(PING_SECONDS)
-            except BaseException as error:  # an interrupt has no caller to reach on this thread; pinging must go on
+            except BaseException as error:  # an interrupt has no caller to reach on this thread; pinging must continue
                 if isinstance(error, Exception):
                     self.last_failure = error
                 continue
@@ -81,11 +81,11 @@ class Breaker:
             raise self.last_failure.with_traceback(None)
 
     def close(self) -> None:
-        # The thread first: a lookup that fails from now on may have to start another pinging thread.
+        # Reset the thread first, because a lookup that fails from now on may have to start another one.
         self.pinger = None
         self.failed_in_a_row = 0
         self.is_open = False
 
     def stop(self) -> None:
-        """End the pinging permanently."""
+        """Stop pinging for good. The breaker can no longer open."""
         self.stopped.set()

@@ -35,7 +35,7 @@ def list_user_tasks(
     Args:
         user_id: An integer, text or a UUID.
         organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
-        limit: The largest number of rows; the newest stay. `None` means all of them.
+        limit: The maximum number of rows; the newest are returned. `None` means all of them.
 
     Returns:
         A `list` of `TaskRow`s. After a failure it is empty and its `.error` is the exception; otherwise `.error` is
@@ -56,7 +56,7 @@ def get_tasks_by_key(
     Args:
         task_key: The key, compared character by character. No task has the empty key.
         organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
-        limit: The largest number of rows; the newest stay. `None` means all of them.
+        limit: The maximum number of rows; the newest are returned. `None` means all of them.
 
     Returns:
         A `list` of `TaskRow`s. After a failure it is empty and its `.error` is the exception; otherwise `.error` is
@@ -77,7 +77,7 @@ def get_tasks_by_key_prefix(
         prefix: The first characters of the key, compared one by one. `%`, `*` and the like have no special meaning.
             `""` matches every task that has a key.
         organization_id: Exactly this organization. `None` means the tasks that belong to no organization.
-        limit: The largest number of rows; the newest stay. `None` means all of them.
+        limit: The maximum number of rows; the newest are returned. `None` means all of them.
 
     Returns:
         A `list` of `TaskRow`s. After a failure it is empty and its `.error` is the exception; otherwise `.error` is

@@ -28,7 +28,7 @@ ROW_KEYS: Final = frozenset(ROW_FIELDS)
 
 
 class SafeLookups:
-    """Lookups of one manager. They run in the caller's thread if the manager is `bounded`, else on another thread.
+    """Lookups of one manager. They run in the caller's thread if the manager is `bounded`, otherwise on another.
 
     Answers that the `TaskManager` base class did not build are checked.
     """
@@ -86,7 +86,7 @@ class SafeLookups:
         return TaskBackendUnavailableError(f"no answer within {self.timeout_seconds:g} s")
 
     def call_with_deadline(self, call: Callable[[], Any], timeout_seconds: float) -> Any:
-        """Call a manager that may hang on a detached worker. Fail at once if too many calls are hanging already."""
+        """Call, on a detached worker, a manager that may hang. Fail at once if too many calls are hanging already."""
         in_context = functools.partial(contextvars.copy_context().run, call)
         try:
             return self.unbounded_calls.run(in_context, time.monotonic() + timeout_seconds, patient=False)

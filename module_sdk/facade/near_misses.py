@@ -153,10 +153,10 @@ def unknown_name(name: str, settings: Collection[str]) -> str:
     return f"{shown} is not a setting" + (f": did you mean {meant!r}?" if meant else "")
 
 
-def check_options(options: Iterable[str], settings: Collection[str], *, all_of_them: bool) -> None:
-    """Raise `ConfigurationError` for the first option that is similar to a setting, or (`all_of_them`) for any."""
+def check_options(options: Iterable[str], settings: Collection[str], *, refuse_all: bool) -> None:
+    """Raise `ConfigurationError` for an option that is similar to a setting or, with `refuse_all`, for any option."""
     for name in options:
-        if all_of_them or difflib.get_close_matches(name.lower(), sorted(settings), n=1, cutoff=SIMILAR_NAME - 0.05):
+        if refuse_all or difflib.get_close_matches(name.lower(), sorted(settings), n=1, cutoff=SIMILAR_NAME - 0.05):
             raise ConfigurationError(f"unknown option: {unknown_name(name, settings)}")
 
 

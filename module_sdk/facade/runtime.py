@@ -38,7 +38,7 @@ CLOSE_SECONDS: Final = 5.0
 logger = logging.getLogger("module_sdk.tasks")
 
 
-class EndsWork(Protocol):
+class ExecutorInterface(Protocol):
     """The part of the executor that a configuration uses. `module_sdk.runner` implements it."""
 
     def shutdown(self, timeout_seconds: float) -> None:
@@ -66,7 +66,7 @@ class Runtime:
         self.is_closed = False
         self.lock = threading.RLock()
         self.lookups = self.new_lookups()
-        self.executor: EndsWork | None = None
+        self.executor: ExecutorInterface | None = None
         self.started_threads: ThreadPool | None = None
 
     def new_lookups(self) -> SafeLookups:
@@ -107,7 +107,7 @@ class Runtime:
         return manager.options.timeout_seconds if isinstance(manager, TaskManager) else self.settings.timeout_seconds
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """End running work as `interrupted`. The manager remains usable, and later work runs as usual."""
+        """Wait for running work, then end the rest as `interrupted`. The manager can still run later work."""
         executor = self.executor
         if executor is not None:
             executor.shutdown(timeout_seconds)
@@ -214,7 +214,7 @@ def apply_configuration(url: Any, manager: Any, options: dict[str, Any], *, by_c
     given = {name: value for name, value in options.items() if name in SETTING_NAMES}
     extra = {name: value for name, value in options.items() if name not in SETTING_NAMES}
     if manager is not UNSET or url is None:
-        refuse_misspelt(extra, all_of_them=True)
+        refuse_misspelt(extra, refuse_all=True)
         settings = load_settings(given).settings
         source = "configure(url=None)" if manager is UNSET else "configure(manager=…)"
         runtime = Runtime(settings, source, manager=None if manager is UNSET else manager)
@@ -227,12 +227,12 @@ def apply_configuration(url: Any, manager: Any, options: dict[str, Any], *, by_c
     replace(runtime)
 
 
-def refuse_misspelt(extra: dict[str, Any], *, all_of_them: bool = False) -> None:
+def refuse_misspelt(extra: dict[str, Any], *, refuse_all: bool = False) -> None:
     """Raise `ConfigurationError` for an option that is similar to a setting. The backend checks the others."""
     if extra:
         from module_sdk.facade import near_misses  # noqa: PLC0415  # hardly ever needed
 
-        near_misses.check_options(extra, SETTING_NAMES, all_of_them=all_of_them)
+        near_misses.check_options(extra, SETTING_NAMES, refuse_all=refuse_all)
 
 
 def replace(runtime: Runtime | None) -> None:
@@ -244,7 +244,7 @@ def replace(runtime: Runtime | None) -> None:
 
 
 def reset() -> None:
-    """Discard the configuration, observers, subscribers and counters. Running work ends as `interrupted`.
+    """Discard the configuration, observers, subscribers and counters. Work that does not end in 5 s is `interrupted`.
 
     Registered functions remain, because they are code and not configuration. The first use of a store may create a
     schema again, as in a new process (SEE-10).

@@ -1,7 +1,7 @@
 """The threads of asynchronous calls.
 
 `concurrent.futures.ThreadPoolExecutor` cannot be used: it refuses work as soon as the interpreter begins to exit,
-before `atexit` functions run. One of these gives running tasks a few seconds to end, and they must record their ends.
+before `atexit` functions run. One such function waits a few seconds for running tasks, which must record their ends.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class ThreadPool:
                 settle(call, future)
             # Release the call and its result while the thread waits for the next one.
             del next_call, call, future
-            # Without the lock, because all threads would contend for it after each call. If calls are queued, this
-            # thread is not really idle: it takes one of them first. That does no harm, because calls are queued only
-            # if all threads run and none could be started.
+            # No lock is taken, because all threads would contend for it after each call. If calls are queued, this
+            # thread is not idle: it takes one of them next, and the entry is one too many. That does no harm, because
+            # calls are queued only if all threads are busy and no other could be started.
             self.idle.append(None)
 
     def close(self) -> None:

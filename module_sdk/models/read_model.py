@@ -80,7 +80,7 @@ class BackgroundTasks:
         sort: TaskSort | None = None,
         after: str | None = None,
     ) -> TaskPage:
-        """Do what `list` does, without blocking the event loop. Args, returns and raises: see there."""
+        """Do what `list` does, without blocking the event loop. Args, returns and raises are the same."""
         return await async_calls.in_thread(self.list, page, page_size, filters, sort, after)
 
     def count(self, filters: TaskFilters | None = None) -> int:
@@ -99,7 +99,7 @@ class BackgroundTasks:
         return get_runtime().manager().count(filters=filters, organization_id=scope)
 
     async def acount(self, filters: TaskFilters | None = None) -> int:
-        """Do what `count` does, without blocking the event loop. Args and raises: see there."""
+        """Do what `count` does, without blocking the event loop. Args and raises are the same."""
         return await async_calls.in_thread(self.count, filters)
 
     def view(self, task_id: AnyTaskId) -> TaskView | None:
@@ -122,7 +122,7 @@ class BackgroundTasks:
         return None if task is None else task.to_view()
 
     async def aview(self, task_id: AnyTaskId) -> TaskView | None:
-        """Do what `view` does, without blocking the event loop. Args, returns and raises: see there."""
+        """Do what `view` does, without blocking the event loop. Args, returns and raises are the same."""
         return await async_calls.in_thread(self.view, task_id)
 
     def create(self, *args: object, **kwargs: object) -> NoReturn:

@@ -35,7 +35,7 @@ class Observers:
         self.registered.clear()
         self.installed = None
 
-    def are_there(self) -> bool:
+    def any_exist(self) -> bool:
         return bool(self.registered or self.load_installed())
 
     def notify(self, hook_name: str, **arguments: Any) -> None:
@@ -53,11 +53,11 @@ class Observers:
             return self.installed
         loaded = []
         for entry in entry_points(group=GROUP):
-            what = f"the observer {entry.name}"
+            title = f"the observer {entry.name}"
             try:
-                loaded.append(hooks_of(load_plugin(entry, what), ObserverHooks, what))
+                loaded.append(hooks_of(load_plugin(entry, title), ObserverHooks, title))
             except BaseException as error:  # pluggy reads every attribute, and a property may raise
-                report(logging.ERROR, "%s is left out", what, error=error)
+                report(logging.ERROR, "%s is left out", title, error=error)
         self.installed = loaded
         return loaded
 

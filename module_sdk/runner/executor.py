@@ -57,7 +57,7 @@ class Executor:
             self.watches_sigterm = sigterm.watch(process_exit.end_with_process)
 
     def shutdown(self, timeout_seconds: float) -> None:
-        """End running work as `interrupted`. Later work gets a new runner."""
+        """Wait for running work, then end the rest as `interrupted`. Later work gets a new runner."""
         lock = self.runtime.lock
         with lock:
             if self.started is not None:

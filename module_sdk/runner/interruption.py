@@ -15,7 +15,7 @@ from module_sdk.domain.reports import error_text, report
 from module_sdk.domain.sentinels import ANY
 from module_sdk.domain.statuses import INTERRUPTED
 from module_sdk.errors import IllegalTransitionError, TaskBackendUnavailableError
-from module_sdk.facade.announced_writes import somebody_listens, update_task
+from module_sdk.facade.announced_writes import has_listeners, update_task
 from module_sdk.facade.thread_pool import ThreadPool
 from module_sdk.runner.outcome import SHUTDOWN
 from module_sdk.runner.run import Run
@@ -75,7 +75,7 @@ class Interrupting:
 
     def write_batch(self, batch: list[Run]) -> bool:
         """Record a batch in one call, and return whether that recorded all of it."""
-        if not isinstance(self.manager, TaskManager) or somebody_listens():
+        if not isinstance(self.manager, TaskManager) or has_listeners():
             return False
         try:
             changed = self.manager.interrupt_all(

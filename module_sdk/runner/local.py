@@ -119,6 +119,7 @@ class LocalRunner:
         return task_id, run
 
     def admit(self, run: Run) -> None:
+        """Add the run to `runs`, or end its task and raise `ConfigurationError` if a shutdown has begun."""
         with self.lock:
             if not self.is_stopping:
                 self.runs[run.id] = run
@@ -141,6 +142,7 @@ class LocalRunner:
                 self.changed.notify_all()
 
     def abandon(self, recording: Future[tuple[TaskId, Run | None]]) -> None:
+        """End the task of a submission that was cancelled while its record was being written."""
         run = None if recording.exception() is not None else recording.result()[1]
         if run is not None:
             run.drop_work()
@@ -185,7 +187,7 @@ class LocalRunner:
             try:
                 result = run.work()
                 if needs_a_loop(result):
-                    self.go_on_with(run, result)
+                    self.await_on_loop(run, result)
                     return
                 outcome = completed(without_generator(result))
             except BaseException as error:  # any exception that the work raises is its outcome
@@ -193,7 +195,7 @@ class LocalRunner:
                 outcome = raised(error, run)
             self.recorder.end(run, outcome)
 
-    def go_on_with(self, run: Run, result: Any) -> None:
+    def await_on_loop(self, run: Run, result: Any) -> None:
         """Await the result of a function on the background loop, so that the thread is free for other work."""
         run.work = as_coroutine(result)
         loop = self.loop_thread.loop()
@@ -227,6 +229,7 @@ class LocalRunner:
             self.recorder.end(run, outcome)
 
     def off_loop(self, call: Callable[[], object]) -> None:
+        """Make the call on a thread of the pool, or on this thread if the pool can start none."""
         try:
             self.threads.submit(call, cancellable=False)
         except ModuleSDKError:  # as in `run_coroutine`
@@ -235,7 +238,7 @@ class LocalRunner:
     def begin(self, run: Run) -> bool:
         """Record that the work begins, and return whether it must run.
 
-        It must not if it was cancelled in the meantime, or if the store could not record its beginning.
+        It must not run if it was cancelled in the meantime, or if the store could not record its beginning.
         """
         try:
             # The end of a run that was stopped while it waited is recorded already, and its manager may be closed.
@@ -300,13 +303,13 @@ class LocalRunner:
                     continue
                 self.is_shutting_down = True
             try:
-                self.shut_down()
+                self.end_all_runs()
             finally:
                 with self.lock:
                     self.is_shutting_down = False
                     self.changed.notify_all()
 
-    def shut_down(self) -> None:
+    def end_all_runs(self) -> None:
         with self.lock:
             while (self.runs or self.submissions) and (seconds := self.grace_ends - time.monotonic()) > 0:
                 self.changed.wait(min(seconds, threading.TIMEOUT_MAX))

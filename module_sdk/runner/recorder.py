@@ -106,7 +106,7 @@ class Recorder:
                 report(logging.WARNING, "task %s is gone from the store", run.id)
 
     def withdraw_question(self, run: Run) -> None:
-        """Move a task back to running whose work did not wait for its response: only a running task can complete."""
+        """Move the task back to running if its work did not wait for the response: only a running task can complete."""
         with contextlib.suppress(IllegalTransitionError):
             update_task(self.manager, run.id, ANY, status=RUNNING)
 

@@ -17,8 +17,8 @@ from module_sdk.store.deadlines import limited
 
 FIRST_PAUSE_SECONDS: Final = 0.01
 LONGEST_PAUSE_SECONDS: Final = 0.5
-# The minimum time for one read of the store, even if the caller's timeout is 0.
-SHORTEST_LOOK_SECONDS: Final = 0.25
+# A read of the store gets at least this much time, even if the caller's timeout is 0.
+SHORTEST_READ_SECONDS: Final = 0.25
 
 
 class Waiting:
@@ -32,12 +32,12 @@ class Waiting:
         self.runtime: Runtime | None = None
         self.run_ended: futures.Future[None] | None = None
 
-    def look_deadline(self) -> float:
-        """Return the deadline of a look that begins now."""
-        return max(self.deadline, time.monotonic() + SHORTEST_LOOK_SECONDS)
+    def read_deadline(self) -> float:
+        """Return the deadline of a read that begins now."""
+        return max(self.deadline, time.monotonic() + SHORTEST_READ_SECONDS)
 
-    def look(self) -> TaskView | None:
-        """Return the task's view if it has ended. On `None`, the caller waits at most `pause` seconds and looks again.
+    def read(self) -> TaskView | None:
+        """Return the task's view if it has ended. On `None`, the caller waits up to `pause` seconds and reads again.
 
         Raises `TimeoutError` after the deadline, `TaskNotFoundError`, and the errors of the store.
         """
@@ -61,7 +61,7 @@ class Waiting:
 def wait(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
     """Wait in this thread for the end of a task, and return its view."""
     waiting = Waiting(task_id, timeout_seconds)
-    while (view := limited(waiting.look, waiting.look_deadline())) is None:
+    while (view := limited(waiting.read, waiting.read_deadline())) is None:
         if waiting.run_ended is None:
             time.sleep(waiting.pause)
         else:
@@ -72,7 +72,7 @@ def wait(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
 async def await_end(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
     """Wait in this coroutine for the end of a task, and return its view.
 
-    No thread is occupied between two looks, because the work may need one to end.
+    No thread is occupied between two reads, because the work may need one to record its end.
     """
     import asyncio  # noqa: PLC0415  # as in async_calls.py
 
@@ -81,7 +81,7 @@ async def await_end(task_id: AnyTaskId, timeout_seconds: float) -> TaskView:
     try:
         while True:
             threads = (await async_calls.runtime_off_loop()).threads()
-            view = await async_calls.run_on(threads, waiting.look, deadline=waiting.look_deadline())
+            view = await async_calls.run_on(threads, waiting.read, deadline=waiting.read_deadline())
             if view is not None:
                 return view
             run_ended = waiting.run_ended

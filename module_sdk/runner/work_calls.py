@@ -1,6 +1,6 @@
 """The calls of `module_sdk.tasks` that run work, report its progress, ask for confirmations and end it.
 
-The async version of a call runs the code of the synchronous one, on a thread where that blocks.
+The async version of a call runs the code of the synchronous one, on another thread if that code may block.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ async def ashutdown(timeout_seconds: float = CLOSE_SECONDS) -> None:
     """Do what `shutdown` does, without blocking the event loop. Args, returns and raises are the same."""
     import asyncio  # noqa: PLC0415  # as in async_calls.py
 
-    # Not on the threads of other async calls, because the work that this waits for may need one to end.
+    # Not on a thread of other async calls, because the work that this waits for may need one to record its end.
     await asyncio.to_thread(shutdown, timeout_seconds)
 
 

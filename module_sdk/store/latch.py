@@ -10,8 +10,8 @@ import threading
 import time
 from typing import Final
 
-# An interrupt between the two steps of `wait` may lose the bell, so each waiter also looks by itself this often.
-LOOK_SECONDS: Final = 0.1
+# An interrupt between the two steps of `wait` may lose the bell, so each waiter also checks `is_set` this often.
+POLL_SECONDS: Final = 0.1
 
 
 class Latch:
@@ -36,7 +36,7 @@ class Latch:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return False
-            if self.bell.acquire(timeout=min(remaining, LOOK_SECONDS)):
+            if self.bell.acquire(timeout=min(remaining, POLL_SECONDS)):
                 # Wake the next waiting thread as well.
                 ring(self.bell)
         return True

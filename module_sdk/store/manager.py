@@ -40,7 +40,7 @@ from module_sdk.store.urls import StoreURL
 
 MAXIMUM_BATCH: Final = 10_000
 IMPORT_BATCH: Final = 500
-# An update can lose to another writer, and the check that follows can find that the move is legal again.
+# Another writer may prevent an update, and make the move legal again before the check that follows.
 MAXIMUM_UPDATE_ATTEMPTS: Final = 10
 
 
@@ -226,7 +226,7 @@ class TaskManager(ManagerReads):
             confirmation=confirmation,
         )
         scope = optional_scope(organization_id)
-        # From here on an exact `str`: drivers may not know other types of ids.
+        # The id must be an exact `str`, since drivers may not know other types of ids.
         task_id = task_id_text(task_id)
         if not is_task_id(task_id) or not scope_is_possible(scope):
             return None

@@ -52,7 +52,7 @@ class ManagerReads(StoreCalls):
             TaskBackendError: The store failed, or the stored task cannot be read.
         """
         scope = optional_scope(organization_id)
-        # From here on an exact `str`: drivers may not know other types of ids.
+        # The id must be an exact `str`, since drivers may not know other types of ids.
         task_id = task_id_text(task_id)
         if not is_task_id(task_id) or not scope_is_possible(scope):
             return None

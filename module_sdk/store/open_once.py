@@ -43,7 +43,7 @@ class OpenOnce:
         self.attempt: Attempt | None = None
 
     def ensure(self, deadline: float) -> None:
-        """Wait until the store is open. Raise the error of opening, at the deadline `TaskBackendUnavailableError`."""
+        """Wait until the store is open. Raise its error, or `TaskBackendUnavailableError` at the deadline."""
         if not self.on_thread:
             self.open_now(self.open_store, deadline)
             return
@@ -52,7 +52,7 @@ class OpenOnce:
             return
         attempt = self.attempt
         if attempt is None or not attempt.has_begun():
-            # Two threads may begin an attempt each. Then the second attempt finds the store open.
+            # Two threads may each begin an attempt. The second one waits its turn and opens only if the first failed.
             attempt = self.attempt = Attempt()
             attempt.begin(self.run)
         if not attempt.done.wait(max(0.0, deadline - time.monotonic())):

@@ -53,9 +53,9 @@ class StorePrimitives(abc.ABC):
         """Connect and check the schema. If `create` is true, create or upgrade it.
 
         This is called again after a failure and by `setup`, so it must be idempotent and safe for several processes at
-        once. It must raise `missing_schema()` if `create` is false and the schema, or the database
-        or folder that would contain it, is missing. It must raise `newer_schema(found, known)` if the schema is newer
-        than this code (SEE-06).
+        once. It must raise `missing_schema()` if `create` is false and the schema, or the database or folder that would
+        contain it, is missing. It must raise `newer_schema(found, known)` if the schema is newer than this code
+        (SEE-06).
         """
 
     @abc.abstractmethod
@@ -148,7 +148,7 @@ class StorePrimitives(abc.ABC):
     def store_explain(
         self, operation: str, arguments: Sequence[str | None], limit: int | None, deadline: float
     ) -> Explanation:
-        """Return how the find of that lookup, called with these arguments, is served. For the capability `explain`."""
+        """Explain how the store serves that lookup with these arguments. Required for the capability `explain`."""
         raise NotImplementedError("store_explain")
 
     def store_diagnose(self, deadline: float) -> Diagnosis:
@@ -179,8 +179,8 @@ class StorePrimitives(abc.ABC):
     def setup_fault(self, error: Exception) -> str | None:
         """Return the fault that the operator must correct, if the driver's error says so; else `None`.
 
-        Such a fault is a wrong password, a missing right, or a database that does not exist. It is asked for errors of
-        `store_open`, and becomes the text of a `ConfigurationError` (DISC-10).
+        Such a fault is a wrong password, a missing right, or a database that does not exist. This is called for
+        errors of `store_open`, and the result becomes the text of a `ConfigurationError` (DISC-10).
         """
         return None
 
@@ -207,7 +207,7 @@ class StorePrimitives(abc.ABC):
         return TaskConflictError(f"the key of the active task {task_id} is held by another task")
 
     def declare_durability(self, durable: bool) -> None:
-        """Declare the capability `durable` or not. For a `store_open` that reads it from the server's settings.
+        """Set the capability `durable`. Call this in a `store_open` that reads it from the server's settings.
 
         This logs no warning, because each process would repeat it. `doctor` and the documentation say what can be lost
         with each setting.

@@ -18,7 +18,6 @@ from typing import Final
 # The longest time from a deadline to the shutdown of the socket.
 TICK_SECONDS: Final = 0.05
 
-
 NEVER: Final = math.inf
 
 
@@ -67,7 +66,7 @@ class Watchdog:
         watch = Watch(descriptor)
         if self.thread is None or not self.thread.is_alive():
             # If no thread can be started this raises before the socket is registered, so no call runs unwatched and
-            # the next one retries. If two threads start at the same time, the one whose bell was replaced ends.
+            # the next one retries. If two callers start a thread at once, the thread whose bell was replaced ends.
             self.bell = queue.SimpleQueue()
             thread = threading.Thread(target=self.run, args=(self.bell,), name="module-sdk-watchdog", daemon=True)
             self.thread = thread
@@ -81,28 +80,28 @@ class Watchdog:
         self.watches.discard(watch)
 
     def begin(self, watch: Watch, deadline: float) -> None:
-        """Shut the socket once the deadline has passed. Called at the beginning of a call."""
+        """Set the deadline of a call that begins. The socket is shut once it has passed."""
         watch.deadline = deadline
-        # The deadline must be set first: the thread clears `is_awake` and then looks once more before it sleeps.
+        # The deadline must be set first: the thread clears `is_awake` and then checks again before it sleeps.
         if not self.is_awake and self.bell is not None:
             self.bell.put(None)
 
     def end(self, watch: Watch) -> None:
-        """Stop the deadline of a call that has returned. The socket is not shut after this."""
+        """Clear the deadline of a call that has returned. The socket is not shut after this."""
         watch.deadline = NEVER
-        with watch.lock:  # waits if the watchdog is just shutting the socket
+        with watch.lock:  # wait for a watchdog that is shutting the socket at this moment
             pass
 
     def run(self, bell: queue.SimpleQueue[None]) -> None:
         while self.bell is bell:
             self.is_awake = False
-            if not self.look():
+            if not self.shut_late_calls():
                 bell.get()
             self.is_awake = True
-            self.look()
+            self.shut_late_calls()
             time.sleep(TICK_SECONDS)
 
-    def look(self) -> bool:
+    def shut_late_calls(self) -> bool:
         """Shut the sockets of late calls. Return whether any call is in progress."""
         now = time.monotonic()
         in_progress = False

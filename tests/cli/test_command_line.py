@@ -49,8 +49,8 @@ def test_an_unknown_scheme_is_one_clear_line(command_line: CommandLine, command:
         (["--url", "sqlite:////nowhere/at/all.db", "tasks", "list"], "/nowhere/at does not exist"),
         (["tasks", "list", "--status", "done"], "'done' is not one of pending, running"),
         (["tasks", "list", "--sort", "size"], "'size' is not a field"),
-        (["tasks", "list", "--organization", "a", "--no-organization"], "give either"),
-        (["tasks", "prune", "--older-than", "a while"], "'a while' is no duration"),
+        (["tasks", "list", "--organization", "a", "--no-organization"], "pass either"),
+        (["tasks", "prune", "--older-than", "a while"], "'a while' is not a duration"),
         (["tasks", "show", "not an id"], "there is no task not an id"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`module-sdk demo` as users run it: to its end, killed in the middle, stopped, beside another one."""
+"""`module-sdk demo` as users run it: to its end, killed in the middle, stopped, and at the same time as another one."""
 
 from __future__ import annotations
 

@@ -268,7 +268,7 @@ def test_interrupt_all_active_asks_first(command_line: CommandLine, manager: Tas
 
 @pytest.mark.parametrize("arguments", [[], [UNKNOWN_ID, "--all-active"], [UNKNOWN_ID, "--user", "7"], ["--user", "7"]])
 def test_interrupt_requires_either_ids_or_all_active(command_line: CommandLine, arguments: list[str]) -> None:
-    assert "give ids, or --all-active" in command_line.fail("tasks", "interrupt", *arguments)
+    assert "pass ids, or --all-active" in command_line.fail("tasks", "interrupt", *arguments)
 
 
 # --- prune ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from module_sdk_contract import TaskManagerContract
 from module_sdk_contract.markers import clauses_of_function, deciding_tests
 from module_sdk_contract.report.canaries import CANARIES
 
-from tests.support.contract_runs import FOLDING, run_suite
+from tests.support.contract_runs import FOLDING_OPENER, run_suite
 
 CODE_POINTS = "code_points"
 
@@ -89,7 +89,7 @@ def test_replacing_a_test_is_refused(tmp_path: Path) -> None:
 def test_a_canary_whose_clause_is_a_deviation_is_excused(tmp_path: Path) -> None:
     far = "Deviation('ORDER-03', 'no ids', datetime.date(2999, 1, 1))"
 
-    status, output, report = run_suite(tmp_path, CODE_POINTS, opener=FOLDING, deviations=[far])
+    status, output, report = run_suite(tmp_path, CODE_POINTS, opener=FOLDING_OPENER, deviations=[far])
 
     assert status == pytest.ExitCode.TESTS_FAILED
     assert report["canaries"]["results"]["swaps ties"]["result"] == "excused"

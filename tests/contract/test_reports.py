@@ -14,7 +14,7 @@ from module_sdk_contract.report.levels import level_of
 from module_sdk_contract.report.results import CanaryResult, Ledger
 from module_sdk_contract.report.verdicts import Verdict
 
-from tests.support.contract_runs import FOLDING, pytest_run, record, report_in, run_suite
+from tests.support.contract_runs import FOLDING_OPENER, pytest_run, record, report_in, run_suite
 
 # --- The version of the contract --------------------------------------------------------------------------------------
 
@@ -170,7 +170,7 @@ def verdicts(report: dict[str, Any]) -> dict[str, str]:
 def test_a_deviation_is_shown_with_its_reason_and_its_expiry(tmp_path: Path) -> None:
     declared = "Deviation('KEY-01', 'this store | folds case', datetime.date(2999, 1, 1))"
 
-    _, output, report = run_suite(tmp_path, "code_points", opener=FOLDING, deviations=[declared])
+    _, output, report = run_suite(tmp_path, "code_points", opener=FOLDING_OPENER, deviations=[declared])
 
     assert "declared deviation: KEY-01, until 2999-01-01: this store | folds case" in output
     assert report["deviations"] == [
@@ -187,7 +187,7 @@ def test_a_deviation_is_shown_with_its_reason_and_its_expiry(tmp_path: Path) -> 
 
 
 def test_the_report_contains_each_failure(tmp_path: Path) -> None:
-    _, _, report = run_suite(tmp_path, "code_points", opener=FOLDING)
+    _, _, report = run_suite(tmp_path, "code_points", opener=FOLDING_OPENER)
 
     (failure,) = report["clauses"]["KEY-01"]["failures"]
     assert failure.startswith("KEY-01: Keys are equal by code points")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from module_sdk.cli.main import app
 from tests.support.command_line import CommandLine
-from tests.support.contract_runs import FOLDING, ROOT, pytest_run, report_in
+from tests.support.contract_runs import FOLDING_OPENER, ROOT, pytest_run, report_in
 
 JOIN = ("--pyargs", "module_sdk_contract")
 
@@ -34,7 +34,7 @@ def test_the_url_may_come_from_the_environment_and_the_opener_from_an_option(tmp
     status, output = pytest_run(
         tmp_path,
         *JOIN,
-        f"--task-manager-opener={FOLDING}",
+        f"--task-manager-opener={FOLDING_OPENER}",
         "--contract-clause=KEY-01",
         MODULE_SDK_CONTRACT_URL="memory://",
     )
@@ -106,7 +106,7 @@ def test_the_command_judges_a_store_and_writes_the_report(command_line: CommandL
 
 
 def test_the_command_shows_a_broken_clause_and_exits_with_1(command_line: CommandLine) -> None:
-    done = command_line.run("contract", "memory://", "-k", "KEY-01", "--opener", FOLDING, PYTHONPATH=str(ROOT))
+    done = command_line.run("contract", "memory://", "-k", "KEY-01", "--opener", FOLDING_OPENER, PYTHONPATH=str(ROOT))
 
     assert done.returncode == 1
     assert "KEY-01: Keys are equal by code points" in done.stdout

@@ -16,7 +16,7 @@ from module_sdk_contract.markers import TIER_MARKER, clauses_of_function, decidi
 from module_sdk_contract.report.results import Ledger
 from module_sdk_contract.report.verdicts import Verdict
 
-from tests.support.contract_runs import FOLDING, pytest_run, record, run_suite, write_suite
+from tests.support.contract_runs import FOLDING_OPENER, pytest_run, record, run_suite, write_suite
 
 
 def test_every_binding_clause_has_a_test() -> None:
@@ -123,7 +123,7 @@ def deviation(days: int, clause: str = "KEY-01") -> str:
 
 
 def test_a_failure_shows_the_rule_the_call_and_both_answers(tmp_path: Path) -> None:
-    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING)
+    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING_OPENER)
 
     assert status == 1
     assert "KEY-01: Keys are equal by code points" in output
@@ -134,7 +134,7 @@ def test_a_failure_shows_the_rule_the_call_and_both_answers(tmp_path: Path) -> N
 
 
 def test_a_declared_deviation_is_not_a_failure(tmp_path: Path) -> None:
-    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING, deviations=[deviation(days=1)])
+    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING_OPENER, deviations=[deviation(days=1)])
 
     assert status == 0
     assert "deviation: KEY-01" in output
@@ -142,7 +142,7 @@ def test_a_declared_deviation_is_not_a_failure(tmp_path: Path) -> None:
 
 
 def test_an_expired_deviation_is_a_failure(tmp_path: Path) -> None:
-    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING, deviations=[deviation(days=-1)])
+    status, output, _ = run_suite(tmp_path, "code_points", opener=FOLDING_OPENER, deviations=[deviation(days=-1)])
 
     assert status == 1
     assert "the deviation of KEY-01 expired" in output

@@ -15,7 +15,7 @@ from module_sdk.errors import ConfigurationError, TaskBackendError
 from module_sdk.facade.runtime import get_runtime
 from tests.support.managers import InjectedManager, a_row
 
-OPTIONS = ("configure", "environment", "module_sdk.toml", "pyproject.toml")
+SOURCES = ("configure", "environment", "module_sdk.toml", "pyproject.toml")
 
 
 @pytest.fixture(autouse=True)
@@ -40,14 +40,14 @@ def set_in(source: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch) 
     return {}
 
 
-@pytest.mark.parametrize("strongest", range(4), ids=OPTIONS)
+@pytest.mark.parametrize("strongest", range(4), ids=SOURCES)
 @pytest.mark.parametrize("name", ["url", "namespace"])
 def test_each_source_takes_precedence_over_the_next(name: str, strongest: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # given the setting in one source and in all sources of lower precedence
     given: dict[str, Any] = {}
     for number in range(strongest, 4):
         value = f"memory://source{number}" if name == "url" else f"source{number}"
-        given |= set_in(OPTIONS[number], name, value, monkeypatch)
+        given |= set_in(SOURCES[number], name, value, monkeypatch)
     if name == "namespace" and strongest:
         given["url"] = "memory://"
 
@@ -116,9 +116,9 @@ def test_a_bad_url_is_refused_and_the_earlier_configuration_remains(url: Any) ->
     assert len(tasks.list_user_tasks(1)) == 1
 
 
-@pytest.mark.parametrize("source", OPTIONS[1:])
+@pytest.mark.parametrize("source", SOURCES[1:])
 @pytest.mark.parametrize("url", ["nope://host", "tasks.db", ""])
-def test_a_bad_url_in_the_environment_or_a_file_fails_writes_and_is_the_error_of_lookups(
+def test_a_bad_url_in_the_environment_or_a_file_is_the_error_of_lookups_and_fails_other_calls(
     source: str, url: str, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_in(source, "url", url, monkeypatch)
@@ -128,13 +128,13 @@ def test_a_bad_url_in_the_environment_or_a_file_fails_writes_and_is_the_error_of
         assert result == []
         assert isinstance(result.error, ConfigurationError)
     with module_sdk.session(user={"id": 1}):
-        for call in every_write():
+        for call in calls_other_than_lookups():
             with pytest.raises(ConfigurationError):
                 call()
     assert not (empty_folder / "data").exists()
 
 
-def every_write() -> list[Callable[[], object]]:
+def calls_other_than_lookups() -> list[Callable[[], object]]:
     task_id = "01890000-0000-7000-8000-000000000000"
     return [
         lambda: tasks.run_background_sync(answer_one()),
@@ -162,7 +162,7 @@ def test_no_url_means_no_manager() -> None:
     assert isinstance(tasks.get_tasks_by_key("k", 3).error, ConfigurationError)
     assert isinstance(asyncio.run(tasks.aget_tasks_by_key_prefix("k", 3)).error, RuntimeError)
     with module_sdk.session(user={"id": 1}):
-        for call in every_write():
+        for call in calls_other_than_lookups():
             with pytest.raises(RuntimeError, match="no task manager is configured"):
                 call()
 

@@ -62,7 +62,7 @@ GARBAGE: dict[str, Any] = {
     "tuple": (a_row(),),
     "set": {1, 2},
     "generator": (row for row in [a_row()]),
-    "coroutine-like": iter([]),
+    "iterator": iter([]),
     "rows of text": ["row"],
     "rows of None": [None],
     "a bad row among good ones": [a_row(), None, a_row()],
@@ -128,15 +128,15 @@ def test_no_answer_in_time_is_a_failure(name: str, lookup: Lookup) -> None:
     hanging.release.set()
 
 
-def test_a_late_answer_is_a_failure_and_the_next_in_time_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_answer_is_a_failure_and_the_next_answer_in_time_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     # given a `TaskManager` that answers after the deadline
     manager = module_sdk.open_manager("memory://")
-    slow = manager.store_find_by_user
+    original = manager.store_find_by_user
     module_sdk.configure(manager=manager, lookup_timeout_seconds=0.05)
 
     def late(*arguments: Any) -> Any:
         time.sleep(0.1)
-        return slow(*arguments)
+        return original(*arguments)
 
     monkeypatch.setattr(manager, "store_find_by_user", late)
     assert isinstance(tasks.list_user_tasks(1).error, TaskBackendUnavailableError)

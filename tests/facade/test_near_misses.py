@@ -168,7 +168,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "a shortened key": ("module_sdk.toml", "lookup_timeout = 3\n", "did you mean 'lookup_timeout_seconds'"),
     "capitals in a key": ("module_sdk.toml", f'URL = "{STORE}"\n', "did you mean 'url'"),
     "the name of the variable": ("module_sdk.toml", f'MODULE_SDK_TASKS_URL = "{STORE}"\n', "did you mean 'url'"),
-    "a key that is no name": ("module_sdk.toml", f'"{STORE}" = 1\n', "a name is not a setting"),
+    "a key that is not a name": ("module_sdk.toml", f'"{STORE}" = 1\n', "a name is not a setting"),
     "a hyphen": ("module-sdk.toml", LINE, "its name must be module_sdk.toml"),
     "no hyphen in a file's name": ("modulesdk.toml", LINE, "its name must be module_sdk.toml"),
     "a hidden file": (".module_sdk.toml", LINE, "its name must be module_sdk.toml"),

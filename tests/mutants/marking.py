@@ -34,7 +34,7 @@ def mutant(
 
     `number` is an id that never changes; its letter says where the bug came from (see `matrix.py`). `on` names the
     kind of store to test on, if it is not the default of the class. `race` means that the bug shows only when two
-    calls meet. A class may have several of these decorators.
+    calls overlap. A class may have several of these decorators.
     """
 
     def declare(store: Store) -> Store:

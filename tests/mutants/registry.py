@@ -60,7 +60,7 @@ class Mutant:
     store: StoreKind
     clause: str
     is_race: bool
-    """Whether the bug shows only when two calls meet."""
+    """Whether the bug shows only when two calls overlap."""
 
     @property
     def id(self) -> str:

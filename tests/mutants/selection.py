@@ -1,8 +1,8 @@
 """A pytest plugin that tests each mutant only against the clauses that must catch it, and the controls against all.
 
 `python -m pytest tests/mutants/suites.py -p tests.mutants.selection --mutant-verdicts=FILE` writes the outcome of each
-test by store and clause: the contract's own verdict, or `crashed` for a failure that was no assertion. The tests of a
-mutant stop as soon as all of its clauses have caught it.
+test by store and clause: the contract's own verdict, or `crashed` for a failure that was not an assertion. The tests
+of a mutant stop as soon as all of its clauses have caught it.
 """
 
 from __future__ import annotations

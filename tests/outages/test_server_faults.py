@@ -1,4 +1,4 @@
-"""Servers that are killed, stopped, restarted or reached through a bad network (clauses FAIL-05 to 09, 13; SEE-04).
+"""Servers that are killed, suspended, restarted or reached through a bad network (clauses FAIL-05 to 09, 13; SEE-04).
 
 Every store gets the same tests, so no test may depend on the kind of its server.
 """
@@ -165,13 +165,13 @@ def test_calls_to_a_silent_server_fail_in_time(server: Server, namespace: str) -
     with managed(server.url, namespace) as manager:
         expected = create_tasks(manager, 5)
 
-        server.stop()
+        server.suspend()
         try:
             assert_lookup_fails_in_time(lambda: tasks.list_user_tasks(7, 3))
             assert_lookup_fails_in_time(lambda: tasks.get_tasks_by_key_prefix("job.", 3))
             assert_write_fails_in_time(manager, "unsure")
         finally:
-            server.cont()
+            server.resume()
 
         # The unanswered write may have happened; it has another key, so the prefix must not find it.
         end = time.monotonic() + RECOVERY_SECONDS
@@ -185,11 +185,11 @@ def test_a_lookup_fails_in_time_if_the_server_is_silent_at_the_first_connection(
         expected = create_tasks(manager, 1)
     module_sdk.configure(url=server.url, namespace=namespace, lookup_timeout_seconds=LOOKUP_SECONDS)
 
-    server.stop()
+    server.suspend()
     try:
         assert_lookup_fails_in_time(lambda: tasks.list_user_tasks(7, 3))
     finally:
-        server.cont()
+        server.resume()
 
     assert_recovers(expected)
 

@@ -38,10 +38,7 @@ def test_new_backend_writes_a_distribution_and_prints_the_next_step(command_line
     printed = command_line.succeed("new-backend", "my-db2")
 
     project = command_line.home / "module-sdk-my-db2"
-    assert (
-        printed
-        == f"{project.name} is written; what is left to do: cd {project.name} && pip install -e '.[test]' && pytest\n"
-    )
+    assert printed == f"{project.name} is written. Next: cd {project.name} && pip install -e '.[test]' && pytest\n"
     written = contents(project)
     assert sorted(written) == [
         "README.md",
@@ -67,14 +64,14 @@ def test_the_skeleton_has_every_primitive_of_the_base_class(command_line: Comman
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "must be of a-z, 0-9"),
-        ("MyDB", "must be of a-z, 0-9"),
-        ("my_db", "must be of a-z, 0-9"),
+        ("", "must consist of a-z, 0-9"),
+        ("MyDB", "must consist of a-z, 0-9"),
+        ("my_db", "must consist of a-z, 0-9"),
         ("2db", "begin with a letter"),
-        ("my--db", "single '-' within"),
-        ("db-", "single '-' within"),
-        ("../db", "must be of a-z, 0-9"),
-        ("dbé", "must be of a-z, 0-9"),
+        ("my--db", "single '-' inside"),
+        ("db-", "single '-' inside"),
+        ("../db", "must consist of a-z, 0-9"),
+        ("dbé", "must consist of a-z, 0-9"),
         (f"{LONGEST}a", "must be at most 40 characters, not 41"),
         ("memory", "memory:// is served by an installed backend"),
         ("contract", "the package module_sdk_contract is installed"),

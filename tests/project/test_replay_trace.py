@@ -108,13 +108,13 @@ def test_every_user_has_their_jobs(manager: module_sdk.TaskManager, rows: list[R
         assert answer(module_sdk.tasks.list_user_tasks(user, organization)) == expected
 
 
-def by_family(rows: list[Row]) -> dict[Any, list[Row]]:
+def by_prefix(rows: list[Row]) -> dict[Any, list[Row]]:
     return grouped(rows, lambda row: (row["task_key"].rpartition(".")[0] + ".", row["organization_id"]))
 
 
-def test_every_family_has_its_jobs(manager: module_sdk.TaskManager, rows: list[Row]) -> None:
-    for (family, organization), expected in by_family(rows).items():
-        assert answer(module_sdk.tasks.get_tasks_by_key_prefix(family, organization)) == expected
+def test_every_prefix_has_its_jobs(manager: module_sdk.TaskManager, rows: list[Row]) -> None:
+    for (prefix, organization), expected in by_prefix(rows).items():
+        assert answer(module_sdk.tasks.get_tasks_by_key_prefix(prefix, organization)) == expected
 
 
 def test_a_prefix_may_end_within_a_segment(manager: module_sdk.TaskManager, rows: list[Row]) -> None:
@@ -123,11 +123,11 @@ def test_a_prefix_may_end_within_a_segment(manager: module_sdk.TaskManager, rows
         assert answer(module_sdk.tasks.get_tasks_by_key_prefix(prefix, 1)) == expected
 
 
-def test_the_newest_and_oldest_key_of_every_family_have_their_job(
+def test_the_newest_and_oldest_key_of_every_prefix_have_their_job(
     manager: module_sdk.TaskManager, rows: list[Row]
 ) -> None:
-    for family in by_family(rows).values():
-        for row in (family[0], family[-1]):
+    for jobs in by_prefix(rows).values():
+        for row in (jobs[0], jobs[-1]):
             assert answer(module_sdk.tasks.get_tasks_by_key(row["task_key"], row["organization_id"])) == [row]
 
 
@@ -154,7 +154,7 @@ def test_the_command_replays_the_shipped_log(tmp_path: Path) -> None:
     # when the log is replayed twice
     first, second = run_example("--url", url), run_example("--url", url)
 
-    # then the first run writes the log, and both runs find all of it by user and by family
+    # then the first run writes the log, and both runs find all of it by user and by prefix
     assert (first.returncode, second.returncode) == (0, 0), first.stdout + first.stderr + second.stdout + second.stderr
     assert "2,000 of 2,000 jobs written" in first.stdout
     assert "0 of 2,000 jobs written" in second.stdout

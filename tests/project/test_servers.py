@@ -24,7 +24,7 @@ from devtools.servers.kinds import Valkey
 with Valkey() as server:
     print(server.process.pid, server.folder, flush=True)
     if sys.argv[1] == "stopped":
-        server.stop()
+        server.suspend()
         print("stopped", flush=True)
     time.sleep(60)
 """
@@ -89,7 +89,7 @@ def test_a_killed_server_can_restart_on_the_same_port(kind: str, request: pytest
 def test_a_stopped_server_accepts_connections_and_is_silent(kind: str, request: pytest.FixtureRequest) -> None:
     # given a stopped server
     server: Server = request.getfixturevalue(f"{kind}_server")
-    server.stop()
+    server.suspend()
 
     # when it gets a query
     with pytest.raises(NOT_READY):
@@ -97,7 +97,7 @@ def test_a_stopped_server_accepts_connections_and_is_silent(kind: str, request: 
     socket.create_connection(("127.0.0.1", server.port)).close()
 
     # then it answers only after it has been continued
-    server.cont()
+    server.resume()
     server.check(server.url)
 
 

@@ -172,7 +172,7 @@ def test_a_returned_coroutine_has_its_session_and_task_and_can_be_cancelled(stor
     assert tasks.cancel(task_id)
 
     assert stoppable.stopped.wait(10)
-    assert stoppable.told == [asyncio.CancelledError]
+    assert stoppable.received == [asyncio.CancelledError]
     assert seen == [(task_id, module_sdk.current_session())]
     assert tasks.wait(task_id, 10)["error"] == "cancelled"
     until(lambda: not executor_of(get_runtime()).runner().runs)

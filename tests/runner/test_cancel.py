@@ -36,7 +36,7 @@ def test_cancelling_running_work_records_it_and_stops_it(store: TaskManager, for
     other = tasks.run_background_sync(add(1, 2), task_key="k")
     assert other != task_id
     assert work.stopped.wait(10)
-    assert work.told == ([asyncio.CancelledError] if form == "coroutine" else [])
+    assert work.received == ([asyncio.CancelledError] if form == "coroutine" else [])
     assert tasks.cancel(task_id) is False
     tasks.shutdown()
     assert get(store, task_id) == task

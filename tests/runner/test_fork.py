@@ -31,7 +31,7 @@ def busy(store: TaskManager) -> Any:
     assert [tasks.wait(task_id, 10)["result"] for task_id in ids] == ["coroutine", "function"]
 
 
-def test_a_child_looks_up_and_runs_work_of_its_own(store: TaskManager, busy: list[str]) -> None:
+def test_a_child_can_look_up_tasks_and_run_work_of_its_own(store: TaskManager, busy: list[str]) -> None:
     @tasks.register("child.function")
     def function() -> int:
         return 5
@@ -42,13 +42,14 @@ def test_a_child_looks_up_and_runs_work_of_its_own(store: TaskManager, busy: lis
         assert tasks.wait(tasks.run_background_sync("child.function"), 10)["result"] == 5
         tasks.shutdown(timeout_seconds=0)
 
-    # then the child's shutdown does not affect the parent's work
     in_a_child(check)
+
+    # then the child's shutdown has not affected the parent's work
     assert [get(store, task_id).status for task_id in busy] == ["running", "running"]
 
 
 def test_locks_that_other_threads_held_at_the_fork_do_not_block_the_child(store: TaskManager) -> None:
-    # given a thread that holds every lock of the package and does not exist in the child
+    # given a thread that has every lock of the package at the fork and does not exist in the child
     runtime = get_runtime()
     locks: list[Any] = [registry.lock, runtime.lock, runtime_module.state_lock]
     held, release = threading.Event(), threading.Event()

@@ -118,7 +118,7 @@ def test_arguments_result_and_checkpoint_have_the_maximum_of_the_configuration(s
 # --- What is refused --------------------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, Any], str, int | None]] = {
-    "kwargs beside a coroutine": ({"colour": "blue"}, "kwargs", None),
+    "kwargs with a coroutine": ({"colour": "blue"}, "kwargs", None),
     "label": ({"label": "x" * 1_025}, "label", 1_024),
     "label of a wrong type": ({"label": 5}, "label", None),
     "key": ({"task_key": "k" * 1_025}, "task_key", 1_024),

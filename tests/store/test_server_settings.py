@@ -90,7 +90,7 @@ MONGODB: Final = {
 
 
 def some_tasks() -> list[Task]:
-    """Return tasks with longest texts that differ in the last byte, floats with all digits, and close times."""
+    """Return tasks with texts of the maximum length that differ in the last byte, long floats, and close times."""
     progress = itertools.cycle((0.1, 0.30000000000000004, 2 / 3, 1e-17, 0.0))
     statuses: itertools.cycle[Any] = itertools.cycle(("pending", "completed", "failed", "interrupted"))
     return [
@@ -111,7 +111,7 @@ def some_tasks() -> list[Task]:
 
 
 def answers(manager: TaskManager) -> Iterator[tuple[str, Any]]:
-    """Yield the question and the answer of writes and then of reads of every kind."""
+    """Yield each question with its answer: first writes, then reads of every kind."""
     tasks = some_tasks()
     yield "import", manager.import_tasks(tasks)
     yield "create again", manager.create(tasks[0])
@@ -161,7 +161,7 @@ def test_no_setting_of_mariadb_changes_an_answer(
 ) -> None:
     if driver == "mysqldb":
         pytest.importorskip("MySQLdb")
-    # given a user without privileges: for such a user the server runs `init_connect`
+    # given a user without administrative privileges, since the server runs `init_connect` for no other user
     database = mariadb.url.rpartition("/")[2]
     mariadb.execute(mariadb.url, f"GRANT ALL ON {database}.* TO plain@'%'")
     mariadb.execute(mariadb.url, f"SET GLOBAL {name} = {MARIADB[name]}")
@@ -169,7 +169,7 @@ def test_no_setting_of_mariadb_changes_an_answer(
         url = f"mariadb+{driver}://plain:{PASSWORD}@127.0.0.1:{mariadb.port}/{database}"
         manager = opened(url, namespace=namespace)
         then_answers_like_memory(manager, opened("memory://"))
-        # and another connection sees a write that follows an update: `COMMIT` has ended the transaction of the update
+        # and another connection sees a write after an update, although completion_type makes COMMIT begin a transaction
         other = opened(url, namespace=namespace)
         manager.update(some_tasks()[8].id, label="changed")
         manager.create(Task.new(user_id=1, module="tests"))

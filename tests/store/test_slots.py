@@ -159,7 +159,7 @@ def test_a_slot_that_two_threads_have_both_replaced_is_removed() -> None:
     slots.add(None)
     slots.number = 1
     # when the next thread searches for lost slots
-    slots.find_lost()
+    slots.replace_lost()
     # then there is one slot
     taken = slots.take_free()
     assert taken is not None

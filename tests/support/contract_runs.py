@@ -1,4 +1,4 @@
-"""Runs of the contract suite as its users run it: pytest in a folder and a process of its own."""
+"""Runs of the contract suite as its users run it: pytest in a process and a folder of its own."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class TestIt(TaskManagerContract):
 {body}
 """
 STRICT = ("-W", "error::pytest.PytestWarning", "-p", "no:asyncio", "-p", "no:valkey", "-p", "no:hypothesispytest")
-"""Warnings of pytest are errors. The plugin of hypothesis imports all of hypothesis at the end of each run."""
-LOADED = ("-p", "module_sdk_contract")
-FOLDING = "tests.mutants.rules.key:KeysFoldCase.open"
-GOOD = "module_sdk:open_manager"
+"""Warnings of pytest are errors. The plugin of hypothesis is off, since it imports all of hypothesis after each run."""
+LOAD_PLUGIN = ("-p", "module_sdk_contract")
+FOLDING_OPENER = "tests.mutants.rules.key:KeysFoldCase.open"
+GOOD_OPENER = "module_sdk:open_manager"
 
 
 def pytest_run(
-    folder: Path, *arguments: str | Path, loaded: tuple[str, ...] = LOADED, **environment: str
+    folder: Path, *arguments: str | Path, loaded: tuple[str, ...] = LOAD_PLUGIN, **environment: str
 ) -> tuple[int, str]:
     """Run pytest in the folder, with the contract's plugin unless `loaded` is empty; return its status and output."""
     run = subprocess.run(
@@ -47,7 +47,7 @@ def pytest_run(
     return run.returncode, run.stdout
 
 
-def write_suite(folder: Path, *, opener: str = GOOD, deviations: Iterable[str] = (), body: str = "") -> None:
+def write_suite(folder: Path, *, opener: str = GOOD_OPENER, deviations: Iterable[str] = (), body: str = "") -> None:
     (folder / "test_it.py").write_text(SUITE.format(opener=opener, deviations=", ".join(deviations), body=body))
 
 
@@ -55,7 +55,7 @@ def run_suite(
     folder: Path,
     chosen: str,
     *arguments: str,
-    opener: str = GOOD,
+    opener: str = GOOD_OPENER,
     deviations: Iterable[str] = (),
     body: str = "",
 ) -> tuple[int, str, dict[str, Any]]:

@@ -62,7 +62,7 @@ OF_OTHER_TYPES: Final[tuple[Any, ...]] = (
 )  # fmt: skip
 """Values of other types, for stores without typed columns."""
 IN_REDIS: Final = (("label", b"two\0fields"), ("progress", b"half"), ("label", b"\xff"))
-"""Values that only a store of packed texts accepts: a field too many, a text that is no number, invalid UTF-8."""
+"""Values that only a store of packed texts accepts: a field too many, a text that is not a number, invalid UTF-8."""
 SPOILT: Final = itertools.cycle(IMPOSSIBLE[:HELD_BY_EVERY_STORE])
 SPOILT_IN_REDIS: Final = itertools.cycle((*IN_REDIS, *IMPOSSIBLE[:HELD_BY_EVERY_STORE]))
 LONGEST_SECONDS: Final = 10.0

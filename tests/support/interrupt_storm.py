@@ -41,16 +41,16 @@ def new_task(number: int) -> Task:
 def storm(manager: TaskManager, wanted: int, acknowledged: dict[str, float]) -> None:
     """Make calls until `wanted` signals have interrupted them.
 
-    `acknowledged` gets the progress of each task whose last change was acknowledged. A task that was being changed when
-    a signal arrived is removed from it.
+    `acknowledged` receives the progress of each task whose last change was acknowledged. A task that was being changed
+    when a signal arrived is removed from it.
     """
-    # Hosts may keep exceptions, which keep the frames of the interrupted calls alive.
+    # Hosts may store exceptions, which keep the frames of the interrupted calls alive.
     kept: collections.deque[BaseException] = collections.deque(maxlen=500)
     calls = 0
     task: Task | None = None
     while latest[0] < wanted:
         calls += 1
-        # The timer repeats: a call may take a `TimeoutError` for one of the system and go on.
+        # The timer repeats, because a call may mistake this `TimeoutError` for one of the system and continue.
         signal.setitimer(
             signal.ITIMER_REAL,
             random.uniform(SHORTEST_SECONDS, random.choice((0.002, LONGEST_SECONDS))),

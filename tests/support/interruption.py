@@ -22,7 +22,7 @@ class TimeLimitError(Exception):
 
 
 class AtLine:
-    """A context manager that calls `handler` before one line of our files: `number` counts the lines that are run."""
+    """A context manager that calls `handler` before line `number` of those that are run in our files."""
 
     def __init__(self, number: int, handler: Callable[[], object]) -> None:
         self.number = number
@@ -65,8 +65,8 @@ def leaves_with(frame: FrameType) -> bool:
 def in_a_thread(call: Callable[[], object]) -> None:
     """Make a call on a new thread, and fail if it hangs.
 
-    An exception of a trace function leaves another exception in its thread, which keeps objects alive that a signal
-    would not. Both go when the thread ends.
+    An exception that a trace function raises stays in its thread and keeps objects alive, unlike one that a signal
+    handler raises. It is gone when the thread ends.
     """
     thread = threading.Thread(target=call, daemon=True)
     thread.start()

@@ -106,19 +106,19 @@ class Gate(Work):
 
 
 class Stoppable(Work):
-    """Work that runs until it is cancelled; `told` has the types of the exceptions that its coroutine received."""
+    """Work that runs until it is cancelled; `received` has the types of its coroutine's exceptions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stopped = threading.Event()
-        self.told: list[type[BaseException]] = []
+        self.received: list[type[BaseException]] = []
 
     async def coroutine(self) -> None:
         self.begun.set()
         try:
             await asyncio.sleep(60)
         except BaseException as error:
-            self.told.append(type(error))
+            self.received.append(type(error))
             raise
         finally:
             self.stopped.set()

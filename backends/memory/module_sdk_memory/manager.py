@@ -59,7 +59,7 @@ class Tables:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.records: dict[str, TaskRecord] = {}
-        self.change: weakref.ref[Step] | None = None
+        self.change: weakref.ref[TableChange] | None = None
         """The change in progress, or one that was interrupted, whose object may be gone with its call."""
         self.version = 0
         self.removals = 0
@@ -109,15 +109,15 @@ class Tables:
         earlier = self.change
         if earlier is not None and is_under_way(earlier()):
             raise TaskBackendUnavailableError("this call interrupts one that writes to the same store")
-        own = Step()
+        own = TableChange()
         self.change = weakref.ref(own)
         try:
             if earlier is not None:
                 self.rebuild()
             self.version += 1
             result = work()
-            while own.is_crossed:
-                own.is_crossed = False
+            while own.needs_rebuild:
+                own.needs_rebuild = False
                 self.rebuild()
             self.change = None
             return result
@@ -135,7 +135,7 @@ class Tables:
             if change is not None:
                 step = change()
                 if step is not None:
-                    step.is_crossed = True
+                    step.needs_rebuild = True
                 self.rebuild()
                 if not is_under_way(step):
                     self.change = None
@@ -173,7 +173,7 @@ class Tables:
             self.active[record.organization_id, record.active_key] = record.id
 
     def newest(self, record: TaskRecord) -> int | None:
-        """Return the latest `created_at` of the record's key up to its horizon, or `None` if all are before its own."""
+        """Return the latest `created_at` of the record's key up to its horizon, or `None` if all precede its own."""
         if record.task_key is None:
             return None
         moments = self.by_key.get(record.organization_id, NO_KEYS).get(record.task_key, NO_MOMENTS)
@@ -217,23 +217,23 @@ class Tables:
         return [records[task_id][:ROW_LENGTH] for _, task_id in moments[:limit]]
 
 
-class Step:
+class TableChange:
     """One change of the tables."""
 
-    __slots__ = ("__weakref__", "is_crossed", "is_under_way")
+    __slots__ = ("__weakref__", "is_under_way", "needs_rebuild")
 
     def __init__(self) -> None:
         self.is_under_way = True
-        self.is_crossed = False
-        """Whether a signal handler that interrupted the change has rebuilt the indexes."""
+        self.needs_rebuild = False
+        """Whether a signal handler rebuilt the indexes during the change, which must then rebuild them itself."""
 
 
-def is_under_way(step: Step | None) -> bool:
+def is_under_way(change: TableChange | None) -> bool:
     """Return whether the change is in progress.
 
     An exception that ended the change may keep its object alive, so the object's existence alone does not show it.
     """
-    return step is not None and step.is_under_way
+    return change is not None and change.is_under_way
 
 
 def remove_moment(moments: list[Moment], moment: Moment) -> bool:
@@ -318,8 +318,8 @@ class MemoryTaskManager(TaskManager):
     ) -> StoredRows:
         def find() -> list[tuple[Any, ...]]:
             keys = self.tables.by_key.get(organization, NO_KEYS)
-            family = keys.irange(start, end, inclusive=(True, False))
-            newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in family)
+            matching = keys.irange(start, end, inclusive=(True, False))
+            newest_of_each = (itertools.islice(reversed(keys[key]), limit) for key in matching)
             return self.tables.read(sorted(itertools.chain.from_iterable(newest_of_each), reverse=True), limit)
 
         # Iterating over the keys takes many steps, so it needs the lock.

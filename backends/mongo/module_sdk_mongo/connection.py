@@ -29,8 +29,8 @@ Order = list[tuple[str, int]]
 """Fields, each with 1 for ascending or -1."""
 
 DEFAULT_DATABASE: Final = "module_sdk"
-# The driver's monitoring has no deadline. This timeout limits how long it waits for a silent server, and thus how soon
-# it finds a server that is back (FAIL-08).
+# The driver's monitoring has no deadline. This timeout limits how long it waits for a silent server, and therefore
+# how soon it finds a server that is back (FAIL-08).
 CONNECT_MILLISECONDS: Final = 1_000
 CLOSE_SECONDS: Final = 1.0
 SHORTEST_SECONDS: Final = 0.001

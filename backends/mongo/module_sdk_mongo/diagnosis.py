@@ -37,7 +37,7 @@ def diagnose(connection: Connection) -> Diagnosis:
     engine = status["storageEngine"]
     diagnosis.facts["storage engine"] = engine["name"]
     if not engine.get("persistent", True):
-        diagnosis.warnings.append(f"the storage engine {engine['name']} keeps no task over a restart")
+        diagnosis.warnings.append(f"the storage engine {engine['name']} loses all tasks at a restart")
     return diagnosis
 
 

@@ -24,7 +24,7 @@ def term(condition: Condition) -> Document:
             # A `None` in the list matches an absent field.
             return {name: {"$in": list(value)}} if len(value) > 1 else {name: {"$eq": value[0]}}
         case "contains":
-            # All characters of the regular expression are escaped. $indexOfBytes would fail on a field that is no text.
+            # The regular expression is escaped throughout. $indexOfBytes would fail on fields that are not text.
             return {name: {"$regex": re.escape(value)}}
         case "at_least":
             return {name: {"$gte": value}}

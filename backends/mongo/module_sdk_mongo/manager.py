@@ -47,19 +47,19 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger("module_sdk.tasks")
 
-# It has hints for findAndModify and delete, and allowDiskUse for find.
+# The first version that has hints for findAndModify and delete, and allowDiskUse for find.
 OLDEST_SERVER: Final = (4, 4)
-# Each attempt can fail: the holder of a key may end, and another task take the key, between two reads.
+# An attempt fails if the holder of the key ends, and another task takes the key, between two commands.
 MAXIMUM_CREATE_ATTEMPTS: Final = 100
 DUPLICATE_KEY: Final = 11000
-# How long after its deadline the driver may end a call.
+# How long after its deadline a call of the driver may still return.
 GRACE_SECONDS: Final = 0.1
 
 # The last check of the store must not be older than this when a call starts: another server may have become the
 # primary, and an empty collection may be one that was dropped.
 MAXIMUM_CHECK_AGE_SECONDS: Final = 0.5
 # An insert creates a collection that does not exist, so the check before it must be more recent. A check before each
-# insert would take half as long again as the insert itself.
+# insert would make each insert take half as long again.
 MAXIMUM_CHECK_AGE_BEFORE_INSERT_SECONDS: Final = 0.02
 
 # A forked child must neither use nor close an inherited connection: closing it would end the parent's sessions.
@@ -120,7 +120,7 @@ class MongoTaskManager(TaskManager):
         self.connection.open()
         with within(deadline):
             self.check_server()
-            self.check_schema(create)
+            self.ensure_schema(create)
         self.checked_at = time.monotonic()
 
     def check_server(self) -> None:
@@ -130,7 +130,8 @@ class MongoTaskManager(TaskManager):
             raise ConfigurationError(f"{self.url} is MongoDB {version[0]}.{version[1]}: 4.4 or later is needed")
         self.connection.check_role()
 
-    def check_schema(self, create: bool) -> None:
+    def ensure_schema(self, create: bool) -> None:
+        """Raise `ConfigurationError` unless the schema is complete. With `create`, create what is missing first."""
         if fault := schema.fault_of_options(self.connection):
             raise ConfigurationError(f"{self.url}: the collection {self.connection.tasks.name} {fault}")
         found = schema.read_version(self.connection)
@@ -144,7 +145,7 @@ class MongoTaskManager(TaskManager):
             raise self.missing_schema()
         schema.build(self.connection)
         # Another process may have written a newer version.
-        self.check_schema(create=False)
+        self.ensure_schema(create=False)
 
     def store_ping(self, deadline: float) -> None:
         with within(deadline):
@@ -161,7 +162,7 @@ class MongoTaskManager(TaskManager):
     def checked_within(
         self, deadline: float, maximum_age_seconds: float = MAXIMUM_CHECK_AGE_SECONDS
     ) -> AbstractContextManager[None]:
-        """Return the context of `within`, after a check of the store unless the last one is recent enough."""
+        """Check the store unless the last check is recent enough, then return the context of `within`."""
         if time.monotonic() - self.checked_at > maximum_age_seconds:
             with within(deadline):
                 self.check_store()
@@ -173,7 +174,7 @@ class MongoTaskManager(TaskManager):
         self.connection.check_role()
         found = schema.read_whole_version(self.connection)
         if found != schema.SCHEMA_VERSION:
-            self.check_schema(create=False)
+            self.ensure_schema(create=False)
         self.checked_at = began
 
     # --- One task ---------------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ class MongoTaskManager(TaskManager):
             index = schema.BY_ACTIVE_KEY
         tasks = self.connection.tasks
         change: Document | list[Document] = {"$setOnInsert": document}
-        # The document before the update: none if this one was inserted, so that it is not sent back.
+        # Ask for the document before the update, which is none after an insert: the new one need not be sent back.
         answer = ReturnDocument.BEFORE
         if self.keeps_server_time:
             change, answer = upsert_bounded(document), ReturnDocument.AFTER
@@ -241,7 +242,7 @@ class MongoTaskManager(TaskManager):
         with self.checked_within(deadline):
             document = self.connection.tasks.find_one(condition, hint=schema.BY_ID)
             if document is None:
-                # A run whose task is unknown does not record its end, so "unknown" must not come from an emptied store.
+                # A run whose task is unknown drops its end, so an emptied store must raise here.
                 self.check_store()
         return None if document is None else record_of(document)
 

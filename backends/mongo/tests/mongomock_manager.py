@@ -17,7 +17,7 @@ from pymongo import IndexModel
 from module_sdk.backends import Capabilities, ManagerOptions, TaskManager
 
 SERVER: Final = ServerStore()  # type: ignore[no-untyped-call]  # mongomock has no types
-# It makes calls atomic, as on a server, and ensures that none is in progress at a fork.
+# This lock makes calls atomic, as on a server, and ensures that no call is in progress at a fork.
 LOCK: Final = threading.RLock()
 os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 
@@ -98,7 +98,7 @@ class MongomockTaskManager(MongoTaskManager):
     store_update_many = TaskManager.store_update_many
 
     def check_store(self) -> None:
-        """Do nothing: mongomock has no such aggregation, and no test drops its collections."""
+        """Do nothing: mongomock lacks the stage `$collStats` of this check, and no test drops its collections."""
 
     @property
     def keeps_server_time(self) -> bool:

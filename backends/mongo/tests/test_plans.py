@@ -33,10 +33,10 @@ def manager(mongodb_url: str) -> Iterator[MongoTaskManager]:
 
     def tasks() -> Iterator[Task]:
         for number in range(TASKS):
-            family = "rare" if number < RARE else ("half", "other")[number % 2]
+            prefix = "rare" if number < RARE else ("half", "other")[number % 2]
             fields: dict[str, Any] = {
                 "user_id": "busy" if number % 2 else f"user-{number}",
-                "task_key": f"{family}:{number // 20 if family != 'rare' else 0}",
+                "task_key": f"{prefix}:{number // 20 if prefix != 'rare' else 0}",
                 "now": START + number,
             }
             made = Task.new(organization_id=7, module="tests", **fields)
@@ -87,9 +87,9 @@ def test_lookups_by_user_and_key_read_their_index_in_order(
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-@pytest.mark.parametrize(("prefix", "family"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2)])
+@pytest.mark.parametrize(("prefix", "matches"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2)])
 def test_a_limited_prefix_lookup_picks_tasks_from_the_key_index_alone(
-    manager: MongoTaskManager, prefix: str, family: int, limit: int
+    manager: MongoTaskManager, prefix: str, matches: int, limit: int
 ) -> None:
     # given the rows that the lookup returns
     rows = manager.get_tasks_by_key_prefix(prefix, 7, limit=limit)
@@ -99,19 +99,21 @@ def test_a_limited_prefix_lookup_picks_tasks_from_the_key_index_alone(
     # when it is explained
     explanation = manager.explain("get_tasks_by_key_prefix", prefix, 7, limit=limit)
 
-    # then the first query reads the family's index entries and no document, and the second reads the chosen documents
+    # then the first query reads only index entries of the prefix, and the second reads the chosen documents
     picking, fetching = stages(explanation)
     assert indexes(explanation) == [[BY_KEY], [BY_ID]]
     assert "FETCH" not in picking
     assert "SORT" not in fetching
-    assert explanation.rows_examined <= family + 1 + 3 * limit
+    assert explanation.rows_examined <= matches + 1 + 3 * limit
     assert explanation.fields == ROW_FIELDS
 
 
-@pytest.mark.parametrize(("prefix", "family"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2), ("none", 0)])
-def test_an_unlimited_prefix_lookup_reads_only_its_family(manager: MongoTaskManager, prefix: str, family: int) -> None:
+@pytest.mark.parametrize(("prefix", "matches"), [("rare", RARE), ("half", TASKS // 2 - RARE // 2), ("none", 0)])
+def test_an_unlimited_prefix_lookup_reads_only_the_tasks_with_the_prefix(
+    manager: MongoTaskManager, prefix: str, matches: int
+) -> None:
     # given the number of rows that the lookup returns
-    assert len(manager.get_tasks_by_key_prefix(prefix, 7)) == family
+    assert len(manager.get_tasks_by_key_prefix(prefix, 7)) == matches
 
     # when it is explained
     explanation = manager.explain("get_tasks_by_key_prefix", prefix, 7)
@@ -119,7 +121,7 @@ def test_an_unlimited_prefix_lookup_reads_only_its_family(manager: MongoTaskMana
     # then the key index serves it, and the server sorts nothing, because it would sort whole documents
     assert indexes(explanation) == [[BY_KEY]]
     assert "SORT" not in stages(explanation)[0]
-    assert explanation.rows_examined <= 2 * family + 1
+    assert explanation.rows_examined <= 2 * matches + 1
 
 
 @pytest.mark.parametrize("organization", [None, "7"])

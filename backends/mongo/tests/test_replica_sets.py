@@ -21,7 +21,7 @@ Opener = Callable[..., MongoTaskManager]
 TaskMaker = Callable[..., Task]
 
 WRITERS: Final = 4
-BEFORE_AND_AFTER: Final = 60
+TASKS_BEFORE_AND_AFTER: Final = 60
 
 
 class Writers:
@@ -65,7 +65,7 @@ class Writers:
 
     def wait_for_progress(self) -> None:
         """Wait until more tasks have been completed."""
-        enough = len(self.completed) + BEFORE_AND_AFTER
+        enough = len(self.completed) + TASKS_BEFORE_AND_AFTER
         end = time.monotonic() + 30
         while len(self.completed) < enough:
             assert time.monotonic() < end, self.errors[-1:]
@@ -133,13 +133,13 @@ def test_no_acknowledged_write_is_lost_when_the_primary_is_killed(
 def test_a_write_without_a_majority_is_not_acknowledged(
     three_members: ReplicaSet, opener: Opener, new_task: TaskMaker
 ) -> None:
-    # given a replica set in which only the primary runs
+    # given a replica set in which only the primary answers
     manager = opener(three_members.url)
     manager.setup(timeout_seconds=30)
     primary = three_members.primary()
     others = [member for member in three_members.members if member is not primary]
     for member in others:
-        member.stop()
+        member.suspend()
 
     # when a task is created, then it is not acknowledged
     try:
@@ -147,7 +147,7 @@ def test_a_write_without_a_majority_is_not_acknowledged(
             manager.create(new_task(task_key="job"), timeout_seconds=2)
     finally:
         for member in others:
-            member.cont()
+            member.resume()
 
     # and writes are acknowledged once there is a majority again
     assert three_members.primary()

@@ -15,7 +15,7 @@ from module_sdk_redis.routing import Router
 OLDEST_VERSION: Final = (6, 2)
 UNKNOWN: Final = "unknown"
 ALWAYS: Final = "always"
-# What may be lost with a value of `appendfsync`.
+# The losses that are possible with each value of `appendfsync` except `always`.
 LOSSES: Final = {
     "everysec": "a power failure loses the tasks acknowledged in the last second or two, and so does a crash of the "
     "server while its disk is busy",
@@ -92,7 +92,7 @@ def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: fl
 
 
 def clock_difference(router: Router, clock: Callable[[], int], deadline: float) -> float:
-    """Return by how many seconds the server's clock is ahead of this host's."""
+    """Return the seconds by which the server's clock is ahead of `clock`, negative if it is behind."""
     before = clock()
     reply: list[Any] = router.read("TIME", deadline=deadline)
     server = int(reply[0]) * MICROSECONDS + int(reply[1])

@@ -1,4 +1,4 @@
-"""Explanations of lookups: the commands that a lookup runs, and how much they read."""
+"""Explanations of lookups: the commands that a lookup runs, and the number of entries and records that they read."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class Reader:
     def newest_of_keys(self, index: str, upper: str, lower: str, limit: int, deadline: float) -> Rows:
         """Return the newest rows of a range of keys.
 
-        They are sorted here: a script that sorts a large family would block all other clients.
+        They are sorted here: a script that sorts many tasks would block all other clients.
         """
         wanted = limit
         while True:

@@ -59,7 +59,7 @@ class RedisTaskManager(TaskManager):
 
     def store_open(self, create: bool, deadline: float) -> None:
         self.check_server(deadline)
-        self.check_schema(create, deadline)
+        self.ensure_schema(create, deadline)
 
     def check_server(self, deadline: float) -> None:
         # Reading a key finds the node that has the hash slot; the following commands go to that node.
@@ -71,7 +71,8 @@ class RedisTaskManager(TaskManager):
             self.router.learn_nodes(deadline)
         self.declare_durability(is_durable(self.router, information, deadline))
 
-    def check_schema(self, create: bool, deadline: float) -> None:
+    def ensure_schema(self, create: bool, deadline: float) -> None:
+        """Raise `ConfigurationError` unless the store has a known version. With `create`, set an absent one first."""
         if create:
             self.router.read("SET", self.layout.schema, SCHEMA_VERSION, "NX", deadline=deadline)
         found = self.read_version(deadline)

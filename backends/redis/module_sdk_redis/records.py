@@ -23,7 +23,7 @@ NO_PAYLOADS = (None,) * (len(RECORD_FIELDS) - FIRST_PAYLOAD)
 
 
 def pack(record: TaskRecord) -> str:
-    """Return the ten fields of a row as one string. The empty text stands for no key, since no key is empty."""
+    """Return the ten fields of a row as one string. The empty text means no key, since no key is empty."""
     return SEPARATOR.join(
         (
             record.id,

@@ -51,5 +51,5 @@ class Layout:
         return f"{self.prefix}k:{organization}"
 
     def pages(self, organization: str | None) -> str:
-        """Return the name of a sorted set of moments of `updated_at`; `None` stands for all organizations."""
+        """Return the name of a sorted set of moments of `updated_at`; `None` means all organizations."""
         return f"{self.prefix}all" if organization is None else f"{self.prefix}o:{organization}"

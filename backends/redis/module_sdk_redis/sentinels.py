@@ -118,7 +118,7 @@ class Sentinels:
         return redis.TimeoutError(text) if late else redis.ConnectionError(text)
 
     def record(self, member: Member, answer: Vote | Exception, asked_at: float) -> None:
-        """Record the vote of a member, or the error in its stead; called on the thread of that member."""
+        """Record the vote of a member, or its error. Called on the thread of that member."""
         with self.lock:
             if isinstance(answer, Vote):
                 member.vote, member.voted_at, member.error = answer, asked_at, None
@@ -191,7 +191,7 @@ class Member:
         self.voted_at = -math.inf
         self.error: Exception | None = None
         self.asked_at = -math.inf
-        """When the last question was sent that it has answered, or failed to answer."""
+        """The time at which the last question was sent that was answered or failed."""
         # The thread keeps the slot for as long as it runs, so that no second thread starts.
         self.running: SlotPool[None] = SlotPool(1)
 

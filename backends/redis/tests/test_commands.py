@@ -15,7 +15,7 @@ from module_sdk.backends import Task
 TaskMaker = Callable[..., Task]
 Lookup = Callable[[RedisTaskManager], Any]
 
-FAMILY: Final = 1_500
+WITH_PREFIX: Final = 1_500
 OTHERS: Final = 6_000
 FORBIDDEN: Final = {"keys", "scan", "sort", "zscan", "hscan"}
 
@@ -25,14 +25,14 @@ SMALL: Final[dict[str, Lookup]] = {
     "unknown user": lambda manager: manager.list_user_tasks("nobody", 7),
     "key": lambda manager: manager.get_tasks_by_key("other.17", 7),
     "prefix": lambda manager: manager.get_tasks_by_key_prefix("other.17", 7),
-    "prefix, limited": lambda manager: manager.get_tasks_by_key_prefix("family.", 7, limit=10),
+    "prefix, limited": lambda manager: manager.get_tasks_by_key_prefix("shared.", 7, limit=10),
 }
 
 
 @pytest.fixture
 def filled(manager: RedisTaskManager, new_task: TaskMaker) -> RedisTaskManager:
-    """A manager whose store has many tasks of one user and one family, and more of others."""
-    manager.import_tasks(new_task(user_id="many", task_key=f"family.{number}") for number in range(FAMILY))
+    """A manager whose store has many tasks of one user and one prefix, and more of others."""
+    manager.import_tasks(new_task(user_id="many", task_key=f"shared.{number}") for number in range(WITH_PREFIX))
     manager.import_tasks(new_task(user_id="rest", task_key=f"other.{number}") for number in range(OTHERS))
     manager.create(new_task(user_id="one"))
     for lookup in SMALL.values():
@@ -66,7 +66,7 @@ def test_a_large_answer_takes_one_round_trip_per_thousand_rows(filled: RedisTask
     calls = counted(client, lambda: filled.list_user_tasks("rest", 7))
     assert calls["evalsha"] == OTHERS // CHUNK + 1
     calls = counted(client, lambda: filled.get_tasks_by_key_prefix("", 7, limit=1))
-    assert calls == {"zrange": (OTHERS + FAMILY) // MEMBERS_CHUNK + 1, "mget": 1}
+    assert calls == {"zrange": (OTHERS + WITH_PREFIX) // MEMBERS_CHUNK + 1, "mget": 1}
 
 
 def test_no_read_or_write_scans(filled: RedisTaskManager, client: redis.Redis, new_task: TaskMaker) -> None:
@@ -101,7 +101,7 @@ def test_a_lookup_reads_no_payload(filled: RedisTaskManager, client: redis.Redis
 
 @pytest.mark.parametrize("limit", [1, 10])
 @pytest.mark.parametrize(("prefix", "entries"), [("rare.", 10), ("other.", OTHERS)])
-def test_a_limited_prefix_lookup_examines_only_its_family(
+def test_a_limited_prefix_lookup_examines_only_the_tasks_with_the_prefix(
     filled: RedisTaskManager, new_task: TaskMaker, prefix: str, entries: int, limit: int
 ) -> None:
     filled.import_tasks(new_task(task_key=f"rare.{number}") for number in range(10))

@@ -60,7 +60,7 @@ def test_no_call_fails_after_a_server_restart(
     manager.create(task)
     # when the server is restarted, which loses its scripts and the connection
     valkey_server.restart()
-    # A recently used connection is not polled, and a fast server is back before it would be.
+    # A connection is polled only once it has been idle for a while, and a fast server is back sooner.
     time.sleep(2 * FRESH_SECONDS)
     # then the next write and the next lookup succeed, and the task still exists
     assert manager.update(task.id, progress=0.5) is not None
@@ -77,9 +77,9 @@ def test_keys_of_any_bytes_are_distinct_and_in_order(manager: RedisTaskManager, 
     for key in ODD_KEYS:
         assert [row["task_key"] for row in manager.get_tasks_by_key(key, 7)] == [key]
         for end in {1, 2, len(key) - 1, len(key)} - {0}:
-            family = [task.task_key for task in newest_first if (task.task_key or "").startswith(key[:end])]
-            assert [row["task_key"] for row in manager.get_tasks_by_key_prefix(key[:end], 7)] == family
-            assert [row["task_key"] for row in manager.get_tasks_by_key_prefix(key[:end], 7, limit=2)] == family[:2]
+            matching = [task.task_key for task in newest_first if (task.task_key or "").startswith(key[:end])]
+            assert [row["task_key"] for row in manager.get_tasks_by_key_prefix(key[:end], 7)] == matching
+            assert [row["task_key"] for row in manager.get_tasks_by_key_prefix(key[:end], 7, limit=2)] == matching[:2]
 
 
 def test_names_with_separators_do_not_collide(manager: RedisTaskManager, new_task: TaskMaker) -> None:

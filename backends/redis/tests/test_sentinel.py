@@ -14,55 +14,62 @@ from module_sdk_redis.sentinels import IDLE_SECONDS
 
 from devtools.servers.kinds import PASSWORD, Valkey
 from devtools.servers.redis_cluster import wait_until
-from devtools.servers.redis_sentinel import SENTINEL_PASSWORD, SERVICE, Family, SentinelOverTLS, Watched, family
+from devtools.servers.redis_sentinel import (
+    SENTINEL_PASSWORD,
+    SERVICE,
+    Deployment,
+    SentinelOverTLS,
+    Watched,
+    sentinel_deployment,
+)
 from devtools.servers.tls import RedisOverTLS, authority_of
 from module_sdk.backends import ConfigurationError, Task, TaskBackendError, TaskBackendUnavailableError
 from tests.support.fixtures import require, running
 
 Opener = Callable[..., RedisTaskManager]
 TaskMaker = Callable[..., Task]
-Event = Callable[[Family, Watched], None]
+Event = Callable[[Deployment, Watched], None]
 
 SECOND: Final = 1.0
 GRACE: Final = 0.5
 
 
 @pytest.fixture(scope="module")
-def made() -> Iterator[Family]:
+def made() -> Iterator[Deployment]:
     require(Valkey)
-    with family() as made:
+    with sentinel_deployment() as made:
         yield made
 
 
 @pytest.fixture
-def watched(made: Family) -> Iterator[Family]:
+def watched(made: Deployment) -> Iterator[Deployment]:
     """Servers and sentinels that all run at the start of a test, even if the last test stopped some."""
     made.settle()
     yield made
     for server in made.servers:
         if server.process is None:
             server.start()
-        server.cont()
+        server.resume()
         server.rejoin()
     for sentinel in made.sentinels:
-        sentinel.cont()
+        sentinel.resume()
     made.settle()
 
 
-def kill(family: Family, primary: Watched) -> None:
+def kill(deployment: Deployment, primary: Watched) -> None:
     primary.kill()
 
 
-def stop(family: Family, primary: Watched) -> None:
-    primary.stop()
+def stop(deployment: Deployment, primary: Watched) -> None:
+    primary.suspend()
 
 
-def isolate(family: Family, primary: Watched) -> None:
+def isolate(deployment: Deployment, primary: Watched) -> None:
     primary.isolate()
 
 
-def hand_over(family: Family, primary: Watched) -> None:
-    family.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
+def hand_over(deployment: Deployment, primary: Watched) -> None:
+    deployment.sentinels[0].ask("SENTINEL", "FAILOVER", SERVICE)
 
 
 class ContinuousLookups:
@@ -101,7 +108,7 @@ class ContinuousLookups:
 
 @pytest.mark.parametrize("event", [kill, stop, isolate, hand_over])
 def test_no_lookup_returns_old_rows_a_second_after_a_failover(
-    watched: Family, opener: Opener, new_task: TaskMaker, namespace: str, event: Event
+    watched: Deployment, opener: Opener, new_task: TaskMaker, namespace: str, event: Event
 ) -> None:
     # given continuous lookups through the sentinels
     manager = opener(watched.url)
@@ -119,7 +126,7 @@ def test_no_lookup_returns_old_rows_a_second_after_a_failover(
         # and the old primary returns while it still considers itself one
         if event in (stop, isolate):
             time.sleep(SECOND)
-            old.cont()
+            old.resume()
         # then lookups work again without a restart
         wait_until(lambda: lookups.answers[-1][0] > created_at + SECOND + GRACE)
         time.sleep(2 * SECOND)
@@ -133,7 +140,9 @@ def test_no_lookup_returns_old_rows_a_second_after_a_failover(
     assert watched.other(old).ask("ZCARD", manager.layout.pages(None)) == 3
 
 
-def test_tasks_acknowledged_after_a_failover_exist_once(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+def test_tasks_acknowledged_after_a_failover_exist_once(
+    watched: Deployment, opener: Opener, new_task: TaskMaker
+) -> None:
     # given a writer that retries each create until it is acknowledged, during a failover
     manager = opener(watched.url)
     manager.setup()
@@ -167,12 +176,14 @@ def test_tasks_acknowledged_after_a_failover_exist_once(watched: Family, opener:
     assert set(late) <= set(listed)
 
 
-def test_lookups_fail_without_a_majority_of_the_sentinels(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+def test_lookups_fail_without_a_majority_of_the_sentinels(
+    watched: Deployment, opener: Opener, new_task: TaskMaker
+) -> None:
     # given a primary and only one sentinel, both of which still run
     manager = opener(watched.url)
     manager.create(new_task(task_key="job"))
     for sentinel in watched.sentinels[1:]:
-        sentinel.stop()
+        sentinel.suspend()
     time.sleep(SECOND)
     # when a task is looked up, then the lookup fails within its deadline
     for _ in range(3):
@@ -182,21 +193,21 @@ def test_lookups_fail_without_a_majority_of_the_sentinels(watched: Family, opene
         assert time.monotonic() - began < 0.5 + GRACE
     # and lookups work again when the other sentinels are back
     for sentinel in watched.sentinels:
-        sentinel.cont()
+        sentinel.resume()
     assert len(manager.get_tasks_by_key("job", 7, timeout_seconds=20)) == 1
 
 
-def test_no_lookup_fails_because_one_sentinel_hangs(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+def test_no_lookup_fails_because_one_sentinel_hangs(watched: Deployment, opener: Opener, new_task: TaskMaker) -> None:
     # given three sentinels
     manager = opener(watched.url)
     manager.create(new_task(task_key="job"))
     for sentinel in watched.sentinels:
-        sentinel.stop()
+        sentinel.suspend()
         # when each one hangs in turn, then lookups still succeed
         end = time.monotonic() + 2 * SECOND
         while time.monotonic() < end:
             assert len(manager.get_tasks_by_key("job", 7)) == 1
-        sentinel.cont()
+        sentinel.resume()
         time.sleep(SECOND)
 
 
@@ -204,7 +215,7 @@ def sentinel_threads() -> int:
     return sum(thread.name == "module-sdk-redis-sentinel" for thread in threading.enumerate())
 
 
-def test_an_unused_manager_asks_no_sentinel(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+def test_an_unused_manager_asks_no_sentinel(watched: Deployment, opener: Opener, new_task: TaskMaker) -> None:
     wait_until(lambda: sentinel_threads() == 0)
     manager = opener(watched.url)
     manager.create(new_task(task_key="job"))
@@ -218,7 +229,7 @@ def test_an_unused_manager_asks_no_sentinel(watched: Family, opener: Opener, new
         manager.ping()
 
 
-def test_a_forked_child_asks_the_sentinels_itself(watched: Family, opener: Opener, new_task: TaskMaker) -> None:
+def test_a_forked_child_asks_the_sentinels_itself(watched: Deployment, opener: Opener, new_task: TaskMaker) -> None:
     import os  # noqa: PLC0415
 
     manager = opener(watched.url)
@@ -243,7 +254,7 @@ def test_a_forked_child_asks_the_sentinels_itself(watched: Family, opener: Opene
     ],
 )
 def test_the_error_says_what_is_wrong_with_the_url(
-    watched: Family, opener: Opener, change: tuple[str, str], words: str
+    watched: Deployment, opener: Opener, change: tuple[str, str], words: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=words) as raised:
         opener(watched.url.replace(*change)).count()

@@ -43,7 +43,7 @@ class SQLTaskManager(TaskManager):
         super().__init__(url, options)
         self.dialect = choose_dialect(self.url, self.options)
         self.capabilities = self.dialect.capabilities
-        # The base class made one before the capabilities were known; they decide whether connecting can hang.
+        # The base class made this before the capabilities were known, which decide whether connecting can hang.
         self.opening = self.new_opening()
         self.tables = Tables(
             self.options.namespace, self.dialect.types, separate_payload_table=self.dialect.separate_payload_table
@@ -54,13 +54,13 @@ class SQLTaskManager(TaskManager):
     # --- Opening and closing ----------------------------------------------------------------------------------------
 
     def store_open(self, create: bool, deadline: float) -> None:
-        if not self.dialect.check_location(create):
+        if not self.dialect.prepare_location(create):
             raise self.missing_schema()
         # This checks the whole schema, so the pool must not check it meanwhile.
         due_at, self.pool.schema_check_due_at = self.pool.schema_check_due_at, math.inf
         try:
             with self.pool.connection(deadline) as connection:
-                self.check_schema(connection, create, deadline)
+                self.ensure_schema(connection, create, deadline)
                 self.declare_durability(self.dialect.is_durable(connection, deadline))
             due_at = self.next_schema_check()
         finally:
@@ -75,7 +75,9 @@ class SQLTaskManager(TaskManager):
         check = self.statements.check_version().sql
         self.check_version(lambda: version_in(connection.fetch(check, (), deadline)))
 
-    def check_schema(self, connection: Connection, create: bool, deadline: float) -> None:
+    def ensure_schema(self, connection: Connection, create: bool, deadline: float) -> None:
+        """Raise `ConfigurationError` unless the schema has this version. With `create`, upgrade it first."""
+
         def read() -> int:
             found = read_whole_version(connection, self.statements, deadline)
             if create and found < self.tables.version:
@@ -124,7 +126,7 @@ class SQLTaskManager(TaskManager):
             found = [TaskRecord._make(row) for row in self.pool.fetch(existing.sql, arguments, deadline) if row]
             if found:
                 return next((other for other in found if other.id == record.id), found[0])
-            # Nothing prevents the insert: the task needs other times, or the holder ended between the two statements.
+            # No task prevents the insert: the record needs other times, or the holder ended between the statements.
             moves_times = True
 
     def insert_or_return(self, record: TaskRecord, deadline: float) -> TaskRecord:
@@ -141,9 +143,9 @@ class SQLTaskManager(TaskManager):
     def insert(
         self, record: TaskRecord, deadline: float, *, as_given: bool = False, moves_times: bool = False
     ) -> TaskRecord | None:
-        """Return the inserted record, or `None` if its id exists, its key has a holder, or it needs `moves_times`.
+        """Return the inserted record, or `None` if its id exists, its key has a holder, or its times must be moved.
 
-        `moves_times` lets the insert change the times of the record; `as_given` keeps them as they are.
+        With `moves_times` the insert moves the times if it has to. With `as_given` it keeps them in any case.
         """
         values = present_values(record)
         names = tuple(values)
@@ -179,7 +181,8 @@ class SQLTaskManager(TaskManager):
         except Exception as error:
             if not self.dialect.is_duplicate(error):
                 raise
-        # A key of the batch has a holder, so nothing was written. The records before it are inserted one by one.
+        # A key of the batch has a holder, or another import has just written one of the records, so the batch was
+        # rolled back. The records are inserted one by one, up to the first whose key has a holder.
         written = 0
         for record in records:
             if self.insert(record, deadline, as_given=True) is not None:
@@ -345,7 +348,7 @@ class SQLTaskManager(TaskManager):
     def store_diagnose(self, deadline: float) -> Diagnosis:
         with self.pool.connection(deadline) as connection:
             diagnosis = self.dialect.diagnose(connection, deadline)
-            self.check_schema(connection, False, deadline)
+            self.ensure_schema(connection, False, deadline)
             diagnosis.facts["schema version"] = str(self.tables.version)
         return diagnosis
 

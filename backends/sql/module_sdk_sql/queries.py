@@ -94,7 +94,7 @@ class Statements:
         """Select the tasks of a range of keys in one organization, newest first: `organization, start[, end][, limit]`.
 
         With a limit, a subquery picks the newest ids from the index of keys, and only their rows are fetched. Without
-        it, planners read an index by time, and with it every task outside the range.
+        the subquery, planners would read an index by time, and therefore tasks outside the range as well.
         """
         below = " AND t.task_key < :end" if has_end else ""
         matching = (
@@ -216,7 +216,7 @@ class Statements:
         values["created_at"] = created
         for name in TIMES[1:]:
             if name in values:
-                values[name] = f"{self.dialect.latest}({self.bounded(f':{name}', keeps_server_time)}, {created})"
+                values[name] = f"{self.dialect.greatest}({self.bounded(f':{name}', keeps_server_time)}, {created})"
         return values
 
     def creation_time(self, names: tuple[str, ...], keeps_server_time: bool) -> str:
@@ -228,7 +228,7 @@ class Statements:
         if "task_key" not in names:
             return requested
         newest = self.earlier("max(t.created_at)", keeps_server_time)
-        return f"{self.dialect.latest}({requested}, coalesce(({newest}) + 1, {requested}))"
+        return f"{self.dialect.greatest}({requested}, coalesce(({newest}) + 1, {requested}))"
 
     def earlier(self, columns: str, keeps_server_time: bool) -> str:
         """Return a SELECT from the earlier tasks of a new task's key, except those in the far future."""
@@ -280,7 +280,7 @@ class Statements:
     ) -> str:
         # `updated_at` must come last: MariaDB assigns from left to right, and an expression reads the new values.
         starts, ends, keeps_server_time = marks
-        moment = f"{self.dialect.latest}({self.bounded(':now', keeps_server_time)}, updated_at + 1)"
+        moment = f"{self.dialect.greatest}({self.bounded(':now', keeps_server_time)}, updated_at + 1)"
         changes = [f"{name} = :{name}" for name in names]
         changes += [f"started_at = coalesce(started_at, {moment})"] if starts else []
         changes += [f"finished_at = {moment}", "active_key = NULL"] if ends else []

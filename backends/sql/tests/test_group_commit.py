@@ -26,7 +26,7 @@ LONG_SECONDS = 60.0
 
 
 class TimeLimitError(Exception):
-    """The exception that task queues raise from the handler of a signal."""
+    """The exception that task queues raise from a signal handler."""
 
 
 class BlockedWrites:
@@ -93,7 +93,7 @@ def blocked(manager: SQLTaskManager, task: Task, path: Path) -> Iterator[Blocked
 def test_all_waiting_writes_share_one_commit(
     manager: SQLTaskManager, blocked: BlockedWrites, task: Task, new_task: TaskMaker
 ) -> None:
-    # given queued progress reports, an end with a result, and new tasks of which some share a key
+    # given queued progress reports, new tasks of which some share a key, an end with a result, and a late report
     others = [new_task(task_key=f"key {number % 4}", arguments=[number] * (number % 2)) for number in range(8)]
     for number in range(8):
         blocked.add(lambda number=number: manager.update(task.id, progress=number / 10, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
@@ -113,7 +113,7 @@ def test_all_waiting_writes_share_one_commit(
     assert [made for _, made in created] == [True] * 4 + [False] * 4
     assert [holder.id for holder, _ in created] == [other.id for other in others[:4]] * 2
     assert isinstance(outcomes[late], IllegalTransitionError)
-    # and the store has the same
+    # and the store contains the same
     stored = manager.get(task.id)
     assert stored is not None
     assert (stored.status, stored.progress, stored.result, stored.label) == ("interrupted", 0.7, {"a": 1}, "first")
@@ -134,11 +134,11 @@ def test_no_call_returns_before_the_commit(manager: SQLTaskManager, blocked: Blo
         connection.raw.set_trace_callback(hold_back)
     for number in range(4):
         blocked.add(lambda number=number: manager.update(task.id, progress=number / 10, timeout_seconds=LONG_SECONDS))  # type: ignore[misc]
-    # when all of them are executed but not committed
+    # when all of them are executed but not committed, and the first call, which ran alone, has returned
     blocked.other.execute("ROLLBACK")
     assert is_committing.wait(LONG_SECONDS)
     blocked.threads[0].join(LONG_SECONDS)
-    # then none has returned
+    # then none of the queued calls has returned
     assert list(blocked.outcomes) == [0]
     stored = manager.get(task.id)
     assert stored is not None
@@ -165,7 +165,7 @@ def test_a_write_that_fails_does_not_fail_the_others_of_its_batch(
     blocked.add(lambda: update(4))
     # when the file is free
     outcomes = blocked.run()
-    # then only that one has failed, and the others are written
+    # then only that statement has failed, and the others are written
     assert isinstance(outcomes[4], sqlite3.OperationalError)
     assert "nowhere" in str(outcomes[4])
     assert sorted(outcomes[number]["progress"] for number in (1, 2, 3, 5)) == [0.1, 0.2, 0.3, 0.4]
@@ -186,7 +186,7 @@ def test_an_interrupted_leader_loses_no_write_of_other_threads(
     blocked.add(lambda: manager.update(task.id, label="last", timeout_seconds=LONG_SECONDS))
     # when the file is free
     outcomes = blocked.run()
-    # then the leader receives the interrupt, as does the thread of that write, and the others are written
+    # then the leader and the thread of that write receive the interrupt, and the last write is made
     assert isinstance(outcomes[1], KeyboardInterrupt)
     assert isinstance(outcomes[2], KeyboardInterrupt)
     assert outcomes[3]["label"] == "last"
@@ -212,7 +212,7 @@ def test_an_interrupt_after_the_commit_repeats_no_write(
     blocked.add(lambda: manager.update(task.id, status="interrupted", timeout_seconds=LONG_SECONDS))
     # when the file is free
     outcomes = blocked.run()
-    # then the leader has the exception, and the other error says that its write may exist, which it does
+    # then the leader's error has the exception as its cause, and the other thread's write may exist, and does
     assert isinstance(outcomes[1].__cause__, TimeLimitError)
     assert isinstance(outcomes[2], TaskBackendUnavailableError)
     assert "may have been written" in str(outcomes[2])
@@ -330,7 +330,7 @@ def test_readers_have_connections_while_writers_wait(
 def test_an_import_is_not_starved_by_threads_that_write_all_the_time(
     manager: SQLTaskManager, task: Task, new_task: TaskMaker
 ) -> None:
-    # given threads that report progress all the time
+    # given threads that report progress without a pause
     has_ended = threading.Event()
     reports: list[int] = []
 

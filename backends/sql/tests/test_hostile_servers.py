@@ -27,8 +27,8 @@ def then_keys_are_distinct(manager: SQLTaskManager, new_task: TaskMaker) -> None
         assert manager.create(new_task(task_key=key))[1], f"{key!a} was confused with another key"
     for key in KEYS:
         assert [row["task_key"] for row in manager.get_tasks_by_key(key, 7)] == [key]
-        family = {row["task_key"] for row in manager.get_tasks_by_key_prefix(key, 7)}
-        assert family == {other for other in KEYS if other.startswith(key)}
+        matching = {row["task_key"] for row in manager.get_tasks_by_key_prefix(key, 7)}
+        assert matching == {other for other in KEYS if other.startswith(key)}
     sorted_keys = [row["task_key"] for row in manager.page(sort="task_key", limit=100)]
     assert sorted_keys == sorted(KEYS, key=str.encode)
     assert manager.count(filters={"task_key__contains": "A"}) == 1

@@ -15,7 +15,7 @@ from module_sdk import open_manager
 from module_sdk.backends import ROW_FIELDS, Task
 
 TASKS = 50_000
-FAMILY = 10
+RARE = 10
 ORGANIZATION = 7
 SMALL_ORGANIZATION = 8
 
@@ -29,7 +29,7 @@ def tasks() -> Iterator[Task]:
     rng = random.Random(2)
     moments = rng.sample(range(10**12), TASKS)
     for number, moment in enumerate(moments):
-        if number < FAMILY:
+        if number < RARE:
             key, user = f"rare.{number % 3}", "rare"
         elif number % 2:
             key, user = f"big.{number}", str(number % 5)
@@ -37,7 +37,7 @@ def tasks() -> Iterator[Task]:
             key, user = f"other.{number}", str(number % 5)
         task = Task.new(user_id=user, organization_id=ORGANIZATION, module="m", task_key=key, now=moment)
         yield dataclasses.replace(task, status="completed")
-    for number in range(FAMILY):
+    for number in range(RARE):
         task = Task.new(
             user_id="1", organization_id=SMALL_ORGANIZATION, module="m", task_key=f"big.{number}", now=number
         )
@@ -52,7 +52,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         url = request.getfixturevalue(f"{request.param}_url")
     manager = open_manager(url, namespace="plans", timeout_seconds=60)
     assert isinstance(manager, SQLTaskManager)
-    assert manager.import_tasks(tasks()) == TASKS + FAMILY
+    assert manager.import_tasks(tasks()) == TASKS + RARE
     for table in manager.tables.metadata.tables:
         manager.pool.execute(manager.dialect.analyze(table), (), manager.deadline(None))
     yield manager
@@ -106,7 +106,7 @@ def test_a_lookup_in_a_small_organization_examines_only_its_result(
     store: SQLTaskManager, operation: Any, argument: str, limit: int | None
 ) -> None:
     found = len(getattr(store, operation)(argument, SMALL_ORGANIZATION))
-    assert found in (1, FAMILY)
+    assert found in (1, RARE)
     explanation = store.explain(operation, argument, SMALL_ORGANIZATION, limit=limit)
     assert explanation.rows_examined <= 8 * found + 10, explanation
 
@@ -133,7 +133,7 @@ def test_a_plan_for_an_empty_table_is_replaced_when_the_table_has_grown(
     # when the table has grown, without new statistics, and some time has passed
     manager.import_tasks(list(tasks())[:5_000])
     monkeypatch.setattr(connection, "REPLAN_SECONDS", 0.0)
-    assert len(manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)) == FAMILY
+    assert len(manager.get_tasks_by_key_prefix(prefix, ORGANIZATION)) == RARE
 
     # then the prepared statement of the lookup uses the index of keys
     named = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%%task_key >=%%'"

@@ -41,7 +41,7 @@ def server(request: pytest.FixtureRequest, server_url: str) -> Iterator[Server]:
     yield server
     if server.process is None:
         server.start()
-    server.cont()
+    server.resume()
 
 
 @pytest.fixture
@@ -98,14 +98,14 @@ def test_calls_to_a_silent_server_end_by_their_deadlines(
 ) -> None:
     task, _ = store.create(new_task())
     # when the server accepts data, but does not answer
-    server.stop()
+    server.suspend()
     # then calls on open connections, on new ones and of a new manager end by their deadlines
     then_unavailable_in_time(1, store.list_user_tasks, 1, 7)
     then_unavailable_in_time(1, store.list_user_tasks, 1, 7)
     then_unavailable_in_time(1, store.create, new_task())
     then_unavailable_in_time(1, opener(server_url, namespace=store.options.namespace).list_user_tasks, 1, 7)
     # and when it answers again, the manager works, with no more connections than before
-    server.cont()
+    server.resume()
     end = time.monotonic() + 30
     while True:
         try:

@@ -108,7 +108,7 @@ def test_a_killed_process_loses_no_acknowledged_task(opener: Opener, path: Path,
 def test_parent_and_child_work_after_a_fork_under_load(
     manager: SQLTaskManager, new_task: TaskMaker, path: Path
 ) -> None:
-    # given a manager that other threads use all the time
+    # given a manager that other threads use without a pause
     manager.setup()
     stop = threading.Event()
 

@@ -103,7 +103,7 @@ class DedupRaces:
     @tier("core")
     @clause("DEDUP-09")
     def test_racing_imports_of_one_batch_refuse_nothing(self, store: Store) -> None:
-        """A record that a racing import has just written holds its own key, so it is no conflict."""
+        """A record that a racing import has just written holds its own key, so it is not a conflict."""
         managers = store.some_managers(4)
         rounds = Rounds(ROUNDS)
         for number in rounds:

@@ -202,7 +202,7 @@ class FailClauses:
 
         store.then_user(1)
         found = store.manager.get(new_task.id)
-        demand("FAIL-09", "the new task, if it is there", new_task, found or new_task)
+        demand("FAIL-09", "the new task, if it exists", new_task, found or new_task)
 
     @clause("FAIL-10")
     def test_an_unreadable_record_hides_no_other(self, store: Store, caplog: pytest.LogCaptureFixture) -> None:

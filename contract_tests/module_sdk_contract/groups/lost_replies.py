@@ -22,7 +22,7 @@ from module_sdk_contract.violations import ContractViolation, Violation, compare
 
 PATIENT_SECONDS: Final = 30.0
 SETTLE_SECONDS: Final = 0.5
-"""How long a server may go on with a statement whose connection was lost."""
+"""How long a server may continue a statement whose connection was lost."""
 MAXIMUM_TRIES: Final = 3
 """The fault may hit another request of the driver instead of the update, which then must be tried again."""
 

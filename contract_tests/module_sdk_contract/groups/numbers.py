@@ -25,7 +25,7 @@ SECOND: Final = 1_000_000
 ORGANIZATION: Final = 1
 KEY: Final = "job"
 AGE_SECONDS: Final = 1_000_000
-"""How long ago the first task of `ManyTasks` was changed; each later one was changed a second after."""
+"""How long ago the first task of `ManyTasks` was changed; each later one was changed a second later."""
 OTHER_TASKS: Final = 5
 COMMON_FIELDS: Final = {"organization_id": ORGANIZATION, "status": "completed"}
 MANY_ACTIVE: Final = 1_100
@@ -61,7 +61,7 @@ class ManyTasks:
         return len(self.ids) - self.first
 
     def created_at(self, number: int) -> int:
-        """Return a time that many tasks share, so that their ids, which rise in no order, decide."""
+        """Return a time that many tasks share, so that their ids, which are random, decide the order."""
         return self.now - 2 * AGE_SECONDS * SECOND + number % 613
 
     def fields(self, number: int) -> Fields:
@@ -186,7 +186,7 @@ class NumberClauses:
             many.look_up(*LOOKUPS[0])
             then_none(many.violations)
 
-        # A store in memory is fast enough for this in the core tier, an imitation of a server in Python is not.
+        # A store in memory is fast enough for this in the core tier. An imitation of a server in Python is not.
         if most > WINDOW_SIZE or (not store.outlives_its_process() and seconds < CHEAP_SECONDS):
             many.grow(WORD_SIZE + 1)
             many.counts()

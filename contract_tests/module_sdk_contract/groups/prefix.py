@@ -73,13 +73,13 @@ class PrefixClauses:
     @clause("PREFIX-06")
     def test_a_prefix_may_end_in_a_character_that_has_no_simple_successor(self, store: Store) -> None:
         for organization, last in enumerate(("\x7f", "\xff", "\ud7ff", "\uffff", "\U0010ffff")):
-            family = {f"a{last}", f"a{last}b", f"a{last}{last}", f"a{last}\U0010ffff"}
-            for key in family | {"a", "b", "a~", "a\u0100", "a\ue000", "a\U00010000", last}:
+            matching = {f"a{last}", f"a{last}b", f"a{last}{last}", f"a{last}\U0010ffff"}
+            for key in matching | {"a", "b", "a~", "a\u0100", "a\ue000", "a\U00010000", last}:
                 store.given(task_key=key, organization_id=organization)
 
             found = store.then_prefix(f"a{last}", organization)
 
-            assert {row["task_key"] for row in found} == family
+            assert {row["task_key"] for row in found} == matching
 
     @clause("PREFIX-07")
     def test_characters_beyond_the_basic_plane_are_found(self, store: Store) -> None:
@@ -103,10 +103,10 @@ class PrefixClauses:
     @tier("core")
     @clause("PREFIX-11")
     @pytest.mark.parametrize("limit", [None, 1, 10])
-    def test_tasks_outside_the_family_are_not_examined(self, store: Store, limit: int | None) -> None:
-        store.given_imported({"task_key": f"family:{index}", "status": "completed"} for index in range(40))
+    def test_tasks_without_the_prefix_are_not_examined(self, store: Store, limit: int | None) -> None:
+        store.given_imported({"task_key": f"job:{index}", "status": "completed"} for index in range(40))
         operation: Final = "get_tasks_by_key_prefix"
-        before = store.manager.explain(operation, "family:", limit=limit).rows_examined
+        before = store.manager.explain(operation, "job:", limit=limit).rows_examined
 
         for organization in (None, 2):
             store.given_imported(
@@ -114,8 +114,8 @@ class PrefixClauses:
                 for index in range(2_000)
             )
 
-        after = store.manager.explain(operation, "family:", limit=limit)
-        asked = f"rows examined for a family of 40 with limit={limit} ({after.rows_examined}; {after.plan}) do not grow"
+        after = store.manager.explain(operation, "job:", limit=limit)
+        asked = f"rows examined for 40 matches, limit={limit} ({after.rows_examined}; {after.plan}) do not grow"
         demand("PREFIX-11", asked, True, after.rows_examined <= before + 20)
         # A store may count each row of the answer once or twice.
         assert (limit or 40) <= before <= 2 * 40 + 20

@@ -192,7 +192,7 @@ def enter_namespace_without_setup(store: Store) -> bool:
     """Switch to a fresh namespace with `auto_setup=False`, and return whether the suite lacks the hook `dump`.
 
     End the test as not applicable if the store needs no setup: `setup` has left nothing in the first namespace, and a
-    ping of the fresh one is no setup fault. Without the hook, a store that outlives its process is taken to need it.
+    ping of the fresh one is not a setup fault. Without the hook, a store that outlives its process is taken to need it.
     """
     try:
         set_up = store.dump()
@@ -236,7 +236,7 @@ def need_location(store: Store) -> Path:
 
 
 def put_something_else(location: Path, is_folder: bool) -> bool:
-    """Write a file that is no store; return false for a folder, where another file is no obstacle."""
+    """Write a file that is not a store. Return false for a folder, where another file does not matter."""
     inside = location / "data" if is_folder else location
     inside.parent.mkdir(exist_ok=True)
     inside.write_bytes(SOMETHING_ELSE)
@@ -259,7 +259,7 @@ def put_a_symlink_to_itself(location: Path, is_folder: bool) -> bool:
 
 
 def put_unreadable(location: Path, is_folder: bool) -> bool:
-    """Write a file that the user may not read; return false if it can be read all the same, as by root."""
+    """Write a file that the user may not read; return false if it can still be read, as by root."""
     location.write_bytes(SOMETHING_ELSE)
     location.chmod(0)
     return not os.access(location, os.R_OK)

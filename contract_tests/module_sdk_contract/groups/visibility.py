@@ -19,7 +19,7 @@ from module_sdk_contract.processes.races import race
 from module_sdk_contract.report.verdicts import NotApplicable
 from module_sdk_contract.violations import demand, demand_error
 
-# The last write before the process is killed; the empty change stands for the create itself.
+# The last write before the process is killed; the empty change means the create itself.
 LAST_CHANGES: Final[tuple[dict[str, Any], ...]] = (
     {},
     {"progress": 0.5},
@@ -135,7 +135,7 @@ class SeeClauses:
 
             reader = store.open()
             found = reader.get(fields["id"])
-            demand("SEE-04", "whether the last new task is there", True, found is not None)
+            demand("SEE-04", "whether the last new task exists", True, found is not None)
             demand("SEE-04", "the last change", changes, {name: getattr(found, name, None) for name in changes})
             reader.close()
 
@@ -248,11 +248,11 @@ def then_nothing_is_lost(store: Store, writer: Writer) -> None:
         status = found[task_id]["status"] if task_id in found else None
         allowed = ("pending", "running", "completed")[states.index(state) :]
         demand(writer.clause, f"{task_id} was acknowledged as {state} and is {status}", True, status in allowed)
-    then_whole(writer.clause, reader, writer.tasks, found)
+    then_tasks_are_complete(writer.clause, reader, writer.tasks, found)
 
 
-def then_whole(clause_id: str, reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
-    """Demand that each task is stored whole and in every index or not at all, and that active tasks hold their keys."""
+def then_tasks_are_complete(clause_id: str, reader: TaskManager, tasks: list[Fields], found: dict[str, Any]) -> None:
+    """Demand that each task has all fields and indexes or is absent, and that active ones have their keys."""
     for fields in tasks[: len(found) + 2]:
         task = reader.get(fields["id"])
         present = task is not None

@@ -77,7 +77,7 @@ class SeeRaces:
             for fields in new_tasks[-1:]:
                 task = reader.get(fields["id"])
                 if task is not None:
-                    demand("SEE-07", "the checkpoint of a task that is there", fields["checkpoint"], task.checkpoint)
+                    demand("SEE-07", "the checkpoint of a task that exists", fields["checkpoint"], task.checkpoint)
 
         while_writing(write, [read, read], overlaps=2 * OVERLAPS)
 

@@ -20,13 +20,13 @@ from module_sdk_contract.violations import demand
 KEY: Final = "life"
 STEPS: Final = 3
 WATCHERS: Final = 2
-# How many reads of each watcher must meet a change, and how many ends must meet a create of the other thread.
+# How many reads of each watcher must overlap a change, and how many ends must overlap a create of the other thread.
 MINIMUM_READS: Final = 20
 MINIMUM_ENDS: Final = 12
-# How many changes the follower of the newest task must see. It does nothing but get that task again, so a get in two
-# steps meets most of them, however long a change takes.
+# How many changes the follower must see. It gets the newest task in a loop, so most changes fall between the two steps
+# of a store that gets a task in two steps, however long a change takes.
 MINIMUM_FOLLOWED: Final = 40
-# An end this short leaves a create of the other thread no time to overlap, so it counts as if one had.
+# An end this short gives the other thread no time for a create, so it counts as if one had overlapped.
 BRIEF_SECONDS: Final = 0.001
 LATEST_TASKS: Final = 4
 """How many of the latest tasks are read by id."""
@@ -45,7 +45,7 @@ def end_of(status: str, number: int) -> dict[str, Any]:
 
 
 def outcome_of(task: Task) -> dict[str, Any]:
-    """Return the fields that must go with the task's status and with the step that its label names."""
+    """Return the fields that a task must have, given its status and the step that its label names."""
     number = int(task.label)
     return {
         "checkpoint": {"n": number},
@@ -58,13 +58,13 @@ def outcome_of(task: Task) -> dict[str, Any]:
 
 
 class ContestedKey:
-    """Two threads that compete for one key, and watchers that read its tasks all the time."""
+    """Two threads that compete for one key, and watchers that read its tasks without a pause."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.managers = store.some_managers(4)
         self.done = threading.Event()
-        # Times rise: a scan from the newest task on never reaches a task that was created after its start.
+        # Creation times rise, so a scan that begins at the newest task never reaches one that is created later.
         self.moments = itertools.count(store.clock())
         self.latest: collections.deque[str] = collections.deque(maxlen=LATEST_TASKS)
         """Ids of tasks that have been created or are being created."""
@@ -74,8 +74,8 @@ class ContestedKey:
         """Ended tasks as they were first read, by id."""
         self.changes = 0
         self.creates = 0
-        self.met_creates = 0
-        self.met_changes = [0] * WATCHERS
+        self.overlapped_creates = 0
+        self.overlapped_changes = [0] * WATCHERS
         self.followed = 0
 
     def run(self) -> None:
@@ -84,13 +84,13 @@ class ContestedKey:
         ]
         watchers = [functools.partial(self.watch, index) for index in range(WATCHERS)]
         raise_first(race([*racers, *watchers, functools.partial(self.follow, self.managers[-1])]))
-        demand_overlaps("a watcher's read met a change", MINIMUM_READS, self.met_changes)
-        demand_overlaps("a task that is read again and again had changed", MINIMUM_FOLLOWED, [self.followed])
-        demand_overlaps("an end met a create", MINIMUM_ENDS, [self.met_creates])
+        demand_overlaps("a watcher's read overlapped a change", MINIMUM_READS, self.overlapped_changes)
+        demand_overlaps("a task that is read in a loop had changed", MINIMUM_FOLLOWED, [self.followed])
+        demand_overlaps("an end overlapped a create", MINIMUM_ENDS, [self.overlapped_creates])
 
-    def is_enough(self) -> bool:
-        is_watched = min(self.met_changes) >= MINIMUM_READS and self.followed >= MINIMUM_FOLLOWED
-        return is_watched and self.met_creates >= MINIMUM_ENDS
+    def has_enough_overlaps(self) -> bool:
+        is_watched = min(self.overlapped_changes) >= MINIMUM_READS and self.followed >= MINIMUM_FOLLOWED
+        return is_watched and self.overlapped_creates >= MINIMUM_ENDS
 
     # --- The racers -------------------------------------------------------------------------------------------------
 
@@ -101,12 +101,12 @@ class ContestedKey:
                 while not self.done.is_set() and not self.run_task(manager, status):
                     if time.monotonic() > until:
                         self.done.set()
-                if self.done.is_set() or self.is_enough():
+                if self.done.is_set() or self.has_enough_overlaps():
                     return
         finally:
             self.done.set()
 
-    def run_task(self, manager: TaskManager, ended: str) -> bool:
+    def run_task(self, manager: TaskManager, end_status: str) -> bool:
         """Create a task, move it through every state, and end it; return false if the other thread's task is active."""
         fields = self.store.fields(task_key=KEY, created_at=next(self.moments), **step(0))
         self.latest.append(fields["id"])
@@ -125,8 +125,8 @@ class ContestedKey:
         self.change(manager, task.id, status="waiting_confirmation", confirmation={"n": number})
         self.change(manager, task.id, status="running")
         creates, began = self.creates, time.perf_counter()
-        self.change(manager, task.id, status=ended, **end_of(ended, number))
-        self.met_creates += self.creates != creates or time.perf_counter() - began < BRIEF_SECONDS
+        self.change(manager, task.id, status=end_status, **end_of(end_status, number))
+        self.overlapped_creates += self.creates != creates or time.perf_counter() - began < BRIEF_SECONDS
         return True
 
     def change(self, manager: TaskManager, task_id: str, **changes: Any) -> None:
@@ -141,18 +141,18 @@ class ContestedKey:
             while not self.done.is_set():
                 changes = self.changes
                 self.read_and_check(reader)
-                self.met_changes[index] += self.changes != changes
+                self.overlapped_changes[index] += self.changes != changes
         finally:
             self.done.set()
 
     def follow(self, reader: TaskManager) -> None:
-        """Get the newest task again and again."""
+        """Get the newest task in a loop."""
         earlier: Task | None = None
         try:
             while not self.done.is_set():
                 task = reader.get(self.created[-1]) if self.created else None
                 if task is not None:
-                    self.then_whole(task)
+                    self.then_fields_are_of_one_state(task)
                     self.followed += earlier is not None and earlier != task
                 earlier = task
         finally:
@@ -178,10 +178,10 @@ class ContestedKey:
             if task is None:
                 demand("SEE-07", f"get of {task_id}, which was created before", False, was_created)
             else:
-                self.then_whole(task)
+                self.then_fields_are_of_one_state(task)
 
-    def then_whole(self, task: Task) -> None:
-        """Demand that the task was read in a state that it really had, with every field of that state."""
+    def then_fields_are_of_one_state(self, task: Task) -> None:
+        """Demand that all fields that were read belong to one state of the task."""
         expected = outcome_of(task)
         found = {name: getattr(task, name) for name in expected}
         demand("LIFE-03", f"the fields of a {task.status} task labelled {task.label}", expected, found)

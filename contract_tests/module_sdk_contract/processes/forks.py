@@ -18,7 +18,7 @@ from module_sdk_contract.factories import task_of
 from module_sdk_contract.processes.races import frequent_switches
 
 MAXIMUM_BYTES: Final = 4_096
-"""The most that a child may write: it must fit into the pipe, because the parent reads only after the child ended."""
+"""The most that a child may write. It must fit into the pipe, because the parent reads after the child has ended."""
 CHILD_SECONDS: Final = 10.0
 """The time after which a child counts as hung: five times what it needs on a busy machine."""
 INSIDE_SECONDS: Final = 10.0

@@ -28,12 +28,12 @@ class NotEnoughOverlaps(pytest.skip.Exception):  # type: ignore[name-defined, mi
 
 
 def demand_overlaps(event: str, wanted: int, met: Iterable[int]) -> None:
-    """Raise `NotEnoughOverlaps` unless each racer has met another at least `wanted` times."""
+    """Raise `NotEnoughOverlaps` unless the calls of each racer have overlapped others at least `wanted` times."""
     fewest = min(met)
     if fewest < wanted:
         raise NotEnoughOverlaps(
             f"not enough overlaps: {event} {fewest} times of {wanted} within {PATIENCE_SECONDS:g} s; "
-            "run the tests again where the machine has less other work"
+            "run the tests again when the machine has less other work"
         )
 
 
@@ -122,7 +122,7 @@ class Rounds:
 def while_writing(write: Callable[[int], None], readers: Sequence[Callable[[], None]], *, overlaps: int) -> None:
     """Call `write(number)` with rising numbers and each reader repeatedly, until each reader has met enough writes.
 
-    A reader meets a write that returns while it reads. The first error of a writer or reader ends all of them, and is
+    A read overlaps a write that returns while it reads. The first error of a writer or reader ends all of them, and is
     raised. Raises `NotEnoughOverlaps` if the time is over first.
     """
     done = threading.Event()
@@ -150,7 +150,7 @@ def while_writing(write: Callable[[int], None], readers: Sequence[Callable[[], N
 
     reading = [functools.partial(keep_reading, index) for index in range(len(readers))]
     raise_first(race([keep_writing, *reading]))
-    demand_overlaps("a reader met a write", overlaps, met)
+    demand_overlaps("a read overlapped a write", overlaps, met)
 
 
 def raise_first(outcomes: Iterable[object]) -> None:

@@ -76,7 +76,7 @@ def setup(manager: TaskManager, at: float) -> None:
 
 
 def flood(manager: TaskManager, tasks: list[dict[str, Any]]) -> None:
-    """Create, start and complete each task, and print each acknowledgement at once, until all are done or killed."""
+    """Create, start and complete each task, and print each acknowledgement at once. A kill may end this."""
     for fields in tasks:
         manager.create(task_of(fields))
         print_line(["created", fields["id"]])

@@ -1,7 +1,7 @@
 """The worker factory: `python -m module_sdk_contract.processes.worker_factory` forks workers with modules loaded.
 
 Starting an interpreter and importing modules takes half a second, a fork a few milliseconds. This process has a single
-thread and opens no manager, so a worker begins in the state of a new interpreter. `workers.py` has the other end.
+thread and opens no manager, so a worker begins in the state of a new interpreter. `workers.py` sends the requests.
 """
 
 from __future__ import annotations

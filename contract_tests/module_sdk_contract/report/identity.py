@@ -45,7 +45,7 @@ def describe(store: Store) -> dict[str, Any]:
 
 
 def plugin_of(store: Store) -> dict[str, str | None]:
-    """Return the distribution of the manager: that of the scheme's entry point, else that of its package."""
+    """Return the distribution of the manager: that of the scheme's entry point or, without one, that of its package."""
     if store.contract.opener == DEFAULT_OPENER:
         for entry in entry_points(group=BACKENDS, name=StoreURL.parse(store.url).scheme):
             if entry.dist is not None:

@@ -113,7 +113,7 @@ def findings_of(item: pytest.Item, report: pytest.TestReport, error: BaseExcepti
 
 
 def failures_of(error: BaseException | None, clauses: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return the failures by broken clause: the clauses that the violations name, else all that the test decides."""
+    """Return failures by broken clause: those named by the violations or, without any, those that the test decides."""
     if not isinstance(error, ContractViolation):
         message, hook = f"{type(error).__name__}: {error}", hook_that_raised(error)
         blamed = f"\n  the suite's hook {hook} raised {message}"

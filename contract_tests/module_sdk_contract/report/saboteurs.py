@@ -50,7 +50,7 @@ class Saboteur:
         self.wrap(store.manager)
 
     def wrap(self, manager: TaskManager) -> None:
-        """Replace the manager's writes and lookups by the methods of this saboteur."""
+        """Replace the manager's writes and lookups with the methods of this saboteur."""
         methods = {name: getattr(self, name) for name in ("create", "import_tasks", "update")}
         methods |= {operation: functools.partial(self.lookup, operation) for operation in LOOKUPS}
         for name, method in methods.items():
@@ -110,7 +110,7 @@ class DropsScope(Saboteur):
 
 
 class SwapsTies(Saboteur):
-    """Rows of equal time come oldest id first."""
+    """Rows of equal time are in ascending order of id."""
 
     def answer(self, question: Question) -> LookupResult:
         return newest_first(question.ask(limit=None), question.limit, ties_reversed=True)

@@ -34,7 +34,7 @@ SUITES: Final = pytest.StashKey[dict[str, SuiteFindings]]()
 
 
 def tier_and_seed(config: pytest.Config) -> tuple[str, int]:
-    """Return the values of the options; the defaults if the plugin that defines them is not loaded."""
+    """Return the values of the options, or the defaults if the plugin that defines the options is not loaded."""
     tier = config.getoption("contract_tier", DEFAULT_TIER)
     quick = config.getoption("contract_quick", False)
     return (TIERS[0] if quick else tier), config.getoption("contract_seed", DEFAULT_SEED)
@@ -101,15 +101,15 @@ class Selection:
         for item in self.offered:
             if item not in selected:
                 deselected[suite_id(item)].add(item.name)
-        decisive = contract_items(items)
-        classes = {suite_id(item): suite_class(item) for item in (*decisive, *self.canaries) if item in selected}
+        chosen = contract_items(items)
+        classes = {suite_id(item): suite_class(item) for item in (*chosen, *self.canaries) if item in selected}
         known = {(suite_id(item), getattr(item, "originalname", "")) for item in (*self.offered, *self.outside_sample)}
         for suite, contract in classes.items():
             for name, test in deciding_tests(contract):
                 if (suite, name) not in known and self.runs(test):
                     deselected[suite].add(name)
                     partly_run_clauses[suite].update(clauses_of_function(test))
-        tests = collections.Counter(suite_id(item) for item in decisive)
+        tests = collections.Counter(suite_id(item) for item in chosen)
         return {
             suite: {
                 "id": suite,
@@ -141,7 +141,7 @@ def drop(config: pytest.Config, items: list[pytest.Item], dropped: Iterable[pyte
 
 
 def check_markers(items: list[pytest.Item]) -> None:
-    """Raise `pytest.UsageError` for a marker with an unknown clause."""
+    """Raise `pytest.UsageError` for a test whose marker names an unknown clause."""
     for item in contract_items(items):
         for clause_id in clauses_of(item):
             if clause_id not in CLAUSES:

@@ -1,4 +1,4 @@
-"""The reading half of a walk, with the store, texts and script of the run."""
+"""The reads of a random walk, and the state of its run: the store, the texts and the script."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from module_sdk_contract.violations import ContractViolation, Violation, compare
 TEXTS_PER_RUN: Final = 5
 """The number of texts of the family that one run uses."""
 START: Final = "2026-01-01T00:00:00+00:00"
-FILTERED: Final = ("status", "task_key", "user_id", "organization_id", "label", "id", "module")
+FILTER_FIELDS: Final = ("status", "task_key", "user_id", "organization_id", "label", "id", "module")
 SORTS: Final = (None, *((field, direction) for field in ROW_FIELDS for direction in ("asc", "desc")))
 
 
@@ -67,11 +67,11 @@ class WalkReads:
         return self.store.manager
 
     def known(self, number: int) -> Fields | None:
-        """Return a task of the store; `None` if there is none."""
+        """Return a task of the store, or `None` if the store is empty."""
         return pick(self.reference.tasks, number) if self.reference.tasks else None
 
     def scope(self, task: Fields | None, choice: int) -> Any:
-        """Return `EVERYWHERE`, the task's organization, or one of the run's."""
+        """Return a scope: `EVERYWHERE`, the task's organization, or an organization of the run."""
         own = None if task is None else task["organization_id"]
         return pick((EVERYWHERE, own, *self.organizations), choice)
 
@@ -116,7 +116,7 @@ class WalkReads:
     def page(self, numbers: Mapping[str, int]) -> None:
         """Compare a page without filters, or filtered by values of one task."""
         task = self.known(numbers["task"])
-        field = pick(FILTERED, numbers["task"])
+        field = pick(FILTER_FIELDS, numbers["task"])
         filters: dict[str, Any] | None = None
         if task is not None:
             value = task[field]
@@ -187,7 +187,7 @@ class WalkReads:
         return "ROW-02" if differing and differing <= set(TIMES) else "SEE-01"
 
     def read_everything(self) -> None:
-        """Compare every read that can show an effect of the steps."""
+        """Compare every read whose answer the steps can have changed."""
         for organization in self.organizations:
             for user in self.users:
                 self.compare_lookup("list_user_tasks", user, organization, None)

@@ -1,4 +1,4 @@
-"""Helpers of a walk's steps: outcomes as values, numbers that pick an item, and calls as text."""
+"""Helpers of a walk's steps: outcomes as values, items picked by number, and calls as source text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def outcome_of(call: Callable[[], Any]) -> Any:
 
 
 def pick(items: Sequence[Item], number: int) -> Item:
-    """Return the item with that index, counted around."""
+    """Return the item at that index, modulo the number of items."""
     return items[number % len(items)]
 
 

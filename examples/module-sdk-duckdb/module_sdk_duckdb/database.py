@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 Rows = list[tuple[Any, ...]]
 
 CONFLICTS = (duckdb.ConstraintException, duckdb.TransactionException)
-"""Raised when another manager of this process was faster, by the write or only by the commit."""
+"""The exceptions that a write or a commit raises if another manager of this process was faster."""
 
 # DuckDB says only in its message why a file cannot be opened. These are setup faults, while a lock is temporary.
 SETUP_FAULTS: Final = re.compile(

@@ -47,8 +47,8 @@ class DuckDBTaskManager(TaskManager):
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"the folder {self.path.parent} does not exist: create it first")
         self.database.open(deadline)
-        ((is_there,),) = self.database.fetch(self.statements.has_schema, (), deadline)
-        if not is_there and not create:
+        ((has_schema,),) = self.database.fetch(self.statements.has_schema, (), deadline)
+        if not has_schema and not create:
             raise self.missing_schema()
 
         def set_up(run: Run) -> int:
@@ -72,7 +72,7 @@ class DuckDBTaskManager(TaskManager):
     # --- Writes -----------------------------------------------------------------------------------------------------
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
-        def look_and_insert(run: Run) -> TaskRecord:
+        def find_or_insert(run: Run) -> TaskRecord:
             existing = run(self.statements.get, [record.id])
             if not existing and record.active_key is not None:
                 existing = run(self.statements.holder, [record.organization_id, record.active_key])
@@ -85,9 +85,9 @@ class DuckDBTaskManager(TaskManager):
             run(self.statements.insert, stored(new))
             return new
 
-        # Two managers may look at the same time and both insert. The unique index then fails one of the transactions,
-        # which is retried and finds the other task.
-        return self.database.transact(look_and_insert, deadline)
+        # Two managers may find no holder at the same time and both insert. The unique index then makes one of the
+        # transactions fail. It is retried and finds the other task.
+        return self.database.transact(find_or_insert, deadline)
 
     def store_import(self, records: Sequence[TaskRecord], deadline: float) -> int:
         def insert_until_conflict(run: Run) -> tuple[int, TaskRecord | None]:

@@ -19,8 +19,8 @@ from tests.mutants.stores.redis import RedisMutant
 from tests.mutants.stores.sql import SQLMutant
 
 
-class CreatesByALook(MemoryMutant):
-    """A correct store in memory, with overridable methods for how it looks at the earlier tasks of a key."""
+class CreatesAfterARead(MemoryMutant):
+    """A correct store in memory, with overridable methods that decide how the earlier tasks of a key move a new one."""
 
     def store_create(self, record: TaskRecord, deadline: float) -> TaskRecord:
         with self.tables.lock:
@@ -48,69 +48,69 @@ class CreatesByALook(MemoryMutant):
 
 
 @mutant("o1", "new tasks keep the time of their host", clause="ORDER-10")
-class NotMoved(CreatesByALook):
+class NotMoved(CreatesAfterARead):
     def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
         return record
 
 
 @mutant("o2", "a new task ties with the newest of its key", clause="ORDER-10")
-class MovedToATie(CreatesByALook):
+class MovedToATie(CreatesAfterARead):
     def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
         return record.after(None if newest is None else newest - 1)
 
 
 @mutant("o3", "a new task comes a second after the newest", clause="ORDER-10")
-class MovedByASecond(CreatesByALook):
+class MovedByASecond(CreatesAfterARead):
     def moved(self, record: TaskRecord, newest: int | None) -> TaskRecord:
         return record.after(None if newest is None else newest + 999_999)
 
 
 @mutant("o4", "only active tasks of a key count", clause="ORDER-10")
-class OnlyActiveTasksCount(CreatesByALook):
+class OnlyActiveTasksCount(CreatesAfterARead):
     def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
         return earlier.active_key is not None and super().counts(earlier, record)
 
 
 @mutant("o5", "only tasks of the same second count", clause="ORDER-10")
-class OnlyTasksOfTheSameSecondCount(CreatesByALook):
+class OnlyTasksOfTheSameSecondCount(CreatesAfterARead):
     def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
         return earlier.created_at // 1_000_000 == record.created_at // 1_000_000
 
 
 @mutant("o6", "an import of the far future hides the other tasks of its key", clause="ORDER-10")
-class OnlyTheNewestIsLookedAt(CreatesByALook):
-    """Looks only at the newest task of the key, which may lie beyond the horizon."""
+class OnlyTheNewestIsLookedAt(CreatesAfterARead):
+    """Looks only at the newest task of the key, which may be beyond the horizon."""
 
     def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
         return sorted(super().earlier(record), key=self.rank)[-1:]
 
 
 @mutant("o7", "a moved task is returned with the time that was given", clause="ORDER-10")
-class MovedTaskNotReturned(CreatesByALook):
+class MovedTaskNotReturned(CreatesAfterARead):
     def returned(self, given: TaskRecord, new: TaskRecord) -> TaskRecord:
         return given
 
 
 @mutant("o8", "an import of the year 9999 pulls new tasks along", clause="ORDER-11")
-class PulledAlongByTheFuture(CreatesByALook):
+class PulledAlongByTheFuture(CreatesAfterARead):
     def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
         return earlier.created_at < LAST
 
 
 @mutant("o9", "an import of tomorrow pulls new tasks along", clause="ORDER-11")
-class PulledAlongByATomorrow(CreatesByALook):
+class PulledAlongByATomorrow(CreatesAfterARead):
     def counts(self, earlier: TaskRecord, record: TaskRecord) -> bool:
         return earlier.created_at <= record.created_at + 25 * 3_600_000_000
 
 
 @mutant("o10", "tasks of other organizations count", clause="ORDER-11")
-class MovedByOtherOrganizations(CreatesByALook):
+class MovedByOtherOrganizations(CreatesAfterARead):
     def in_scope(self, record: TaskRecord, organization: str) -> bool:
         return True
 
 
 @mutant("o11", "tasks of other keys count", clause="ORDER-11")
-class MovedByOtherKeys(CreatesByALook):
+class MovedByOtherKeys(CreatesAfterARead):
     def earlier(self, record: TaskRecord) -> Iterable[TaskRecord]:
         return self.scoped(record.organization_id)
 

@@ -174,7 +174,7 @@ class ImportCountsAll(MemoryMutant):
         return len(records)
 
 
-@mutant("x92", "an import goes on after a held key", clause="DEDUP-09")
+@mutant("x92", "an import continues after a held key", clause="DEDUP-09")
 class ImportGoesOn(MemoryMutant):
     """Writes the records after a held key, too, and then raises."""
 
@@ -355,7 +355,7 @@ class RollbackForgotten(ChangedConnections):
         return connection
 
 
-@mutant("s50", "an import goes on with the next chunk after a held key", clause="DEDUP-09")
+@mutant("s50", "an import continues with the next chunk after a held key", clause="DEDUP-09")
 class ImportGoesOnWithTheNextChunk(RedisMutant):
     """An import that meets a held key ends that chunk, writes the next chunks, and then raises."""
 

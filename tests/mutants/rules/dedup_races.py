@@ -1,4 +1,4 @@
-"""Mutants of the rules of one active task per key, whose bugs show only when two calls meet."""
+"""Mutants of the rules of one active task per key, whose bugs show only when two calls overlap."""
 
 from __future__ import annotations
 

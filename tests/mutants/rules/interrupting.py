@@ -9,7 +9,7 @@ from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
 
 
-@mutant("m1", "interrupting many changes ended tasks", clause="LIFE-11")
+@mutant("m1", "interrupting many also changes ended tasks", clause="LIFE-11")
 class ManyWithoutGuard(MemoryMutant):
     """Interrupts tasks that have already ended."""
 

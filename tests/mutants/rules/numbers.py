@@ -26,8 +26,8 @@ class UserListEndsAtBuffer(MemoryMutant):
         return super().store_find_by_user(organization, user, limit, deadline)[:BUFFER]
 
 
-@mutant("t122", "a family ends at 10,000", clause="PREFIX-10")
-class FamilyEndsAtWindow(MemoryMutant):
+@mutant("t122", "the tasks with a prefix end at 10,000", clause="PREFIX-10")
+class PrefixEndsAtWindow(MemoryMutant):
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
@@ -123,9 +123,9 @@ class FilteredCountEnds(MemoryMutant):
         return min(counted, WINDOW) if query.conditions else counted
 
 
-@mutant("t134", "the newest of 8,191 entries of a family", clause="ORDER-05")
+@mutant("t134", "the newest of 8,191 entries with a prefix", clause="ORDER-05")
 class NewestOfABuffer(MemoryMutant):
-    """Reads the family in the order of its keys until the buffer is full, and sorts only those."""
+    """Reads the tasks with the prefix in the order of their keys until the buffer is full, and sorts only those."""
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
@@ -133,5 +133,5 @@ class NewestOfABuffer(MemoryMutant):
         if limit is None:
             return super().store_find_by_prefix(organization, start, end, limit, deadline)
         with self.tables.lock:
-            family = sorted(self.family(organization, start), key=lambda record: record.task_key or "")
-            return self.answer(family[:BUFFER], limit)
+            matching = sorted(self.with_prefix(organization, start), key=lambda record: record.task_key or "")
+            return self.answer(matching[:BUFFER], limit)

@@ -106,7 +106,7 @@ class LimitOfEachKey(MemoryMutant):
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
-        found = sorted(self.family(organization, start), key=self.rank, reverse=True)
+        found = sorted(self.with_prefix(organization, start), key=self.rank, reverse=True)
         by_key: dict[str | None, list[TaskRecord]] = {}
         for record in found:
             by_key.setdefault(record.task_key, []).append(record)
@@ -155,7 +155,7 @@ class SecondsInOrder(SQLStatementMutant):
 
 @mutant("x165", "LIMIT before ORDER BY", clause="ORDER-05")
 class LimitBeforeOrder(SQLStatementMutant):
-    """Reads the first rows of a family, and sorts only those."""
+    """Reads the first rows with a prefix, and sorts only those."""
 
     replacements = (("ORDER BY t.created_at DESC, t.id DESC LIMIT :limit) AS picked", "LIMIT :limit) AS picked"),)
 

@@ -59,8 +59,8 @@ class GlobInMatch(MemoryMutant):
 
 @mutant("6", "one SCAN page taken for all", clause="PREFIX-10")
 class OneScanPage(MemoryMutant):
-    def family(self, organization: str, prefix: str) -> list[TaskRecord]:
-        return super().family(organization, prefix)[:1_000]
+    def with_prefix(self, organization: str, prefix: str) -> list[TaskRecord]:
+        return super().with_prefix(organization, prefix)[:1_000]
 
 
 @mutant("7", "prefix by segment", clause="PREFIX-05")
@@ -89,7 +89,7 @@ class EmptyPrefixFindsNothing(MemoryMutant):
 
 @mutant("11", "empty prefix returns unkeyed tasks", clause="PREFIX-04")
 class EmptyPrefixFindsUnkeyed(MemoryMutant):
-    def family(self, organization: str, prefix: str) -> list[TaskRecord]:
+    def with_prefix(self, organization: str, prefix: str) -> list[TaskRecord]:
         return [r for r in self.scoped(organization) if self.starts(r.task_key or "", prefix)]
 
 
@@ -113,8 +113,8 @@ class WholeKeyLeftOut(MemoryMutant):
 
 @mutant("r29", "a row twice after a scan", clause="PREFIX-01")
 class RowTwiceAfterAScan(MemoryMutant):
-    def family(self, organization: str, prefix: str) -> list[TaskRecord]:
-        found = super().family(organization, prefix)
+    def with_prefix(self, organization: str, prefix: str) -> list[TaskRecord]:
+        found = super().with_prefix(organization, prefix)
         return [*found, *found[-1:]] if len(found) > 2 else found
 
 
@@ -143,10 +143,10 @@ class ImpossiblePrefixRefused(MemoryMutant):
         return super().get_tasks_by_key_prefix(prefix, *args, **kwargs)
 
 
-@mutant("x52", "one row per key in a family", clause="PREFIX-01")
+@mutant("x52", "one row per key with the prefix", clause="PREFIX-01")
 class OneRowOfEachKey(MemoryMutant):
-    def family(self, organization: str, prefix: str) -> list[TaskRecord]:
-        found = sorted(super().family(organization, prefix), key=self.rank)
+    def with_prefix(self, organization: str, prefix: str) -> list[TaskRecord]:
+        found = sorted(super().with_prefix(organization, prefix), key=self.rank)
         return list({record.task_key: record for record in found}.values())
 
 
@@ -205,7 +205,7 @@ class IgnoresCaseInPrefixOnPostgreSQL(SQLStatementMutant):
 
 @mutant("x185", "MATCH in Redis", clause="PREFIX-02")
 class MatchInRedis(RedisMutant):
-    """Finds the family by ZSCAN and MATCH, whose pattern is a glob."""
+    """Finds the keys by ZSCAN and MATCH, whose pattern is a glob."""
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float

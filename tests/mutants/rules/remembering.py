@@ -238,23 +238,23 @@ class CountsUntilNewer(MemoryMutant):
             return known[1]
 
 
-@mutant("t250", "families cached while the number of tasks is the same", clause="SEE-01")
-class FamiliesBySize(MemoryMutant):
+@mutant("t250", "prefix lookups cached while the number of tasks is the same", clause="SEE-01")
+class PrefixLookupsBySize(MemoryMutant):
     """Caches the rows of a prefix until a task is added or removed."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.families: dict[Any, tuple[int, StoredRows]] = {}
+        self.answers: dict[Any, tuple[int, StoredRows]] = {}
 
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
         with self.tables.lock:
             question, size = (organization, start, end, limit), len(self.tables.records)
-            if question not in self.families or self.families[question][0] != size:
+            if question not in self.answers or self.answers[question][0] != size:
                 found = super().store_find_by_prefix(organization, start, end, limit, deadline)
-                self.families[question] = (size, list(found))
-            return list(self.families[question][1])
+                self.answers[question] = (size, list(found))
+            return list(self.answers[question][1])
 
 
 @mutant("t251", "records cached by each manager", clause="SEE-02")

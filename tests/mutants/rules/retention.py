@@ -276,7 +276,7 @@ class RowReadAfterUpdate(MemoryMutant):
         return self.tables.records[task_id].row()
 
 
-@mutant("s43", "a prune stops at a thousand entries that stay", clause="KEEP-01")
+@mutant("s43", "a prune stops after a thousand entries that it must keep", clause="KEEP-01")
 class PruneStopsAtAQuietChunk(ChangedCalls):
     """A prune stops at the first chunk of a thousand entries from which it removes none."""
 

@@ -47,7 +47,7 @@ class NoneMeansAll(MemoryMutant):
 
 @mutant("18", "organization filter missing on prefix only", clause="SCOPE-01")
 class PrefixForgetsOrganization(MemoryMutant):
-    def family(self, organization: str, prefix: str) -> list[TaskRecord]:
+    def with_prefix(self, organization: str, prefix: str) -> list[TaskRecord]:
         return [r for r in self.tables.records.values() if (r.task_key or "").startswith(prefix) and r.task_key]
 
 

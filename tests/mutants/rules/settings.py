@@ -52,7 +52,7 @@ class LeavesAnEmptyFile(SQLMutant):
     """Creates an empty file before it finds that it must not set up."""
 
     def store_open(self, create: bool, deadline: float) -> None:
-        self.dialect.check_location(True)
+        self.dialect.prepare_location(True)
         super().store_open(create, deadline)
 
 
@@ -79,21 +79,21 @@ class LeavesAKey(RedisMutant):
 class MakesIndexes(MongoMutant):
     """Creates the indexes, and thereby their collection, before it looks for the version."""
 
-    def check_schema(self, create: bool) -> None:
+    def ensure_schema(self, create: bool) -> None:
         self.connection.tasks.create_indexes(list(INDEXES.values()))
-        super().check_schema(create)
+        super().ensure_schema(create)
 
 
 @mutant("t406", "auto_setup=False creates the first table", clause="DISC-09", on="postgresql")
 class MakesTheFirstTable(SQLMutant):
     """Creates the table of the version before it reads the version."""
 
-    def check_schema(self, connection: Any, create: bool, deadline: float) -> None:
+    def ensure_schema(self, connection: Any, create: bool, deadline: float) -> None:
         if read_version(connection, self.statements, deadline) == 0:
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {self.tables.meta_name} (name text, value text)", (), deadline
             )
-        super().check_schema(connection, create, deadline)
+        super().ensure_schema(connection, create, deadline)
 
 
 @mutant("t407", "a create sets the store up despite auto_setup=False", clause="DISC-09")

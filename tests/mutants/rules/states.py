@@ -14,25 +14,25 @@ from tests.mutants.stores.sql import SQLMutant, SQLStatementMutant
 
 
 class ChangedStates(MemoryMutant):
-    """A store that calls `moved` after each successful change, with the record from before it."""
+    """A store that calls `after_change` after each successful change, with the record from before it."""
 
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
         before = self.tables.records.get(task_id)
         row = super().store_update(task_id, organization, change, deadline)
-        return row if row is None or before is None else self.moved(before, change) or row
+        return row if row is None or before is None else self.after_change(before, change) or row
 
-    def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
-        """Return the new row if the method changed it, else `None`."""
+    def after_change(self, before: TaskRecord, change: Change) -> StoredRow | None:
+        """Return the new row if this method changed it, else `None`."""
         raise NotImplementedError
 
-    def hold_again(self, before: TaskRecord) -> None:
+    def give_key_back(self, before: TaskRecord) -> None:
         if before.active_key is not None:
             self.tables.active[before.organization_id, before.active_key] = before.id
 
 
-class KeepsImports(MemoryMutant):
+class RemembersImports(MemoryMutant):
     """A store that remembers which records were imported."""
 
     def __init__(self, *args: Any) -> None:
@@ -50,9 +50,9 @@ class KeepsImports(MemoryMutant):
 class WaitingEndHolds(ChangedStates):
     """Does not free the key of a task that ends while it waits for a confirmation."""
 
-    def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
+    def after_change(self, before: TaskRecord, change: Change) -> StoredRow | None:
         if change.ends and before.status == statuses.WAITING_CONFIRMATION:
-            self.hold_again(before)
+            self.give_key_back(before)
         return None
 
 
@@ -64,16 +64,16 @@ class ResumedEndHolds(ChangedStates):
         super().__init__(*args)
         self.resumed: set[str] = set()
 
-    def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
+    def after_change(self, before: TaskRecord, change: Change) -> StoredRow | None:
         if change.starts and before.status == statuses.WAITING_CONFIRMATION:
             self.resumed.add(before.id)
         if change.ends and before.id in self.resumed:
-            self.hold_again(before)
+            self.give_key_back(before)
         return None
 
 
 @mutant("t103", "the end of an imported task frees no key", clause="DEDUP-02")
-class ImportedEndHolds(KeepsImports):
+class ImportedEndHolds(RemembersImports):
     def store_update(
         self, task_id: str, organization: str | None, change: Change, deadline: float
     ) -> Sequence[Any] | None:
@@ -98,14 +98,14 @@ class ImportedEndedHolds(MemoryMutant):
 
 @mutant("t105", "a task that never started gets no finished_at", clause="LIFE-07")
 class UnstartedNeverFinishes(ChangedStates):
-    def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
+    def after_change(self, before: TaskRecord, change: Change) -> StoredRow | None:
         if change.ends and before.started_at is None:
             return self.replace(self.tables.records[before.id], finished_at=None)
         return None
 
 
 @mutant("t106", "an imported task that is answered gets a new started_at", clause="LIFE-07")
-class ImportedStartsAgain(KeepsImports):
+class ImportedStartsAgain(RemembersImports):
     """Sets `started_at` again when an imported task is resumed."""
 
     def store_update(
@@ -126,7 +126,7 @@ class ResumedMovesUp(ChangedStates):
         super().__init__(*args)
         self.entered: dict[str, int] = {}
 
-    def moved(self, before: TaskRecord, change: Change) -> StoredRow | None:
+    def after_change(self, before: TaskRecord, change: Change) -> StoredRow | None:
         if change.starts and before.status == statuses.WAITING_CONFIRMATION:
             self.entered[before.id] = self.tables.records[before.id].updated_at
         return None
@@ -156,7 +156,7 @@ class WaitingTakesNoProgress(ChangedUpdates):
 
 
 @mutant("t110", "only tasks that ended here are pruned", clause="KEEP-01")
-class PrunesOwnEndsOnly(KeepsImports):
+class PrunesOwnEndsOnly(RemembersImports):
     """Prunes by an index of ended tasks, which the later end of an imported task does not update."""
 
     def store_prune(
@@ -176,7 +176,7 @@ class PrunesOwnEndsOnly(KeepsImports):
                 self.tables.records.update(hidden)
 
 
-@mutant("t111", "a waiting or pending task interrupted with many keeps its key", clause="LIFE-11")
+@mutant("t111", "interrupting many keeps the keys of waiting and pending tasks", clause="LIFE-11")
 class ManyKeepTheirKeys(MemoryMutant):
     def store_update_many(
         self, task_ids: Sequence[str], organization: str | None, change: Change, deadline: float

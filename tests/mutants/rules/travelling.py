@@ -18,11 +18,11 @@ class ComparesHere(TaskManager):
     """A store that fetches a task of any organization, and compares the organizations in the client."""
 
     def store_get(self, task_id: str, organization: str | None, deadline: float) -> TaskRecord | None:
-        record = super().store_get(task_id, None, deadline)  # type: ignore[safe-super]  # the store beside it has one
+        record = super().store_get(task_id, None, deadline)  # type: ignore[safe-super]  # the other base class has one
         return record if record is not None and organization in (None, record.organization_id) else None
 
 
-class LooksFirst(TaskManager):
+class FetchesFirst(TaskManager):
     """A store that fetches a task of any organization before an update, and checks its status in the client."""
 
     def store_update(
@@ -51,12 +51,12 @@ class GetComparesHereInMongo(ComparesHere, MongoMutant):
 
 
 @mutant("w5", "an update in Redis fetches the task first", clause="SCOPE-13")
-class UpdateLooksFirstInRedis(LooksFirst, RedisMutant):
+class UpdateFetchesFirstInRedis(FetchesFirst, RedisMutant):
     pass
 
 
 @mutant("w6", "an update in SQL fetches the task first", clause="SCOPE-13", on="postgresql")
-class UpdateLooksFirstInSQL(LooksFirst, SQLMutant):
+class UpdateFetchesFirstInSQL(FetchesFirst, SQLMutant):
     pass
 
 

@@ -152,9 +152,9 @@ class PayloadsNotKept(SQLMutant):
 
 @mutant("x42", "a newer schema is used anyway", clause="SEE-06")
 class NewerSchemaAccepted(SQLMutant):
-    def check_schema(self, connection: Any, create: bool, deadline: float) -> None:
+    def ensure_schema(self, connection: Any, create: bool, deadline: float) -> None:
         with contextlib.suppress(ConfigurationError):
-            super().check_schema(connection, create, deadline)
+            super().ensure_schema(connection, create, deadline)
 
 
 @mutant("x43", "a lock lost in a fork", clause="SEE-07")

@@ -76,7 +76,7 @@ class ConditionOfTheParent(MemoryMutant):
             return super().store_find_by_user(organization, user, limit, deadline)
 
 
-@mutant("t325", "a child goes on with half a change", clause="SEE-07")
+@mutant("t325", "a child continues with half a change", clause="SEE-07")
 class HalfAChangeInTheChild(MemoryMutant):
     """Changes a record in two steps under the lock. A child replaces the lock, but keeps the first step."""
 

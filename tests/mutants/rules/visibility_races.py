@@ -1,4 +1,4 @@
-"""Mutants of the rules about visibility, whose bugs show only when two calls meet."""
+"""Mutants of the rules about visibility, whose bugs show only when two calls overlap."""
 
 from __future__ import annotations
 

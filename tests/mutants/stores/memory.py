@@ -57,9 +57,9 @@ class MemoryMutant(Opened, MemoryTaskManager):
     def store_find_by_prefix(
         self, organization: str, start: str, end: str | None, limit: int | None, deadline: float
     ) -> StoredRows:
-        return self.tables.read_whole(lambda: self.answer(self.family(organization, start), limit), deadline)
+        return self.tables.read_whole(lambda: self.answer(self.with_prefix(organization, start), limit), deadline)
 
-    def family(self, organization: str, prefix: str) -> list[TaskRecord]:
+    def with_prefix(self, organization: str, prefix: str) -> list[TaskRecord]:
         return [r for r in self.scoped(organization) if r.task_key is not None and self.starts(r.task_key, prefix)]
 
     def replace(self, record: TaskRecord, **fields: Any) -> StoredRow:

@@ -42,7 +42,7 @@ def rewritten(script: Script, replacements: tuple[tuple[str, str], ...]) -> Scri
 class ChangedCalls(RedisMutant):
     """A store that calls `run` for each script and `command` for each command.
 
-    Their first argument is the method of the router that they stand in for.
+    Their first argument is the method of the router that they replace.
     """
 
     def __init__(self, *args: Any) -> None:

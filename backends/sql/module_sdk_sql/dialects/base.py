@@ -30,12 +30,12 @@ class Connection(abc.ABC):
     checked_at = math.inf
     """When its server was last known to be the primary, on the clock of `time.monotonic()`.
 
-    Infinite where there is no other server.
+    Infinite if the pool must not check it: there is no other server, or each transaction checks it.
     """
 
     @abc.abstractmethod
     def is_current(self) -> bool:
-        """Return whether an idle connection is still one to the store, as far as this is known without a round trip."""
+        """Return whether an idle connection still leads to the store, as far as this is known without a round trip."""
 
     @abc.abstractmethod
     def fetch(self, sql: str, arguments: Sequence[Any], deadline: float) -> Sequence[StoredTuple | None]:
@@ -64,7 +64,7 @@ class Connection(abc.ABC):
         """Run one statement for each of many rows, in a transaction that the caller has begun."""
 
     def load(self, insert: str, rows: Iterable[Sequence[Any]], deadline: float) -> None:
-        """Run `execute_many` for a plain `INSERT INTO table (columns) VALUES …` in the fastest way here."""
+        """Run `execute_many` for a plain `INSERT INTO table (columns) VALUES …` in the driver's fastest way."""
         self.execute_many(insert, rows, deadline)
 
     @abc.abstractmethod
@@ -76,7 +76,7 @@ class Connection(abc.ABC):
         """Roll back an open transaction after an error and return whether the connection can serve another call.
 
         After an error that is neither the driver's nor ours, such as an interrupt, the state of the connection is
-        unknown, so the connection must go; only a database in memory keeps it. `None` means such an interrupt.
+        unknown, so this returns false. Only a database in memory keeps its connection. `None` means such an interrupt.
         """
 
     def abandon(self) -> None:  # noqa: B027  # optional: an embedded database is closed before a fork
@@ -108,7 +108,7 @@ class Dialect(abc.ABC):
     separate_payload_table: ClassVar[bool] = False
     """Whether payloads have a table of their own, because an update of a row rewrites the whole row."""
     begin: ClassVar[str] = "BEGIN"
-    latest: ClassVar[str] = "greatest"
+    greatest: ClassVar[str] = "greatest"
     """The function that returns the largest of its arguments."""
     server_clock: ClassVar[str | None] = None
     """The expression for the server's time in microseconds since 1970, which has one value in a whole statement."""
@@ -119,7 +119,7 @@ class Dialect(abc.ABC):
     returns_existing = False
     """Whether such an INSERT can return the existing record. For some servers this is known after connecting."""
     ordered_join: ClassVar[str] = "CROSS JOIN"
-    """The join of two tables which reads the left one first, where the database lets a statement choose that."""
+    """The join of two tables which reads the left one first, if the database lets a statement choose the order."""
     unindexed: ClassVar[str] = ""
     """The text after a column in ORDER BY which keeps the planner from reading another index for the order."""
 
@@ -161,10 +161,10 @@ class Dialect(abc.ABC):
     # --- Connections ------------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def check_location(self, create: bool) -> bool:
-        """Return whether there can be a schema, before a connection is opened.
+    def prepare_location(self, create: bool) -> bool:
+        """Return whether a schema can exist at the location. This is called before a connection is opened.
 
-        Raises `ConfigurationError` if no store can be at the location.
+        With `create`, an absent file is created. Raises `ConfigurationError` if no store can be at the location.
         """
 
     @abc.abstractmethod
@@ -192,12 +192,12 @@ class Dialect(abc.ABC):
     def setup_transaction(
         self, connection: Connection, namespace: str, deadline: float
     ) -> AbstractContextManager[None]:
-        """Confine the steps of the schema to one process at a time, in one transaction where DDL allows it."""
+        """Return a context in which only this process changes the schema, in one transaction where DDL allows it."""
 
     def define(self, connection: Connection, sql: str, deadline: float) -> None:
         """Run one statement of a step; do nothing if its table, column or index exists.
 
-        Raises `ConfigurationError` with the statement if the user lacks a right.
+        On a server this raises `ConfigurationError` with the statement if the user lacks a right.
         """
         try:
             connection.execute(sql, (), deadline)
@@ -221,14 +221,14 @@ class Dialect(abc.ABC):
 
     @abc.abstractmethod
     def is_already_done(self, error: BaseException) -> bool:
-        """Return whether the table, column or index that a step creates exists."""
+        """Return whether a step failed because the table, column or index that it creates exists."""
 
     @abc.abstractmethod
     def is_missing_schema(self, error: BaseException) -> bool:
         """Return whether a table, the database or the file does not exist."""
 
     def setup_fault(self, error: BaseException) -> str | None:
-        """Return the setup fault that an error of opening shows, in words; `None` for any other error."""
+        """Return a description of the setup fault that made opening fail, or `None` for any other error."""
         return None
 
     # --- Insight ----------------------------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ class ServerDialect(Dialect):
         self.timeout_seconds = timeout_seconds
         self.connector = Connector(self.connect_now)
 
-    def check_location(self, create: bool) -> bool:
+    def prepare_location(self, create: bool) -> bool:
         return True
 
     def connect(self, deadline: float) -> Connection:

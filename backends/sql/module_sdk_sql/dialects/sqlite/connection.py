@@ -19,7 +19,7 @@ from module_sdk_sql.dialects.base import Connection, StoredTuple, plan_lines
 # How often a running statement checks its deadline. These instructions take less than a millisecond.
 INSTRUCTIONS_PER_CHECK: Final = 5_000
 UNDECODABLE: Final = "Could not decode to UTF-8"
-# SQLite polls a lock ever more rarely, in the end every 100 ms. While others write all the time it hardly ever finds
+# SQLite polls a lock ever more rarely, finally every 100 ms. While others write without a pause it hardly ever finds
 # the lock free, so waiting writers starved for seconds. So its own wait must end after this time, and `run` retries.
 LOCK_WAIT_SECONDS: Final = 0.005
 

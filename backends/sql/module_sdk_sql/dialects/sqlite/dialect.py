@@ -53,7 +53,7 @@ class SQLiteDialect(Dialect):
     separate_payload_table = True
     # A transaction that begins as a reader and then writes fails at once if another has written in between.
     begin = "BEGIN IMMEDIATE"
-    latest = "max"
+    greatest = "max"
     types = ColumnTypes(
         key_text=lambda maximum: TEXT(),
         long_text=TEXT(),
@@ -91,7 +91,7 @@ class SQLiteDialect(Dialect):
 
     # --- Connections ------------------------------------------------------------------------------------------------
 
-    def check_location(self, create: bool) -> bool:
+    def prepare_location(self, create: bool) -> bool:
         if self.path is None:
             return True
         if self.path.is_dir():
@@ -116,8 +116,8 @@ class SQLiteDialect(Dialect):
         except sqlite3.DatabaseError as error:
             if primary_code(error) not in UNWRITABLE_CODES or not self.is_settled():
                 raise
-            # Without its companions the file can be read only as immutable. Somebody may change it all the same, so
-            # this connection serves one call and the next call checks again.
+            # Without its companions the file can be read only as immutable. It may still be changed, so this
+            # connection serves one call and the next call checks again.
             return self.prepare(
                 SQLiteConnection(f"{location}?mode=ro&immutable=1", self.path, reusable=False), deadline
             )
