@@ -6,15 +6,50 @@ names a path (CONTRIBUTING.md). `pytest --pyargs module_sdk_contract` loads this
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 pytest_plugins = ["tests.support.fixtures"] if importlib.util.find_spec("psutil") else []
 
 QUICK, ALL = "quick", "all"
+LONG: Final = (
+    # Of a backend the quick part has the contract alone, and each kind of server once.
+    "backends/*/tests/test_[!c]*.py::*",
+    "backends/*/tests/test_c[!o]*.py::*",
+    "backends/*/tests/test_con[!t]*.py::*",
+    "*::TestSQLiteMemory::*",
+    "*::TestPostgreSQLBehindAPooler::*",
+    "*::TestMariaDBThroughMysqlclient::*",
+    "*::TestRedisOverTLS::*",
+    "*::TestMongomock::*",
+    # Whole runs of the contract suite in processes of their own.
+    "tests/contract/test_[!flr]*.py::*",
+    "tests/contract/test_re*.py::*",
+    "tests/plugins/test_new_backend.py::*",
+    # Servers that are killed and restarted, signals at every line, processes by the dozen.
+    "tests/store/test_interrupts.py::*",
+    "tests/store/test_server_settings.py::*",
+    "tests/store/test_equal_answers.py::*",
+    "tests/store/test_many_threads.py::*",
+    "tests/outages/test_server_faults.py::*",
+    "tests/facade/test_default_store.py::*",
+    "tests/facade/test_mistyped_urls.py::*",
+    "tests/runner/test_concurrent_submission.py::*",
+    "tests/runner/test_gevent.py::*",
+    "tests/runner/test_process_exit.py::*",
+    "tests/runner/test_sigterm.py::*",
+    "tests/runner/test_web_hosts.py::*",
+    "tests/cli/test_demo.py::*",
+    "tests/project/test_benchmarks.py::*",
+    "tests/project/test_replay_trace.py::*",
+    "tests/project/test_servers.py::*",
+    "tests/project/test_wheel.py::*",
+)
+"""Patterns of the tests that take long, by their ids. The quick part must pass within minutes on two cores."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,7 +59,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: the test belongs to the long part")
     options = config.option
     if options.part is None:
         # pytest-xdist passes the options to its workers, but names every path to them.
@@ -35,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.option.part == QUICK:
-        long = [item for item in items if item.get_closest_marker("long")]
+        long = [item for item in items if any(fnmatch.fnmatch(item.nodeid, pattern) for pattern in LONG)]
         items[:] = [item for item in items if item not in set(long)]
         config.hook.pytest_deselected(items=long)
 

@@ -30,7 +30,7 @@ from module_sdk.store.capabilities import Capabilities
 from module_sdk.store.connection_pool import ConnectionPool
 from module_sdk.store.connector import Connector
 from module_sdk.store.detached_workers import LateError, Workers
-from module_sdk.store.diagnostics import Diagnosis, Explanation
+from module_sdk.store.diagnostics import Diagnosis, Explanation, clock_difference
 from module_sdk.store.latch import Latch
 from module_sdk.store.manager import TaskManager
 from module_sdk.store.options import ManagerOptions, check_with_driver
@@ -79,6 +79,7 @@ __all__ = [
     "TaskRecord",
     "Workers",
     "check_with_driver",
+    "clock_difference",
     "hookimpl",
     "statuses",
     "watchdog",

@@ -21,6 +21,15 @@ class Explanation:
     """The stored fields that the query requested."""
 
 
+def clock_difference(server: float, before: float, after: float) -> float:
+    """Return by how many seconds at least the server's clock is ahead of this host's.
+
+    `server` was read there between `before` and `after`, all in seconds since 1970. A slow answer says little about the
+    clock: within that span there may be no difference at all.
+    """
+    return max(server - after, 0.0) + min(server - before, 0.0)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The facts and warnings that `module-sdk doctor` prints."""

@@ -8,7 +8,7 @@ from typing import Any
 import pymongo
 from pymongo.errors import OperationFailure
 
-from module_sdk.backends import Diagnosis
+from module_sdk.backends import Diagnosis, clock_difference
 from module_sdk_mongo.connection import CODEC, WRITE_CONCERN, Connection
 from module_sdk_mongo.schema import SCHEMA_VERSION, read_version
 
@@ -17,7 +17,7 @@ def diagnose(connection: Connection) -> Diagnosis:
     database = connection.database
     before = time.time()
     hello = database.command("hello", codec_options=CODEC)
-    difference = int(hello["localTime"]) / 1_000 - (before + time.time()) / 2
+    difference = clock_difference(int(hello["localTime"]) / 1_000, before, time.time())
     diagnosis = Diagnosis(
         facts={
             "server": f"MongoDB {database.command('buildInfo')['version']}",

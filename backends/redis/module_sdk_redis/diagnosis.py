@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-from module_sdk.backends import Diagnosis
+from module_sdk.backends import Diagnosis, clock_difference
 from module_sdk_redis.connection import UNKNOWN_COMMAND
 from module_sdk_redis.routing import Router
 
@@ -88,15 +88,15 @@ def diagnose(router: Router, clock: Callable[[], int], schema: str, deadline: fl
         "maxmemory-policy": information.get("maxmemory_policy") or read_setting(router, "maxmemory-policy", deadline),
     }
     warnings = [*settings_warnings(facts), *topology_warnings(facts, information)]
-    return Diagnosis(facts, warnings, clock_difference(router, clock, deadline))
+    return Diagnosis(facts, warnings, seconds_ahead(router, clock, deadline))
 
 
-def clock_difference(router: Router, clock: Callable[[], int], deadline: float) -> float:
+def seconds_ahead(router: Router, clock: Callable[[], int], deadline: float) -> float:
     """Return the seconds by which the server's clock is ahead of `clock`, negative if it is behind."""
     before = clock()
     reply: list[Any] = router.read("TIME", deadline=deadline)
     server = int(reply[0]) * MICROSECONDS + int(reply[1])
-    return (server - (before + clock()) / 2) / MICROSECONDS
+    return clock_difference(server / MICROSECONDS, before / MICROSECONDS, clock() / MICROSECONDS)
 
 
 def settings_warnings(facts: Facts) -> list[str]:

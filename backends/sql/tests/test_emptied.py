@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from devtools.servers.kinds import MariaDB, PostgreSQL
 from module_sdk import tasks
 from module_sdk.backends import SchemaMissingError, Task, TaskManager
 from tests.support.corruption import drop_tables
+from tests.support.forked import in_a_child
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
@@ -137,7 +137,7 @@ def test_a_dropped_database_refuses_all_calls_until_it_is_set_up_again(
     create = {PostgreSQL: ["CREATE DATABASE {}", name], MariaDB: [f"CREATE DATABASE {name}"]}[kind]
     kind.execute(server, *create)
     then_refused(manager, new_task)
-    in_child(lambda: opener(url).setup())
+    in_a_child(lambda: opener(url).setup())
     then_usable(manager, new_task)
 
 
@@ -210,8 +210,8 @@ def test_a_forked_child_does_not_create_a_missing_file(path: Path, opener: Opene
     manager.create(new_task())
     remove_with_companions(path)
 
-    in_child(lambda: then_refused(manager, new_task))
-    in_child(lambda: then_refused(opener(), new_task))
+    in_a_child(lambda: then_refused(manager, new_task))
+    in_a_child(lambda: then_refused(opener(), new_task))
 
     assert not path.exists()
 
@@ -225,7 +225,7 @@ def test_without_auto_setup_a_store_works_after_setup_until_it_is_emptied(
         manager.count()
 
     # when another process sets it up, then it works, until the store is emptied
-    in_child(lambda: opener().setup())
+    in_a_child(lambda: opener().setup())
     assert manager.count() == 0
     remove_with_companions(path)
     then_refused(manager, new_task)
@@ -249,15 +249,3 @@ def test_only_a_reset_of_the_facade_creates_a_missing_file(path: Path) -> None:
     module_sdk.reset()
     module_sdk.configure(url=f"sqlite:///{path}")
     assert tasks.list_user_tasks(1).error is None
-
-
-def in_child(work: Callable[[], object]) -> None:
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0

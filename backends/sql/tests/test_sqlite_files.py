@@ -13,6 +13,7 @@ import pytest
 from module_sdk_sql.manager import SQLTaskManager
 
 from module_sdk.backends import ConfigurationError, SchemaMissingError, Task, TaskBackendError
+from tests.support.forked import in_a_child
 
 Opener = Callable[..., SQLTaskManager]
 TaskMaker = Callable[..., Task]
@@ -20,19 +21,15 @@ TaskMaker = Callable[..., Task]
 
 def in_child(work: Callable[[], None], *, user: int | None = None) -> None:
     """Run `work` in a forked child, as `user` if one is passed: for root no file is read-only."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            if user is not None and os.getuid() == 0:
-                os.setgroups([])
-                os.setgid(user)
-                os.setuid(user)
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def run() -> None:
+        if user is not None and os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+        work()
+
+    in_a_child(run)
 
 
 @pytest.fixture

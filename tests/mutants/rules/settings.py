@@ -13,7 +13,7 @@ from module_sdk_mongo.schema import INDEXES
 from module_sdk_sql.dialects.sqlite.connection import primary_code
 from module_sdk_sql.migrations import read_version
 
-from module_sdk.backends import Capabilities, Change, ConfigurationError, ManagerOptions, TaskRecord
+from module_sdk.backends import Capabilities, Change, ManagerOptions, TaskRecord
 from module_sdk.store.deadlines import earliest
 from tests.mutants.marking import mutant
 from tests.mutants.stores.memory import MemoryMutant
@@ -240,8 +240,8 @@ class OverwritesOtherFiles(SQLMutant):
     def store_open(self, create: bool, deadline: float) -> None:
         try:
             super().store_open(create, deadline)
-        except ConfigurationError as error:
-            if "is not a SQLite database" not in str(error):
+        except sqlite3.DatabaseError as error:
+            if "not a database" not in str(error):
                 raise
             path: Path = self.dialect.path  # type: ignore[attr-defined]  # SQLite's has one
             path.write_bytes(b"")
@@ -252,13 +252,8 @@ class OverwritesOtherFiles(SQLMutant):
 class WrongLocationIsDead(SQLMutant):
     """Raises the same error for a location that cannot be a store as for a store that cannot be read."""
 
-    def store_open(self, create: bool, deadline: float) -> None:
-        try:
-            super().store_open(create, deadline)
-        except ConfigurationError as error:
-            if isinstance(error.__cause__, sqlite3.Error):
-                raise error.__cause__ from None
-            raise
+    def setup_fault(self, error: Exception) -> str | None:
+        return None if isinstance(error, sqlite3.Error) else super().setup_fault(error)
 
 
 @mutant("t420", "a lock between threads without a deadline", clause="FAIL-16")

@@ -26,6 +26,7 @@ from module_sdk.backends import (
     ManagerOptions,
     TaskBackendUnavailableError,
     check_with_driver,
+    clock_difference,
     watchdog,
 )
 from module_sdk_sql.dialects.base import Connection
@@ -256,9 +257,11 @@ class MariaDBDialect(ServerDialect):
                     WHERE table_schema = DATABASE()),
                    CAST(UNIX_TIMESTAMP(NOW(6)) * 1000 AS SIGNED)
         """
+        before = time.time()
         (row,) = connection.fetch(query, (), deadline)
+        after = time.time()
         version, flush, double_write, packet, binlog, size, clock = row or ("?", 1, 1, 0, 0, 0, 0)
-        difference = clock / 1000 - time.time()
+        difference = clock_difference(clock / 1000, before, after)
         facts = {
             "server": str(version),
             "driver": driver_version(self.driver),

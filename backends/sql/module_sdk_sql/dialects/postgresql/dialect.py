@@ -21,7 +21,14 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from module_sdk.backends import ConfigurationError, Diagnosis, ManagerOptions, StoreURL, check_with_driver
+from module_sdk.backends import (
+    ConfigurationError,
+    Diagnosis,
+    ManagerOptions,
+    StoreURL,
+    check_with_driver,
+    clock_difference,
+)
 from module_sdk_sql.dialects.base import Connection
 from module_sdk_sql.dialects.network import ServerDialect
 from module_sdk_sql.dialects.postgresql.connection import PostgreSQLConnection
@@ -278,9 +285,11 @@ class PostgreSQLDialect(ServerDialect):
                    pg_size_pretty(pg_database_size(current_database())),
                    (extract(epoch FROM clock_timestamp()) * 1000)::bigint
         """
+        before = time.time()
         (row,) = connection.fetch(query, (), deadline)
+        after = time.time()
         version, fsync, commit, full_pages, encoding, collation, size, clock = row or ("?",) * 8
-        difference = clock / 1000 - time.time() if row else 0.0
+        difference = clock_difference(clock / 1000, before, after) if row else 0.0
         is_pooled = isinstance(connection, PooledConnection)
         facts = {
             "server": f"PostgreSQL {version}",
