@@ -16,6 +16,8 @@ import pytest
 pytest_plugins = ["tests.support.fixtures"] if importlib.util.find_spec("psutil") else []
 
 QUICK, ALL = "quick", "all"
+PROCESSES: Final = 2
+"""The quick part is run by so many, unless `-n` says otherwise."""
 LONG: Final = (
     # Of a backend the quick part has the contract alone, and each kind of server once.
     "backends/*/tests/test_[!c]*.py::*",
@@ -58,13 +60,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Choose the part, before pytest-xdist reads how many processes there are to be."""
     options = config.option
     if options.part is None:
-        # pytest-xdist passes the options to its workers, but names every path to them.
         options.part = QUICK if config.args_source is pytest.Config.ArgsSource.TESTPATHS else ALL
-    if options.part == QUICK and getattr(options, "contract_tier", "core") == "core":
-        options.contract_quick = True
+    if options.part == QUICK:
+        if getattr(options, "contract_tier", "core") == "core":
+            options.contract_quick = True
+        is_alone = not (options.collectonly or options.usepdb or hasattr(config, "workerinput"))
+        if is_alone and getattr(options, "numprocesses", 0) is None:
+            options.numprocesses = options.maxprocesses = PROCESSES
+            options.dist = "loadscope"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
