@@ -47,6 +47,7 @@ LONG: Final = (
     "tests/runner/test_web_hosts.py::*",
     "tests/cli/test_demo.py::*",
     "tests/project/test_benchmarks.py::*",
+    "tests/project/test_parts.py::*",
     "tests/project/test_replay_trace.py::*",
     "tests/project/test_servers.py::*",
     "tests/project/test_wheel.py::*",
