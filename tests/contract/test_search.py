@@ -21,8 +21,7 @@ from tests.mutants.registry import StoreKind
 from tests.mutants.rules.key import KeysFoldCase
 from tests.mutants.rules.row import ExtraField
 from tests.mutants.stores.memory import MemoryMutant
-
-ROOT = Path(__file__).parents[2]
+from tests.support.environments import ROOT
 
 
 class InMemory(StoreUnderTest):

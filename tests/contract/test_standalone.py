@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from module_sdk.cli.main import app
 from tests.support.command_line import CommandLine
-from tests.support.contract_runs import FOLDING_OPENER, ROOT, pytest_run, report_in
+from tests.support.contract_runs import FOLDING_OPENER, pytest_run, report_in
+from tests.support.environments import ROOT
 
 JOIN = ("--pyargs", "module_sdk_contract")
 

@@ -16,8 +16,8 @@ from benchmarks.references.rows import NewTask
 from benchmarks.stores import STORES, Filled, RunningStore, filled
 from module_sdk import tasks
 from module_sdk.domain.task import Task
+from tests.support.environments import ROOT
 
-ROOT = Path(__file__).parents[2]
 SIZE = 1_000
 FIXTURES = {"postgresql": "postgresql_url", "mariadb": "mariadb_url", "redis": "valkey_url", "mongo": "mongodb_url"}
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.project.test_layout import tracked_files
-from tests.support.environments import ROOT
+from tests.support.environments import ROOT, tracked_files
 
 PAGE: Final = ROOT / "docs" / "internals.md"
 HOOK: Final = "register_at_fork"
@@ -50,7 +49,7 @@ def quoted_on_the_page() -> set[str]:
 
 
 def test_every_module_that_registers_a_fork_hook_is_on_the_page() -> None:
-    hooking = {str(path.relative_to(ROOT)) for path in tracked_files(".py") if fork_hooks(path)}
+    hooking = {str(path.relative_to(ROOT)) for path in tracked_files("*.py") if fork_hooks(path)}
     assert len(hooking) > 5
     assert hooking - quoted_on_the_page() == set()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import tokenize
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.support.environments import ROOT, tracked_files
+
 REPLACED: Final = {"anew", "foreign", "insist", "insists", "link", "links", "loan", "place", "placed", "places", "soft"}
 REPLACED_ALSO: Final = {"standing", "twin", "twins", "whoever"}
 OF_OTHERS: Final = {"soft_wrap"}
@@ -20,10 +20,7 @@ GLOSSARY: Final = ("docs/glossary.md", "tests/project/test_language.py", "CHANGE
 
 
 def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *patterns], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    return [ROOT / name for name in listed.split("\0") if name and name not in GLOSSARY and (ROOT / name).exists()]
+    return [path for path in tracked_files(*patterns) if str(path.relative_to(ROOT)) not in GLOSSARY]
 
 
 def parts(name: str) -> set[str]:

@@ -17,8 +17,8 @@ import module_sdk_contract
 import pytest
 
 import module_sdk.backends
+from tests.support.environments import ROOT, tracked_files
 
-ROOT: Final = Path(__file__).parents[2]
 MAXIMUM_LINES: Final = 400
 BACKENDS: Final = {folder.name: f"module_sdk_{folder.name}" for folder in sorted((ROOT / "backends").glob("[a-z]*"))}
 PLUGINS: Final = sorted([*ROOT.glob("backends/*/module_sdk_*"), *ROOT.glob("examples/*/module_sdk_*")])
@@ -26,13 +26,6 @@ PLUGINS: Final = sorted([*ROOT.glob("backends/*/module_sdk_*"), *ROOT.glob("exam
 STORE_EXTRAS: Final = ("postgres", "mysql", "redis", "mongo")
 # The import names of the core dependencies that only one backend may use.
 STORE_LIBRARIES: Final = {"sqlalchemy", "sortedcontainers", "sqlite3"}
-
-
-def tracked_files(suffix: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", f"*{suffix}"], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).exists()]
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -62,14 +55,14 @@ def distribution(requirement: str) -> str:
 
 
 def test_no_file_is_long() -> None:
-    long = [path for path in tracked_files(".py") if len(path.read_text().splitlines()) >= MAXIMUM_LINES]
+    long = [path for path in tracked_files("*.py") if len(path.read_text().splitlines()) >= MAXIMUM_LINES]
     assert long == []
 
 
 def test_no_module_looks_private() -> None:
     dunder = {"__init__.py", "__main__.py"}
-    private = [path for path in tracked_files(".py") if path.name.startswith("_") and path.name not in dunder]
-    private += [path for path in tracked_files(".py") if any(part.startswith("_") for part in path.parent.parts)]
+    private = [path for path in tracked_files("*.py") if path.name.startswith("_") and path.name not in dunder]
+    private += [path for path in tracked_files("*.py") if any(part.startswith("_") for part in path.parent.parts)]
     assert private == []
 
 

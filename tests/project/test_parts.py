@@ -6,10 +6,10 @@ import fnmatch
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.support.environments import ROOT
+
 LONG: Final[tuple[str, ...]] = runpy.run_path(str(ROOT / "conftest.py"))["LONG"]
 ESSENTIAL: Final = (
     "backends/memory/tests/test_contract.py::TestMemory::*",

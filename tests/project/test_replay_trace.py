@@ -17,8 +17,8 @@ import pytest
 
 import module_sdk
 from examples.replay_trace import SHIPPED_LOG, read_jobs, replay
+from tests.support.environments import ROOT
 
-ROOT: Final = Path(__file__).parents[2]
 # The fixture with the URL of a server is named `<store>_url` (tests/support/fixtures.py).
 STORES: Final = ["memory", "sqlite", "postgresql", "mariadb", "valkey", "mongodb"]
 

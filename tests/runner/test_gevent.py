@@ -17,10 +17,11 @@ from typing import Any, Final
 import psutil
 import pytest
 
+from tests.support.environments import ROOT
+
 REQUESTS: Final = 24
 Site = tuple[str, list[psutil.Process]]
 CHILD: Final = Path(__file__).parents[1] / "support" / "gevent_child.py"
-ROOT: Final = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["sqlite", "mariadb", "postgresql", "redis", "mongodb"])

@@ -12,7 +12,8 @@ from typing import Any
 
 from module_sdk_contract.report.results import Ledger
 
-ROOT = Path(__file__).parents[2]
+from tests.support.environments import ROOT
+
 SUITE = """
 import datetime
 import pytest

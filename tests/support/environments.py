@@ -11,6 +11,15 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+
+
+def tracked_files(*patterns: str) -> list[Path]:
+    """Return the files of the repository that match a pattern, except for those that were just deleted."""
+    command = ["git", "ls-files", "-z", *patterns]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).exists()]
+
+
 # A console script of a package in another environment. With -P, as in pip's scripts, nothing is imported from the
 # working folder.
 SCRIPT: Final = '#!/bin/sh\nexec "{python}" -P -m {module} "$@"\n'
